@@ -1,0 +1,100 @@
+//! Where an endpoint is: an IP address and a port, or a unix socket.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// One address in a cluster.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum EndpointAddr {
+    /// IP address and port, 1-65535.
+    Inet(SocketAddr),
+    /// Absolute path of a unix stream socket, written `unix:/path`.
+    Unix(PathBuf),
+}
+
+/// Longest path of a unix socket: `sun_path` has 108 bytes with the closing NUL (unix(7)).
+pub const MAX_UNIX_PATH: usize = 107;
+
+/// Why a text is not an endpoint address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AddrError {
+    /// Neither `IP:port` nor `unix:/path`.
+    Shape,
+    /// Port 0 cannot be connected to.
+    PortZero,
+    /// The path after `unix:` is not absolute.
+    RelativePath,
+    /// The path is longer than the kernel takes.
+    PathTooLong,
+}
+
+impl fmt::Display for AddrError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Shape => "expected `IP:port`, `[IPv6]:port` or `unix:/path`",
+            Self::PortZero => "port 0 cannot be connected to",
+            Self::RelativePath => "the path after `unix:` must be absolute",
+            Self::PathTooLong => "the path of a unix socket has at most 107 bytes",
+        })
+    }
+}
+
+impl std::error::Error for AddrError {}
+
+impl EndpointAddr {
+    /// Parses `IP:port`, `[IPv6]:port` or `unix:/path`.
+    pub fn parse(text: &str) -> Result<Self, AddrError> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            if !path.starts_with('/') {
+                return Err(AddrError::RelativePath);
+            }
+            if path.len() > MAX_UNIX_PATH {
+                return Err(AddrError::PathTooLong);
+            }
+            return Ok(Self::Unix(PathBuf::from(path)));
+        }
+        let addr: SocketAddr = text.parse().map_err(|_| AddrError::Shape)?;
+        if addr.port() == 0 {
+            return Err(AddrError::PortZero);
+        }
+        Ok(Self::Inet(addr))
+    }
+}
+
+impl fmt::Display for EndpointAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(addr) => addr.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parses_what_it_prints() {
+        for text in ["127.0.0.1:9001", "[::1]:9001", "unix:/run/app.sock"] {
+            assert_eq!(EndpointAddr::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn refuses_with_a_cause() {
+        assert_eq!(EndpointAddr::parse("localhost"), Err(AddrError::Shape));
+        assert_eq!(EndpointAddr::parse("127.0.0.1:0"), Err(AddrError::PortZero));
+        assert_eq!(
+            EndpointAddr::parse("127.0.0.1:99999"),
+            Err(AddrError::Shape)
+        );
+        assert_eq!(
+            EndpointAddr::parse("unix:run/app"),
+            Err(AddrError::RelativePath)
+        );
+        let long = format!("unix:/{}", "x".repeat(120));
+        assert_eq!(EndpointAddr::parse(&long), Err(AddrError::PathTooLong));
+    }
+}

@@ -1,0 +1,19 @@
+//! Names, addresses, time, chance and the table of endings: what every other room speaks in.
+//!
+//! **Invariants.** No I/O, no async runtime, no serde. Identities are compared by value.
+//!
+//! **Not here.** Anything that opens a socket (`net`), reads a file (`config`) or counts (`metrics`).
+
+pub mod addr;
+pub mod cidr;
+pub mod clock;
+pub mod error;
+pub mod hash;
+pub mod name;
+pub mod reason;
+
+pub use addr::EndpointAddr;
+pub use cidr::CidrSet;
+pub use error::Error;
+pub use name::{ClusterName, ListenerName, RouteName};
+pub use reason::{Detail, Phase, Reason, Side};

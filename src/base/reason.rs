@@ -1,0 +1,373 @@
+//! The table of endings: the only place that knows a failure's status, label, side and who is to blame.
+//!
+//! A [`Reason`] says why an exchange (or a connection before its first exchange) ended the way it did; a
+//! [`Phase`] says when; a [`Detail`] says what exactly. All three are closed lists: they are log fields and
+//! metric labels, so nothing that a peer sends can make a new value.
+
+/// Whose doing an ending is.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Side {
+    /// The client or its network.
+    Downstream,
+    /// The endpoint or its network.
+    Upstream,
+    /// Ourselves: a decision of the configuration, a limit, a drain.
+    Local,
+}
+
+impl Side {
+    /// The log field's value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Downstream => "downstream",
+            Self::Upstream => "upstream",
+            Self::Local => "local",
+        }
+    }
+}
+
+/// What may be done after an attempt ended so.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Retry {
+    /// Never: trying again would be wrong or useless.
+    Never,
+    /// Nothing was written: any method may go to another endpoint.
+    OtherEndpoint,
+    /// Something was written but nothing came back: an idempotent, replayable request may try again.
+    IfIdempotent,
+    /// Only where the configuration lists it.
+    IfConfigured,
+}
+
+/// Whether an endpoint's record suffers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Blame {
+    /// The endpoint had no part in it.
+    Nobody,
+    /// The endpoint failed.
+    Endpoint,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Log value and metric label.
+    pub label: &'static str,
+    /// Status of the answer that we make; 0: there is no answer to make, the connection closes.
+    pub status: u16,
+    /// Whose doing it is.
+    pub side: Side,
+    /// Whether the endpoint is to blame.
+    pub blame: Blame,
+    /// What may be tried next.
+    pub retry: Retry,
+}
+
+macro_rules! reasons {
+    ($( $(#[$doc:meta])* $name:ident = $label:literal, $status:literal, $side:ident, $blame:ident, $retry:ident; )*) => {
+        /// Why an exchange ended the way it did.
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        #[repr(u8)]
+        pub enum Reason { $( $(#[$doc])* $name, )* }
+
+        impl Reason {
+            /// Every reason, in the order of the table.
+            pub const ALL: &'static [Self] = &[ $( Self::$name, )* ];
+
+            /// This reason's row.
+            pub const fn row(self) -> &'static Row {
+                match self {
+                    $( Self::$name => &Row {
+                        label: $label, status: $status, side: Side::$side,
+                        blame: Blame::$blame, retry: Retry::$retry,
+                    }, )*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The response was passed on in full.
+    Completed = "completed", 0, Local, Nobody, Never;
+    /// We answered ourselves, as configured: a redirect, a fixed response.
+    LocalReply = "local_reply", 0, Local, Nobody, Never;
+    /// The client went away first.
+    ClientAbort = "client_abort", 499, Downstream, Nobody, Never;
+    /// The head did not arrive in time.
+    HeaderTimeout = "header_timeout", 408, Downstream, Nobody, Never;
+    /// The body stalled, or the client stopped reading.
+    BodyTimeout = "body_timeout", 408, Downstream, Nobody, Never;
+    /// The client broke the protocol after its head was accepted.
+    ClientProtocol = "client_protocol", 400, Downstream, Nobody, Never;
+    /// The head is not one that may be passed on.
+    BadRequest = "bad_request", 400, Downstream, Nobody, Never;
+    /// The request line is over its limit.
+    UriTooLong = "uri_too_long", 414, Downstream, Nobody, Never;
+    /// The head is over its limit, in bytes or in fields.
+    HeadersTooLarge = "headers_too_large", 431, Downstream, Nobody, Never;
+    /// The body is over the route's limit.
+    BodyTooLarge = "body_too_large", 413, Downstream, Nobody, Never;
+    /// No PROXY protocol header where one must stand, or a malformed one.
+    PrefaceInvalid = "preface_invalid", 0, Downstream, Nobody, Never;
+    /// The PROXY protocol header did not arrive in time.
+    PrefaceTimeout = "preface_timeout", 0, Downstream, Nobody, Never;
+    /// The TLS handshake failed.
+    TlsHandshake = "tls_handshake", 0, Downstream, Nobody, Never;
+    /// No certificate for the name that was asked for.
+    TlsNoCertificate = "tls_no_certificate", 0, Downstream, Nobody, Never;
+    /// No route matches.
+    NoRoute = "no_route", 404, Local, Nobody, Never;
+    /// The authority does not belong to this connection.
+    Misdirected = "misdirected", 421, Downstream, Nobody, Never;
+    /// No valid credentials.
+    Unauthorized = "unauthorized", 401, Local, Nobody, Never;
+    /// Refused by an access rule.
+    Denied = "denied", 403, Local, Nobody, Never;
+    /// Over a rate limit.
+    RateLimited = "rate_limited", 429, Local, Nobody, Never;
+    /// Over a cap of connections.
+    ConnLimit = "conn_limit", 503, Local, Nobody, Never;
+    /// Shedding load to stay alive.
+    Overloaded = "overloaded", 503, Local, Nobody, Never;
+    /// The process or the listener is on its way out.
+    Draining = "draining", 503, Local, Nobody, Never;
+    /// Every endpoint is at its cap and the queue is full.
+    QueueFull = "queue_full", 503, Local, Nobody, Never;
+    /// Waited in the queue for too long.
+    QueueTimeout = "queue_timeout", 503, Local, Nobody, Never;
+    /// No endpoint is available.
+    NoEndpoint = "no_endpoint", 503, Local, Nobody, Never;
+    /// The endpoint's name did not resolve.
+    DnsFailed = "dns_failed", 502, Upstream, Endpoint, OtherEndpoint;
+    /// The connection was refused, or there is no way to the endpoint.
+    ConnectRefused = "connect_refused", 502, Upstream, Endpoint, OtherEndpoint;
+    /// The connection was not made in time.
+    ConnectTimeout = "connect_timeout", 504, Upstream, Endpoint, OtherEndpoint;
+    /// The TLS handshake with the endpoint failed.
+    UpstreamTls = "upstream_tls", 502, Upstream, Endpoint, OtherEndpoint;
+    /// The endpoint closed the connection before a response began.
+    UpstreamReset = "upstream_reset", 502, Upstream, Endpoint, IfIdempotent;
+    /// The endpoint's answer is not one that may be passed on.
+    UpstreamProtocol = "upstream_protocol", 502, Upstream, Endpoint, Never;
+    /// No response head in time.
+    ResponseTimeout = "response_timeout", 504, Upstream, Endpoint, IfConfigured;
+    /// The response ended before its declared end.
+    UpstreamTruncated = "upstream_truncated", 502, Upstream, Endpoint, Never;
+    /// The response body stalled.
+    UpstreamIdle = "upstream_idle", 504, Upstream, Endpoint, Never;
+    /// The last status that may be retried came when no try was left.
+    RetriesExhausted = "retries_exhausted", 502, Upstream, Endpoint, Never;
+    /// The whole exchange took longer than the route allows.
+    MaxDuration = "max_duration", 504, Local, Nobody, Never;
+    /// Ended by an operator.
+    Killed = "killed", 503, Local, Nobody, Never;
+    /// The drain ran out of time.
+    Shutdown = "shutdown", 503, Local, Nobody, Never;
+    /// A fault of ours.
+    Internal = "internal", 500, Local, Nobody, Never;
+}
+
+impl Reason {
+    /// How many reasons there are: the length of a table indexed by [`Reason::index`].
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// Log value and metric label.
+    pub const fn as_str(self) -> &'static str {
+        self.row().label
+    }
+
+    /// Whose doing it is.
+    pub const fn side(self) -> Side {
+        self.row().side
+    }
+
+    /// Position in [`Reason::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Status of the answer that we make. A detail may be more exact than its reason (501, 505, 417).
+    pub const fn status(self, detail: Detail) -> u16 {
+        match detail.status() {
+            0 => self.row().status,
+            exact => exact,
+        }
+    }
+}
+
+/// When an exchange ended.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Phase {
+    /// Taking the connection.
+    Accept,
+    /// Reading a PROXY protocol header.
+    Preface,
+    /// In the TLS handshake.
+    Tls,
+    /// Reading the request head.
+    Request,
+    /// In a filter.
+    Filter,
+    /// Waiting for a slot.
+    Queue,
+    /// Connecting to an endpoint.
+    Connect,
+    /// Request under way, no response head yet.
+    Headers,
+    /// The response has begun.
+    Data,
+    /// Everything was passed on.
+    Last,
+}
+
+impl Phase {
+    /// The log field's value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Preface => "preface",
+            Self::Tls => "tls",
+            Self::Request => "request",
+            Self::Filter => "filter",
+            Self::Queue => "queue",
+            Self::Connect => "connect",
+            Self::Headers => "headers",
+            Self::Data => "data",
+            Self::Last => "last",
+        }
+    }
+}
+
+macro_rules! details {
+    ($( $(#[$doc:meta])* $name:ident = $label:literal, $status:literal; )*) => {
+        /// What exactly was wrong: the second, finer field beside a [`Reason`].
+        #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+        #[repr(u8)]
+        pub enum Detail { #[default] /** Nothing finer to say. */ None, $( $(#[$doc])* $name, )* }
+
+        impl Detail {
+            /// Every detail.
+            pub const ALL: &'static [Self] = &[ Self::None, $( Self::$name, )* ];
+
+            /// The log field's value; empty for [`Detail::None`].
+            pub const fn as_str(self) -> &'static str {
+                match self { Self::None => "", $( Self::$name => $label, )* }
+            }
+
+            /// The status that this detail insists on; 0: the reason's own.
+            pub const fn status(self) -> u16 {
+                match self { Self::None => 0, $( Self::$name => $status, )* }
+            }
+        }
+    };
+}
+
+details! {
+    /// Both Content-Length and Transfer-Encoding (E-001).
+    FramingConflict = "framing_conflict", 0;
+    /// Content-Length is not one plain decimal number (E-008).
+    ContentLength = "content_length", 0;
+    /// Transfer-Encoding is not exactly `chunked` (E-004).
+    TransferEncoding = "transfer_encoding", 0;
+    /// A transfer coding that we do not speak.
+    TeUnsupported = "te_unsupported", 501;
+    /// Malformed chunk (E-013, E-014).
+    Chunk = "chunk", 0;
+    /// Malformed or forbidden trailer section (E-025).
+    Trailers = "trailers", 0;
+    /// Malformed field name (E-016, E-021, E-022).
+    FieldName = "field_name", 0;
+    /// A byte that may not stand in a field value (E-020).
+    FieldValue = "field_value", 0;
+    /// A line that does not end in CRLF (E-018, E-019), or too many blank lines (E-027).
+    LineEnd = "line_end", 0;
+    /// A line that begins with white space (E-017).
+    Folding = "folding", 0;
+    /// Malformed request line or status line.
+    StartLine = "start_line", 0;
+    /// A method that is not a token, or is too long (E-029).
+    Method = "method", 0;
+    /// CONNECT is not served (E-119).
+    Connect = "connect", 405;
+    /// Malformed request target (E-030).
+    Target = "target", 0;
+    /// A path that cannot be made canonical (E-110).
+    Path = "path", 0;
+    /// Host missing, repeated or malformed (E-046).
+    Host = "host", 0;
+    /// The target's authority and Host disagree (E-118).
+    Authority = "authority", 0;
+    /// Not HTTP/1.0 or HTTP/1.1 (E-028).
+    Version = "version", 505;
+    /// An expectation other than `100-continue` (E-033).
+    Expect = "expect", 417;
+    /// `Connection` names a field that must stay (E-115).
+    Connection = "connection", 0;
+    /// An upgrade that cannot be carried (E-078).
+    Upgrade = "upgrade", 0;
+    /// A response with a body where none may stand (E-037).
+    Residue = "residue", 0;
+    /// More informational responses than allowed (E-038).
+    Interim = "interim", 0;
+    /// The response head is over its limit (E-044).
+    ResponseHead = "response_head", 0;
+    /// The peer closed its side in the middle of a message.
+    Eof = "eof", 0;
+    /// The peer reset the connection.
+    Reset = "reset", 0;
+    /// Nothing was read by the peer for too long.
+    WriteStall = "write_stall", 0;
+    /// Between two requests for too long.
+    Idle = "idle", 0;
+    /// The kernel has no local port left (E-150).
+    NoPorts = "no_ports", 0;
+    /// Out of file descriptors (E-134).
+    NoFiles = "no_files", 0;
+    /// Over `runtime.max_connections`.
+    Process = "process", 0;
+    /// Over `connections_per_client`.
+    Client = "client", 0;
+    /// Over `connections_per_endpoint`.
+    Endpoint = "endpoint", 0;
+    /// Not retried: the method is not idempotent and bytes may have been taken.
+    NotIdempotent = "not_idempotent", 0;
+    /// Not retried: the body cannot be sent again.
+    BodyNotReplayable = "body_not_replayable", 0;
+    /// Not retried: the budget is spent.
+    BudgetEmpty = "budget_empty", 0;
+    /// Not retried: no try left.
+    Attempts = "attempts", 0;
+    /// Not retried: no other endpoint.
+    NoOther = "no_other", 0;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn labels_are_unique_and_statuses_are_valid() {
+        let labels: HashSet<_> = Reason::ALL.iter().map(|r| r.as_str()).collect();
+        assert_eq!(labels.len(), Reason::COUNT);
+        let details: HashSet<_> = Detail::ALL.iter().map(|d| d.as_str()).collect();
+        assert_eq!(details.len(), Detail::ALL.len());
+        for (index, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(reason.index(), index);
+            let status = reason.row().status;
+            assert!(status == 0 || (400..600).contains(&status), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn only_upstream_endings_blame_an_endpoint() {
+        for reason in Reason::ALL {
+            assert_eq!(
+                reason.row().blame == Blame::Endpoint,
+                reason.side() == Side::Upstream,
+                "{reason:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The authority: Host and absolute-form targets, made canonical.

@@ -1,0 +1,159 @@
+//! One header field as offsets, and the names that this proxy must know.
+
+/// A range of bytes in a head's buffer.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Span {
+    /// First byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// A range; offsets are far below 4 GiB because heads are limited.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a head is limited to 1 MiB by its key's range"
+    )]
+    pub const fn new(start: usize, end: usize) -> Self {
+        Self {
+            start: start as u32,
+            end: end as u32,
+        }
+    }
+
+    /// The bytes; empty if the range does not fit (it always does for a head's own buffer).
+    #[inline]
+    pub fn of(self, bytes: &[u8]) -> &[u8] {
+        bytes
+            .get(self.start as usize..self.end as usize)
+            .unwrap_or_default()
+    }
+
+    /// Length in bytes.
+    pub const fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    /// Whether there is nothing in it.
+    pub const fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+/// One field line: `name: value CRLF`.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// The name as received.
+    pub name: Span,
+    /// The value without surrounding white space.
+    pub value: Span,
+    /// One past the line's LF; the line begins at `name.start`.
+    pub line_end: u32,
+    /// Which of the names we know it is.
+    pub known: Known,
+}
+
+macro_rules! known {
+    ($( $name:ident = $text:literal; )*) => {
+        /// Names that decide something in this proxy; all others are [`Known::Other`].
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        #[repr(u8)]
+        #[expect(missing_docs, reason = "the names say it")]
+        pub enum Known { Other, $( $name, )* }
+
+        impl Known {
+            /// The name in lower case; empty for [`Known::Other`].
+            pub const fn name(self) -> &'static str {
+                match self { Self::Other => "", $( Self::$name => $text, )* }
+            }
+
+            /// Finds a name, whatever its case. Length first: it settles nearly all.
+            #[inline]
+            pub fn of(name: &[u8]) -> Self {
+                const { $( assert!($text.len() < 32); )* }
+                $( if name.len() == $text.len() && name.eq_ignore_ascii_case($text.as_bytes()) {
+                    return Self::$name;
+                } )*
+                Self::Other
+            }
+        }
+    };
+}
+
+known! {
+    Te = "te";
+    Date = "date";
+    Host = "host";
+    Expect = "expect";
+    Cookie = "cookie";
+    Server = "server";
+    Referer = "referer";
+    Trailer = "trailer";
+    Upgrade = "upgrade";
+    Location = "location";
+    XRealIp = "x-real-ip";
+    Forwarded = "forwarded";
+    Connection = "connection";
+    KeepAlive = "keep-alive";
+    SetCookie = "set-cookie";
+    UserAgent = "user-agent";
+    RetryAfter = "retry-after";
+    ContentType = "content-type";
+    XRequestId = "x-request-id";
+    CacheControl = "cache-control";
+    Authorization = "authorization";
+    ContentLength = "content-length";
+    XForwardedFor = "x-forwarded-for";
+    Http2Settings = "http2-settings";
+    XForwardedHost = "x-forwarded-host";
+    XForwardedPort = "x-forwarded-port";
+    ProxyConnection = "proxy-connection";
+    XForwardedProto = "x-forwarded-proto";
+    TransferEncoding = "transfer-encoding";
+    ProxyAuthenticate = "proxy-authenticate";
+    ProxyAuthorization = "proxy-authorization";
+}
+
+impl Known {
+    /// Fields of one hop only (RFC 9110, 7.6.1 and the older ones that are still sent): never passed on.
+    pub const fn is_hop_by_hop(self) -> bool {
+        matches!(
+            self,
+            Self::Connection
+                | Self::KeepAlive
+                | Self::ProxyConnection
+                | Self::TransferEncoding
+                | Self::Te
+                | Self::Trailer
+                | Self::Upgrade
+                | Self::Http2Settings
+        )
+    }
+
+    /// Fields that carry what a proxy says of the client: ours alone unless the peer is trusted.
+    pub const fn is_forwarding(self) -> bool {
+        matches!(
+            self,
+            Self::XForwardedFor
+                | Self::XForwardedHost
+                | Self::XForwardedProto
+                | Self::XForwardedPort
+                | Self::XRealIp
+                | Self::Forwarded
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_names_in_any_case() {
+        assert_eq!(Known::of(b"HOST"), Known::Host);
+        assert_eq!(Known::of(b"Content-Length"), Known::ContentLength);
+        assert_eq!(Known::of(b"content_length"), Known::Other);
+        assert_eq!(Known::of(b""), Known::Other);
+    }
+}

@@ -1,0 +1,178 @@
+//! Request and response heads.
+
+use super::field::{Field, Known, Span};
+use super::framing::BodyLength;
+use super::method::{Method, Version};
+
+/// A text that stands in the received bytes or, where it had to be changed, in a buffer beside them.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Text {
+    /// As received.
+    Raw(Span),
+    /// Made canonical.
+    Made(Span),
+    /// Not there.
+    #[default]
+    Absent,
+}
+
+/// One request head. Its buffers are reused from exchange to exchange.
+#[derive(Debug, Default)]
+pub struct RequestHead {
+    /// The head as received, request line to the empty line.
+    pub(crate) bytes: Vec<u8>,
+    /// Texts that differ from what was received.
+    pub(crate) made: Vec<u8>,
+    /// The fields in the order of their arrival.
+    pub(crate) fields: Vec<Field>,
+    pub(crate) method: Method,
+    pub(crate) method_token: Span,
+    pub(crate) version: Version,
+    pub(crate) path: Text,
+    pub(crate) query: Text,
+    pub(crate) authority: Text,
+    pub(crate) host: Text,
+    pub(crate) body: BodyLength,
+}
+
+impl RequestHead {
+    /// Forgets everything but the allocations.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.made.clear();
+        self.fields.clear();
+        self.method = Method::Other;
+        self.method_token = Span::default();
+        self.version = Version::Http11;
+        self.path = Text::Absent;
+        self.query = Text::Absent;
+        self.authority = Text::Absent;
+        self.host = Text::Absent;
+        self.body = BodyLength::None;
+    }
+
+    fn text(&self, text: Text) -> &[u8] {
+        match text {
+            Text::Raw(span) => span.of(&self.bytes),
+            Text::Made(span) => span.of(&self.made),
+            Text::Absent => &[],
+        }
+    }
+
+    /// The head as received; empty before anything was parsed.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The method.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The method as it was written.
+    pub fn method_token(&self) -> &[u8] {
+        self.method_token.of(&self.bytes)
+    }
+
+    /// The version of the protocol.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The canonical path, without the query. Begins with `/`, or is `*` (OPTIONS).
+    pub fn path(&self) -> &[u8] {
+        self.text(self.path)
+    }
+
+    /// What stands after `?`, as received; `None` without a `?`.
+    pub fn query(&self) -> Option<&[u8]> {
+        match self.query {
+            Text::Absent => None,
+            text => Some(self.text(text)),
+        }
+    }
+
+    /// The authority as the endpoint gets it in Host: host in lower case, with port if one was given.
+    pub fn authority(&self) -> &[u8] {
+        self.text(self.authority)
+    }
+
+    /// The host for matching: lower case, no port, no trailing dot. Empty for an HTTP/1.0 request
+    /// without Host.
+    pub fn host(&self) -> &[u8] {
+        self.text(self.host)
+    }
+
+    /// How long the body is.
+    pub fn body(&self) -> BodyLength {
+        self.body
+    }
+
+    /// The fields in the order of their arrival.
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// A field's name as received.
+    pub fn name(&self, field: &Field) -> &[u8] {
+        field.name.of(&self.bytes)
+    }
+
+    /// A field's value.
+    pub fn value(&self, field: &Field) -> &[u8] {
+        field.value.of(&self.bytes)
+    }
+
+    /// The first value of a known field.
+    pub fn first(&self, known: Known) -> Option<&[u8]> {
+        self.fields
+            .iter()
+            .find(|field| field.known == known)
+            .map(|field| self.value(field))
+    }
+
+    /// Every value of a field, by name in any case.
+    pub fn values<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.fields
+            .iter()
+            .filter(move |field| self.name(field).eq_ignore_ascii_case(name))
+            .map(|field| self.value(field))
+    }
+}
+
+/// One response head, borrowed from the buffer that it was read into.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseHead<'a> {
+    /// The head as received.
+    pub bytes: &'a [u8],
+    /// The fields in the order of their arrival.
+    pub fields: &'a [Field],
+    /// 100-999.
+    pub status: u16,
+    /// The reason phrase as received; often empty.
+    pub phrase: Span,
+    /// The version of the endpoint's protocol.
+    pub version: Version,
+    /// How long the body is.
+    pub body: BodyLength,
+}
+
+impl<'a> ResponseHead<'a> {
+    /// A field's name as received.
+    pub fn name(&self, field: &Field) -> &'a [u8] {
+        field.name.of(self.bytes)
+    }
+
+    /// A field's value.
+    pub fn value(&self, field: &Field) -> &'a [u8] {
+        field.value.of(self.bytes)
+    }
+
+    /// The first value of a known field.
+    pub fn first(&self, known: Known) -> Option<&'a [u8]> {
+        self.fields
+            .iter()
+            .find(|field| field.known == known)
+            .map(|field| self.value(field))
+    }
+}

@@ -1,0 +1,23 @@
+//! One flat, validated, canonical head for every protocol: a list of fields over one buffer.
+//!
+//! Codecs (`http1`, later `http2`) turn bytes into these types and back; routes, filters, the record and the
+//! writers read nothing else, so no two stages can see two different requests.
+//!
+//! **Invariants.** A [`RequestHead`] that left its codec has been validated byte by byte: names are tokens,
+//! values have no control byte but HTAB, the path is canonical, the host is lower-case without port.
+//!
+//! **Not here.** Reading from sockets, and the syntax of any protocol.
+
+pub mod authority;
+pub mod edits;
+pub mod field;
+pub mod framing;
+pub mod head;
+pub mod method;
+pub mod path;
+
+pub use edits::Edits;
+pub use field::{Field, Known, Span};
+pub use framing::BodyLength;
+pub use head::{RequestHead, ResponseHead};
+pub use method::{Method, Version};

@@ -1,0 +1,1 @@
+//! The path: one canonical form for matching, filters, log and endpoint.
