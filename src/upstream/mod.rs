@@ -1,1 +1,5 @@
-//! (being written)
+//! The way to an endpoint: connect spec, connect, pool, lease.
+
+pub mod spec;
+
+pub use spec::ConnectSpec;
