@@ -1,1 +1,20 @@
-//! (being written)
+//! Sockets: their options, binding, accepting, byte streams, and the coarse clock that watches them.
+//!
+//! **Invariants.** Every option is set in [`socket`]. A listening socket made here has `SO_REUSEPORT`, and its
+//! address was proved free of strangers first. Streams take `&self`: a connection's two directions are polled
+//! by one task, each operation borrowing for the length of one system call.
+//!
+//! **Not here.** What the bytes mean (`http1`), which endpoint (`balance`), keeping connections (`upstream`).
+//!
+//! **Cancel safety.** All operations are polls or single system calls; nothing is lost by dropping a future
+//! between them.
+
+pub mod accept;
+pub mod bind;
+pub mod deadline;
+pub mod socket;
+pub mod stream;
+
+pub use accept::Acceptor;
+pub use deadline::{Deadlines, Timer};
+pub use stream::Stream;

@@ -1,0 +1,220 @@
+//! Deadlines over a second: one store per change of state, one sweep per tick.
+//!
+//! A connection owns one [`Timer`]. Setting it is a store into a cell; every [`TICK`] the worker sweeps all
+//! timers, marks those that are due and wakes their tasks, which look at the mark. A deadline therefore fires
+//! between its value and its value plus two ticks, and never early.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+/// How often deadlines are looked at.
+pub const TICK: Duration = Duration::from_millis(100);
+
+const NEVER: u64 = u64::MAX;
+
+/// A point in coarse time: ticks since the worker started. [`Tick::NEVER`] is later than all others.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Tick(u64);
+
+impl Tick {
+    /// No deadline.
+    pub const NEVER: Self = Self(NEVER);
+}
+
+#[derive(Debug)]
+struct Slot {
+    due: Cell<u64>,
+    fired: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+    /// Shortened to a second when the worker drains: nothing is lost by closing it.
+    idle: Cell<bool>,
+}
+
+/// All timers of one worker.
+#[derive(Debug)]
+pub struct Deadlines {
+    slots: RefCell<Slab<Rc<Slot>>>,
+    start: Instant,
+    now: Cell<u64>,
+}
+
+impl Deadlines {
+    /// No timers, at tick 0.
+    pub fn new(start: Instant) -> Rc<Self> {
+        Rc::new(Self {
+            slots: RefCell::new(Slab::new()),
+            start,
+            now: Cell::new(0),
+        })
+    }
+
+    /// The current tick.
+    pub fn tick(&self) -> Tick {
+        Tick(self.now.get())
+    }
+
+    /// The tick that is at least `after` away; zero means never.
+    pub fn after(&self, after: Duration) -> Tick {
+        if after.is_zero() {
+            return Tick::NEVER;
+        }
+        let ticks =
+            u64::try_from(after.as_millis().div_ceil(TICK.as_millis())).unwrap_or(NEVER / 2);
+        Tick(self.now.get().saturating_add(ticks).saturating_add(1))
+    }
+
+    /// How many timers there are.
+    pub fn len(&self) -> usize {
+        self.slots.borrow().len()
+    }
+
+    /// Whether there is no timer.
+    pub fn is_empty(&self) -> bool {
+        self.slots.borrow().is_empty()
+    }
+
+    /// Moves the clock to `now` and wakes every task whose deadline has passed.
+    pub fn sweep(&self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.start).as_millis() / TICK.as_millis();
+        let tick = u64::try_from(elapsed).unwrap_or(NEVER - 1);
+        self.now.set(tick);
+        for (_, slot) in &*self.slots.borrow() {
+            if slot.due.get() <= tick
+                && !slot.fired.replace(true)
+                && let Some(waker) = &*slot.waker.borrow()
+            {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// Brings every idle connection's deadline down to `within`: the start of a drain.
+    pub fn shorten_idle(&self, within: Duration) {
+        let due = self.after(within).0;
+        for (_, slot) in &*self.slots.borrow() {
+            if slot.idle.get() && slot.due.get() > due {
+                slot.due.set(due);
+            }
+        }
+    }
+
+    /// Marks every timer as due and wakes its task: the forced end of a drain.
+    pub fn fire_all(&self) {
+        for (_, slot) in &*self.slots.borrow() {
+            slot.fired.set(true);
+            if let Some(waker) = &*slot.waker.borrow() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+}
+
+/// One connection's deadline.
+#[derive(Debug)]
+pub struct Timer {
+    slot: Rc<Slot>,
+    key: usize,
+    deadlines: Rc<Deadlines>,
+}
+
+impl Timer {
+    /// A timer that is not set.
+    pub fn new(deadlines: &Rc<Deadlines>) -> Self {
+        let slot = Rc::new(Slot {
+            due: Cell::new(NEVER),
+            fired: Cell::new(false),
+            waker: RefCell::new(None),
+            idle: Cell::new(false),
+        });
+        let key = deadlines.slots.borrow_mut().insert(Rc::clone(&slot));
+        Self {
+            slot,
+            key,
+            deadlines: Rc::clone(deadlines),
+        }
+    }
+
+    /// Sets the deadline to `tick`.
+    #[inline]
+    pub fn set(&self, tick: Tick) {
+        self.slot.due.set(tick.0);
+        self.slot.fired.set(false);
+        self.slot.idle.set(false);
+    }
+
+    /// Sets the deadline of a connection that waits for its next request.
+    pub fn set_idle(&self, tick: Tick) {
+        self.set(tick);
+        self.slot.idle.set(true);
+    }
+
+    /// The clock that this timer lives by.
+    pub fn deadlines(&self) -> &Deadlines {
+        &self.deadlines
+    }
+
+    /// Whether the deadline has passed since it was last set.
+    #[inline]
+    pub fn fired(&self) -> bool {
+        self.slot.fired.get()
+    }
+
+    /// Makes the sweep wake the current task. Must be called by the task that waits, once per task.
+    pub fn watch(&self, context: &Context<'_>) {
+        let mut waker = self.slot.waker.borrow_mut();
+        match &*waker {
+            Some(waker) if waker.will_wake(context.waker()) => {}
+            _ => *waker = Some(context.waker().clone()),
+        }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        let removed = self.deadlines.slots.borrow_mut().try_remove(self.key);
+        debug_assert!(removed.is_some(), "a timer is removed once, by its owner");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fires_after_and_never_before() {
+        let start = crate::base::clock::now();
+        let deadlines = Deadlines::new(start);
+        let timer = Timer::new(&deadlines);
+        timer.set(deadlines.after(Duration::from_millis(1000)));
+        deadlines.sweep(start + Duration::from_millis(1000));
+        assert!(
+            !timer.fired(),
+            "not before a whole second has surely passed"
+        );
+        deadlines.sweep(start + Duration::from_millis(1200));
+        assert!(timer.fired());
+        timer.set(Tick::NEVER);
+        deadlines.sweep(start + Duration::from_secs(1_000_000));
+        assert!(!timer.fired());
+        drop(timer);
+        assert!(deadlines.is_empty());
+    }
+
+    #[test]
+    fn a_drain_shortens_idle_timers_only() {
+        let start = crate::base::clock::now();
+        let deadlines = Deadlines::new(start);
+        let (idle, busy) = (Timer::new(&deadlines), Timer::new(&deadlines));
+        idle.set_idle(deadlines.after(Duration::from_secs(75)));
+        busy.set(deadlines.after(Duration::from_secs(75)));
+        deadlines.shorten_idle(Duration::from_secs(1));
+        deadlines.sweep(start + Duration::from_secs(2));
+        assert!(idle.fired() && !busy.fired());
+        deadlines.fire_all();
+        assert!(busy.fired());
+    }
+}

@@ -1,0 +1,89 @@
+//! Every socket option, one function each.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::TcpStream;
+
+/// Length of the accept queue. The kernel caps it at `net.core.somaxconn` (listen(2)).
+pub const BACKLOG: i32 = 4096;
+
+/// A TCP socket bound to `addr` with `SO_REUSEADDR` and `SO_REUSEPORT`, not yet listening.
+pub fn bind_shared(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = bound(addr)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&addr.into())?;
+    Ok(socket)
+}
+
+/// Proves that nobody else listens on `addr`: with `SO_REUSEPORT` a second process of the same user would
+/// share the port without an error, and take half of the connections.
+pub fn prove_free(addr: SocketAddr) -> io::Result<()> {
+    let socket = bound(addr)?;
+    socket.bind(&addr.into())?;
+    // Two sockets with SO_REUSEADDR may be bound together; only one may listen.
+    socket.listen(1)
+}
+
+fn bound(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(addr),
+        Type::STREAM.nonblocking().cloexec(),
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    if addr.is_ipv6() {
+        // `[::]` must not take the IPv4 port too: what is bound is what is written.
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+/// Options of a connection from a client or to an endpoint: small messages go out at once, and a peer that
+/// vanished without a word is noticed (E-215).
+pub fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)
+}
+
+/// Keep-alive probes for connections that may be silent for long: tunnels and pooled connections.
+pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    let probes = TcpKeepalive::new()
+        .with_time(Duration::from_secs(30))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(3);
+    SockRef::from(stream).set_tcp_keepalive(&probes)
+}
+
+/// What one look at a quiet connection shows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Quiet {
+    /// Open, and nothing to read.
+    Yes,
+    /// Closed, failed, or with bytes that nobody asked for.
+    No,
+}
+
+/// Looks into a socket's receive queue without taking anything (`MSG_PEEK`).
+pub fn peek_quiet<S: std::os::fd::AsFd>(stream: &S) -> Quiet {
+    let mut byte = [std::mem::MaybeUninit::uninit(); 1];
+    match SockRef::from(stream).peek(&mut byte) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Quiet::Yes,
+        _ => Quiet::No,
+    }
+}
+
+/// Makes `close` send a reset instead of a FIN: a truncated response must not look like a complete one.
+pub fn reset_on_close<S: std::os::fd::AsFd>(stream: &S) -> io::Result<()> {
+    SockRef::from(stream).set_linger(Some(Duration::ZERO))
+}
+
+/// The kernel's cap on accept queues, `net.core.somaxconn`, if it can be read.
+pub fn somaxconn() -> Option<i32> {
+    std::fs::read_to_string("/proc/sys/net/core/somaxconn")
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}
