@@ -1,0 +1,54 @@
+# Every command that this project knows. CI calls `make test` and nothing else.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Tools built from crates.io live outside the tree, so that a fresh clone finds them again.
+TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidegate
+export TIDEGATE_TOOLS := $(TOOLS)
+
+.PHONY: help run test check unit deny doc fmt tools gates bench bench-quick clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
+
+run: ## the demo: three origins and a proxy on 127.0.0.1:8080 (needs the Rust toolchain alone)
+	cargo run --locked --quiet -- demo
+
+test: tools check unit ## everything that CI runs (root and Debian: it installs what tests need)
+
+check: fmt deny doc ## format, lints, dependencies, documentation
+	cargo clippy --locked --all-targets -- -D warnings
+
+fmt:
+	cargo fmt --check
+
+deny: $(TOOLS)/bin/cargo-deny
+	$(TOOLS)/bin/cargo-deny --locked --log-level warn check --hide-inclusion-graph bans licenses sources
+
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+unit:
+	cargo test --locked --all-targets
+	cargo test --locked --doc
+
+tools: $(TOOLS)/bin/cargo-deny ## install what tests and benches need
+	scripts/tools.sh
+
+$(TOOLS)/bin/cargo-deny: scripts/cargo-deny.sh
+	scripts/cargo-deny.sh
+
+gates: tools ## what is too slow for every run
+	scripts/gates.sh
+
+bench: tools ## against nginx and HAProxy on this machine; writes docs/benchmarks.md (about ten minutes)
+	cargo build --locked --release --bin tidegate --example bench-origin
+	python3 benches/peers/bench.py --write docs/benchmarks.md
+
+bench-quick: tools ## the same with three short rounds; writes nothing
+	cargo build --locked --release --bin tidegate --example bench-origin
+	python3 benches/peers/bench.py --quick
+
+clean: ## remove what was built
+	cargo clean

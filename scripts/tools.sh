@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Installs from Debian's packages what tests and benches need. Quick when everything is there.
+# Needs root only when something is missing. No installed service is started.
+set -euo pipefail
+
+# program:package
+wanted=(
+  curl:curl
+  haproxy:haproxy
+  nginx:nginx
+  promtool:prometheus
+  python3:python3
+  strace:strace
+  taskset:util-linux
+  wrk:wrk
+)
+
+# Daemons live in /usr/sbin, which a plain user's PATH may not have.
+PATH="$PATH:/usr/sbin:/sbin"
+
+missing=()
+for pair in "${wanted[@]}"; do
+  command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+done
+if [ "${#missing[@]}" -eq 0 ]; then
+  exit 0
+fi
+
+if ! command -v apt-get >/dev/null; then
+  echo "tools: missing: ${missing[*]}; this script knows Debian's packages only" >&2
+  exit 1
+fi
+if [ "$(id -u)" -ne 0 ]; then
+  echo "tools: missing: ${missing[*]}; run this as root, or: apt-get install ${missing[*]}" >&2
+  exit 1
+fi
+
+# Installing nginx, haproxy or prometheus would start it and take its port. policy-rc.d is how
+# Debian is told not to; a policy that stands already is left alone.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+  trap 'rm -f "$policy"' EXIT
+fi
+
+export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
+apt-get update -qq
+apt-get install -qq -y --no-install-recommends "${missing[@]}" </dev/null >/dev/null
+
+# Nor at the next boot: these programs are for tests here, not services.
+if [ -d /run/systemd/system ]; then
+  for package in "${missing[@]}"; do
+    case "$package" in
+      nginx | haproxy | prometheus) systemctl disable --quiet "$package.service" || true ;;
+    esac
+  done
+fi
+
+for pair in "${wanted[@]}"; do
+  command -v "${pair%%:*}" >/dev/null || {
+    echo "tools: package ${pair##*:} was installed, yet there is no ${pair%%:*}" >&2
+    exit 1
+  }
+done
