@@ -5,13 +5,13 @@
 
 pub mod base;
 pub mod config;
+pub mod message;
 pub mod metrics;
 pub mod limit;
 pub mod drain;
 pub mod state;
 pub mod task;
 pub mod net;
-pub mod message;
 pub mod record;
 pub mod http1;
 pub mod upstream;

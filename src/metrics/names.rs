@@ -1,0 +1,164 @@
+//! Every metric: name, type, labels, meaning. `docs/metrics.md` is checked against this table.
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// Only grows, until the process ends.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts of durations by upper bound.
+    Histogram,
+}
+
+impl Kind {
+    /// As Prometheus calls it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// One metric.
+#[derive(Debug, Eq, PartialEq)]
+pub struct Metric {
+    /// Full name.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// Names of its labels, in the order in which values are given.
+    pub labels: &'static [&'static str],
+    /// Meaning, one sentence.
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($( $const:ident: $kind:ident $name:literal [$($label:literal),*] $help:literal; )*) => {
+        $(
+            #[doc = concat!("`", $name, "`")]
+            pub static $const: Metric = Metric {
+                name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help,
+            };
+        )*
+
+        /// Every metric.
+        pub static ALL: &[&Metric] = &[ $( &$const, )* ];
+    };
+}
+
+metrics! {
+    BUILD_INFO: Gauge "tidegate_build_info" ["version", "commit"]
+        "Always 1; the labels say which build this is.";
+    START_TIME: Gauge "tidegate_start_time_seconds" []
+        "When the process started, in seconds since the Unix epoch.";
+    UPTIME: Gauge "tidegate_uptime_seconds" []
+        "How long the process has been running.";
+    RUNTIME_WORKERS: Gauge "tidegate_runtime_workers" []
+        "Worker threads.";
+    RUNTIME_TASKS: Gauge "tidegate_runtime_tasks" []
+        "Tasks alive.";
+    RUNTIME_TASK_PANICS: Counter "tidegate_runtime_task_panics_total" []
+        "Tasks that ended in a panic; each ended its connection or job and nothing else.";
+
+    CONFIG_RELOADS: Counter "tidegate_config_reloads_total" ["result"]
+        "Loads of the configuration, the one at start included, by result (ok, invalid, error).";
+    CONFIG_LAST_RELOAD_SUCCESSFUL: Gauge "tidegate_config_last_reload_successful" []
+        "1 if the last load of the configuration took effect, 0 if it was refused.";
+    CONFIG_LAST_RELOAD_SUCCESS: Gauge "tidegate_config_last_reload_success_timestamp_seconds" []
+        "When a configuration last took effect, in seconds since the Unix epoch.";
+    CONFIG_HASH_INFO: Gauge "tidegate_config_hash_info" ["hash"]
+        "Always 1; the label is the hash of the configuration in effect.";
+
+    CONNECTIONS: Counter "tidegate_connections_total" ["listener", "protocol"]
+        "Client connections accepted.";
+    CONNECTIONS_ACTIVE: Gauge "tidegate_connections_active" ["listener", "protocol"]
+        "Client connections open.";
+    CONNECTIONS_REJECTED: Counter "tidegate_connections_rejected_total" ["listener", "reason", "detail"]
+        "Client connections closed before their first request, by reason.";
+    CONNECTION_DURATION: Histogram "tidegate_connection_duration_seconds" ["listener", "protocol"]
+        "Time from accepting a client connection to its end.";
+
+    REQUESTS: Counter "tidegate_requests_total" ["listener", "route", "method", "code"]
+        "Exchanges ended, by method and exact status.";
+    REQUESTS_ACTIVE: Gauge "tidegate_requests_active" ["listener"]
+        "Exchanges under way.";
+    REQUEST_DURATION: Histogram "tidegate_request_duration_seconds" ["listener", "route", "class"]
+        "Time from the first byte of a request to the end of its response.";
+    REQUEST_PHASE_DURATION: Histogram "tidegate_request_phase_duration_seconds" ["route", "phase"]
+        "Time spent in one part of an exchange (queue, connect, first_byte, body).";
+    REQUEST_BODY_BYTES: Counter "tidegate_request_body_bytes_total" ["listener", "route"]
+        "Bytes of request bodies received.";
+    RESPONSE_BODY_BYTES: Counter "tidegate_response_body_bytes_total" ["listener", "route"]
+        "Bytes of response bodies sent.";
+    REQUEST_TERMINATIONS: Counter "tidegate_request_terminations_total" ["route", "reason"]
+        "Exchanges ended, by reason.";
+
+    UPSTREAM_REQUESTS: Counter "tidegate_upstream_requests_total" ["cluster", "code"]
+        "Attempts made at endpoints, by exact status; none: the attempt ended without a response.";
+    UPSTREAM_REQUEST_DURATION: Histogram "tidegate_upstream_request_duration_seconds" ["cluster"]
+        "Time of one attempt at an endpoint.";
+    UPSTREAM_REQUESTS_ACTIVE: Gauge "tidegate_upstream_requests_active" ["cluster"]
+        "Attempts under way.";
+    UPSTREAM_REQUESTS_QUEUED: Gauge "tidegate_upstream_requests_queued" ["cluster"]
+        "Exchanges that wait for a slot at an endpoint.";
+    UPSTREAM_QUEUE_DURATION: Histogram "tidegate_upstream_queue_duration_seconds" ["cluster"]
+        "Time that exchanges waited for a slot at an endpoint.";
+    UPSTREAM_REJECTED: Counter "tidegate_upstream_rejected_total" ["cluster", "reason"]
+        "Exchanges that got no endpoint, by reason.";
+    UPSTREAM_CONNECTIONS: Counter "tidegate_upstream_connections_total" ["cluster", "protocol"]
+        "Connections made to endpoints.";
+    UPSTREAM_CONNECTIONS_ACTIVE: Gauge "tidegate_upstream_connections_active" ["cluster", "protocol"]
+        "Connections to endpoints that are open: in use, being made or idle.";
+    UPSTREAM_CONNECTIONS_IDLE: Gauge "tidegate_upstream_connections_idle" ["cluster", "protocol"]
+        "Connections to endpoints that wait in the pool.";
+    UPSTREAM_CONNECTIONS_REUSED: Counter "tidegate_upstream_connections_reused_total" ["cluster", "protocol"]
+        "Attempts that took a connection from the pool.";
+    UPSTREAM_CONNECT_FAILURES: Counter "tidegate_upstream_connect_failures_total" ["cluster", "reason"]
+        "Connections to endpoints that could not be made, by reason.";
+    UPSTREAM_CONNECT_DURATION: Histogram "tidegate_upstream_connect_duration_seconds" ["cluster"]
+        "Time to make a connection to an endpoint.";
+    UPSTREAM_RETRIES: Counter "tidegate_upstream_retries_total" ["cluster", "reason", "result"]
+        "Retries, by what caused them and how they ended (success, failure).";
+    UPSTREAM_RETRY_DENIED: Counter "tidegate_upstream_retry_denied_total" ["cluster", "reason"]
+        "Retries that were not made, by what spoke against them.";
+    UPSTREAM_ENDPOINTS: Gauge "tidegate_upstream_endpoints" ["cluster", "state"]
+        "Endpoints of a cluster, by state.";
+    UPSTREAM_ENDPOINT_HEALTHY: Gauge "tidegate_upstream_endpoint_healthy" ["cluster", "endpoint"]
+        "1 if the endpoint may be picked, 0 if it may not.";
+    UPSTREAM_ENDPOINT_WEIGHT: Gauge "tidegate_upstream_endpoint_weight" ["cluster", "endpoint"]
+        "Weight of an endpoint in its cluster.";
+    UPSTREAM_ENDPOINT_REQUESTS_ACTIVE: Gauge "tidegate_upstream_endpoint_requests_active" ["cluster", "endpoint"]
+        "Attempts under way at one endpoint.";
+    UPSTREAM_ENDPOINT_CONNECTIONS_ACTIVE: Gauge "tidegate_upstream_endpoint_connections_active" ["cluster", "endpoint"]
+        "Connections to one endpoint that are open: in use, being made or idle.";
+
+    HEALTH_CHECKS: Counter "tidegate_health_checks_total" ["cluster", "result"]
+        "Probes, by result (pass, fail, timeout).";
+    HEALTH_CHECK_DURATION: Histogram "tidegate_health_check_duration_seconds" ["cluster"]
+        "Time of one probe.";
+    HEALTH_TRANSITIONS: Counter "tidegate_health_transitions_total" ["cluster", "to", "cause"]
+        "Changes of an endpoint's health, by new state (healthy, unhealthy) and cause (active, passive, admin).";
+
+    ACCESSLOG_DROPPED: Counter "tidegate_accesslog_dropped_total" ["sink"]
+        "Access log lines that were dropped because the writer could not keep up or the output failed.";
+    METRICS_SERIES_DROPPED: Counter "tidegate_metrics_series_dropped_total" []
+        "Label sets that were folded into _other because there were too many.";
+
+    PROCESS_CPU: Counter "process_cpu_seconds_total" []
+        "User and system CPU time spent.";
+    PROCESS_OPEN_FDS: Gauge "process_open_fds" []
+        "Open file descriptors.";
+    PROCESS_MAX_FDS: Gauge "process_max_fds" []
+        "Limit on open file descriptors.";
+    PROCESS_RESIDENT_MEMORY: Gauge "process_resident_memory_bytes" []
+        "Resident memory.";
+    PROCESS_VIRTUAL_MEMORY: Gauge "process_virtual_memory_bytes" []
+        "Virtual memory.";
+    PROCESS_THREADS: Gauge "process_threads" []
+        "Threads of the process.";
+    PROCESS_START_TIME: Gauge "process_start_time_seconds" []
+        "When the process started, in seconds since the Unix epoch.";
+}
