@@ -1,1 +1,90 @@
-//! (being written)
+//! One address in a cluster: who it is, how to reach it, and the state that outlives a configuration; and the
+//! set of them that a balancer picks from.
+//!
+//! **Invariants.** Identity is (cluster, address): weight, tier and timeouts never enter it. Counts go up when
+//! a guard is made and down exactly once, when it is dropped. One function, [`Endpoint::availability`], says
+//! whether an endpoint may be picked.
+//!
+//! **Not here.** Which endpoint is picked (`balance`), who probes (`health`), connections (`upstream`).
+
+pub mod set;
+pub mod state;
+pub mod tried;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::base::{ClusterName, EndpointAddr};
+use crate::health::HealthCell;
+use crate::upstream::ConnectSpec;
+
+pub use set::{EndpointIx, EndpointSet, Tier};
+pub use state::{Admin, ConnectionSlot, EndpointState, InFlight};
+pub use tried::{MAX_TRIED, Tried};
+
+/// What an operator would call the same endpoint.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct EndpointKey {
+    /// The cluster it stands in.
+    pub cluster: ClusterName,
+    /// Where it is.
+    pub addr: EndpointAddr,
+}
+
+impl fmt::Display for EndpointKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.cluster, self.addr)
+    }
+}
+
+/// Largest weight; the smallest is 1.
+pub const MAX_WEIGHT: u32 = 1000;
+
+/// An endpoint as one configuration sees it.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Its identity.
+    pub key: EndpointKey,
+    /// Its address as text, for the log.
+    pub text: Arc<str>,
+    /// Its share among the endpoints of its tier, 1-[`MAX_WEIGHT`].
+    pub weight: u32,
+    /// 0 is used first; a higher tier only when no lower one has an available endpoint.
+    pub tier: u8,
+    /// How to connect.
+    pub spec: Arc<ConnectSpec>,
+    /// What the probes say; `None` where the cluster has none.
+    pub health: Option<Arc<HealthCell>>,
+    /// What outlives this configuration.
+    pub state: Arc<EndpointState>,
+}
+
+/// Whether an endpoint may be picked now, and why not.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Availability {
+    /// It may.
+    Available,
+    /// It has as many connections as it may have.
+    Full,
+    /// The probes say no.
+    Unhealthy,
+    /// An operator says no.
+    Disabled,
+}
+
+impl Endpoint {
+    /// Whether this endpoint may be picked while it may have `cap` connections (0: any number).
+    #[inline]
+    pub fn availability(&self, cap: u32) -> Availability {
+        if self.state.admin() == Admin::Disabled {
+            return Availability::Disabled;
+        }
+        if self.health.as_ref().is_some_and(|cell| !cell.is_healthy()) {
+            return Availability::Unhealthy;
+        }
+        if cap != 0 && self.state.connections() >= cap {
+            return Availability::Full;
+        }
+        Availability::Available
+    }
+}

@@ -1,0 +1,186 @@
+//! What is known of an endpoint whatever the configuration says, and the guards that keep its counts right.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+
+use crossbeam_utils::CachePadded;
+
+use crate::health::{HealthCell, Status};
+use crate::state::Registry;
+
+/// An operator's word on an endpoint.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Admin {
+    /// It serves.
+    #[default]
+    Enabled = 0,
+    /// Nothing new goes to it.
+    Disabled = 1,
+}
+
+/// State of one (cluster, address), shared by all workers and kept over a reload.
+#[derive(Debug, Default)]
+pub struct EndpointState {
+    in_flight: CachePadded<AtomicU32>,
+    connections: AtomicU32,
+    admin: AtomicU8,
+    /// One cell for each check by which this endpoint is judged in a living configuration.
+    health: Registry<u64, HealthCell>,
+}
+
+impl EndpointState {
+    /// Exchanges under way.
+    #[inline]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Connections leased or being made, by all workers. An idle connection does not count: the cap
+    /// bounds what the endpoint is asked to do at once, and an idle one is lent without a new slot's
+    /// wait by the worker that owns it.
+    #[inline]
+    pub fn connections(&self) -> u32 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// An operator's word.
+    #[inline]
+    pub fn admin(&self) -> Admin {
+        if self.admin.load(Ordering::Relaxed) == Admin::Enabled as u8 {
+            Admin::Enabled
+        } else {
+            Admin::Disabled
+        }
+    }
+
+    /// Sets an operator's word; exchanges under way go on.
+    pub fn set_admin(&self, admin: Admin) {
+        self.admin.store(admin as u8, Ordering::Relaxed);
+    }
+
+    /// The cell of the check with this fingerprint. A check that is new here starts from the status
+    /// that another check of this endpoint has found, or from `initial` when there is none.
+    pub fn health_cell(&self, fingerprint: u64, initial: Status) -> Arc<HealthCell> {
+        let before = self.health.alive().into_iter().next();
+        self.health.sweep();
+        self.health.keep_or_make(&fingerprint, || {
+            before.map_or_else(|| HealthCell::new(initial), |cell| cell.successor())
+        })
+    }
+}
+
+/// One exchange under way at an endpoint, from pick to its end.
+#[derive(Debug)]
+pub struct InFlight(Arc<EndpointState>);
+
+impl InFlight {
+    /// Counts one more.
+    #[inline]
+    pub fn begin(state: &Arc<EndpointState>) -> Self {
+        state.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(state))
+    }
+}
+
+impl Drop for InFlight {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One connection out of those that an endpoint may have.
+#[derive(Debug)]
+pub struct ConnectionSlot(Arc<EndpointState>);
+
+impl ConnectionSlot {
+    /// Takes a slot if fewer than `cap` (0: any number) are taken. Workers race for the last one; the
+    /// cap holds whoever wins.
+    #[inline]
+    pub fn take(state: &Arc<EndpointState>, cap: u32) -> Option<Self> {
+        let limit = if cap == 0 { u32::MAX } else { cap };
+        state
+            .connections
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+                (taken < limit).then_some(taken + 1)
+            })
+            .ok()?;
+        Some(Self(Arc::clone(state)))
+    }
+}
+
+impl Drop for ConnectionSlot {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::{HealthPolicy, Observation};
+    use std::time::Duration;
+
+    #[test]
+    fn guards_count_up_and_down_once() {
+        let state = Arc::new(EndpointState::default());
+        let guards: Vec<_> = (0..3).map(|_| InFlight::begin(&state)).collect();
+        assert_eq!(state.in_flight(), 3);
+        drop(guards);
+        assert_eq!(state.in_flight(), 0);
+
+        let panicked = std::panic::catch_unwind(|| {
+            let _guard = InFlight::begin(&state);
+            std::panic::resume_unwind(Box::new("an exchange panics"));
+        });
+        assert!(panicked.is_err());
+        assert_eq!(state.in_flight(), 0);
+    }
+
+    #[test]
+    fn the_cap_holds_whoever_races() {
+        let state = Arc::new(EndpointState::default());
+        let taken: Vec<_> = std::thread::scope(|scope| {
+            let take = || (0..100).filter_map(|_| ConnectionSlot::take(&state, 150));
+            let threads: Vec<_> = (0..4)
+                .map(|_| scope.spawn(move || take().collect::<Vec<_>>()))
+                .collect();
+            threads
+                .into_iter()
+                .flat_map(|t| t.join().unwrap())
+                .collect()
+        });
+        assert_eq!((taken.len(), state.connections()), (150, 150));
+        drop(taken);
+        assert_eq!(state.connections(), 0);
+        assert!(ConnectionSlot::take(&state, 0).is_some());
+    }
+
+    #[test]
+    fn a_cell_is_kept_for_its_check_and_inherited_by_another() {
+        let state = EndpointState::default();
+        let policy = HealthPolicy {
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            max_response_time: Duration::ZERO,
+            rise: 1,
+            fall: 1,
+            jitter: 0.0,
+            initial: Status::Healthy,
+        };
+        let cell = state.health_cell(1, Status::Healthy);
+        cell.observe(Observation::Fail, &policy);
+        assert!(Arc::ptr_eq(&cell, &state.health_cell(1, Status::Healthy)));
+        assert!(
+            !state.health_cell(2, Status::Healthy).is_healthy(),
+            "inherited"
+        );
+        drop(cell);
+        assert!(
+            state.health_cell(3, Status::Healthy).is_healthy(),
+            "none left"
+        );
+    }
+}
