@@ -1,0 +1,79 @@
+//! The price of one pick, for each balancer, at 3, 100 and 10 000 endpoints, and with most of them gone.
+
+#![expect(clippy::unwrap_used, reason = "a bench may stop")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use tidegate::balance::{Balancer, Cursor, PickInput};
+use tidegate::base::{ClusterName, EndpointAddr};
+use tidegate::endpoint::{Admin, Endpoint, EndpointKey, EndpointSet, EndpointState, Tried};
+use tidegate::health::Status;
+use tidegate::upstream::ConnectSpec;
+
+const BALANCERS: [Balancer; 4] = [
+    Balancer::RoundRobin,
+    Balancer::Random,
+    Balancer::LeastRequest,
+    Balancer::LeastConnections,
+];
+
+/// `size` endpoints with weights in a cycle of `weights`, of which one in `every` is enabled.
+fn set(size: u32, weights: u32, every: u32) -> EndpointSet {
+    let cluster = ClusterName::parse("bench").unwrap();
+    let make = |number: u32| {
+        let [_, a, b, c] = number.to_be_bytes();
+        let addr = EndpointAddr::parse(&format!("127.{a}.{b}.{c}:9000")).unwrap();
+        let state = Arc::new(EndpointState::default());
+        if !number.is_multiple_of(every) {
+            state.set_admin(Admin::Disabled);
+        }
+        Arc::new(Endpoint {
+            text: addr.to_string().into(),
+            spec: Arc::new(ConnectSpec { addr: addr.clone() }),
+            key: EndpointKey {
+                cluster: cluster.clone(),
+                addr,
+            },
+            weight: number % weights + 1,
+            tier: 0,
+            health: Some(state.health_cell(1, Status::Healthy)),
+            state,
+        })
+    };
+    EndpointSet::new((0..size).map(make).collect())
+}
+
+fn pick(criterion: &mut Criterion) {
+    let cases = [
+        ("equal", 1, 1),
+        ("weighted", 7, 1),
+        ("one in ten enabled", 1, 10),
+    ];
+    for (case, weights, every) in cases {
+        let mut group = criterion.benchmark_group(format!("pick/{case}"));
+        for size in [3, 100, 10_000] {
+            let set = set(size, weights, every);
+            for balancer in BALANCERS {
+                let mut cursor = Cursor::with_seed(1);
+                let tried = Tried::new();
+                let id = BenchmarkId::new(balancer.as_str(), size);
+                group.bench_function(id, |bencher| {
+                    bencher.iter(|| {
+                        let input = PickInput {
+                            tried: &tried,
+                            cap: 1024,
+                            hash: None,
+                        };
+                        balancer.pick(black_box(&set), &mut cursor, &input)
+                    });
+                });
+            }
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, pick);
+criterion_main!(benches);
