@@ -1,1 +1,19 @@
-//! (being written)
+//! HTTP/1.1: bytes to messages and back, for both sides. Strict: what two parsers could read in two ways is
+//! refused.
+//!
+//! Tokenising is `httparse`'s; everything that it leaves open (line ends, framing, targets, Host) is decided
+//! here.
+//!
+//! **Invariants.** No I/O: functions take bytes and give messages, and messages give bytes. Only [`write`]
+//! makes bytes for the wire.
+//!
+//! **Not here.** Sockets and deadlines (`downstream`, `upstream`), what to do with a message (`exchange`).
+
+pub mod chunked;
+pub mod request;
+pub mod response;
+pub mod trailers;
+pub mod write;
+
+#[cfg(test)]
+mod tests;

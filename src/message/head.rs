@@ -2,6 +2,7 @@
 
 use super::field::{Field, Known, Span};
 use super::framing::BodyLength;
+use super::hops::Hops;
 use super::method::{Method, Version};
 
 /// A text that stands in the received bytes or, where it had to be changed, in a buffer beside them.
@@ -14,6 +15,26 @@ pub enum Text {
     /// Not there.
     #[default]
     Absent,
+}
+
+/// What the client waits for before it sends its body.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Expect {
+    /// Nothing: the body follows at once.
+    #[default]
+    Nothing,
+    /// A `100 Continue` (RFC 9110, 10.1.1).
+    Continue,
+}
+
+/// The protocol that a client asks to change to.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Upgrade {
+    /// None, or one that is not carried: the request is answered as a plain one.
+    #[default]
+    None,
+    /// RFC 6455.
+    WebSocket,
 }
 
 /// One request head. Its buffers are reused from exchange to exchange.
@@ -33,6 +54,9 @@ pub struct RequestHead {
     pub(crate) authority: Text,
     pub(crate) host: Text,
     pub(crate) body: BodyLength,
+    pub(crate) hops: Hops,
+    pub(crate) expect: Expect,
+    pub(crate) upgrade: Upgrade,
 }
 
 impl RequestHead {
@@ -49,6 +73,9 @@ impl RequestHead {
         self.authority = Text::Absent;
         self.host = Text::Absent;
         self.body = BodyLength::None;
+        self.hops = Hops::default();
+        self.expect = Expect::Nothing;
+        self.upgrade = Upgrade::None;
     }
 
     fn text(&self, text: Text) -> &[u8] {
@@ -108,6 +135,21 @@ impl RequestHead {
         self.body
     }
 
+    /// What its Connection fields say.
+    pub fn hops(&self) -> Hops {
+        self.hops
+    }
+
+    /// Whether the client waits before it sends its body.
+    pub fn expect(&self) -> Expect {
+        self.expect
+    }
+
+    /// The protocol that the client asks to change to.
+    pub fn upgrade(&self) -> Upgrade {
+        self.upgrade
+    }
+
     /// The fields in the order of their arrival.
     pub fn fields(&self) -> &[Field] {
         &self.fields
@@ -155,6 +197,8 @@ pub struct ResponseHead<'a> {
     pub version: Version,
     /// How long the body is.
     pub body: BodyLength,
+    /// What its Connection fields say.
+    pub hops: Hops,
 }
 
 impl<'a> ResponseHead<'a> {

@@ -11,13 +11,16 @@
 pub mod authority;
 pub mod edits;
 pub mod field;
+pub mod forwarded;
 pub mod framing;
 pub mod head;
+pub mod hops;
 pub mod method;
 pub mod path;
 
 pub use edits::Edits;
 pub use field::{Field, Known, Span};
 pub use framing::BodyLength;
-pub use head::{RequestHead, ResponseHead};
+pub use head::{Expect, RequestHead, ResponseHead, Upgrade};
+pub use hops::Hops;
 pub use method::{Method, Version};

@@ -1,0 +1,388 @@
+//! A request head: bytes to one validated, canonical [`RequestHead`].
+
+use std::mem::MaybeUninit;
+
+use crate::base::{Detail, Error, Reason};
+use crate::message::authority::{self, Form};
+use crate::message::head::Text;
+use crate::message::hops::is_token;
+use crate::message::path::{self, Canonical};
+use crate::message::{
+    BodyLength, Expect, Field, Known, Method, RequestHead, Span, Upgrade, Version,
+};
+
+/// Most fields that a head may have, whatever the configuration says.
+pub const MAX_FIELDS: usize = 256;
+/// Longest field name, in bytes (E-022).
+pub const MAX_NAME: usize = 256;
+/// Longest method, in bytes (E-029).
+pub const MAX_METHOD: usize = 32;
+/// Blank lines that are skipped before a request line (RFC 9112, 2.2; E-027).
+const MAX_BLANK_LINES: usize = 2;
+
+/// How large a head may be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct HeadLimits {
+    /// The request line, in bytes, without its line end.
+    pub request_line: usize,
+    /// All field lines together, in bytes.
+    pub headers: usize,
+    /// Number of fields, at most [`MAX_FIELDS`].
+    pub count: usize,
+}
+
+/// How far a head has been read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Progress {
+    /// The head is whole; so many bytes belong to it and to the blank lines before it.
+    Complete(usize),
+    /// More bytes are needed.
+    Partial,
+}
+
+fn refuse(detail: Detail) -> Error {
+    Error::new(Reason::BadRequest, detail)
+}
+
+/// Parses one request head from the beginning of `input` into `head`.
+///
+/// `head` is meaningful only after [`Progress::Complete`]; after an error it holds what is known for the log.
+pub fn parse(input: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Result<Progress, Error> {
+    let blank = blank_lines(input)?;
+    let input = input.get(blank..).unwrap_or_default();
+    let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let slots = slots
+        .get_mut(..limits.count.min(MAX_FIELDS))
+        .unwrap_or_default();
+    let mut request = httparse::Request::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let len = match config.parse_request_with_uninit_headers(&mut request, input, slots) {
+        Ok(httparse::Status::Complete(len)) => len,
+        Ok(httparse::Status::Partial) => return partial(input, limits),
+        Err(error) => return Err(diagnose(input, error, limits)),
+    };
+    let bytes = input.get(..len).unwrap_or_default();
+    let (Some(method), Some(target), Some(version)) =
+        (request.method, request.path, request.version)
+    else {
+        return Err(refuse(Detail::StartLine));
+    };
+    head.clear();
+    head.bytes.extend_from_slice(bytes);
+    head.version = if version == 0 {
+        Version::Http10
+    } else {
+        Version::Http11
+    };
+    head.method_token = Span::new(0, method.len());
+    head.method = Method::of(method.as_bytes());
+
+    let line_end = method.len() + 1 + target.len() + 1 + "HTTP/1.x".len();
+    if line_end > limits.request_line {
+        return Err(Error::from(Reason::UriTooLong));
+    }
+    if bytes.get(line_end..line_end + 2) != Some(b"\r\n") {
+        return Err(refuse(Detail::LineEnd));
+    }
+    let fields_start = line_end + 2;
+    if len - fields_start > limits.headers + 2 {
+        return Err(Error::from(Reason::HeadersTooLarge));
+    }
+    collect_fields(bytes, request.headers, fields_start, &mut head.fields)?;
+    if head.method_token.len() > MAX_METHOD {
+        return Err(refuse(Detail::Method));
+    }
+    let decided = decide(head)?;
+    let target = Span::new(method.len() + 1, method.len() + 1 + target.len());
+    read_target(head, target, decided.host)?;
+    Ok(Progress::Complete(blank + len))
+}
+
+fn blank_lines(input: &[u8]) -> Result<usize, Error> {
+    let mut skipped = 0;
+    while input.get(skipped..skipped + 2) == Some(b"\r\n") {
+        skipped += 2;
+        if skipped > MAX_BLANK_LINES * 2 {
+            return Err(refuse(Detail::LineEnd));
+        }
+    }
+    match input.get(skipped..).unwrap_or_default() {
+        [b'\n', ..] | [b'\r', _, ..] => Err(refuse(Detail::LineEnd)),
+        _ => Ok(skipped),
+    }
+}
+
+/// An unfinished head is refused as soon as it is over its limits.
+fn partial(input: &[u8], limits: &HeadLimits) -> Result<Progress, Error> {
+    match memchr::memchr(b'\n', input) {
+        None if input.len() > limits.request_line + 1 => Err(Error::from(Reason::UriTooLong)),
+        Some(end) if end > limits.request_line + 1 => Err(Error::from(Reason::UriTooLong)),
+        Some(end) if input.len() - end > limits.headers + 3 => {
+            Err(Error::from(Reason::HeadersTooLarge))
+        }
+        _ => Ok(Progress::Partial),
+    }
+}
+
+/// Turns the tokeniser's verdict into ours. Off the hot path.
+#[cold]
+fn diagnose(input: &[u8], error: httparse::Error, limits: &HeadLimits) -> Error {
+    match error {
+        httparse::Error::TooManyHeaders => Error::from(Reason::HeadersTooLarge),
+        httparse::Error::Version => refuse(Detail::Version),
+        httparse::Error::HeaderName => refuse(if folded(input) {
+            Detail::Folding
+        } else {
+            Detail::FieldName
+        }),
+        httparse::Error::HeaderValue => refuse(Detail::FieldValue),
+        httparse::Error::NewLine => refuse(Detail::LineEnd),
+        httparse::Error::Token | httparse::Error::Status => {
+            let line = input
+                .split(|&byte| byte == b'\n')
+                .next()
+                .unwrap_or_default();
+            if line.len() > limits.request_line + 1 {
+                return Error::from(Reason::UriTooLong);
+            }
+            let method = line.split(|&byte| byte == b' ').next().unwrap_or_default();
+            refuse(match method {
+                token if token.iter().all(|&byte| is_token(byte)) && !token.is_empty() => {
+                    Detail::Target
+                }
+                _ => Detail::Method,
+            })
+        }
+    }
+}
+
+fn folded(input: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', input).any(|end| matches!(input.get(end + 1), Some(b' ' | b'\t')))
+}
+
+/// Turns the tokeniser's slices into offsets, and proves that each line is exactly `name: value CRLF`.
+pub(super) fn collect_fields(
+    bytes: &[u8],
+    headers: &[httparse::Header<'_>],
+    start: usize,
+    fields: &mut Vec<Field>,
+) -> Result<(), Error> {
+    let base = bytes.as_ptr() as usize;
+    let last = bytes.len().saturating_sub(2);
+    let offset = |slice: &[u8]| (slice.as_ptr() as usize).wrapping_sub(base);
+    let mut expected = start;
+    for (index, header) in headers.iter().enumerate() {
+        let name = header.name.as_bytes();
+        let name_start = offset(name);
+        if name_start != expected {
+            return Err(refuse(Detail::LineEnd));
+        }
+        if name.is_empty() || name.len() > MAX_NAME {
+            return Err(refuse(Detail::FieldName));
+        }
+        let line_end = headers
+            .get(index + 1)
+            .map_or(last, |next| offset(next.name.as_bytes()));
+        if line_end < 2 || bytes.get(line_end - 2..line_end) != Some(b"\r\n") {
+            return Err(refuse(Detail::LineEnd));
+        }
+        let value_start = if header.value.is_empty() {
+            line_end - 2
+        } else {
+            offset(header.value)
+        };
+        let value = header.value.trim_ascii();
+        let value = Span::new(value_start, value_start + value.len());
+        fields.push(Field {
+            name: Span::new(name_start, name_start + name.len()),
+            value,
+            line_end: Span::new(0, line_end).end,
+            known: Known::of(name),
+        });
+        expected = line_end;
+    }
+    if expected != last || bytes.get(last..) != Some(b"\r\n") {
+        return Err(refuse(Detail::LineEnd));
+    }
+    Ok(())
+}
+
+/// What the fields decide before the target is read.
+struct Decided {
+    host: Option<Span>,
+}
+
+/// Reads the fields that decide framing, persistence and authority.
+fn decide(head: &mut RequestHead) -> Result<Decided, Error> {
+    let mut length: Option<u64> = None;
+    let mut coding: Option<Span> = None;
+    let mut host: Option<Span> = None;
+    let mut upgrade = Upgrade::None;
+    for field in &head.fields {
+        let value = field.value.of(&head.bytes);
+        match field.known {
+            Known::Host if host.replace(field.value).is_some() => return Err(refuse(Detail::Host)),
+            Known::ContentLength => {
+                let number = content_length(value).ok_or_else(|| refuse(Detail::ContentLength))?;
+                if length.replace(number).is_some() {
+                    return Err(refuse(Detail::ContentLength));
+                }
+            }
+            Known::TransferEncoding if coding.replace(field.value).is_some() => {
+                return Err(refuse(Detail::TransferEncoding));
+            }
+            Known::Connection => head.hops.read(value).map_err(refuse)?,
+            Known::Expect => {
+                if !value.eq_ignore_ascii_case(b"100-continue") {
+                    return Err(refuse(Detail::Expect));
+                }
+                head.expect = Expect::Continue;
+            }
+            Known::Upgrade => {
+                if crate::message::hops::tokens(value)
+                    .any(|token| token.eq_ignore_ascii_case(b"websocket"))
+                {
+                    upgrade = Upgrade::WebSocket;
+                }
+            }
+            _ => {}
+        }
+    }
+    if host.is_none() && head.version == Version::Http11 {
+        return Err(refuse(Detail::Host));
+    }
+    head.body = match (coding, length) {
+        (Some(_), Some(_)) => return Err(refuse(Detail::FramingConflict)),
+        (Some(coding), None) => transfer_encoding(coding.of(&head.bytes), head.version)?,
+        (None, Some(0) | None) => BodyLength::None,
+        (None, Some(length)) => BodyLength::Exact(length),
+    };
+    if head.version == Version::Http10 {
+        // A 1.0 client does not know interim responses or upgrades (RFC 9110, 10.1.1 and 7.8).
+        head.expect = Expect::Nothing;
+    } else if head.hops.upgrade && upgrade == Upgrade::WebSocket {
+        if head.body != BodyLength::None {
+            return Err(refuse(Detail::Upgrade));
+        }
+        head.upgrade = upgrade;
+    }
+    Ok(Decided { host })
+}
+
+/// `1*19DIGIT` and nothing else (E-008): 19 digits always fit.
+pub(super) fn content_length(value: &[u8]) -> Option<u64> {
+    if value.is_empty() || value.len() > 19 {
+        return None;
+    }
+    value.iter().try_fold(0u64, |number, &byte| {
+        byte.is_ascii_digit()
+            .then(|| number * 10 + u64::from(byte - b'0'))
+    })
+}
+
+/// Exactly `chunked` (E-004, E-006, E-007).
+fn transfer_encoding(value: &[u8], version: Version) -> Result<BodyLength, Error> {
+    const KNOWN: [&str; 7] = [
+        "gzip",
+        "x-gzip",
+        "deflate",
+        "compress",
+        "x-compress",
+        "identity",
+        "br",
+    ];
+    if version == Version::Http10 {
+        return Err(refuse(Detail::TransferEncoding));
+    }
+    if value.eq_ignore_ascii_case(b"chunked") {
+        return Ok(BodyLength::Chunked);
+    }
+    let known = KNOWN
+        .iter()
+        .any(|coding| value.eq_ignore_ascii_case(coding.as_bytes()));
+    Err(refuse(if known {
+        Detail::TeUnsupported
+    } else {
+        Detail::TransferEncoding
+    }))
+}
+
+/// Splits the target and makes authority and path canonical.
+fn read_target(head: &mut RequestHead, target: Span, host: Option<Span>) -> Result<(), Error> {
+    let bytes = &head.bytes;
+    let text = target.of(bytes);
+    let start = target.start as usize;
+    let mut authority = host;
+    let path_start = match text {
+        _ if head.method == Method::Connect => return Err(refuse(Detail::Connect)),
+        [b'/', ..] => 0,
+        b"*" if head.method == Method::Options => {
+            head.path = Text::Raw(target);
+            return set_authority(head, authority);
+        }
+        _ => {
+            let after = strip_scheme(text).ok_or_else(|| refuse(Detail::Target))?;
+            let rest = text.get(after..).unwrap_or_default();
+            let len = rest
+                .iter()
+                .position(|byte| matches!(byte, b'/' | b'?'))
+                .unwrap_or(rest.len());
+            let named = Span::new(start + after, start + after + len);
+            if let Some(host) = host
+                && !authority::same_authority(named.of(bytes), host.of(bytes), 80)
+            {
+                return Err(refuse(Detail::Authority));
+            }
+            authority = Some(named);
+            after + len
+        }
+    };
+    let rest = text.get(path_start..).unwrap_or_default();
+    let path_len = memchr::memchr(b'?', rest).unwrap_or(rest.len());
+    let query_start = start + path_start + path_len + 1;
+    if path_len < rest.len() {
+        let query = Span::new(query_start, target.end as usize);
+        path::check_query(query.of(bytes)).map_err(|_| refuse(Detail::Target))?;
+        head.query = Text::Raw(query);
+    }
+    let raw = rest.get(..path_len).unwrap_or_default();
+    let from = head.made.len();
+    head.path = if raw.is_empty() {
+        // `http://host` and `http://host?query` mean the root (RFC 9110, 4.2.3).
+        head.made.push(b'/');
+        Text::Made(Span::new(from, head.made.len()))
+    } else {
+        match path::canonicalise(raw, &mut head.made).map_err(refuse)? {
+            Canonical::AsIs => {
+                Text::Raw(Span::new(start + path_start, start + path_start + path_len))
+            }
+            Canonical::Made => Text::Made(Span::new(from, head.made.len())),
+        }
+    };
+    set_authority(head, authority)
+}
+
+/// Length of `http://`, in any case, if `target` begins with it. Only the listener's own scheme is served.
+fn strip_scheme(target: &[u8]) -> Option<usize> {
+    let scheme = target.get(..7)?;
+    scheme.eq_ignore_ascii_case(b"http://").then_some(7)
+}
+
+fn set_authority(head: &mut RequestHead, authority: Option<Span>) -> Result<(), Error> {
+    let Some(span) = authority else { return Ok(()) };
+    let raw = span.of(&head.bytes);
+    let parsed = authority::parse(raw).map_err(refuse)?;
+    if parsed.form == Form::Canonical {
+        let start = span.start;
+        head.authority = Text::Raw(span);
+        head.host = Text::Raw(Span {
+            start: start + parsed.host.start,
+            end: start + parsed.host.end,
+        });
+    } else {
+        let made = parsed.make(raw, &mut head.made);
+        head.authority = Text::Made(made.authority);
+        head.host = Text::Made(made.host);
+    }
+    Ok(())
+}

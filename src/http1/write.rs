@@ -1,0 +1,327 @@
+//! The one writer of heads.
+//!
+//! What is decided here and never copied: request line, Host, framing, hop-by-hop fields, forwarding fields.
+//! All other field lines were validated byte by byte and are copied as they stand, in runs.
+
+use std::net::IpAddr;
+
+use crate::message::forwarded::Trust;
+use crate::message::{
+    BodyLength, Edits, Field, Hops, Known, Method, RequestHead, ResponseHead, Upgrade, Version,
+    hops,
+};
+
+/// What the proxy says of the client to the endpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct Forwarding<'a> {
+    /// Whether the peer's own words are kept.
+    pub trust: Trust,
+    /// The peer's address as text.
+    pub peer: &'a str,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+}
+
+/// Appends the head that an endpoint gets.
+pub fn request(head: &RequestHead, edits: &Edits, forwarding: &Forwarding<'_>, out: &mut Vec<u8>) {
+    out.reserve(head.bytes().len() + 192);
+    out.extend_from_slice(head.method_token());
+    out.push(b' ');
+    out.extend_from_slice(head.path());
+    if let Some(query) = head.query() {
+        out.push(b'?');
+        out.extend_from_slice(query);
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    if !edits.drops(b"host") {
+        line(b"Host", head.authority(), out);
+    }
+    let upgrade = head.upgrade() == Upgrade::WebSocket;
+    let keep_length = plain_length(head.bytes(), head.fields(), head.body());
+    copy_runs(
+        head.bytes(),
+        head.fields(),
+        out,
+        |field| match field.known {
+            Known::Other => false,
+            Known::Host | Known::Expect => true,
+            Known::ContentLength => !keep_length,
+            Known::XForwardedFor => true,
+            known if known.is_forwarding() => forwarding.trust == Trust::Stranger,
+            known => known.is_hop_by_hop(),
+        },
+        |field| {
+            let name = head.name(field);
+            (head.hops().named && hops::names(head.bytes(), head.fields(), name))
+                || (field.known == Known::Other && is_alias(name))
+                || (!edits.is_empty() && edits.drops(name))
+        },
+    );
+    forwarded(head, edits, forwarding, out);
+    match head.body() {
+        BodyLength::Exact(length) if !keep_length => {
+            line(
+                b"Content-Length",
+                itoa::Buffer::new().format(length).as_bytes(),
+                out,
+            );
+        }
+        BodyLength::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        // A length of 0 is stated where a body is expected: some origins wait for one (RFC 9110, 8.6).
+        BodyLength::None if matches!(head.method(), Method::Post | Method::Put | Method::Patch) => {
+            out.extend_from_slice(b"Content-Length: 0\r\n");
+        }
+        _ => {}
+    }
+    if upgrade {
+        out.extend_from_slice(b"Connection: upgrade\r\nUpgrade: websocket\r\n");
+    }
+    for added in edits.lines() {
+        out.extend_from_slice(added);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// X-Forwarded-For, -Proto and -Host, unless a filter decides them.
+fn forwarded(head: &RequestHead, edits: &Edits, forwarding: &Forwarding<'_>, out: &mut Vec<u8>) {
+    let keeps = |known| forwarding.trust == Trust::Proxy && head.first(known).is_some();
+    let open = |known: Known| edits.is_empty() || !edits.drops(known.name().as_bytes());
+    if open(Known::XForwardedFor) {
+        out.extend_from_slice(b"X-Forwarded-For: ");
+        if forwarding.trust == Trust::Proxy {
+            for field in head
+                .fields()
+                .iter()
+                .filter(|field| field.known == Known::XForwardedFor)
+            {
+                let value = head.value(field);
+                if !value.is_empty() {
+                    out.extend_from_slice(value);
+                    out.extend_from_slice(b", ");
+                }
+            }
+        }
+        out.extend_from_slice(forwarding.peer.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    if open(Known::XForwardedProto) && !keeps(Known::XForwardedProto) {
+        line(b"X-Forwarded-Proto", forwarding.scheme.as_bytes(), out);
+    }
+    if open(Known::XForwardedHost) && !keeps(Known::XForwardedHost) && !head.authority().is_empty()
+    {
+        line(b"X-Forwarded-Host", head.authority(), out);
+    }
+}
+
+/// How the response leaves for an HTTP/1 client.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ResponsePlan {
+    /// The body's framing towards the client.
+    pub body: BodyLength,
+    /// Version that the client spoke.
+    pub version: Version,
+    /// Whether the connection goes on after this response.
+    pub persist: super::response::Persist,
+    /// Whether this is the 101 that opens a tunnel.
+    pub switching: Upgrade,
+}
+
+/// Appends the head that a client gets.
+pub fn response(head: &ResponseHead<'_>, edits: &Edits, plan: &ResponsePlan, out: &mut Vec<u8>) {
+    use super::response::Persist;
+    out.reserve(head.bytes.len() + 64);
+    status_line(head.status, head.phrase.of(head.bytes), out);
+    let keep_length = match plan.body {
+        BodyLength::Exact(_) => plain_length(head.bytes, head.fields, plan.body),
+        // HEAD and 304 say how long the body would be; 1xx and 204 have none (RFC 9110, 8.6).
+        BodyLength::None => !matches!(head.status, 100..=199 | 204),
+        _ => false,
+    };
+    copy_runs(
+        head.bytes,
+        head.fields,
+        out,
+        |field| match field.known {
+            Known::Other => false,
+            Known::ContentLength => !keep_length,
+            known => known.is_hop_by_hop(),
+        },
+        |field| {
+            let name = head.name(field);
+            named(head.hops, head.bytes, head.fields, name)
+                || (!edits.is_empty() && edits.drops(name))
+        },
+    );
+    match plan.body {
+        BodyLength::Exact(length) if !keep_length => {
+            line(
+                b"Content-Length",
+                itoa::Buffer::new().format(length).as_bytes(),
+                out,
+            );
+        }
+        BodyLength::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        _ => {}
+    }
+    if plan.switching == Upgrade::WebSocket {
+        out.extend_from_slice(b"Connection: upgrade\r\nUpgrade: websocket\r\n");
+    } else if head.status >= 200 {
+        persistence(plan.version, plan.persist == Persist::Reuse, out);
+    }
+    for added in edits.lines() {
+        out.extend_from_slice(added);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn named(hops: Hops, bytes: &[u8], fields: &[Field], name: &[u8]) -> bool {
+    hops.named && hops::names(bytes, fields, name)
+}
+
+/// What to say about the connection: only what the version does not imply.
+fn persistence(version: Version, reuse: bool, out: &mut Vec<u8>) {
+    match (version, reuse) {
+        (Version::Http11, true) | (Version::Http10, false) => {}
+        (Version::Http11, false) => out.extend_from_slice(b"Connection: close\r\n"),
+        (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+    }
+}
+
+/// A response of our own.
+#[derive(Clone, Copy, Debug)]
+pub struct Local<'a> {
+    /// 200-599.
+    pub status: u16,
+    /// Field lines, each `name: value CRLF`, without framing.
+    pub lines: &'a [u8],
+    /// The body; not written in answer to HEAD.
+    pub body: &'a [u8],
+    /// Whether only the head is sent.
+    pub method: Method,
+    /// Version that the client spoke.
+    pub version: Version,
+    /// Whether the connection goes on.
+    pub persist: super::response::Persist,
+}
+
+/// Appends a response of our own, body included.
+pub fn local(reply: &Local<'_>, edits: &Edits, out: &mut Vec<u8>) {
+    use super::response::Persist;
+    status_line(reply.status, b"", out);
+    for kept in reply.lines.split_inclusive(|&byte| byte == b'\n') {
+        let name = kept.split(|&byte| byte == b':').next().unwrap_or_default();
+        if edits.is_empty() || !edits.drops(name) {
+            out.extend_from_slice(kept);
+        }
+    }
+    if !matches!(reply.status, 204 | 304) {
+        line(
+            b"Content-Length",
+            itoa::Buffer::new().format(reply.body.len()).as_bytes(),
+            out,
+        );
+    }
+    persistence(reply.version, reply.persist == Persist::Reuse, out);
+    for added in edits.lines() {
+        out.extend_from_slice(added);
+    }
+    out.extend_from_slice(b"\r\n");
+    if reply.method != Method::Head && !matches!(reply.status, 204 | 304) {
+        out.extend_from_slice(reply.body);
+    }
+}
+
+fn status_line(status: u16, phrase: &[u8], out: &mut Vec<u8>) {
+    if status == 200 && phrase == b"OK" {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return;
+    }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(if phrase.is_empty() {
+        phrase_of(status).as_bytes()
+    } else {
+        phrase
+    });
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The standard phrase; empty for a status without one.
+pub fn phrase_of(status: u16) -> &'static str {
+    hyper::StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or("")
+}
+
+fn line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether the received Content-Length line is already the number's plain decimal form.
+fn plain_length(bytes: &[u8], fields: &[Field], body: BodyLength) -> bool {
+    let BodyLength::Exact(length) = body else {
+        return false;
+    };
+    fields
+        .iter()
+        .find(|field| field.known == Known::ContentLength)
+        .is_some_and(|field| match field.value.of(bytes) {
+            [b'0', _, ..] => false,
+            value => !value.is_empty() && length > 0 || value == b"0",
+        })
+}
+
+/// Copies the lines of all fields that neither test drops, in runs as long as possible.
+#[inline]
+fn copy_runs(
+    bytes: &[u8],
+    fields: &[Field],
+    out: &mut Vec<u8>,
+    by_kind: impl Fn(&Field) -> bool,
+    by_name: impl Fn(&Field) -> bool,
+) {
+    let mut run: Option<(usize, usize)> = None;
+    for field in fields {
+        let (start, end) = (field.name.start as usize, field.line_end as usize);
+        if by_kind(field) || by_name(field) {
+            if let Some((from, to)) = run.take() {
+                out.extend_from_slice(bytes.get(from..to).unwrap_or_default());
+            }
+        } else {
+            run = Some((run.map_or(start, |(from, _)| from), end));
+        }
+    }
+    if let Some((from, to)) = run {
+        out.extend_from_slice(bytes.get(from..to).unwrap_or_default());
+    }
+}
+
+/// Whether a name with underscores is another spelling of a name that we set or trust: many origins read
+/// `X_Forwarded_For` as `X-Forwarded-For` (E-114).
+fn is_alias(name: &[u8]) -> bool {
+    const LONGEST: usize = 32;
+    if name.len() > LONGEST || memchr::memchr(b'_', name).is_none() {
+        return false;
+    }
+    let mut dashed = [0u8; LONGEST];
+    for (slot, &byte) in dashed.iter_mut().zip(name) {
+        *slot = if byte == b'_' { b'-' } else { byte };
+    }
+    let known = Known::of(dashed.get(..name.len()).unwrap_or_default());
+    known.is_forwarding()
+        || known.is_hop_by_hop()
+        || matches!(
+            known,
+            Known::Host | Known::ContentLength | Known::XRequestId | Known::Authorization
+        )
+}
+
+/// The client's address as it is written for X-Forwarded-For.
+pub fn addr_text(addr: IpAddr) -> Box<str> {
+    crate::base::cidr::canonical(addr).to_string().into()
+}
