@@ -1,5 +1,17 @@
-//! The way to an endpoint: connect spec, connect, pool, lease.
+//! The way to an endpoint: connect spec, connect, idle connections.
+//!
+//! **Invariants.** A [`ConnectSpec`] is the only input to [`connect`] and the key of the [`Pool`]. A connection
+//! is in the pool only while nothing is expected on it; one on which bytes or an end have arrived is never
+//! handed out.
+//!
+//! **Not here.** Which endpoint (`balance`), what is sent (`exchange`), how many may be open (`endpoint`).
+//!
+//! **Cancel safety.** Dropping a connect closes the half-open socket; dropping a connection closes it.
 
+pub mod connect;
+pub mod pool;
 pub mod spec;
 
+pub use connect::connect;
+pub use pool::{IdleSet, Look, Pool};
 pub use spec::ConnectSpec;

@@ -1,0 +1,173 @@
+//! Idle connections of one worker: nothing else is pooled.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use super::ConnectSpec;
+use crate::net::Stream;
+use crate::net::deadline::{Deadlines, Tick};
+use crate::net::socket::Quiet;
+
+/// How hard to look before an idle connection is used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Look {
+    /// What the runtime has heard: enough where the request can be sent again.
+    Runtime,
+    /// Ask the kernel (one `recv` with `MSG_PEEK`): for a request that must not be sent twice.
+    Kernel,
+}
+
+#[derive(Debug)]
+struct Idle {
+    stream: Stream,
+    until: Tick,
+}
+
+/// The idle connections of one connect spec, last in first out: the warmest is used, the coldest expire.
+#[derive(Debug, Default)]
+pub struct IdleSet {
+    idle: RefCell<Vec<Idle>>,
+    limit: Cell<usize>,
+    timeout: Cell<Duration>,
+}
+
+impl IdleSet {
+    /// How many may stay, and for how long. Taken anew with each configuration.
+    pub fn tune(&self, limit: usize, timeout: Duration) {
+        self.limit.set(limit);
+        self.timeout.set(timeout);
+    }
+
+    /// Takes the connection that was put back last and is still open and silent; closes the dead ones that
+    /// it meets.
+    pub fn take(&self, look: Look) -> Option<Stream> {
+        loop {
+            let Idle { stream, .. } = self.idle.borrow_mut().pop()?;
+            let quiet = match look {
+                Look::Runtime => stream.quiet(),
+                Look::Kernel => stream.quiet_now(),
+            };
+            if quiet == Quiet::Yes {
+                return Some(stream);
+            }
+        }
+    }
+
+    /// Puts a connection back; closes it when there are enough.
+    pub fn put(&self, stream: Stream, clock: &Deadlines) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < self.limit.get() {
+            idle.push(Idle {
+                stream,
+                until: clock.after(self.timeout.get()),
+            });
+        }
+    }
+
+    /// How many connections wait.
+    pub fn len(&self) -> usize {
+        self.idle.borrow().len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.idle.borrow().is_empty()
+    }
+
+    /// Closes all of them.
+    pub fn clear(&self) {
+        self.idle.borrow_mut().clear();
+    }
+
+    fn sweep(&self, now: Tick) {
+        self.idle
+            .borrow_mut()
+            .retain(|idle| idle.until > now && idle.stream.quiet() == Quiet::Yes);
+    }
+}
+
+/// All idle sets of one worker, by connect spec. A set lives as long as a configuration or an exchange holds
+/// it; with the last of them its connections close.
+#[derive(Debug, Default)]
+pub struct Pool {
+    sets: RefCell<HashMap<ConnectSpec, Weak<IdleSet>>>,
+}
+
+impl Pool {
+    /// The set of this connect spec.
+    pub fn set(&self, spec: &ConnectSpec) -> Rc<IdleSet> {
+        let mut sets = self.sets.borrow_mut();
+        if let Some(set) = sets.get(spec).and_then(Weak::upgrade) {
+            return set;
+        }
+        let set = Rc::new(IdleSet::default());
+        sets.insert(spec.clone(), Rc::downgrade(&set));
+        set
+    }
+
+    /// Closes what expired or was closed by its endpoint, and forgets sets that nobody holds.
+    pub fn sweep(&self, clock: &Deadlines) {
+        self.sets.borrow_mut().retain(|_, set| {
+            let Some(set) = set.upgrade() else {
+                return false;
+            };
+            set.sweep(clock.tick());
+            true
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{EndpointAddr, clock};
+    use std::io::Write;
+
+    fn spec(addr: std::net::SocketAddr) -> ConnectSpec {
+        ConnectSpec {
+            addr: EndpointAddr::Inet(addr),
+        }
+    }
+
+    #[tokio::test]
+    async fn dead_and_talkative_connections_are_never_handed_out() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let spec = spec(listener.local_addr().unwrap());
+        let deadlines = Deadlines::new(clock::now());
+        let pool = Pool::default();
+        let set = pool.set(&spec);
+        set.tune(2, Duration::from_secs(1));
+        for _ in 0..3 {
+            set.put(super::super::connect(&spec).await.unwrap(), &deadlines);
+        }
+        assert_eq!(set.len(), 2, "the limit holds");
+        let (mut first, _) = listener.accept().unwrap();
+        let (second, _) = listener.accept().unwrap();
+        first.write_all(b"unasked").unwrap();
+        drop(second);
+        assert!(set.take(Look::Kernel).is_none(), "one talks, one is closed");
+    }
+
+    #[tokio::test]
+    async fn a_set_closes_its_connections_by_time_and_with_its_last_holder() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let spec = spec(listener.local_addr().unwrap());
+        let start = clock::now();
+        let deadlines = Deadlines::new(start);
+        let pool = Pool::default();
+        let set = pool.set(&spec);
+        set.tune(8, Duration::from_secs(1));
+        set.put(super::super::connect(&spec).await.unwrap(), &deadlines);
+        deadlines.sweep(start + Duration::from_millis(900));
+        pool.sweep(&deadlines);
+        assert_eq!(pool.set(&spec).len(), 1);
+        deadlines.sweep(start + Duration::from_millis(1300));
+        pool.sweep(&deadlines);
+        assert!(set.is_empty());
+        set.put(super::super::connect(&spec).await.unwrap(), &deadlines);
+        drop(set);
+        assert!(pool.set(&spec).is_empty());
+    }
+}
