@@ -1,0 +1,128 @@
+//! Bytes of files, and the files that a pattern names.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::diagnostic::{Code, Diagnostic};
+use super::load::{Place, Reader};
+use super::span::Span;
+
+/// Largest file that is read, in bytes: 10 000 routes are 2 MiB.
+const MAX_FILE: u64 = 16 << 20;
+
+impl Reader {
+    pub(super) fn read(&mut self, path: &Path, named_at: Span) -> Option<String> {
+        let shown = path.display();
+        let bytes = match read_bounded(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.refuse(
+                    Diagnostic::error(
+                        Code::FileUnreadable,
+                        named_at,
+                        format!("cannot read `{shown}`: {error}"),
+                    )
+                    .label("named here"),
+                );
+                return None;
+            }
+        };
+        if bytes.len() as u64 > MAX_FILE {
+            self.refuse(Diagnostic::error(
+                Code::FileTooLarge,
+                named_at,
+                format!("`{shown}` is larger than 16 MiB"),
+            ));
+            return None;
+        }
+        match String::from_utf8(bytes) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                let good = error.utf8_error().valid_up_to();
+                let line = error
+                    .as_bytes()
+                    .iter()
+                    .take(good)
+                    .filter(|byte| **byte == b'\n')
+                    .count()
+                    + 1;
+                self.refuse(Diagnostic::error(
+                    Code::NotUtf8,
+                    named_at,
+                    format!(
+                        "`{shown}` is not UTF-8 text: see line {line}, byte {good} of the file"
+                    ),
+                ));
+                None
+            }
+        }
+    }
+
+    pub(super) fn includes(&mut self, directory: &Path) {
+        let mut seen = BTreeSet::new();
+        for pattern in self.raw.include.clone() {
+            let whole = directory.join(&*pattern.value);
+            if let Some(parent) = fixed_part(&whole) {
+                self.watch.insert(parent);
+            }
+            for path in self.matches(&whole, pattern.span) {
+                if seen.insert(path.clone()) {
+                    self.watch.insert(path.clone());
+                    if let Some(text) = self.read(&path, pattern.span) {
+                        self.take(&path, &text, pattern.span, Place::Included);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The files that a pattern names, in the order of their names. A pattern may match none
+    /// (`conf.d/*.toml` on a fresh machine); a plain path must exist.
+    fn matches(&mut self, pattern: &Path, span: Span) -> Vec<PathBuf> {
+        let text = pattern.to_string_lossy();
+        if !text.contains(['*', '?', '[']) {
+            return vec![pattern.to_path_buf()];
+        }
+        match glob::glob(&text) {
+            Ok(paths) => paths.filter_map(Result::ok).collect(),
+            Err(error) => {
+                self.refuse(
+                    Diagnostic::error(
+                        Code::BadInclude,
+                        span,
+                        format!("bad pattern: {}", error.msg),
+                    )
+                    .note(
+                        "`*` stands for any name, `?` for one character, `**` for any directories",
+                    ),
+                );
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// Reads at most one byte more than is allowed.
+fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The directory above the first part of a pattern that is not fixed: where new matches appear.
+fn fixed_part(pattern: &Path) -> Option<PathBuf> {
+    pattern
+        .ancestors()
+        .skip(1)
+        .find(|path| !path.to_string_lossy().contains(['*', '?', '[']))
+        .map(|path| {
+            if path.as_os_str().is_empty() {
+                PathBuf::from(".")
+            } else {
+                path.to_path_buf()
+            }
+        })
+}

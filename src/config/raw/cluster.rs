@@ -1,0 +1,119 @@
+//! `[clusters.NAME]`.
+
+use serde::Deserialize;
+
+use super::balancer::Balancer;
+use super::bulkhead::Bulkhead;
+use super::endpoint::Endpoint;
+use super::health::Health;
+use super::outlier::Outlier;
+use super::retry::Retry;
+use super::timeouts::ClusterTimeouts;
+use super::tls::ClusterTls;
+use crate::config::span::Spanned;
+use crate::config::types::{Choice, Duration, Percent};
+
+/// `[clusters.NAME]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// How an endpoint is picked. Default `least_request`.
+    pub balancer: Option<Spanned<Choice<Balancer>>>,
+    /// What is spoken to endpoints. Default http1.
+    pub protocol: Option<Spanned<UpstreamProtocol>>,
+    /// Where to.
+    pub endpoints: Spanned<Vec<Spanned<Endpoint>>>,
+    /// Timeouts; each wins over the defaults.
+    #[serde(default)]
+    pub timeouts: ClusterTimeouts,
+    /// How long a new endpoint takes to get its full share.
+    pub slow_start: Option<Spanned<Duration>>,
+    /// Below this percent of available endpoints health is ignored. Default 0.
+    pub panic_threshold: Option<Spanned<Percent>>,
+    /// `[clusters.NAME.health]`. Default: no probes.
+    pub health: Option<Spanned<Health>>,
+    /// `[clusters.NAME.outlier]`.
+    pub outlier: Option<Spanned<Outlier>>,
+    /// `[clusters.NAME.bulkhead]`.
+    #[serde(default)]
+    pub bulkhead: Bulkhead,
+    /// `[clusters.NAME.retry]`.
+    #[serde(default)]
+    pub retry: Retry,
+    /// What keeps a client at its endpoint.
+    pub sticky: Option<Spanned<Choice<Sticky>>>,
+    /// TLS to endpoints.
+    pub tls: Option<Spanned<ClusterTls>>,
+    /// Whether a PROXY protocol header goes first. Default off.
+    pub send_proxy_protocol: Option<Spanned<SendProxyProtocol>>,
+}
+
+/// What is spoken to endpoints.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+    /// What ALPN says.
+    Auto,
+}
+
+/// PROXY protocol to endpoints.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SendProxyProtocol {
+    /// None.
+    Off,
+    /// The text form.
+    V1,
+    /// The binary form.
+    V2,
+}
+
+/// What keeps a client at its endpoint.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sticky {
+    /// A cookie of ours.
+    Cookie(StickyCookie),
+    /// A field that the application sends.
+    Header(StickyHeader),
+}
+
+/// `sticky = { cookie = … }`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StickyCookie {
+    /// Name of the cookie.
+    pub name: Spanned<String>,
+    /// How long it lives; default: the browser's session.
+    pub max_age: Option<Spanned<Duration>>,
+    /// Only over TLS.
+    pub secure: Option<Spanned<bool>>,
+    /// Not for scripts.
+    pub http_only: Option<Spanned<bool>>,
+    /// Whether other sites' requests carry it.
+    pub same_site: Option<Spanned<SameSite>>,
+}
+
+/// `sticky = { header = … }`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StickyHeader {
+    /// Name of the field.
+    pub name: Spanned<String>,
+}
+
+/// Whether requests from other sites carry a cookie.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SameSite {
+    /// Never.
+    Strict,
+    /// On navigation.
+    Lax,
+    /// Always.
+    None,
+}

@@ -1,0 +1,96 @@
+//! `[[listeners]]`.
+
+use serde::Deserialize;
+
+use super::timeouts::{ListenerLimits, ListenerTimeouts};
+use super::tls::ListenerTls;
+use crate::config::span::Spanned;
+use crate::config::types::Duration;
+
+/// One of `[[listeners]]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Addresses, `IP:port`.
+    pub bind: Spanned<Vec<Spanned<String>>>,
+    /// What is spoken.
+    pub protocol: Spanned<Protocol>,
+    /// HTTP/2 without TLS. Default `prior_knowledge`.
+    pub h2c: Option<Spanned<H2c>>,
+    /// Whether a PROXY protocol header comes first. Default off.
+    pub proxy_protocol: Option<Spanned<ProxyProtocol>>,
+    /// Networks whose forwarding headers are believed; wins over the defaults.
+    pub trusted_proxies: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Timeouts; each wins over the defaults.
+    #[serde(default)]
+    pub timeouts: ListenerTimeouts,
+    /// Limits; each wins over the defaults.
+    #[serde(default)]
+    pub limits: ListenerLimits,
+    /// `[listeners.tls]`.
+    pub tls: Option<Spanned<ListenerTls>>,
+    /// tcp and udp: where to.
+    pub cluster: Option<Spanned<String>>,
+    /// tcp: where to, by server name, without decrypting.
+    pub sni: Option<Spanned<Vec<Spanned<SniRule>>>>,
+    /// udp: flows.
+    pub udp: Option<Spanned<Udp>>,
+}
+
+/// What a listener speaks.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// HTTP.
+    Http,
+    /// Any byte stream.
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
+
+/// HTTP/2 without TLS.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum H2c {
+    /// A client may begin with the HTTP/2 preface.
+    PriorKnowledge,
+    /// HTTP/1 only.
+    Off,
+}
+
+/// PROXY protocol from clients.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProxyProtocol {
+    /// None is expected.
+    Off,
+    /// Trusted peers may send one.
+    Accept,
+    /// Closed without a valid one from a trusted peer.
+    Require,
+}
+
+/// One rule of `sni`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SniRule {
+    /// Server names, `*.` for any labels.
+    pub hosts: Spanned<Vec<Spanned<String>>>,
+    /// Where to.
+    pub cluster: Spanned<String>,
+}
+
+/// `udp` of a listener.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Udp {
+    /// A flow ends after this much silence.
+    pub idle_timeout: Option<Spanned<Duration>>,
+    /// Most flows at a time.
+    pub max_flows: Option<Spanned<u32>>,
+    /// Datagrams back for each request; 0: any number.
+    pub responses: Option<Spanned<u32>>,
+}

@@ -1,0 +1,81 @@
+//! `[log]` and `[log.access]`.
+
+use serde::Deserialize;
+
+use crate::config::span::Spanned;
+use crate::config::types::{Choice, FilePath, Ratio};
+
+/// `[log]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// Least level that is written. Default info; `RUST_LOG` wins.
+    pub level: Option<Spanned<Level>>,
+    /// Default text.
+    pub format: Option<Spanned<Format>>,
+    /// `[log.access]`.
+    #[serde(default)]
+    pub access: AccessLog,
+}
+
+/// How much is said.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Only what failed.
+    Error,
+    /// And what is suspicious.
+    Warn,
+    /// And what an operator wants to know.
+    Info,
+    /// And what a developer wants to know.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// How a line looks.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs, one object a line.
+    Json,
+}
+
+/// `[log.access]`: one line an exchange.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessLog {
+    /// Where the lines go. Default stdout.
+    pub output: Option<Spanned<Choice<AccessOutput>>>,
+    /// Default json.
+    pub format: Option<Spanned<Format>>,
+    /// Share of successful exchanges that are written. Default 1.0.
+    pub sample: Option<Spanned<Ratio>>,
+    /// Which fields, in this order. Default: all but user agent and referer.
+    pub fields: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Fields whose value is replaced by `-`. Default none.
+    pub redact: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+/// Where access lines go.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessOutput {
+    /// Nowhere.
+    Off,
+    /// Standard output.
+    Stdout,
+    /// A file; SIGUSR1 opens it again.
+    File(AccessFile),
+}
+
+/// `{ file = { path = … } }`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessFile {
+    /// The file; it is made when it is not there.
+    pub path: Spanned<FilePath>,
+}

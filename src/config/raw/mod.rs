@@ -1,0 +1,135 @@
+//! What may be written: one struct a table, every key of the language, whether this build has it or not.
+//!
+//! **Invariants.** Only shape: unknown keys and wrong types are refused here, meaning is established by
+//! the room that compiles a table. What a later error may point at keeps its span. No `flatten`,
+//! `untagged` or internal tags: spans and `deny_unknown_fields` break there.
+//!
+//! **Not here.** Values that several tables use ([`types`](super::types)); defaults (the compiling room).
+
+pub mod admin;
+pub mod balancer;
+pub mod bulkhead;
+pub mod cluster;
+pub mod defaults;
+pub mod endpoint;
+pub mod filter;
+pub mod health;
+pub mod limiter;
+pub mod listener;
+pub mod log;
+pub mod outlier;
+pub mod retry;
+pub mod route;
+pub mod runtime;
+pub mod secret;
+pub mod store;
+pub mod timeouts;
+pub mod tls;
+
+use std::collections::HashMap;
+
+pub use admin::Admin;
+pub use balancer::Balancer;
+pub use bulkhead::Bulkhead;
+pub use cluster::Cluster;
+pub use defaults::Defaults;
+pub use endpoint::Endpoint;
+pub use filter::Filter;
+pub use health::Health;
+pub use limiter::Limiter;
+pub use listener::Listener;
+pub use log::{AccessLog, Log};
+pub use outlier::Outlier;
+pub use retry::Retry;
+pub use route::Route;
+pub use runtime::Runtime;
+pub use secret::{Nothing, SecretSource};
+pub use store::Stores;
+pub use timeouts::{ClusterTimeouts, ListenerLimits, ListenerTimeouts, RouteLimits, RouteTimeouts};
+
+use super::diagnostic::{Code, Diagnostic, Diagnostics};
+use super::span::{Span, Spanned};
+use super::types::Named;
+
+/// A whole configuration as it was written, includes merged in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// Patterns of files to read as well, relative to the main file.
+    pub include: Vec<Spanned<String>>,
+    /// `[runtime]`.
+    pub runtime: Runtime,
+    /// `[admin]`; without it there is no admin interface.
+    pub admin: Option<Spanned<Admin>>,
+    /// `[log]`.
+    pub log: Log,
+    /// `[defaults]`.
+    pub defaults: Defaults,
+    /// `[[listeners]]`.
+    pub listeners: Vec<Spanned<Listener>>,
+    /// `[[routes]]` in the order of the files.
+    pub routes: Vec<Spanned<Route>>,
+    /// `[clusters.NAME]`.
+    pub clusters: Named<Cluster>,
+    /// `[limiters.NAME]`.
+    pub limiters: Named<Limiter>,
+    /// `[stores]`.
+    pub stores: Stores,
+}
+
+/// The keys of the top level.
+pub const KEYS: &[&str] = &[
+    "include",
+    "runtime",
+    "admin",
+    "log",
+    "defaults",
+    "listeners",
+    "routes",
+    "clusters",
+    "limiters",
+    "stores",
+];
+
+/// Reports every name that stands twice among things of one kind, with both places.
+pub(super) fn report_duplicates(config: &Config, diagnostics: &mut Diagnostics) {
+    let listeners = config.listeners.iter().map(|listener| &listener.name);
+    report("listener", listeners, diagnostics);
+    report(
+        "route",
+        config.routes.iter().map(|route| &route.name),
+        diagnostics,
+    );
+    report(
+        "cluster",
+        config.clusters.iter().map(|(name, _)| name),
+        diagnostics,
+    );
+    report(
+        "limiter",
+        config.limiters.iter().map(|(name, _)| name),
+        diagnostics,
+    );
+}
+
+fn report<'a>(
+    what: &str,
+    names: impl Iterator<Item = &'a Spanned<String>>,
+    diagnostics: &mut Diagnostics,
+) {
+    let mut seen: HashMap<&str, Span> = HashMap::new();
+    for name in names {
+        if let Some(first) = seen.get(name.value.as_str()) {
+            diagnostics.push(
+                Diagnostic::error(
+                    Code::DuplicateName,
+                    name.span,
+                    format!("{what} `{}` is defined twice", name.value),
+                )
+                .label("a second time here")
+                .also(*first, "first defined here"),
+            );
+        } else {
+            seen.insert(&name.value, name.span);
+        }
+    }
+}

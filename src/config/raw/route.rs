@@ -1,0 +1,124 @@
+//! `[[routes]]`.
+
+use serde::Deserialize;
+
+use super::filter::Filter;
+use super::timeouts::{RouteLimits, RouteTimeouts};
+use crate::config::span::Spanned;
+use crate::config::types::{Choice, Named};
+
+/// One of `[[routes]]`: match, filters, one action.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Larger wins before anything else is compared. Default 0.
+    pub priority: Option<Spanned<i32>>,
+    /// On which listeners. Default: every http listener.
+    pub listeners: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Hosts, `*.` for one or more labels. Default: any.
+    pub hosts: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The whole path.
+    pub path: Option<Spanned<String>>,
+    /// Its beginning, by segments.
+    pub path_prefix: Option<Spanned<String>>,
+    /// The whole path by regular expression.
+    pub path_regex: Option<Spanned<String>>,
+    /// Methods. Default: any.
+    pub methods: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Header fields by exact value.
+    #[serde(default)]
+    pub headers: Named<Spanned<String>>,
+    /// Header fields by regular expression.
+    #[serde(default)]
+    pub headers_regex: Named<Spanned<String>>,
+    /// Query parameters by exact value.
+    #[serde(default)]
+    pub query: Named<Spanned<String>>,
+    /// Cookies by exact value.
+    #[serde(default)]
+    pub cookies: Named<Spanned<String>>,
+    /// Networks of clients.
+    pub clients: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Steps, in this order on the request, in reverse on the response.
+    #[serde(default)]
+    pub filters: Vec<Spanned<Choice<Filter>>>,
+    /// Action: send to a cluster.
+    pub cluster: Option<Spanned<String>>,
+    /// Action: send to several clusters by weight.
+    pub split: Option<Spanned<Vec<Spanned<SplitPart>>>>,
+    /// What keeps a client on its side of a split.
+    pub split_key: Option<Spanned<String>>,
+    /// Action: send the client elsewhere.
+    pub redirect: Option<Spanned<Redirect>>,
+    /// Action: answer from here.
+    pub respond: Option<Spanned<Respond>>,
+    /// Timeouts; each wins over the cluster's and the defaults.
+    #[serde(default)]
+    pub timeouts: RouteTimeouts,
+    /// Limits; each wins over the defaults.
+    #[serde(default)]
+    pub limits: RouteLimits,
+}
+
+/// One part of `split`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplitPart {
+    /// Where to.
+    pub cluster: Spanned<String>,
+    /// Its share.
+    pub weight: Spanned<u32>,
+}
+
+/// `redirect` of a route: what is not said is kept from the request.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redirect {
+    /// 301, 302, 303, 307 or 308. Default 308.
+    pub status: Option<Spanned<u16>>,
+    /// Another scheme.
+    pub scheme: Option<Spanned<Scheme>>,
+    /// Another host.
+    pub host: Option<Spanned<String>>,
+    /// Another port. Default: that of the scheme when scheme or host is set.
+    pub port: Option<Spanned<u16>>,
+    /// Another path.
+    pub path: Option<Spanned<String>>,
+    /// What becomes of the query. Default keep.
+    pub query: Option<Spanned<RedirectQuery>>,
+}
+
+/// `http` or `https`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scheme {
+    /// Without TLS.
+    Http,
+    /// With TLS.
+    Https,
+}
+
+/// What a redirect does with the query.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RedirectQuery {
+    /// Copied.
+    Keep,
+    /// Left away.
+    Drop,
+}
+
+/// `respond` of a route.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Respond {
+    /// 200-599.
+    pub status: Spanned<u16>,
+    /// Fields of the answer.
+    #[serde(default)]
+    pub headers: Named<Spanned<String>>,
+    /// Body of the answer. Default empty.
+    pub body: Option<Spanned<String>>,
+}

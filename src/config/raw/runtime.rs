@@ -1,0 +1,67 @@
+//! `[runtime]`: the process.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Unexpected, Visitor};
+
+use crate::config::span::Spanned;
+use crate::config::types::{Duration, FilePath};
+
+/// `[runtime]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Runtime {
+    /// Number of workers; default: one for each core the process may use. Takes effect at start.
+    pub workers: Option<Spanned<Workers>>,
+    /// SIGTERM: how long exchanges in flight may take to finish. Default 30s.
+    pub drain_timeout: Option<Spanned<Duration>>,
+    /// Client connections of the process; 0: from the limit of file descriptors. Default 0.
+    pub max_connections: Option<Spanned<u32>>,
+    /// SIGTERM: how long `/ready` says 503 while still serving. Default 0s.
+    pub shutdown_delay: Option<Spanned<Duration>>,
+    /// Seed of everything that must hash alike on several instances.
+    pub hash_seed: Option<Spanned<String>>,
+    /// Key that signs sticky cookies and makes ticket keys.
+    pub secret_file: Option<Spanned<FilePath>>,
+}
+
+/// A number of workers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Workers {
+    /// One for each core the process may use.
+    Auto,
+    /// That many.
+    Count(u32),
+}
+
+struct WorkersReader;
+
+impl Visitor<'_> for WorkersReader {
+    type Value = Workers;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"auto\" or a number, 1-1024")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Workers, E> {
+        match text {
+            "auto" => Ok(Workers::Auto),
+            _ => Err(E::unknown_variant(text, &["auto"])),
+        }
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Workers, E> {
+        u32::try_from(number)
+            .ok()
+            .filter(|count| (1..=1024).contains(count))
+            .map(Workers::Count)
+            .ok_or_else(|| E::invalid_value(Unexpected::Signed(number), &self))
+    }
+}
+
+impl<'de> Deserialize<'de> for Workers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WorkersReader)
+    }
+}

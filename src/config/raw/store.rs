@@ -1,0 +1,38 @@
+//! `[stores.*]`.
+
+use serde::Deserialize;
+
+use crate::config::span::Spanned;
+use crate::config::types::{Duration, Secret};
+
+/// `[stores]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stores {
+    /// `[stores.redis]`.
+    pub redis: Option<Spanned<RedisStore>>,
+}
+
+/// `[stores.redis]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisStore {
+    /// Where; it may carry a password.
+    pub url: Spanned<Secret>,
+    /// For one decision. Default 20ms.
+    pub timeout: Option<Spanned<Duration>>,
+    /// What happens without it. Default local.
+    pub on_error: Option<Spanned<OnStoreError>>,
+}
+
+/// What happens when a store cannot be reached.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnStoreError {
+    /// Local buckets.
+    Local,
+    /// Everything passes.
+    Allow,
+    /// Nothing passes.
+    Deny,
+}

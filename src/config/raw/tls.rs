@@ -1,0 +1,75 @@
+//! TLS of listeners and clusters.
+
+use serde::Deserialize;
+
+use crate::config::span::Spanned;
+use crate::config::types::{Choice, FilePath};
+
+/// `[listeners.tls]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerTls {
+    /// Chosen by server name; the first is the default.
+    pub certificates: Spanned<Vec<Spanned<Certificate>>>,
+    /// Oldest version. Default 1.2.
+    pub min_version: Option<Spanned<TlsVersion>>,
+    /// Protocols offered.
+    pub alpn: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Whether clients show a certificate. Default off.
+    pub client_auth: Option<Spanned<Choice<ClientAuth>>>,
+}
+
+/// One of `certificates`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// Chain in PEM.
+    pub certificate: Spanned<FilePath>,
+    /// Private key in PEM.
+    pub key: Spanned<FilePath>,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    #[serde(rename = "1.2")]
+    Tls12,
+    /// TLS 1.3.
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+/// Whether clients show a certificate.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuth {
+    /// No.
+    Off,
+    /// They may.
+    Optional(ClientCa),
+    /// They must.
+    Required(ClientCa),
+}
+
+/// Who signs certificates of clients.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCa {
+    /// Certificates in PEM.
+    pub ca: Spanned<FilePath>,
+}
+
+/// `tls` of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterTls {
+    /// Name to ask for and to verify.
+    pub server_name: Option<Spanned<String>>,
+    /// Who signs certificates of endpoints; default: the system's.
+    pub ca: Option<Spanned<FilePath>>,
+    /// Our own chain.
+    pub certificate: Option<Spanned<FilePath>>,
+    /// Our own key.
+    pub key: Option<Spanned<FilePath>>,
+}
