@@ -1,0 +1,276 @@
+//! Runs the probes of all clusters on the control thread, one task for each address and check.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+
+use super::cell::{HealthCell, Observation, Status, Transition};
+use super::probe::{self, Failure};
+use super::schedule::{self, Pace};
+use super::spec::HealthSpec;
+use crate::base::{ClusterName, EndpointAddr, clock};
+use crate::metrics::{CheckResult, HealthCells, Hub, TransitionCause};
+use crate::task;
+
+/// Probes under way at once, in the whole process: a network that swallows everything must not cost the
+/// data path its file descriptors. Over it, probes wait their turn.
+const MAX_AT_ONCE: usize = 1024;
+
+/// One address to be probed.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The cluster, for logs, metrics and identity.
+    pub cluster: ClusterName,
+    /// Where to.
+    pub addr: EndpointAddr,
+    /// How, and what results mean.
+    pub spec: Arc<HealthSpec>,
+    /// Where results go.
+    pub cell: Arc<HealthCell>,
+}
+
+/// What one probe found.
+#[derive(Debug)]
+pub struct Report<'a> {
+    /// The cluster.
+    pub cluster: &'a ClusterName,
+    /// The address.
+    pub addr: &'a EndpointAddr,
+    /// Why the probe failed; `None`: it passed.
+    pub failure: Option<&'a Failure>,
+    /// The change that it brought.
+    pub transition: Option<Transition>,
+}
+
+type Observer = Rc<dyn Fn(&Report<'_>)>;
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Identity {
+    cluster: ClusterName,
+    addr: EndpointAddr,
+    check: u64,
+}
+
+#[derive(Debug)]
+struct Running {
+    spec: watch::Sender<Arc<HealthSpec>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// All probes of the process. Lives on the control thread; dropping it ends them.
+pub struct Prober {
+    running: HashMap<Identity, Running>,
+    slots: Rc<Semaphore>,
+    hub: Arc<Hub>,
+    observer: Option<Observer>,
+}
+
+impl fmt::Debug for Prober {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prober")
+            .field("running", &self.running.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Prober {
+    /// A prober without targets, which counts in `hub`.
+    pub fn new(hub: Arc<Hub>) -> Self {
+        Self {
+            running: HashMap::new(),
+            slots: Rc::new(Semaphore::new(MAX_AT_ONCE)),
+            hub,
+            observer: None,
+        }
+    }
+
+    /// The same, telling `observer` of every probe that ends, after its cell has been written.
+    #[must_use]
+    pub fn observed(mut self, observer: impl Fn(&Report<'_>) + 'static) -> Self {
+        self.observer = Some(Rc::new(observer));
+        self
+    }
+
+    /// Makes `targets` the ones that are probed. Who stays by (cluster, address, check) keeps its
+    /// rhythm and takes the new policy; who is new starts, spread out; who is gone stops.
+    ///
+    /// Must run on the control thread's runtime.
+    pub fn apply(&mut self, targets: Vec<Target>) {
+        let mut wanted = HashSet::with_capacity(targets.len());
+        let mut fresh = Vec::new();
+        for target in targets {
+            let identity = Identity {
+                cluster: target.cluster.clone(),
+                addr: target.addr.clone(),
+                check: target.spec.fingerprint(),
+            };
+            if !wanted.insert(identity.clone()) {
+                continue;
+            }
+            match self.running.get(&identity) {
+                Some(running) => {
+                    running.spec.send_if_modified(|spec| {
+                        let changed = *spec != target.spec;
+                        *spec = Arc::clone(&target.spec);
+                        changed
+                    });
+                }
+                None => fresh.push((identity, target)),
+            }
+        }
+        self.running.retain(|identity, _| wanted.contains(identity));
+        let count = u32::try_from(fresh.len()).unwrap_or(u32::MAX);
+        for (number, (identity, target)) in (0..count).zip(fresh) {
+            let delay = schedule::first(&target.spec.policy, number, count);
+            let running = self.start(target, delay);
+            self.running.insert(identity, running);
+        }
+    }
+
+    /// How many addresses are probed.
+    pub fn len(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    fn start(&self, target: Target, delay: Duration) -> Running {
+        let (sender, spec) = watch::channel(target.spec);
+        let rounds = Rounds {
+            cells: self.hub.process().health(target.cluster.as_str()),
+            cluster: target.cluster,
+            addr: target.addr,
+            cell: target.cell,
+            spec,
+            slots: Rc::clone(&self.slots),
+            observer: self.observer.clone(),
+        };
+        Running {
+            spec: sender,
+            task: task::spawn("probe", rounds.run(delay)),
+        }
+    }
+}
+
+/// The probes of one address, one after the other.
+struct Rounds {
+    cluster: ClusterName,
+    addr: EndpointAddr,
+    cell: Arc<HealthCell>,
+    spec: watch::Receiver<Arc<HealthSpec>>,
+    slots: Rc<Semaphore>,
+    cells: Arc<HealthCells>,
+    observer: Option<Observer>,
+}
+
+impl Rounds {
+    async fn run(mut self, delay: Duration) {
+        let mut rng = fastrand::Rng::new();
+        let mut start = clock::now() + delay;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(start.into()) => {}
+                changed = self.spec.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let interval = self.spec.borrow_and_update().policy.interval;
+                    start = start.min(clock::now() + interval);
+                    continue;
+                }
+            }
+            let Ok(slot) = self.slots.acquire().await else {
+                return;
+            };
+            let begun = clock::now();
+            let spec = Arc::clone(&self.spec.borrow());
+            let verdict = probe_within(&spec, &self.addr).await;
+            drop(slot);
+            self.conclude(
+                &spec,
+                verdict.err().as_ref(),
+                clock::between(begun, clock::now()),
+            );
+            let pace = if self.cell.is_settled() {
+                Pace::Settled
+            } else {
+                Pace::Hurry
+            };
+            start = begun + schedule::next(&spec.policy, pace, &mut rng);
+        }
+    }
+
+    fn conclude(&self, spec: &HealthSpec, failure: Option<&Failure>, took: Duration) {
+        let (result, seen) = match failure {
+            None => (CheckResult::Pass, Observation::Pass),
+            Some(Failure::Timeout) => (CheckResult::Timeout, Observation::Fail),
+            Some(_) => (CheckResult::Fail, Observation::Fail),
+        };
+        self.cells.checked(result, took);
+        let transition = self.cell.observe(seen, &spec.policy);
+        if let Some(transition) = transition {
+            self.tell(transition, failure);
+        } else if let Some(failure) = failure {
+            tracing::debug!(
+                cluster = self.cluster.as_str(),
+                endpoint = %self.addr,
+                cause = %failure,
+                "probe failed"
+            );
+        }
+        if let Some(observer) = &self.observer {
+            observer(&Report {
+                cluster: &self.cluster,
+                addr: &self.addr,
+                failure,
+                transition,
+            });
+        }
+    }
+
+    fn tell(&self, transition: Transition, failure: Option<&Failure>) {
+        let (cluster, after) = (self.cluster.as_str(), transition.after);
+        match transition.to {
+            Status::Healthy => {
+                self.cells.became_healthy(TransitionCause::Active);
+                tracing::info!(cluster, endpoint = %self.addr, after, "endpoint is healthy");
+            }
+            Status::Unhealthy => {
+                self.cells.became_unhealthy(TransitionCause::Active);
+                let cause = failure.map(tracing::field::display);
+                tracing::warn!(cluster, endpoint = %self.addr, cause, after, "endpoint is unhealthy");
+            }
+        }
+    }
+}
+
+async fn probe_within(spec: &HealthSpec, addr: &EndpointAddr) -> Result<(), Failure> {
+    let policy = &spec.policy;
+    let begun = clock::now();
+    match tokio::time::timeout(policy.timeout, probe::run(&spec.check, addr)).await {
+        Err(_) => Err(Failure::Timeout),
+        Ok(Err(failure)) => Err(failure),
+        Ok(Ok(())) => {
+            let slow = policy.max_response_time;
+            if !slow.is_zero() && clock::between(begun, clock::now()) > slow {
+                Err(Failure::Slow)
+            } else {
+                Ok(())
+            }
+        }
+    }
+}
