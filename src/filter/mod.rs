@@ -1,1 +1,115 @@
-//! (being written)
+//! Filters: the steps of a route, in order on the request and in reverse order on the response.
+//!
+//! Turns a request that found its route into one that may go on, or into an answer of our own. A filter sees a
+//! narrow view and returns a [`Verdict`]; it changes fields through [`Edits`] alone, which the one writer
+//! applies, so that nothing a filter does can touch framing.
+//!
+//! **Invariants.** Names and values of every change were validated when the filter was compiled: no filter can
+//! write a line end, a framing field, a field of one hop or what this proxy says of the client. Local answers
+//! walk the response filters too: their fields are a head like any other ([`Reply::head`]).
+//!
+//! **Not here.** Which filters a route has (`route`), when they run (`exchange`), and the writing of heads
+//! (`http1`).
+
+mod changes;
+mod field;
+mod reply;
+mod request_headers;
+mod response_headers;
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use crate::message::{Edits, RequestHead, ResponseHead};
+
+pub use changes::Changes;
+pub use field::{FieldError, Place, check_name, check_value};
+pub use reply::Reply;
+pub use request_headers::RequestHeaders;
+pub use response_headers::ResponseHeaders;
+
+/// One step.
+#[derive(Clone, Debug)]
+pub enum Filter {
+    /// Changes the fields of the request.
+    RequestHeaders(RequestHeaders),
+    /// Changes the fields of the response.
+    ResponseHeaders(ResponseHeaders),
+}
+
+/// What a filter sees of a request.
+#[derive(Debug)]
+pub struct RequestView<'a> {
+    /// The canonical head.
+    pub head: &'a RequestHead,
+    /// What is to be changed before it goes to an endpoint.
+    pub edits: &'a mut Edits,
+    /// Who asks, behind trusted proxies.
+    pub client: IpAddr,
+    /// The time of this wake-up.
+    pub now: Instant,
+}
+
+/// What a filter sees of a response, an endpoint's or our own.
+#[derive(Debug)]
+pub struct ResponseView<'a> {
+    /// 200-999.
+    pub status: u16,
+    /// The head as received or as configured.
+    pub head: &'a ResponseHead<'a>,
+    /// What is to be changed before it goes to the client.
+    pub edits: &'a mut Edits,
+}
+
+/// What a filter says of a request.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Go on.
+    Continue,
+    /// Answer with this; no endpoint hears of it.
+    Respond(Reply),
+}
+
+/// The filters of one route.
+#[derive(Clone, Debug, Default)]
+pub struct FilterChain(Box<[Filter]>);
+
+impl FilterChain {
+    /// A chain of these filters, in the order in which requests walk them.
+    pub fn new(filters: Vec<Filter>) -> Self {
+        Self(filters.into_boxed_slice())
+    }
+
+    /// Whether there is nothing to run.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Runs the chain on a request, up to the first filter that answers.
+    pub fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
+        for filter in &self.0 {
+            let verdict = match filter {
+                Filter::RequestHeaders(filter) => filter.on_request(view),
+                Filter::ResponseHeaders(_) => Verdict::Continue,
+            };
+            if let Verdict::Respond(reply) = verdict {
+                return Verdict::Respond(reply);
+            }
+        }
+        Verdict::Continue
+    }
+
+    /// Runs the chain on a response, last filter first.
+    pub fn on_response(&self, view: &mut ResponseView<'_>) {
+        for filter in self.0.iter().rev() {
+            match filter {
+                Filter::RequestHeaders(_) => {}
+                Filter::ResponseHeaders(filter) => filter.on_response(view),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

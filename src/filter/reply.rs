@@ -1,0 +1,88 @@
+//! An answer of our own, ready to be written.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::base::Reason;
+use crate::message::{BodyLength, Field, Hops, Known, ResponseHead, Span, Version};
+
+/// An answer of our own. Cloning and sending it copies no byte of it.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    status: u16,
+    reason: Reason,
+    lines: Bytes,
+    fields: Arc<[Field]>,
+    body: Bytes,
+}
+
+impl Reply {
+    /// An answer with these fields (name and value, both validated) and this body. Framing fields and the
+    /// date are the writer's.
+    pub fn new<'a>(
+        status: u16,
+        reason: Reason,
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        body: Bytes,
+    ) -> Self {
+        let mut lines = Vec::new();
+        let mut index = Vec::new();
+        for (name, value) in fields {
+            let start = lines.len();
+            lines.extend_from_slice(name);
+            let name_span = Span::new(start, lines.len());
+            lines.extend_from_slice(b": ");
+            let value_start = lines.len();
+            lines.extend_from_slice(value);
+            let value_span = Span::new(value_start, lines.len());
+            lines.extend_from_slice(b"\r\n");
+            index.push(Field {
+                name: name_span,
+                value: value_span,
+                line_end: Span::new(start, lines.len()).end,
+                known: Known::of(name),
+            });
+        }
+        Self {
+            status,
+            reason,
+            lines: lines.into(),
+            fields: index.into(),
+            body,
+        }
+    }
+
+    /// 200-599.
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// How the exchange ends with this answer.
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// The fields, each `name: value CRLF`, back to back.
+    pub const fn lines(&self) -> &Bytes {
+        &self.lines
+    }
+
+    /// The body. Not sent to HEAD.
+    pub const fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The answer as a head, as if an endpoint had sent it.
+    pub fn head(&self) -> ResponseHead<'_> {
+        ResponseHead {
+            bytes: &self.lines,
+            fields: &self.fields,
+            status: self.status,
+            phrase: Span::default(),
+            version: Version::Http11,
+            body: BodyLength::Exact(self.body.len() as u64),
+            hops: Hops::default(),
+        }
+    }
+}
