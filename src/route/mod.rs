@@ -1,1 +1,119 @@
-//! (being written)
+//! Routes: which request goes where, through which filters.
+//!
+//! Turns a request head and the listener it came in on into a [`Route`]. Finding one is a pure function of the
+//! [`RouteInput`]; it allocates nothing, and its cost is bounded by the configuration alone: whatever a client
+//! sends, there is one look-up by host, at most one for each label of the longest wildcard, and one search
+//! among the paths of each host that matches.
+//!
+//! **Precedence.** Of all routes that match entirely, the largest wins by: priority, host (exact, most labels
+//! of a wildcard, any), path (exact, longest prefix), methods given, then order in the file. A miss under an
+//! exact host falls through to wildcards, then to routes for any host.
+//!
+//! **Invariants.** Host and path are compared in their canonical forms only, and the path that is matched is
+//! the path that is forwarded. A [`RouteIx`] is stable within its table.
+//!
+//! **Not here.** What a filter does (`filter`), how a cluster is reached (`cluster`), who runs the action
+//! (`exchange`).
+
+mod condition;
+mod host;
+mod redirect;
+mod table;
+mod unreachable;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::RouteName;
+use crate::filter::{FilterChain, Reply};
+use crate::message::RequestHead;
+
+pub use condition::{ListenerSet, MethodSet, PathMatch};
+pub use host::{HostError, HostPattern};
+pub use redirect::{Query, Redirect, Scheme};
+pub use table::{RouteTable, Rule};
+
+/// What of an exchange decides its route.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteInput<'a> {
+    /// Position of the listener in the list that the table was compiled with.
+    pub listener: usize,
+    /// The canonical head.
+    pub head: &'a RequestHead,
+    /// Who asks, behind trusted proxies.
+    pub client: IpAddr,
+}
+
+/// Position of a route in its table: its place in the file.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct RouteIx(pub u32);
+
+impl RouteIx {
+    /// As an index into [`RouteTable::routes`].
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Position of a cluster in the list that the table was compiled with.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct ClusterIx(pub u32);
+
+impl ClusterIx {
+    /// As an index into that list.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Where a request goes and what happens on the way.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The name in logs and metrics.
+    pub name: RouteName,
+    /// What is done with the request.
+    pub action: Action,
+    /// The steps before and after it.
+    pub filters: FilterChain,
+    /// How long its parts may take.
+    pub timeouts: RouteTimeouts,
+    /// How large its parts may be.
+    pub limits: RouteLimits,
+}
+
+/// What is done with a request.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// It goes to an endpoint of this cluster.
+    Cluster(ClusterIx),
+    /// The client is sent elsewhere.
+    Redirect(Redirect),
+    /// The answer is fixed.
+    Respond(Arc<Reply>),
+}
+
+/// Time limits of a route. `None` means: what the cluster (for `body`: the listener) says. Zero means: no limit.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct RouteTimeouts {
+    /// The whole exchange, retries included; `None`: no limit.
+    pub request: Option<Duration>,
+    /// From the request sent to the response head.
+    pub response: Option<Duration>,
+    /// Between two reads of the response body.
+    pub response_idle: Option<Duration>,
+    /// Idle time of a tunnel or an event stream.
+    pub tunnel: Option<Duration>,
+    /// Between two reads of the request body.
+    pub body: Option<Duration>,
+}
+
+/// Size limits of a route.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct RouteLimits {
+    /// Bytes of a request body; `None`: no limit.
+    pub body: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests;
