@@ -1,1 +1,99 @@
-//! (being written)
+//! Words on the command line → a command → an exit code.
+//!
+//! **Invariants.** Exit codes: 0 fine, 1 failed, 2 bad usage or configuration. What a program may read goes
+//! to standard output, what is for people to standard error; a closed pipe ends nothing.
+//!
+//! **Not here.** What a command does once it runs (`server`, `config`).
+
+mod check;
+mod summary;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Color;
+
+/// The command failed while it ran.
+pub const FAILED: u8 = 1;
+/// The words on the command line, or the configuration, are wrong.
+pub const REFUSED: u8 = 2;
+
+/// The file that is looked for when none is named.
+const DEFAULT_FILE: &str = "tidegate.toml";
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidegate",
+    version,
+    about = "A reverse proxy and load balancer",
+    disable_help_subcommand = true,
+    after_help = "Exit codes: 0 fine, 1 failed, 2 bad usage or configuration."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read a configuration, say everything that is wrong with it and what would run; bind nothing
+    Check {
+        /// The configuration [default: tidegate.toml]
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Write one JSON object to standard output instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say which version this is
+    Version,
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Check { config, json } => {
+            let output = if json {
+                check::Output::Json
+            } else {
+                check::Output::Text
+            };
+            check::run(&file(config), output)
+        }
+        Command::Version => {
+            say(&format!("tidegate {}\n", env!("CARGO_PKG_VERSION")));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// The named file, or the one that is looked for, which is said.
+fn file(named: Option<PathBuf>) -> PathBuf {
+    named.unwrap_or_else(|| {
+        tell(&format!("no -c FILE given: reading `{DEFAULT_FILE}`\n"));
+        PathBuf::from(DEFAULT_FILE)
+    })
+}
+
+/// Writes to standard output. Whoever closed it does not want to read on, which is no failure of ours.
+fn say(text: &str) {
+    let _ = io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Writes to standard error.
+fn tell(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Colour for people at a terminal who have not asked for none (`NO_COLOR`).
+fn color() -> Color {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if io::stderr().is_terminal() && !unwanted {
+        Color::Always
+    } else {
+        Color::Never
+    }
+}
