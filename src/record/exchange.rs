@@ -1,0 +1,359 @@
+//! The record of one exchange.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::base::{ClusterName, Detail, ListenerName, Phase, Reason, RouteName, clock};
+use crate::message::{Known, RequestHead};
+use crate::metrics::{ExchangeCells, Step};
+
+use super::format::Value;
+use super::journal::{Journal, Weight};
+use super::plan::Field;
+
+/// Longest request id that is taken over from a trusted peer.
+const MAX_TRUSTED_ID: usize = 128;
+
+/// What every exchange of one connection shares.
+#[derive(Debug)]
+pub struct ConnectionFacts {
+    /// The listener that took the connection.
+    pub listener: ListenerName,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Our end.
+    pub local: SocketAddr,
+    /// The peer's IP address as text.
+    pub peer_text: Box<str>,
+}
+
+impl ConnectionFacts {
+    /// Facts of a connection; an IPv4 peer of a dual-stack socket is shown as IPv4.
+    pub fn new(listener: ListenerName, peer: SocketAddr, local: SocketAddr) -> Rc<Self> {
+        let text = peer.ip().to_canonical().to_string();
+        Rc::new(Self {
+            listener,
+            peer,
+            local,
+            peer_text: text.into(),
+        })
+    }
+}
+
+/// What is known of an exchange. Says `client_abort` until someone knows better; its drop writes the line
+/// and the counts.
+#[derive(Debug)]
+pub struct Record {
+    journal: Rc<Journal>,
+    facts: Rc<ConnectionFacts>,
+    cells: Arc<ExchangeCells>,
+    head: RequestHead,
+    /// Names, one behind the other: copied, because a shared name's reference count would bounce
+    /// between the workers at every exchange.
+    note: Vec<u8>,
+    trusted_id: Option<Range<usize>>,
+    route: Option<Range<usize>>,
+    attempt: Option<Attempt>,
+    attempts: u32,
+    id: [u8; 32],
+    client: Option<IpAddr>,
+    status: u16,
+    reason: Reason,
+    detail: Detail,
+    phase: Phase,
+    begin: Instant,
+    end: Option<Instant>,
+    first_byte: Option<Instant>,
+    queued: Option<Duration>,
+    connected: Option<Duration>,
+    request_bytes: u64,
+    response_bytes: u64,
+}
+
+/// Where the names of the last attempt are.
+#[derive(Clone, Debug)]
+struct Attempt {
+    cluster: Range<usize>,
+    endpoint: Range<usize>,
+}
+
+impl Record {
+    /// Opens the record of an exchange whose first byte came at `at`. `cells` are those of the listener
+    /// without a route.
+    pub fn open(
+        journal: &Rc<Journal>,
+        facts: &Rc<ConnectionFacts>,
+        head: RequestHead,
+        cells: &Arc<ExchangeCells>,
+        at: Instant,
+    ) -> Self {
+        cells.active.inc();
+        Self {
+            journal: Rc::clone(journal),
+            facts: Rc::clone(facts),
+            cells: Arc::clone(cells),
+            head,
+            note: journal.take_note(),
+            trusted_id: None,
+            route: None,
+            attempt: None,
+            attempts: 0,
+            id: journal.request_id(),
+            client: None,
+            status: 0,
+            reason: Reason::ClientAbort,
+            detail: Detail::None,
+            phase: Phase::Request,
+            begin: at,
+            end: None,
+            first_byte: None,
+            queued: None,
+            connected: None,
+            request_bytes: 0,
+            response_bytes: 0,
+        }
+    }
+
+    /// The request's head.
+    pub fn head(&self) -> &RequestHead {
+        &self.head
+    }
+
+    /// The request's head, for the codec that fills it.
+    pub fn head_mut(&mut self) -> &mut RequestHead {
+        &mut self.head
+    }
+
+    /// The facts of its connection.
+    pub fn facts(&self) -> &Rc<ConnectionFacts> {
+        &self.facts
+    }
+
+    /// When the exchange began.
+    pub fn begin(&self) -> Instant {
+        self.begin
+    }
+
+    /// The client's address, as told by trusted proxies.
+    pub fn client(&mut self, client: IpAddr) {
+        self.client = Some(client);
+    }
+
+    /// The request id: 32 hexadecimal digits, or what a trusted peer sent.
+    pub fn request_id(&self) -> &str {
+        let id = match &self.trusted_id {
+            Some(range) => self.noted(range),
+            None => &self.id,
+        };
+        // Both are ASCII: made of hexadecimal digits, or checked when it was taken over.
+        std::str::from_utf8(id).unwrap_or_default()
+    }
+
+    /// Takes over the id that a trusted peer sent: 1 to 128 letters, digits and `-._:=+/@`. Anything else
+    /// is left aside.
+    pub fn trust_request_id(&mut self, id: &[u8]) {
+        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._:=+/@".contains(byte);
+        if (1..=MAX_TRUSTED_ID).contains(&id.len()) && id.iter().all(allowed) {
+            self.trusted_id = Some(self.jot(id));
+        }
+    }
+
+    /// A route was found: it is named in the line, and its cells count.
+    pub fn matched(&mut self, route: &RouteName, cells: &Arc<ExchangeCells>) {
+        self.route = Some(self.jot(route.as_str().as_bytes()));
+        self.cells.active.dec();
+        cells.active.inc();
+        self.cells = Arc::clone(cells);
+    }
+
+    /// An endpoint is tried. The line shows how many were, and the last.
+    pub fn attempt(&mut self, cluster: &ClusterName, endpoint: &str) {
+        if let Some(last) = self.attempt.take()
+            && last.endpoint.end == self.note.len()
+        {
+            self.note.truncate(last.cluster.start);
+        }
+        let cluster = self.jot(cluster.as_str().as_bytes());
+        let endpoint = self.jot(endpoint.as_bytes());
+        self.attempt = Some(Attempt { cluster, endpoint });
+        self.attempts += 1;
+    }
+
+    /// How many endpoints were tried.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// How far the exchange is.
+    pub fn phase(&mut self, phase: Phase) {
+        self.phase = phase;
+    }
+
+    /// The status that the client gets.
+    pub fn status(&mut self, status: u16) {
+        self.status = status;
+    }
+
+    /// Waited so long for a slot at an endpoint, over all attempts.
+    pub fn queued(&mut self, time: Duration) {
+        *self.queued.get_or_insert_default() += time;
+    }
+
+    /// Making connections took so long, over all attempts.
+    pub fn connected(&mut self, time: Duration) {
+        *self.connected.get_or_insert_default() += time;
+    }
+
+    /// The response head began to arrive.
+    pub fn first_byte(&mut self, at: Instant) {
+        self.first_byte = Some(at);
+    }
+
+    /// So many more bytes of the request body were received.
+    pub fn request_bytes(&mut self, bytes: u64) {
+        self.request_bytes += bytes;
+    }
+
+    /// So many more bytes of the response body were sent.
+    pub fn response_bytes(&mut self, bytes: u64) {
+        self.response_bytes += bytes;
+    }
+
+    /// The exchange has ended. The last call counts, except that the first reason other than
+    /// `client_abort` stays.
+    pub fn end(&mut self, reason: Reason, detail: Detail, now: Instant) {
+        if self.reason == Reason::ClientAbort {
+            self.reason = reason;
+            self.detail = detail;
+        }
+        self.end = Some(now);
+    }
+
+    /// Why the exchange ended, as far as is known.
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    fn jot(&mut self, text: &[u8]) -> Range<usize> {
+        let start = self.note.len();
+        self.note.extend_from_slice(text);
+        start..self.note.len()
+    }
+
+    fn noted(&self, range: &Range<usize>) -> &[u8] {
+        self.note.get(range.clone()).unwrap_or_default()
+    }
+
+    fn noted_or_absent(&self, range: Option<&Range<usize>>) -> Value<'_> {
+        range.map_or(Value::Absent, |range| Value::Plain(self.noted(range)))
+    }
+
+    /// The value of a field; `None` for the time, which the journal writes.
+    fn value(&self, field: Field, end: Instant) -> Option<Value<'_>> {
+        let head = &self.head;
+        let attempt = self.attempt.as_ref();
+        Some(match field {
+            Field::Time => return None,
+            Field::RequestId => Value::Plain(self.request_id().as_bytes()),
+            Field::Client => match self.client {
+                Some(client) => Value::Address(client),
+                None => Value::Plain(self.facts.peer_text.as_bytes()),
+            },
+            Field::Peer => Value::Plain(self.facts.peer_text.as_bytes()),
+            Field::Listener => Value::Plain(self.facts.listener.as_str().as_bytes()),
+            Field::Method => text_or_absent(head.method_token()),
+            Field::Host => text_or_absent(head.host()),
+            Field::Path => text_or_absent(head.path()),
+            Field::Query => head.query().map_or(Value::Absent, Value::Text),
+            Field::Protocol if head.method_token().is_empty() => Value::Absent,
+            Field::Protocol => Value::Plain(head.version().as_str().as_bytes()),
+            Field::Status => Value::Number(u64::from(self.status)),
+            Field::Reason => Value::Plain(self.reason.as_str().as_bytes()),
+            Field::Phase => Value::Plain(self.phase.as_str().as_bytes()),
+            Field::Side => Value::Plain(self.reason.side().as_str().as_bytes()),
+            Field::Detail if self.detail == Detail::None => Value::Absent,
+            Field::Detail => Value::Plain(self.detail.as_str().as_bytes()),
+            Field::Duration => Value::Millis(clock::between(self.begin, end)),
+            Field::Queue => self.queued.map_or(Value::Absent, Value::Millis),
+            Field::Connect => self.connected.map_or(Value::Absent, Value::Millis),
+            Field::FirstByte => self.first_byte.map_or(Value::Absent, |at| {
+                Value::Millis(clock::between(self.begin, at))
+            }),
+            Field::BytesIn => Value::Number(self.request_bytes),
+            Field::BytesOut => Value::Number(self.response_bytes),
+            Field::Route => self.noted_or_absent(self.route.as_ref()),
+            Field::Cluster => self.noted_or_absent(attempt.map(|last| &last.cluster)),
+            // A unix socket's path may hold anything.
+            Field::Endpoint => attempt.map_or(Value::Absent, |last| {
+                Value::Text(self.noted(&last.endpoint))
+            }),
+            Field::Attempts => Value::Number(u64::from(self.attempts)),
+            Field::UserAgent => head
+                .first(Known::UserAgent)
+                .map_or(Value::Absent, Value::Text),
+            Field::Referer => head
+                .first(Known::Referer)
+                .map_or(Value::Absent, Value::Text),
+        })
+    }
+
+    fn weight(&self) -> Weight {
+        match self.reason {
+            Reason::Completed | Reason::LocalReply if self.status < 500 => Weight::Sampled,
+            _ => Weight::Always,
+        }
+    }
+
+    fn count(&self, end: Instant) {
+        let cells = &self.cells;
+        if let Some(time) = self.queued {
+            cells.observe_step(Step::Queue, time);
+        }
+        if let Some(time) = self.connected {
+            cells.observe_step(Step::Connect, time);
+        }
+        if let Some(at) = self.first_byte {
+            cells.observe_step(Step::FirstByte, clock::between(self.begin, at));
+            cells.observe_step(Step::Body, clock::between(at, end));
+        }
+        cells.finish(
+            self.head.method(),
+            self.status,
+            self.reason,
+            clock::between(self.begin, end),
+            self.request_bytes,
+            self.response_bytes,
+        );
+        cells.active.dec();
+    }
+}
+
+fn text_or_absent(text: &[u8]) -> Value<'_> {
+    if text.is_empty() {
+        Value::Absent
+    } else {
+        Value::Text(text)
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.reason = Reason::Internal;
+            self.detail = Detail::None;
+        }
+        if self.status == 0 {
+            self.status = self.reason.status(self.detail);
+        }
+        let end = self.end.unwrap_or_else(clock::now);
+        self.count(end);
+        self.journal.log(self.begin, self.weight(), |column| {
+            self.value(column.field, end)
+        });
+        self.journal.give_head(std::mem::take(&mut self.head));
+        self.journal.give_note(std::mem::take(&mut self.note));
+    }
+}
