@@ -10,6 +10,7 @@
 //! closes its connection; the cell keeps what it had.
 
 pub mod cell;
+mod compile;
 pub mod prober;
 pub mod spec;
 
@@ -19,6 +20,7 @@ mod schedule;
 mod tests;
 
 pub use cell::{HealthCell, HealthPolicy, Observation, Status, Transition};
+pub use compile::compile;
 pub use probe::Failure;
 pub use prober::{Prober, Report, Target};
 pub use spec::{Check, HealthSpec, HttpCheck};

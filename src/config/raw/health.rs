@@ -80,8 +80,8 @@ pub struct CommandCheck {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InitialHealth {
-    /// It gets traffic.
+    /// It gets traffic until its first probe has failed.
     Healthy,
-    /// It waits for `rise` good probes.
+    /// It gets none until its first probe has passed.
     Unhealthy,
 }

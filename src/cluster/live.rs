@@ -1,0 +1,40 @@
+//! What clusters leave to the configuration after them.
+
+use std::sync::Arc;
+
+use crate::endpoint::{EndpointKey, EndpointState};
+use crate::state::Registry;
+
+/// The state of every endpoint that a configuration or an exchange still holds, the cells of its probes
+/// included. One for the process.
+#[derive(Debug, Default)]
+pub struct Live {
+    endpoints: Registry<EndpointKey, EndpointState>,
+}
+
+impl Live {
+    /// Nothing is alive yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The state of an endpoint: the one that is alive, or a new one.
+    pub fn endpoint(&self, key: &EndpointKey) -> Arc<EndpointState> {
+        self.endpoints.keep_or_make(key, EndpointState::default)
+    }
+
+    /// Forgets the identities of what is gone. To be called after a reload.
+    pub fn sweep(&self) {
+        self.endpoints.sweep();
+    }
+
+    /// How many endpoints are remembered.
+    pub fn len(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.endpoints.is_empty()
+    }
+}

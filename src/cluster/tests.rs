@@ -1,0 +1,441 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::base::Reason;
+use crate::config::{self, Color, Diagnostics};
+use crate::endpoint::{Admin, EndpointIx, InFlight};
+use crate::health::{Check, HttpCheck, Observation, Status};
+use crate::message::Method;
+
+const TOUR: &str = include_str!("../../tests/config/shape/tour.toml");
+
+/// Compiles every cluster of `text`.
+fn compile_all(text: &str, live: &Live) -> (Vec<Option<Cluster>>, Diagnostics) {
+    let loaded = config::parse(Path::new("t.toml"), text).unwrap();
+    let mut diagnostics = loaded.diagnostics;
+    let clusters = loaded.raw.clusters.iter().map(|(name, raw)| {
+        let name = ClusterName::parse(name).unwrap();
+        let defaults = &loaded.raw.defaults.cluster;
+        compile(&name, raw, defaults, live, &mut diagnostics)
+    });
+    (clusters.collect(), diagnostics)
+}
+
+/// The one cluster of `[clusters.c]` with these lines.
+fn compile_ok(lines: &str, live: &Live) -> Cluster {
+    let (clusters, diagnostics) = compile_all(&format!("[clusters.c]\n{lines}"), live);
+    assert!(
+        diagnostics.is_empty(),
+        "{}",
+        diagnostics.render_text(Color::Never)
+    );
+    clusters.into_iter().next().flatten().unwrap()
+}
+
+/// What is said about `[clusters.c]` with these lines; nothing may come of it.
+fn refusals(lines: &str) -> (Vec<String>, String) {
+    let (clusters, diagnostics) = compile_all(&format!("[clusters.c]\n{lines}"), &Live::new());
+    assert!(clusters.iter().all(Option::is_none));
+    (
+        diagnostics.lines().collect(),
+        diagnostics.render_text(Color::Never),
+    )
+}
+
+const ONE: &str = "endpoints = ['127.0.0.1:1']\n";
+
+#[test]
+fn what_is_not_written_has_the_documented_default() {
+    let cluster = compile_ok(ONE, &Live::new());
+    assert_eq!(cluster.balancer, Balancer::LeastRequest);
+    assert_eq!(cluster.health, None);
+    let timeouts = ClusterTimeouts {
+        connect: Duration::from_secs(3),
+        response: Duration::from_mins(1),
+        response_idle: Duration::from_mins(5),
+        tunnel: Duration::from_hours(1),
+    };
+    assert_eq!(cluster.timeouts, timeouts);
+    let bulkhead = Bulkhead {
+        connections_per_endpoint: 1024,
+        idle_per_endpoint: 64,
+        idle_timeout: Duration::from_secs(55),
+    };
+    assert_eq!(cluster.bulkhead, bulkhead);
+    let retry = &cluster.retry;
+    assert_eq!((retry.attempts, retry.replay_buffer), (2, 65_536));
+    assert_eq!(retry.per_try_timeout, None);
+    assert!(retry.on.reason(Reason::ConnectRefused) && retry.on.reason(Reason::UpstreamReset));
+    assert!(!retry.on.reason(Reason::ResponseTimeout) && !retry.on.status(503));
+    assert!(retry.methods.contains(Method::Put) && !retry.methods.contains(Method::Post));
+    assert_eq!(
+        retry.budget,
+        Budget {
+            ratio: 0.2,
+            min_per_second: 3.0
+        }
+    );
+    let endpoint = cluster.set.endpoint(EndpointIx(0)).unwrap();
+    assert_eq!((endpoint.weight, endpoint.tier), (1, 0));
+    assert_eq!(cluster.targets().count(), 0);
+}
+
+#[test]
+fn everything_written_arrives() {
+    let text = "
+        balancer = 'round_robin'
+        protocol = 'http1'
+        send_proxy_protocol = 'off'
+        slow_start = '0s'
+        panic_threshold = 0
+        endpoints = ['127.0.0.1:1', { address = '[::1]:2', weight = 3 },
+            { address = 'unix:/run/a', backup = true }, { address = '127.0.0.1:4', tier = 7 }]
+        timeouts = { connect = '1s', response = '2s' }
+        [clusters.c.health]
+        check = { http = { path = '/up?q', host = 'a.b:80', status = [204, '300-302'], body_contains = 'ok' } }
+        interval = '1s'
+        timeout = '1500ms'
+        max_response_time = '1s'
+        rise = 1
+        fall = 9
+        jitter = 0.5
+        initial = 'unhealthy'
+        [clusters.c.bulkhead]
+        connections_per_endpoint = 7
+        requests = 0
+        idle_per_endpoint = 0
+        idle_timeout = '5s'
+        [clusters.c.retry]
+        attempts = 8
+        on = ['response_timeout', 503]
+        methods = ['POST']
+        per_try_timeout = '3s'
+        backoff = { base = '1s', max = '2s' }
+        budget = { ratio = 0.5, min_per_second = 0 }
+        replay_buffer = '1KiB'
+    ";
+    let cluster = compile_ok(text, &Live::new());
+    assert_eq!(cluster.balancer, Balancer::RoundRobin);
+    let seen: Vec<_> = cluster
+        .set
+        .iter()
+        .map(|e| (&*e.text, e.weight, e.tier))
+        .collect();
+    let wanted = [
+        ("127.0.0.1:1", 1, 0),
+        ("[::1]:2", 3, 0),
+        ("unix:/run/a", 1, 1),
+        ("127.0.0.1:4", 1, 7),
+    ];
+    assert_eq!(seen, wanted);
+    assert_eq!(cluster.timeouts.response, Duration::from_secs(2));
+    assert_eq!(cluster.timeouts.tunnel, Duration::from_hours(1));
+    assert_eq!(
+        (
+            cluster.bulkhead.connections_per_endpoint,
+            cluster.bulkhead.idle_per_endpoint
+        ),
+        (7, 0)
+    );
+
+    let health = cluster.health.as_ref().unwrap();
+    let Check::Http(HttpCheck {
+        path,
+        host,
+        statuses,
+        body_contains,
+    }) = &health.check
+    else {
+        panic!("{health:?}");
+    };
+    assert_eq!(
+        (path.as_str(), host.as_ref().unwrap().as_bytes()),
+        ("/up?q", &b"a.b:80"[..])
+    );
+    assert_eq!(
+        (statuses.as_slice(), body_contains.as_deref()),
+        (&[204..=204, 300..=302][..], Some("ok"))
+    );
+    assert_eq!((health.policy.rise, health.policy.fall), (1, 9));
+    assert_eq!(health.policy.timeout, Duration::from_millis(1500));
+    assert!(
+        cluster
+            .set
+            .iter()
+            .all(|e| !e.health.as_ref().unwrap().is_healthy())
+    );
+    assert_eq!(cluster.targets().count(), 4);
+
+    let retry = &cluster.retry;
+    assert!(!retry.on.reason(Reason::ConnectRefused) && retry.on.reason(Reason::ResponseTimeout));
+    assert!(retry.on.status(503) && !retry.on.status(502));
+    assert!(retry.methods.contains(Method::Post) && !retry.methods.contains(Method::Get));
+    assert_eq!(retry.per_try_timeout, Some(Duration::from_secs(3)));
+    assert_eq!(
+        retry.backoff,
+        Backoff {
+            base: Duration::from_secs(1),
+            max: Duration::from_secs(2)
+        }
+    );
+}
+
+#[test]
+fn a_cluster_starts_from_the_defaults() {
+    let text = "[defaults.cluster]\ntimeouts = { connect = '9s', tunnel = '8s' }\n[clusters.c]\n\
+        endpoints = ['127.0.0.1:1']\ntimeouts = { tunnel = '7s' }";
+    let (clusters, _) = compile_all(text, &Live::new());
+    let timeouts = clusters[0].as_ref().unwrap().timeouts;
+    assert_eq!(timeouts.connect, Duration::from_secs(9));
+    assert_eq!(timeouts.tunnel, Duration::from_secs(7));
+}
+
+#[test]
+fn a_wrong_default_is_told_once() {
+    let text = "[defaults.cluster]\ntimeouts = { connect = '0s' }\n[clusters.a]\n\
+        endpoints = ['127.0.0.1:1']\n[clusters.b]\nendpoints = ['127.0.0.1:1']";
+    let (clusters, diagnostics) = compile_all(text, &Live::new());
+    assert!(clusters.iter().all(Option::is_none));
+    assert_eq!(diagnostics.lines().count(), 1);
+}
+
+#[test]
+fn all_errors_are_told_at_once_and_where() {
+    let (lines, text) = refusals(
+        "endpoints = [
+            '127.0.0.1',
+            'http://127.0.0.1:80/x',
+            '/run/app.sock',
+            'localhost:9001',
+            '127.0.0.1:0',
+            { address = '127.0.0.1:1', weight = 0 },
+            { address = '127.0.0.1:2', weight = 1001 },
+            { address = '127.0.0.1:3', backup = true, tier = 2 },
+            '127.0.0.1:4',
+            { address = '127.0.0.1:4', weight = 2 },
+        ]
+        timeouts = { response = '0s' }",
+    );
+    let wanted = [
+        "t.toml:3:13: error[C0205]: `127.0.0.1` is not the address of an endpoint",
+        "t.toml:4:13: error[C0205]: `http://127.0.0.1:80/x` is not the address of an endpoint",
+        "t.toml:5:13: error[C0205]: `/run/app.sock` is not the address of an endpoint",
+        "t.toml:6:13: error[C0401]: endpoints by DNS name: not supported by this build",
+        "t.toml:7:13: error[C0205]: `127.0.0.1:0` is not the address of an endpoint",
+        "t.toml:8:49: error[C0208]: weight 0 is not in 1-1000",
+        "t.toml:9:49: error[C0208]: weight 1001 is not in 1-1000",
+        "t.toml:10:62: error[C0217]: `tier` and `backup` cannot stand together",
+        "t.toml:12:13: error[C0207]: endpoint `127.0.0.1:4` stands twice in cluster `c`",
+        "t.toml:14:33: error[C0107]: `response` must be longer than 0s",
+    ];
+    assert_eq!(lines, wanted);
+    for hint in [
+        "add the port: \"127.0.0.1:80\"",
+        "write the address alone: \"127.0.0.1:80\"",
+        "for a unix socket write \"unix:/run/app.sock\"",
+        "port 0 cannot be connected to",
+        "to drain an endpoint, remove it and reload",
+    ] {
+        assert!(text.contains(hint), "{hint}: {text}");
+    }
+}
+
+#[test]
+fn nonsense_is_refused() {
+    for (lines, message) in [
+        ("endpoints = []", "C0216]: cluster `c` has no endpoints"),
+        (
+            "retry = { attempts = 9 }",
+            "C0107]: 9 attempts are too many",
+        ),
+        (
+            "retry = { methods = ['get'] }",
+            "C0212]: `get` is not a method",
+        ),
+        (
+            "retry = { methods = ['CONNECT'] }",
+            "C0212]: `CONNECT` is not a method",
+        ),
+        (
+            "retry = { backoff = { base = '2s', max = '1s' } }",
+            "C0217]: `max` is shorter",
+        ),
+        (
+            "retry = { replay_buffer = '17MiB' }",
+            "C0107]: the replay buffer is too large",
+        ),
+        (
+            "bulkhead = { idle_timeout = '0s' }",
+            "C0107]: `idle_timeout` must be longer",
+        ),
+        (
+            "health = { check = 'tcp', interval = '0s' }",
+            "C0107]: `interval` must be longer",
+        ),
+        (
+            "health = { check = 'tcp', timeout = '0s' }",
+            "C0107]: `timeout` must be longer",
+        ),
+        (
+            "health = { check = 'tcp', rise = 0 }",
+            "C0107]: `rise` must be at least 1",
+        ),
+        (
+            "health = { check = { http = { path = 'x' } } }",
+            "C0211]: `x` is not a path",
+        ),
+        (
+            "health = { check = { http = { path = '/a b' } } }",
+            "C0211]: `/a b` is not a path",
+        ),
+        (
+            "health = { check = { http = { host = 'a b' } } }",
+            "C0210]: `a b` is not a host",
+        ),
+        (
+            "health = { check = { http = { status = [] } } }",
+            "C0216]: no status can ever pass",
+        ),
+        (
+            "health = { check = { http = { body_contains = '' } } }",
+            "C0107]: every body contains",
+        ),
+    ] {
+        let endpoints = if lines.starts_with("endpoints") {
+            ""
+        } else {
+            ONE
+        };
+        let (said, _) = refusals(&format!("{endpoints}{lines}"));
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains(message), "{said:?}");
+    }
+}
+
+#[test]
+fn what_this_build_lacks_is_refused_at_its_place() {
+    for (line, what) in [
+        ("balancer = 'least_time'", "the balancer `least_time`"),
+        ("balancer = 'ip_hash'", "the balancer `ip_hash`"),
+        (
+            "balancer = { ring_hash = { key = 'path' } }",
+            "the balancer `ring_hash`",
+        ),
+        ("balancer = 'maglev'", "the balancer `maglev`"),
+        ("balancer = 'rendezvous'", "the balancer `rendezvous`"),
+        ("protocol = 'http2'", "HTTP/2 to endpoints"),
+        ("slow_start = '30s'", "slow start"),
+        ("panic_threshold = 50", "a panic threshold"),
+        (
+            "outlier = { consecutive_failures = 5 }",
+            "outlier detection",
+        ),
+        (
+            "sticky = { header = { name = 'x-room' } }",
+            "sticky sessions",
+        ),
+        ("tls = { server_name = 'a' }", "TLS to endpoints"),
+        (
+            "send_proxy_protocol = 'v2'",
+            "the PROXY protocol to endpoints",
+        ),
+        (
+            "bulkhead = { requests = 5 }",
+            "a limit of requests in flight",
+        ),
+        (
+            "bulkhead = { queue = { size = 5 } }",
+            "a queue for connections",
+        ),
+        ("health = { check = 'grpc' }", "health checks by gRPC"),
+        (
+            "health = { check = { command = { argv = ['x'] } } }",
+            "health checks by a program",
+        ),
+    ] {
+        let (said, _) = refusals(&format!("{ONE}{line}"));
+        let wanted = format!("error[C0401]: {what}: not supported by this build");
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(
+            said[0].starts_with("t.toml:3:") && said[0].ends_with(&wanted),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
+fn the_tour_is_refused_only_for_what_is_not_built() {
+    let (_, diagnostics) = compile_all(TOUR, &Live::new());
+    let other = |item: &&config::Diagnostic| item.code() != config::Code::Unsupported;
+    assert!(diagnostics.iter().find(other).is_none());
+}
+
+#[test]
+fn state_survives_a_reload_by_identity() {
+    let live = Live::new();
+    let health =
+        |path: &str| format!("health = {{ check = {{ http = {{ path = '{path}' }} }} }}\n");
+    let first = compile_ok(&(ONE.to_owned() + &health("/a")), &live);
+    let endpoint = Arc::clone(first.set.endpoint(EndpointIx(0)).unwrap());
+    let held = InFlight::begin(&endpoint.state);
+    endpoint.state.set_admin(Admin::Disabled);
+    let policy = first.health.as_ref().unwrap().policy;
+    endpoint
+        .health
+        .as_ref()
+        .unwrap()
+        .observe(Observation::Fail, &policy);
+
+    let moved = "endpoints = ['127.0.0.1:9', { address = '127.0.0.1:1', weight = 5, tier = 3 }]\n";
+    let second = compile_ok(
+        &(moved.to_owned() + &health("/a") + "balancer = 'random'"),
+        &live,
+    );
+    let kept = second.set.endpoint(EndpointIx(1)).unwrap();
+    assert!(Arc::ptr_eq(&endpoint.state, &kept.state));
+    assert_eq!(
+        (kept.state.in_flight(), kept.state.admin()),
+        (1, Admin::Disabled)
+    );
+    let cell = |endpoint: &crate::endpoint::Endpoint| Arc::clone(endpoint.health.as_ref().unwrap());
+    assert!(Arc::ptr_eq(&cell(&endpoint), &cell(kept)));
+
+    let third = compile_ok(&(ONE.to_owned() + &health("/b")), &live);
+    let rechecked = third.set.endpoint(EndpointIx(0)).unwrap();
+    assert!(!Arc::ptr_eq(&cell(&endpoint), &cell(rechecked)));
+    assert_eq!(
+        cell(rechecked).status(),
+        Status::Unhealthy,
+        "the status stays"
+    );
+
+    drop((first, second, third, endpoint));
+    live.sweep();
+    assert_eq!(live.len(), 1, "an exchange under way still holds it");
+    drop(held);
+    live.sweep();
+    assert!(live.is_empty());
+}
+
+#[test]
+fn pauses_double_up_to_their_bound() {
+    let backoff = Backoff {
+        base: Duration::from_millis(25),
+        max: Duration::from_millis(250),
+    };
+    let mut rng = fastrand::Rng::with_seed(1);
+    for (retry, bound) in [(0, 25), (1, 50), (2, 100), (3, 200), (4, 250), (40, 250)] {
+        let pauses: Vec<_> = (0..200).map(|_| backoff.pause(retry, &mut rng)).collect();
+        let longest = *pauses.iter().max().unwrap();
+        assert!(
+            longest <= Duration::from_millis(bound),
+            "{retry}: {longest:?}"
+        );
+        assert!(
+            longest > Duration::from_millis(bound * 9 / 10),
+            "{retry}: {longest:?}"
+        );
+    }
+}
