@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::message::Known;
+use crate::message::hops::is_token;
 
 /// Where a configured field goes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,7 +62,7 @@ pub fn check_name(name: &str, place: Place) -> Result<(), FieldError> {
     if name.is_empty() {
         return Err(FieldError::Empty);
     }
-    if let Some(c) = name.chars().find(|&c| !is_token(c)) {
+    if let Some(c) = name.chars().find(|&c| !u8::try_from(c).is_ok_and(is_token)) {
         return Err(FieldError::Name(c));
     }
     let known = Known::of(name.as_bytes());
@@ -87,8 +88,4 @@ pub fn check_value(value: &str) -> Result<(), FieldError> {
         return Err(FieldError::Space);
     }
     Ok(())
-}
-
-fn is_token(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
 }

@@ -12,6 +12,7 @@
 //! (`http1`).
 
 mod changes;
+mod compile;
 mod field;
 mod reply;
 mod request_headers;
@@ -23,6 +24,7 @@ use std::time::Instant;
 use crate::message::{Edits, RequestHead, ResponseHead};
 
 pub use changes::Changes;
+pub use compile::{Fields, compile, compile_fields};
 pub use field::{FieldError, Place, check_name, check_value};
 pub use reply::Reply;
 pub use request_headers::RequestHeaders;

@@ -15,6 +15,7 @@
 //! **Not here.** What a filter does (`filter`), how a cluster is reached (`cluster`), who runs the action
 //! (`exchange`).
 
+mod compile;
 mod condition;
 mod host;
 mod redirect;
@@ -29,6 +30,7 @@ use crate::base::RouteName;
 use crate::filter::{FilterChain, Reply};
 use crate::message::RequestHead;
 
+pub use compile::compile;
 pub use condition::{ListenerSet, MethodSet, PathMatch};
 pub use host::{HostError, HostPattern};
 pub use redirect::{Query, Redirect, Scheme};

@@ -1,0 +1,244 @@
+//! What a route asks of a request.
+
+use super::super::{HostError, HostPattern, ListenerSet, MethodSet, PathMatch, Rule};
+use crate::base::ListenerName;
+use crate::config::raw;
+use crate::config::types::Named;
+use crate::config::{Code, Diagnostic, Diagnostics, Spanned, suggest};
+use crate::http1::request::MAX_METHOD;
+use crate::message::Method;
+use crate::message::hops::is_token;
+use crate::message::path::{Canonical, canonicalise};
+
+/// Compiles the conditions of one route.
+pub(super) fn compile(
+    raw: &raw::Route,
+    listeners: &[ListenerName],
+    diagnostics: &mut Diagnostics,
+) -> Option<Rule> {
+    let listeners = compile_listeners(raw, listeners, diagnostics);
+    let hosts = compile_hosts(raw, diagnostics);
+    let path = compile_path(raw, diagnostics);
+    let methods = compile_methods(raw, diagnostics);
+    refuse_unbuilt(raw, diagnostics)?;
+    Some(Rule {
+        priority: raw.priority.map_or(0, |priority| priority.value),
+        hosts: hosts?,
+        path: path?,
+        methods: methods?,
+        listeners: listeners?,
+    })
+}
+
+fn refuse_unbuilt(raw: &raw::Route, diagnostics: &mut Diagnostics) -> Option<()> {
+    fn first<T>(named: &Named<T>) -> Option<&Spanned<String>> {
+        named.iter().next().map(|(name, _)| name)
+    }
+    let found = [
+        (first(&raw.headers), "conditions on header fields"),
+        (first(&raw.headers_regex), "conditions on header fields"),
+        (first(&raw.query), "conditions on the query"),
+        (first(&raw.cookies), "conditions on cookies"),
+    ];
+    let spans = found
+        .into_iter()
+        .filter_map(|(name, what)| Some((name?.span, what)))
+        .chain(
+            raw.clients
+                .iter()
+                .map(|list| (list.span, "conditions on clients")),
+        );
+    let mut sound = Some(());
+    for (span, what) in spans {
+        diagnostics.unsupported(span, what);
+        sound = None;
+    }
+    sound
+}
+
+/// Refuses a list that is there but holds nothing: it would match nothing, or be taken for "any".
+fn refuse_empty<T>(
+    list: &Spanned<Vec<T>>,
+    what: &str,
+    diagnostics: &mut Diagnostics,
+) -> Option<()> {
+    if !list.is_empty() {
+        return Some(());
+    }
+    diagnostics.push(
+        Diagnostic::error(Code::Empty, list.span, format!("`{what}` is empty"))
+            .hint(format!("leave `{what}` out to match any")),
+    );
+    None
+}
+
+/// Compiles every item, so that every error is reported.
+fn compile_each<T, U>(
+    list: &[Spanned<T>],
+    mut compile: impl FnMut(&Spanned<T>) -> Result<U, Box<Diagnostic>>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<U>> {
+    let mut compiled = Some(Vec::with_capacity(list.len()));
+    for item in list {
+        match (compile(item), &mut compiled) {
+            (Ok(item), Some(compiled)) => compiled.push(item),
+            (Ok(_), None) => {}
+            (Err(diagnostic), _) => {
+                diagnostics.push(*diagnostic);
+                compiled = None;
+            }
+        }
+    }
+    compiled
+}
+
+fn compile_listeners(
+    raw: &raw::Route,
+    listeners: &[ListenerName],
+    diagnostics: &mut Diagnostics,
+) -> Option<ListenerSet> {
+    let Some(list) = &raw.listeners else {
+        return Some(ListenerSet::All);
+    };
+    refuse_empty(list, "listeners", diagnostics)?;
+    let position = |name: &Spanned<String>| {
+        let found = listeners
+            .iter()
+            .position(|known| known.as_str() == name.value);
+        found.ok_or_else(|| {
+            let diagnostic = Diagnostic::error(
+                Code::UnknownListener,
+                name.span,
+                format!(
+                    "route `{}` stands on unknown listener `{}`",
+                    raw.name.escape_debug(),
+                    name.escape_debug()
+                ),
+            )
+            .label("no listener has this name");
+            Box::new(
+                match suggest(name, listeners.iter().map(ListenerName::as_str)) {
+                    Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
+                    None => diagnostic,
+                },
+            )
+        })
+    };
+    compile_each(list, position, diagnostics).map(|positions| ListenerSet::of(&positions))
+}
+
+fn compile_hosts(raw: &raw::Route, diagnostics: &mut Diagnostics) -> Option<Vec<HostPattern>> {
+    let Some(list) = &raw.hosts else {
+        return Some(Vec::new());
+    };
+    refuse_empty(list, "hosts", diagnostics)?;
+    compile_each(
+        list,
+        |host| HostPattern::parse(host).map_err(|error| Box::new(bad_host(host, error))),
+        diagnostics,
+    )
+}
+
+pub(super) fn bad_host(host: &Spanned<String>, error: HostError) -> Diagnostic {
+    Diagnostic::error(
+        Code::BadHost,
+        host.span,
+        format!("`{}` is not a host", host.escape_debug()),
+    )
+    .label(error.to_string())
+}
+
+fn compile_path(raw: &raw::Route, diagnostics: &mut Diagnostics) -> Option<PathMatch> {
+    let given: Vec<_> = [
+        ("path", &raw.path),
+        ("path_prefix", &raw.path_prefix),
+        ("path_regex", &raw.path_regex),
+    ]
+    .into_iter()
+    .filter_map(|(key, path)| Some((key, path.as_ref()?)))
+    .collect();
+    if let [(first_key, first), (key, second), ..] = given.as_slice() {
+        diagnostics.push(
+            Diagnostic::error(
+                Code::Conflict,
+                second.span,
+                format!("`{first_key}` and `{key}` cannot stand together"),
+            )
+            .label("a second condition on the path")
+            .also(first.span, "the first")
+            .hint("write a route for each"),
+        );
+        return None;
+    }
+    match given.first() {
+        None => Some(PathMatch::prefix(b"/")),
+        Some((_, regex)) if raw.path_regex.is_some() => {
+            diagnostics.unsupported(regex.span, "conditions on the path by regular expression");
+            None
+        }
+        Some((_, path)) => match canonical_path(path) {
+            Ok(path) if raw.path.is_some() => Some(PathMatch::Exact(path)),
+            Ok(path) => Some(PathMatch::prefix(&path)),
+            Err(diagnostic) => {
+                diagnostics.push(*diagnostic);
+                None
+            }
+        },
+    }
+}
+
+/// A path of the configuration in the form in which requests have it.
+pub(super) fn canonical_path(path: &Spanned<String>) -> Result<Box<[u8]>, Box<Diagnostic>> {
+    let mut made = Vec::new();
+    match canonicalise(path.as_bytes(), &mut made) {
+        Ok(Canonical::AsIs) => Ok(path.as_bytes().into()),
+        Ok(Canonical::Made) => Ok(made.into()),
+        Err(_) => {
+            let diagnostic = Diagnostic::error(
+                Code::BadPath,
+                path.span,
+                format!("`{}` is not a path", path.escape_debug()),
+            );
+            Err(Box::new(if path.contains('?') {
+                diagnostic.label("the query does not belong to the path")
+            } else if path.starts_with('/') {
+                diagnostic.label("no request can have this path").note(
+                    "a path is ASCII, other characters stand escaped (`%C3%A9`); `\\`, `%5C`, `%00` and `..` \
+                     above the root are refused in requests",
+                )
+            } else {
+                diagnostic.label("a path begins with `/`")
+            }))
+        }
+    }
+}
+
+fn compile_methods(raw: &raw::Route, diagnostics: &mut Diagnostics) -> Option<MethodSet> {
+    let Some(list) = &raw.methods else {
+        return Some(MethodSet::default());
+    };
+    refuse_empty(list, "methods", diagnostics)?;
+    let methods = compile_each(list, check_method, diagnostics)?;
+    Some(MethodSet::of(methods.iter().map(String::as_bytes)))
+}
+
+fn check_method(method: &Spanned<String>) -> Result<String, Box<Diagnostic>> {
+    let bad = |label: &str| {
+        Diagnostic::error(
+            Code::BadMethod,
+            method.span,
+            format!("`{}` is not a method for a route", method.escape_debug()),
+        )
+        .label(label)
+    };
+    let upper = method.to_ascii_uppercase();
+    Err(Box::new(match Method::of(upper.as_bytes()) {
+        _ if method.is_empty() || method.len() > MAX_METHOD || !method.bytes().all(is_token) => {
+            bad("a method is a word of at most 32 letters")
+        }
+        Method::Connect => bad("CONNECT is answered with 405 and never routed"),
+        Method::Other => return Ok(method.value.clone()),
+        _ if upper == method.value => return Ok(upper),
+        _ => bad("methods are case-sensitive").hint(format!("write `{upper}`")),
+    }))
+}

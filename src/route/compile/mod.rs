@@ -1,0 +1,135 @@
+//! `[[routes]]` → [`RouteTable`].
+
+mod action;
+mod conditions;
+
+use super::unreachable::find_unreachable;
+use super::{Route, RouteIx, RouteLimits, RouteTable, RouteTimeouts, Rule};
+use crate::base::{ClusterName, ListenerName, RouteName};
+use crate::config::raw::{self, Config};
+use crate::config::types::Duration;
+use crate::config::{Code, Diagnostic, Diagnostics, Spanned};
+use crate::filter;
+
+/// The label of exchanges that found no route.
+const NO_ROUTE: &str = "-";
+
+/// Compiles all routes. Reports everything that is wrong with them, and warns of those that can never match.
+///
+/// `listeners` and `clusters` hold every name that the file defines, whether or not it could be compiled;
+/// listeners in [`RouteInput`](super::RouteInput) and [`ClusterIx`](super::ClusterIx) are positions in them.
+pub fn compile(
+    raw: &Config,
+    listeners: &[ListenerName],
+    clusters: &[ClusterName],
+    diagnostics: &mut Diagnostics,
+) -> Option<RouteTable> {
+    let names = Names {
+        listeners,
+        clusters,
+    };
+    let defaults = &raw.defaults.route;
+    let routes: Vec<_> = raw
+        .routes
+        .iter()
+        .map(|route| compile_one(route, defaults, names, diagnostics))
+        .collect();
+    let table = RouteTable::new(routes.into_iter().collect::<Option<_>>()?);
+    warn_of_unreachable(&table, raw, listeners.len(), diagnostics);
+    Some(table)
+}
+
+/// What routes may refer to.
+#[derive(Clone, Copy)]
+struct Names<'a> {
+    listeners: &'a [ListenerName],
+    clusters: &'a [ClusterName],
+}
+
+fn compile_one(
+    raw: &raw::Route,
+    defaults: &raw::defaults::RouteDefaults,
+    names: Names<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<(Route, Rule)> {
+    let name = compile_name(&raw.name, diagnostics);
+    let rule = conditions::compile(raw, names.listeners, diagnostics);
+    let filters = filter::compile(&raw.filters, diagnostics);
+    let action = action::compile(raw, names.clusters, diagnostics);
+    let route = Route {
+        name: name?,
+        action: action?,
+        filters: filters?,
+        timeouts: timeouts(&raw.timeouts, &defaults.timeouts),
+        limits: limits(&raw.limits, &defaults.limits),
+    };
+    Some((route, rule?))
+}
+
+fn compile_name(raw: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<RouteName> {
+    let problem = match RouteName::parse(raw) {
+        Ok(name) if name.as_str() != NO_ROUTE => return Some(name),
+        Ok(_) => "in logs and metrics it stands for no route".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    diagnostics.push(
+        Diagnostic::error(
+            Code::BadName,
+            raw.span,
+            format!("`{}` is not a name for a route", raw.escape_debug()),
+        )
+        .label(problem),
+    );
+    None
+}
+
+/// The route's own value, or the default's.
+fn timeouts(own: &raw::RouteTimeouts, default: &raw::RouteTimeouts) -> RouteTimeouts {
+    let pick = |own: Option<Spanned<Duration>>, default: Option<Spanned<Duration>>| {
+        own.or(default).map(|duration| duration.get())
+    };
+    RouteTimeouts {
+        request: pick(own.request, default.request).filter(|request| !request.is_zero()),
+        response: pick(own.response, default.response),
+        response_idle: pick(own.response_idle, default.response_idle),
+        tunnel: pick(own.tunnel, default.tunnel),
+        body: pick(own.body, default.body),
+    }
+}
+
+fn limits(own: &raw::RouteLimits, default: &raw::RouteLimits) -> RouteLimits {
+    let body = own.body.or(default.body).map(|body| body.bytes());
+    RouteLimits {
+        body: body.filter(|&bytes| bytes > 0),
+    }
+}
+
+fn warn_of_unreachable(
+    table: &RouteTable,
+    raw: &Config,
+    listeners: usize,
+    diagnostics: &mut Diagnostics,
+) {
+    let name = |route: RouteIx| raw.routes.get(route.index()).map(|route| &route.name);
+    for lost in find_unreachable(table, listeners) {
+        let (Some(lost), Some(behind)) = (name(lost.route), name(lost.behind)) else {
+            continue;
+        };
+        diagnostics.push(
+            Diagnostic::warning(
+                Code::UnreachableRoute,
+                lost.span,
+                format!("route `{}` can never match", lost.value),
+            )
+            .label("no request gets here")
+            .also(behind.span, "this route takes its requests")
+            .note(
+                "the winner has the larger priority, then the more exact host, then the more exact path, \
+                 then methods, then the earlier place in the file",
+            ),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;
