@@ -105,9 +105,9 @@ impl Default for Cursor {
     }
 }
 
-/// Draws before a random balancer gives up on chance and looks at every endpoint. With half of the
-/// endpoints gone, one pick in 65 536 gets there.
-const DRAWS: usize = 16;
+/// Most endpoints that are refused one by one before all of them are looked at once. With nine in ten
+/// gone, one pick in 800 gets there; a small tier is looked at sooner, as that costs no more.
+const MAX_REFUSALS: usize = 64;
 
 /// Which endpoints a pass may pick.
 #[derive(Clone, Copy)]
@@ -127,6 +127,11 @@ struct Field<'a> {
 }
 
 impl Field<'_> {
+    #[inline]
+    fn refusals(&self) -> usize {
+        self.tier.members().len().min(MAX_REFUSALS)
+    }
+
     #[inline]
     fn may_pick(&self, ix: EndpointIx) -> bool {
         if matches!(self.pass, Pass::Fresh) && self.input.tried.contains(ix) {

@@ -1,6 +1,6 @@
 //! By chance, with the share of the weights among those that may be picked.
 
-use super::{DRAWS, Field};
+use super::Field;
 use crate::endpoint::EndpointIx;
 
 pub(super) fn pick(field: &Field<'_>, rng: &mut fastrand::Rng) -> Option<EndpointIx> {
@@ -14,7 +14,7 @@ pub(super) fn draw(
     rng: &mut fastrand::Rng,
     wanted: impl Fn(EndpointIx) -> bool,
 ) -> Option<EndpointIx> {
-    for _ in 0..DRAWS {
+    for _ in 0..field.refusals() {
         let ix = field.tier.draw(rng)?;
         if wanted(ix) && field.may_pick(ix) {
             return Some(ix);

@@ -14,9 +14,6 @@ use crate::endpoint::{EndpointIx, EndpointKey, EndpointSet, Tier};
 /// by their distance, which is never more than a cycle.
 const CYCLE: u64 = 1 << 40;
 
-/// Turns that a pick passes over before it looks at all endpoints at once.
-const PASSES: usize = 16;
-
 #[derive(Clone, Copy, Debug)]
 struct Turn {
     at: u64,
@@ -110,7 +107,7 @@ impl Wheel {
     /// Takes the next turn of an endpoint that may be picked; the turns that are passed over are lost.
     #[inline]
     pub(super) fn pick(&mut self, field: &Field<'_>) -> Option<EndpointIx> {
-        for _ in 0..PASSES {
+        for _ in 0..field.refusals() {
             let mut turn = self.turns.peek_mut()?;
             turn.at = turn.at.wrapping_add(turn.stride);
             let ix = turn.ix;
