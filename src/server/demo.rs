@@ -24,23 +24,7 @@ use crate::task;
 pub const CONFIG: &str = include_str!("../../config/demo.toml");
 
 /// What to try, with the origins on the ports they ask for first.
-pub const WHAT_TO_TRY: &str = "\
-Tidegate is up: http://127.0.0.1:8080 in front of three origins (the third has weight 2).
-
-  balancing         for i in $(seq 8); do curl -s http://127.0.0.1:8080/; done
-  what arrives      curl -s http://127.0.0.1:8080/echo
-  what comes back   curl -si http://127.0.0.1:8080/ | head -12
-  take one down     curl -s -X POST http://127.0.0.1:9001/_demo/down
-                    … and balance again: no request fails, and the log shows the probe failing
-  and up again      curl -s -X POST http://127.0.0.1:9001/_demo/up
-  redirect, reply   curl -si http://127.0.0.1:8080/old ; curl -s http://127.0.0.1:8080/teapot
-  no such method    curl -si -X BREW http://127.0.0.1:8080/
-  status            curl -s http://127.0.0.1:9901/api/v1/status
-  metrics           curl -s http://127.0.0.1:9901/metrics | grep tidegate_requests_total
-  the end           Ctrl-C (finishes what is in flight)
-
-Each request is a line below.
-";
+pub const WHAT_TO_TRY: &str = include_str!("what_to_try.txt");
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 const FIRST_PORT: u16 = 9001;
