@@ -1,1 +1,96 @@
-//! (being written)
+//! Listeners: a bound address and how to speak on it.
+//!
+//! Turns `[[listeners]]` into [`ListenerSpec`]s: everything that a worker needs to bind, accept and read heads.
+//!
+//! **Invariants.** No two addresses of one configuration overlap, that of the admin interface included. Time
+//! limits are above zero and size limits have a ceiling: nothing that a client sends is waited for or kept
+//! without a bound.
+//!
+//! **Not here.** Sockets (`net`), which routes serve a listener (`route`), the connection (`downstream`).
+
+mod address;
+mod compile;
+mod protocol;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::base::{CidrSet, ListenerName};
+use crate::http1::request::HeadLimits;
+
+pub use address::overlaps;
+pub use compile::compile;
+
+/// One http listener.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ListenerSpec {
+    /// The name in logs and metrics.
+    pub name: ListenerName,
+    /// Where to listen, at least one. Port 0: any that is free.
+    pub binds: Vec<SocketAddr>,
+    /// Whose words about the client are believed.
+    pub trusted: CidrSet,
+    /// How long is waited for a client.
+    pub timeouts: ListenerTimeouts,
+    /// How much is taken from a client.
+    pub limits: ListenerLimits,
+}
+
+/// Time limits of a listener, all above zero.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ListenerTimeouts {
+    /// From the first byte of a request to its complete head.
+    pub header: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+    /// Between two reads of a request body.
+    pub body: Duration,
+}
+
+/// Size limits of a listener.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ListenerLimits {
+    /// Longest request line, in bytes.
+    pub request_line: usize,
+    /// All field lines of a head together, in bytes.
+    pub headers: usize,
+    /// Most fields in a head.
+    pub header_count: usize,
+    /// Connections of one client; 0: no limit.
+    pub connections_per_client: u32,
+}
+
+impl ListenerLimits {
+    /// What the codec must know of them.
+    pub const fn head(&self) -> HeadLimits {
+        HeadLimits {
+            request_line: self.request_line,
+            headers: self.headers,
+            count: self.header_count,
+        }
+    }
+}
+
+impl Default for ListenerTimeouts {
+    fn default() -> Self {
+        Self {
+            header: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            body: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for ListenerLimits {
+    fn default() -> Self {
+        Self {
+            request_line: 8 << 10,
+            headers: 32 << 10,
+            header_count: 100,
+            connections_per_client: 1024,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! Addresses to listen on, and whether two of them get in each other's way.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
+
+/// Whether two TCP sockets cannot listen on both: the same port, and the same address or one that stands for
+/// all of its family. IPv6 sockets take IPv6 alone, so the families never meet. Port 0 is never taken.
+pub fn overlaps(a: SocketAddr, b: SocketAddr) -> bool {
+    a.port() == b.port()
+        && a.port() != 0
+        && a.is_ipv4() == b.is_ipv4()
+        && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+}
+
+/// Every address so far, to find the second claim to one.
+#[derive(Debug, Default)]
+pub(super) struct Claims(Vec<Claim>);
+
+#[derive(Debug)]
+struct Claim {
+    addr: SocketAddr,
+    span: Span,
+    who: String,
+}
+
+impl Claims {
+    /// Notes that `who` listens on an address; reports whoever was there before.
+    pub(super) fn claim(
+        &mut self,
+        addr: SocketAddr,
+        span: Span,
+        who: &str,
+        diagnostics: &mut Diagnostics,
+    ) {
+        if let Some(first) = self.0.iter().find(|claim| overlaps(claim.addr, addr)) {
+            let message = match (first.addr == addr, first.who == who) {
+                (true, true) => format!("{who} listens on {addr} twice"),
+                (true, false) => format!("{who} listens on {addr}, but so does {}", first.who),
+                (false, _) => format!(
+                    "{who} listens on {addr}, which {} takes with {}",
+                    first.who, first.addr
+                ),
+            };
+            let diagnostic =
+                Diagnostic::error(Code::AddressTaken, span, message).label("this address is taken");
+            diagnostics.push(if first.span.is_somewhere() {
+                diagnostic.also(first.span, "taken here")
+            } else {
+                diagnostic
+            });
+        }
+        self.0.push(Claim {
+            addr,
+            span,
+            who: who.to_owned(),
+        });
+    }
+}
+
+/// Parses one entry of `bind`.
+pub(super) fn parse(text: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<SocketAddr> {
+    if text.starts_with("unix:") {
+        diagnostics.unsupported(text.span, "listening on a unix socket");
+        return None;
+    }
+    let bad = |label: &str| {
+        Diagnostic::error(
+            Code::BadAddress,
+            text.span,
+            format!("`{}` is not an address to listen on", text.escape_debug()),
+        )
+        .label(label)
+    };
+    let problem = match text.parse::<SocketAddr>() {
+        Ok(SocketAddr::V6(v6)) if v6.ip().to_ipv4_mapped().is_some() => {
+            bad("an IPv4 address in IPv6 form: IPv6 sockets take IPv6 alone")
+                .hint("write the IPv4 address")
+        }
+        Ok(SocketAddr::V6(v6)) if v6.scope_id() != 0 => bad("scopes are not supported"),
+        Ok(addr) => return Some(addr),
+        Err(_) => bad("expected `IP:port` or `[IPv6]:port`").hint(hint(text)),
+    };
+    diagnostics.push(problem);
+    None
+}
+
+fn hint(text: &str) -> String {
+    let port = text.strip_prefix(':').unwrap_or(text);
+    if port.parse::<u16>().is_ok() {
+        return format!(
+            "write \"0.0.0.0:{port}\" for every IPv4 address, \"[::]:{port}\" for every IPv6 one"
+        );
+    }
+    match text.parse::<IpAddr>() {
+        Ok(IpAddr::V4(addr)) => format!("say the port: \"{addr}:80\""),
+        Ok(IpAddr::V6(addr)) => format!("say the port: \"[{addr}]:80\""),
+        Err(_) => {
+            "names are not looked up here: write the address, as in \"127.0.0.1:8080\"".to_owned()
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! `[[listeners]]` → [`ListenerSpec`]s.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::address::{self, Claims};
+use super::{ListenerLimits, ListenerSpec, ListenerTimeouts, protocol};
+use crate::base::{CidrSet, ListenerName};
+use crate::config::raw::{self, Config};
+use crate::config::types::{ByteSize, Duration as RawDuration};
+use crate::config::{Code, Diagnostic, Diagnostics, Severity, Span, Spanned};
+use crate::http1::request::MAX_FIELDS;
+
+/// Where the admin interface listens unless told otherwise.
+const ADMIN_DEFAULT: &str = "127.0.0.1:9901";
+/// Longest request line that can be allowed, in bytes.
+const MAX_REQUEST_LINE: u64 = 256 << 10;
+/// Largest head that can be allowed, in bytes.
+const MAX_HEADERS: u64 = 1 << 20;
+
+/// Compiles all listeners, in the order of the file. Reports everything that is wrong with them.
+pub fn compile(raw: &Config, diagnostics: &mut Diagnostics) -> Option<Vec<ListenerSpec>> {
+    let before = diagnostics.count(Severity::Error);
+    let own = &raw.defaults.listener;
+    let defaults = Settings {
+        trusted: networks(
+            own.trusted_proxies.as_ref(),
+            &CidrSet::default(),
+            diagnostics,
+        ),
+        timeouts: timeouts(&own.timeouts, ListenerTimeouts::default(), diagnostics),
+        limits: limits(&own.limits, ListenerLimits::default(), diagnostics),
+    };
+    let mut claims = Claims::default();
+    claim_admin(raw, &mut claims, diagnostics);
+    let mut specs = Vec::with_capacity(raw.listeners.len());
+    for listener in &raw.listeners {
+        specs.extend(compile_one(listener, &defaults, &mut claims, diagnostics));
+    }
+    (diagnostics.count(Severity::Error) == before).then_some(specs)
+}
+
+/// What listeners start from.
+struct Settings {
+    trusted: CidrSet,
+    timeouts: ListenerTimeouts,
+    limits: ListenerLimits,
+}
+
+/// The admin interface takes its address first: it is not a listener, but it listens. Whether its address
+/// makes sense is said where it is compiled.
+fn claim_admin(raw: &Config, claims: &mut Claims, diagnostics: &mut Diagnostics) {
+    let Some(admin) = &raw.admin else {
+        return;
+    };
+    let (text, span) = match &admin.bind {
+        Some(bind) => (bind.as_str(), bind.span),
+        None => (ADMIN_DEFAULT, admin.span),
+    };
+    if let Ok(addr) = text.parse() {
+        claims.claim(addr, span, "the admin interface", diagnostics);
+    }
+}
+
+fn compile_one(
+    raw: &raw::Listener,
+    defaults: &Settings,
+    claims: &mut Claims,
+    diagnostics: &mut Diagnostics,
+) -> Option<ListenerSpec> {
+    let name = compile_name(&raw.name, diagnostics);
+    protocol::check(raw, diagnostics);
+    let spec = ListenerSpec {
+        binds: compile_binds(raw, claims, diagnostics),
+        trusted: networks(raw.trusted_proxies.as_ref(), &defaults.trusted, diagnostics),
+        timeouts: timeouts(&raw.timeouts, defaults.timeouts, diagnostics),
+        limits: limits(&raw.limits, defaults.limits, diagnostics),
+        name: name?,
+    };
+    Some(spec)
+}
+
+fn compile_name(raw: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<ListenerName> {
+    ListenerName::parse(raw)
+        .map_err(|error| {
+            diagnostics.push(
+                Diagnostic::error(
+                    Code::BadName,
+                    raw.span,
+                    format!("`{}` is not a name for a listener", raw.escape_debug()),
+                )
+                .label(error.to_string()),
+            );
+        })
+        .ok()
+}
+
+fn compile_binds(
+    raw: &raw::Listener,
+    claims: &mut Claims,
+    diagnostics: &mut Diagnostics,
+) -> Vec<std::net::SocketAddr> {
+    if raw.bind.is_empty() {
+        diagnostics.push(
+            Diagnostic::error(Code::Empty, raw.bind.span, "`bind` is empty")
+                .label("a listener needs an address"),
+        );
+    }
+    let mut binds = Vec::with_capacity(raw.bind.len());
+    for text in &raw.bind.value {
+        if let Some(addr) = address::parse(text, diagnostics) {
+            // Datagram sockets live in a world of their own.
+            if raw.protocol.value != raw::listener::Protocol::Udp {
+                let who = format!("listener `{}`", raw.name.escape_debug());
+                claims.claim(addr, text.span, &who, diagnostics);
+            }
+            binds.push(addr);
+        }
+    }
+    binds
+}
+
+fn networks(
+    raw: Option<&Spanned<Vec<Spanned<String>>>>,
+    default: &CidrSet,
+    diagnostics: &mut Diagnostics,
+) -> CidrSet {
+    let Some(raw) = raw else {
+        return default.clone();
+    };
+    let mut nets = Vec::with_capacity(raw.len());
+    for text in &raw.value {
+        match CidrSet::parse_entry(text) {
+            Some(net) => nets.push(net),
+            None => diagnostics.push(
+                Diagnostic::error(
+                    Code::BadNetwork,
+                    text.span,
+                    format!("`{}` is not a network", text.escape_debug()),
+                )
+                .label("expected an address or a network, as in `10.0.0.0/8` or `fd00::/8`"),
+            ),
+        }
+    }
+    CidrSet::new(nets)
+}
+
+fn timeouts(
+    raw: &raw::ListenerTimeouts,
+    default: ListenerTimeouts,
+    diagnostics: &mut Diagnostics,
+) -> ListenerTimeouts {
+    let mut pick = |raw: Option<Spanned<RawDuration>>, default: Duration| match raw {
+        None => default,
+        Some(given) if given.is_zero() => {
+            diagnostics.push(
+                Diagnostic::error(Code::BadValue, given.span, "a time limit of zero")
+                    .label("must be above 0")
+                    .note("a listener never waits for a client without a limit"),
+            );
+            default
+        }
+        Some(given) => given.get(),
+    };
+    ListenerTimeouts {
+        header: pick(raw.header, default.header),
+        idle: pick(raw.idle, default.idle),
+        body: pick(raw.body, default.body),
+    }
+}
+
+fn limits(
+    raw: &raw::ListenerLimits,
+    default: ListenerLimits,
+    diagnostics: &mut Diagnostics,
+) -> ListenerLimits {
+    let size = |raw: Option<Spanned<ByteSize>>| raw.map(|size| (size.bytes(), size.span));
+    let count = raw
+        .header_count
+        .map(|count| (u64::from(count.value), count.span));
+    let mut pick = |given: Option<(u64, Span)>, allowed: RangeInclusive<u64>, default: usize| {
+        let Some((value, span)) = given else {
+            return default;
+        };
+        match usize::try_from(value) {
+            Ok(size) if allowed.contains(&value) => size,
+            _ => {
+                diagnostics.push(
+                    Diagnostic::error(Code::BadValue, span, format!("`{value}` is out of range"))
+                        .label(format!(
+                            "allowed are {} to {}",
+                            allowed.start(),
+                            allowed.end()
+                        )),
+                );
+                default
+            }
+        }
+    };
+    ListenerLimits {
+        request_line: pick(
+            size(raw.request_line),
+            64..=MAX_REQUEST_LINE,
+            default.request_line,
+        ),
+        headers: pick(size(raw.headers), 256..=MAX_HEADERS, default.headers),
+        header_count: pick(count, 1..=MAX_FIELDS as u64, default.header_count),
+        connections_per_client: raw
+            .connections_per_client
+            .map_or(default.connections_per_client, |limit| limit.value),
+    }
+}

@@ -1,0 +1,100 @@
+//! Which keys may stand on a listener of which protocol, and which of them this build has.
+
+use crate::config::raw::listener::{H2c, Listener, Protocol, ProxyProtocol};
+use crate::config::{Code, Diagnostic, Diagnostics, Span};
+
+const HTTP: u8 = 1;
+const TCP: u8 = 2;
+const UDP: u8 = 4;
+
+/// One key that not every protocol has.
+struct Key {
+    name: &'static str,
+    /// On which protocols it may stand.
+    on: u8,
+    span: fn(&Listener) -> Option<Span>,
+}
+
+const KEYS: [Key; 7] = [
+    Key {
+        name: "h2c",
+        on: HTTP,
+        span: |raw| raw.h2c.as_ref().map(|it| it.span),
+    },
+    Key {
+        name: "proxy_protocol",
+        on: HTTP | TCP,
+        span: |raw| raw.proxy_protocol.as_ref().map(|it| it.span),
+    },
+    Key {
+        name: "trusted_proxies",
+        on: HTTP | TCP,
+        span: |raw| raw.trusted_proxies.as_ref().map(|it| it.span),
+    },
+    Key {
+        name: "tls",
+        on: HTTP | TCP,
+        span: |raw| raw.tls.as_ref().map(|it| it.span),
+    },
+    Key {
+        name: "cluster",
+        on: TCP | UDP,
+        span: |raw| raw.cluster.as_ref().map(|it| it.span),
+    },
+    Key {
+        name: "sni",
+        on: TCP,
+        span: |raw| raw.sni.as_ref().map(|it| it.span),
+    },
+    Key {
+        name: "udp",
+        on: UDP,
+        span: |raw| raw.udp.as_ref().map(|it| it.span),
+    },
+];
+
+/// Reports keys that do not belong to the protocol, and whatever this build does not have.
+pub(super) fn check(raw: &Listener, diagnostics: &mut Diagnostics) {
+    let (protocol, word) = match raw.protocol.value {
+        Protocol::Http => (HTTP, "http"),
+        Protocol::Tcp => (TCP, "tcp"),
+        Protocol::Udp => (UDP, "udp"),
+    };
+    for key in &KEYS {
+        if let Some(span) = (key.span)(raw).filter(|_| key.on & protocol == 0) {
+            let diagnostic = Diagnostic::error(
+                Code::NotOnProtocol,
+                span,
+                format!("`{}` cannot stand on a listener for {word}", key.name),
+            )
+            .also(raw.protocol.span, "the protocol");
+            diagnostics.push(if protocol == HTTP && key.name == "cluster" {
+                diagnostic.hint("http listeners find their cluster by `[[routes]]`")
+            } else {
+                diagnostic
+            });
+        }
+    }
+    match raw.protocol.value {
+        Protocol::Http => check_http(raw, diagnostics),
+        Protocol::Tcp => diagnostics.unsupported(raw.protocol.span, "tcp listeners"),
+        Protocol::Udp => diagnostics.unsupported(raw.protocol.span, "udp listeners"),
+    }
+}
+
+fn check_http(raw: &Listener, diagnostics: &mut Diagnostics) {
+    if let Some(tls) = &raw.tls {
+        diagnostics.unsupported(tls.span, "TLS on listeners");
+    }
+    if let Some(h2c) = raw
+        .h2c
+        .as_ref()
+        .filter(|h2c| h2c.value == H2c::PriorKnowledge)
+    {
+        diagnostics.unsupported(h2c.span, "HTTP/2 on listeners");
+    }
+    let proxy_protocol = raw.proxy_protocol.as_ref();
+    if let Some(wanted) = proxy_protocol.filter(|wanted| wanted.value != ProxyProtocol::Off) {
+        diagnostics.unsupported(wanted.span, "the PROXY protocol on listeners");
+    }
+}
