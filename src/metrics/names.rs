@@ -133,7 +133,7 @@ metrics! {
     UPSTREAM_ENDPOINT_REQUESTS_ACTIVE: Gauge "tidegate_upstream_endpoint_requests_active" ["cluster", "endpoint"]
         "Attempts under way at one endpoint.";
     UPSTREAM_ENDPOINT_CONNECTIONS_ACTIVE: Gauge "tidegate_upstream_endpoint_connections_active" ["cluster", "endpoint"]
-        "Connections to one endpoint that are open: in use, being made or idle.";
+        "Connections to one endpoint that are in use or being made.";
 
     HEALTH_CHECKS: Counter "tidegate_health_checks_total" ["cluster", "result"]
         "Probes, by result (pass, fail, timeout).";

@@ -10,6 +10,7 @@
 //!
 //! **Not here.** Why an exchange ended (`base::reason`, decided in `exchange`), who catches SIGUSR1 (`server`).
 
+mod compile;
 mod escape;
 mod exchange;
 mod format;
