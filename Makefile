@@ -36,13 +36,10 @@ unit:
 tools: $(TOOLS)/bin/cargo-deny ## install what tests and benches need
 	scripts/tools.sh
 
-$(TOOLS)/bin/cargo-deny: scripts/crate-tool.sh Makefile
-	scripts/crate-tool.sh cargo-deny 0.20.2 --no-default-features
+$(TOOLS)/bin/cargo-deny: scripts/cargo-deny.sh
+	scripts/cargo-deny.sh
 
-$(TOOLS)/bin/oha: scripts/crate-tool.sh Makefile
-	OPT=2 scripts/crate-tool.sh oha 1.16.0
-
-gates: tools $(TOOLS)/bin/oha ## what is too slow for every run
+gates: tools ## what is too slow for every run
 	scripts/gates.sh
 
 bench: tools ## against nginx and HAProxy on this machine; writes docs/benchmarks.md (about ten minutes)

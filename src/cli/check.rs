@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::{REFUSED, color, say, summary, tell};
+use super::{REFUSED, color, compile, say, summary, tell};
 use crate::config::{self, Diagnostics, Severity, raw};
 
 /// How the findings are written.
@@ -42,7 +42,10 @@ pub(super) fn run(path: &Path, output: Output) -> ExitCode {
 
 fn read(path: &Path) -> (Option<raw::Config>, Diagnostics) {
     match config::load(path) {
-        Ok(loaded) => (Some(loaded.raw), loaded.diagnostics),
+        Ok(mut loaded) => {
+            compile::compile(&loaded.raw, &mut loaded.diagnostics);
+            (Some(loaded.raw), loaded.diagnostics)
+        }
         Err(diagnostics) => (None, diagnostics),
     }
 }

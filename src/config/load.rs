@@ -13,6 +13,8 @@ use super::raw::{Config, KEYS};
 use super::shape;
 use super::source::{File, Files};
 use super::span::{FileId, Scope, Span, Spanned};
+use super::strict::Strict;
+use super::whole;
 
 /// Most files in one configuration.
 const MAX_FILES: usize = 1024;
@@ -81,7 +83,7 @@ impl Reader {
 
     fn finish(mut self) -> Result<Loaded, Diagnostics> {
         if self.shape == Shape::Whole {
-            super::raw::report_duplicates(&self.raw, &mut self.diagnostics);
+            whole::look_over(&self.raw, &mut self.diagnostics);
         }
         let files = Files::new(self.files);
         self.diagnostics.set_files(files.clone());
@@ -220,7 +222,7 @@ impl Reader {
         key: Span,
     ) -> Option<T> {
         let outer = value.span();
-        match T::deserialize(value.into_deserializer()) {
+        match T::deserialize(Strict(value.into_deserializer())) {
             Ok(section) => Some(section),
             Err(error) => {
                 let fault = Scope::take_fault();

@@ -16,7 +16,9 @@ mod include;
 mod load;
 mod mask;
 mod shape;
+mod strict;
 mod suggest;
+mod whole;
 
 pub use diagnostic::{Code, Color, Diagnostic, Diagnostics, Severity};
 pub use load::{Loaded, load, parse};

@@ -125,9 +125,16 @@ impl Diagnostics {
         self.files = files;
     }
 
-    /// Adds a finding.
+    /// Adds a finding, once: a wrong value of `[defaults]` is met by everything that starts from it.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.items.push(diagnostic);
+        let known = |item: &Diagnostic| {
+            item.code == diagnostic.code
+                && item.span == diagnostic.span
+                && item.message == diagnostic.message
+        };
+        if !diagnostic.span.is_somewhere() || !self.items.iter().any(known) {
+            self.items.push(diagnostic);
+        }
     }
 
     /// Refuses a part of the language that this build does not have. `what` names it: "udp listeners".

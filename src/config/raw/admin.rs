@@ -9,7 +9,7 @@ use crate::config::types::Secret;
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Admin {
-    /// `IP:port` or `unix:/path`. Default 127.0.0.1:9901.
+    /// `IP:port` or `unix:/path`. Default: `127.0.0.1:9901`.
     pub bind: Option<Spanned<String>>,
     /// What a change must carry (`Authorization: Bearer …`) when the interface leaves loopback.
     pub token: Option<Spanned<Secret>>,

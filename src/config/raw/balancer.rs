@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::config::span::Spanned;
 use crate::config::types::OneOrMany;
 
-/// How an endpoint is picked.
+/// `balancer`: how an endpoint is picked.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Balancer {
@@ -17,15 +17,15 @@ pub enum Balancer {
     LeastRequest,
     /// The least busy of all.
     LeastConnections,
-    /// The fastest of two at random.
+    /// The fastest of two at random. Not in this build.
     LeastTime,
-    /// By client address.
+    /// By client address. Not in this build.
     IpHash,
-    /// Consistent, by a key on a ring.
+    /// Consistent, by a key on a ring. Not in this build.
     RingHash(RingHash),
-    /// Consistent, by a key in a table.
+    /// Consistent, by a key in a table. Not in this build.
     Maglev(Maglev),
-    /// Consistent, by the highest hash.
+    /// Consistent, by the highest hash. Not in this build.
     Rendezvous(Rendezvous),
 }
 
@@ -33,7 +33,7 @@ pub enum Balancer {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RingHash {
-    /// What is hashed. Default `client_ip`.
+    /// What is hashed. Default: `client_ip`.
     pub key: Option<Spanned<OneOrMany<String>>>,
     /// Points for each unit of weight.
     pub vnodes: Option<Spanned<u32>>,
@@ -45,7 +45,7 @@ pub struct RingHash {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Maglev {
-    /// What is hashed. Default `client_ip`.
+    /// What is hashed. Default: `client_ip`.
     pub key: Option<Spanned<OneOrMany<String>>>,
     /// Size of the table, a prime.
     pub table_size: Option<Spanned<u32>>,
@@ -55,6 +55,6 @@ pub struct Maglev {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rendezvous {
-    /// What is hashed. Default `client_ip`.
+    /// What is hashed. Default: `client_ip`.
     pub key: Option<Spanned<OneOrMany<String>>>,
 }

@@ -9,15 +9,15 @@ use crate::config::types::Duration;
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bulkhead {
-    /// Connections to one endpoint, all workers; 0: no limit. Default 1024.
+    /// Connections to one endpoint, all workers; 0: no limit. Default: `1024`.
     pub connections_per_endpoint: Option<Spanned<u32>>,
-    /// In flight in the whole cluster; 0: no limit. Default 0.
+    /// In flight in the whole cluster; 0: no limit, and this build takes 0 only. Default: `0`.
     pub requests: Option<Spanned<u32>>,
-    /// Waiting for a slot.
+    /// Waiting for a slot. Not in this build.
     pub queue: Option<Spanned<Queue>>,
-    /// Idle connections kept to one endpoint, all workers. Default 64.
+    /// Idle connections kept to one endpoint, all workers. Default: `64`.
     pub idle_per_endpoint: Option<Spanned<u32>>,
-    /// How long an idle connection is kept. Default 55s.
+    /// How long an idle connection is kept. Default: `55s`.
     pub idle_timeout: Option<Spanned<Duration>>,
 }
 

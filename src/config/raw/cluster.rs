@@ -17,22 +17,22 @@ use crate::config::types::{Choice, Duration, Percent};
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cluster {
-    /// How an endpoint is picked. Default `least_request`.
+    /// How an endpoint is picked. Default: `least_request`.
     pub balancer: Option<Spanned<Choice<Balancer>>>,
-    /// What is spoken to endpoints. Default http1.
+    /// What is spoken to endpoints. Default: `http1`.
     pub protocol: Option<Spanned<UpstreamProtocol>>,
     /// Where to.
     pub endpoints: Spanned<Vec<Spanned<Endpoint>>>,
     /// Timeouts; each wins over the defaults.
     #[serde(default)]
     pub timeouts: ClusterTimeouts,
-    /// How long a new endpoint takes to get its full share.
+    /// How long a new endpoint takes to get its full share. Not in this build.
     pub slow_start: Option<Spanned<Duration>>,
-    /// Below this percent of available endpoints health is ignored. Default 0.
+    /// Below this percent of available endpoints health is ignored; this build takes 0 only. Default: `0`.
     pub panic_threshold: Option<Spanned<Percent>>,
     /// `[clusters.NAME.health]`. Default: no probes.
     pub health: Option<Spanned<Health>>,
-    /// `[clusters.NAME.outlier]`.
+    /// `[clusters.NAME.outlier]`. Not in this build.
     pub outlier: Option<Spanned<Outlier>>,
     /// `[clusters.NAME.bulkhead]`.
     #[serde(default)]
@@ -40,39 +40,39 @@ pub struct Cluster {
     /// `[clusters.NAME.retry]`.
     #[serde(default)]
     pub retry: Retry,
-    /// What keeps a client at its endpoint.
+    /// What keeps a client at its endpoint. Not in this build.
     pub sticky: Option<Spanned<Choice<Sticky>>>,
-    /// TLS to endpoints.
+    /// TLS to endpoints. Not in this build.
     pub tls: Option<Spanned<ClusterTls>>,
-    /// Whether a PROXY protocol header goes first. Default off.
+    /// Whether a PROXY protocol header goes first. Default: `off`.
     pub send_proxy_protocol: Option<Spanned<SendProxyProtocol>>,
 }
 
-/// What is spoken to endpoints.
+/// `protocol` of a cluster: what is spoken to endpoints.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UpstreamProtocol {
     /// HTTP/1.1.
     Http1,
-    /// HTTP/2.
+    /// HTTP/2. Not in this build.
     Http2,
-    /// What ALPN says.
+    /// What ALPN says. Not in this build.
     Auto,
 }
 
-/// PROXY protocol to endpoints.
+/// `send_proxy_protocol`: the PROXY protocol to endpoints.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SendProxyProtocol {
     /// None.
     Off,
-    /// The text form.
+    /// The text form. Not in this build.
     V1,
-    /// The binary form.
+    /// The binary form. Not in this build.
     V2,
 }
 
-/// What keeps a client at its endpoint.
+/// `sticky`: what keeps a client at its endpoint.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sticky {

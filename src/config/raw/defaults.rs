@@ -26,7 +26,7 @@ pub struct Defaults {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerDefaults {
-    /// Networks whose forwarding headers are believed. Default none.
+    /// Networks whose forwarding headers are believed. Default: none.
     pub trusted_proxies: Option<Spanned<Vec<Spanned<String>>>>,
     /// Timeouts.
     #[serde(default)]

@@ -8,17 +8,17 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use crate::config::span::Spanned;
 
-/// One of `endpoints`: `"IP:port"`, `"unix:/path"`, or a table with settings.
+/// `endpoints`: `"IP:port"`, `"unix:/path"`, or a table with settings.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Endpoint {
-    /// `IP:port` or `unix:/path`; without a span of its own when it was written as a bare text (the span of
-    /// the whole endpoint is the same).
+    /// `IP:port` or `unix:/path`.
+    // It has no span of its own when it was written as a bare text: that of the endpoint is the same.
     pub address: Spanned<String>,
-    /// Share of the traffic, 1-1000. Default 1.
+    /// Share of the traffic, 1-1000. Default: `1`.
     pub weight: Option<Spanned<u32>>,
-    /// Used when no other endpoint is available: tier 1. Default false.
+    /// Used when no other endpoint is available: tier 1. Default: `false`.
     pub backup: Option<Spanned<bool>>,
-    /// Endpoints of the lowest tier that has an available one are used. Default 0.
+    /// Endpoints of the lowest tier that has an available one are used. Default: `0`.
     pub tier: Option<Spanned<u8>>,
 }
 

@@ -5,25 +5,25 @@ use serde::Deserialize;
 use crate::config::span::Spanned;
 use crate::config::types::{Duration, FilePath, Named, OneOrMany};
 
-/// One step on the request or the response.
+/// `filters`: each is one step on the request or on the response.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Filter {
-    /// Admits or refuses by client address.
+    /// Admits or refuses by client address. Not in this build.
     IpAccess(IpAccess),
-    /// A named rate limiter.
+    /// A named rate limiter. Not in this build.
     RateLimit(RateLimit),
-    /// A limit on requests in flight for each key.
+    /// A limit on requests in flight for each key. Not in this build.
     ConcurrencyLimit(ConcurrencyLimit),
-    /// Another path or host towards the endpoint.
+    /// Another path or host towards the endpoint. Not in this build.
     Rewrite(Rewrite),
     /// Edits fields of the request.
     RequestHeaders(HeaderEdits),
     /// Edits fields of the response.
     ResponseHeaders(HeaderEdits),
-    /// User and password.
+    /// User and password. Not in this build.
     BasicAuth(BasicAuth),
-    /// Cross-origin requests.
+    /// Cross-origin requests. Not in this build.
     Cors(Cors),
 }
 

@@ -11,23 +11,23 @@ use crate::config::types::{Choice, Duration, Ratio, StatusRange};
 pub struct Health {
     /// What a probe does.
     pub check: Spanned<Choice<Check>>,
-    /// Between two probes of an endpoint. Default 5s.
+    /// Between two probes of an endpoint. Default: `5s`.
     pub interval: Option<Spanned<Duration>>,
-    /// For the whole probe. Default 2s.
+    /// For the whole probe. Default: `2s`.
     pub timeout: Option<Spanned<Duration>>,
-    /// Slower answers count as failures; 0s: only `timeout`. Default 0s.
+    /// Slower answers count as failures; 0s: only `timeout`. Default: `0s`.
     pub max_response_time: Option<Spanned<Duration>>,
-    /// Good probes in a row to become healthy. Default 2.
+    /// Good probes in a row to become healthy. Default: `2`.
     pub rise: Option<Spanned<u32>>,
-    /// Bad probes in a row to become unhealthy. Default 3.
+    /// Bad probes in a row to become unhealthy. Default: `3`.
     pub fall: Option<Spanned<u32>>,
-    /// Share of the interval that is left to chance. Default 0.1.
+    /// Share of the interval that is left to chance. Default: `0.1`.
     pub jitter: Option<Spanned<Ratio>>,
-    /// What an endpoint is until its first probe. Default healthy.
+    /// What an endpoint is until its first probe. Default: `healthy`.
     pub initial: Option<Spanned<InitialHealth>>,
 }
 
-/// What a probe does.
+/// `check`: what a probe does.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Check {
@@ -35,21 +35,21 @@ pub enum Check {
     Http(HttpCheck),
     /// Connects.
     Tcp(TcpCheck),
-    /// Asks the gRPC health service.
+    /// Asks the gRPC health service. Not in this build.
     Grpc(GrpcCheck),
-    /// Runs a program.
+    /// Runs a program. Not in this build.
     Command(CommandCheck),
 }
 
-/// `{ http = … }`.
+/// `{ http = … }` of `check`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpCheck {
-    /// Default `/`.
+    /// Path, with a query if need be. Default: `/`.
     pub path: Option<Spanned<String>>,
     /// Host of the request. Default: the endpoint's address.
     pub host: Option<Spanned<String>>,
-    /// Good statuses. Default 200-299.
+    /// Good statuses. Default: `200-299`.
     pub status: Option<Spanned<Vec<Spanned<StatusRange>>>>,
     /// What the first 64 KiB of the body must contain.
     pub body_contains: Option<Spanned<String>>,
@@ -64,7 +64,7 @@ pub struct TcpCheck {}
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GrpcCheck {
-    /// Name of the service. Default empty: the whole server.
+    /// Name of the service. Default: empty: the whole server.
     pub service: Option<Spanned<String>>,
 }
 
@@ -76,7 +76,7 @@ pub struct CommandCheck {
     pub argv: Spanned<Vec<Spanned<String>>>,
 }
 
-/// What an endpoint is until its first probe.
+/// `initial`: what an endpoint is until its first probe.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InitialHealth {

@@ -9,23 +9,23 @@ use crate::config::types::{Choice, Duration, OneOrMany};
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limiter {
-    /// How is counted. Default `token_bucket`.
+    /// How is counted. Default: `token_bucket`.
     pub algorithm: Option<Spanned<Algorithm>>,
     /// What is counted apart.
     pub key: Spanned<OneOrMany<String>>,
     /// How many …
     pub rate: Spanned<u64>,
-    /// … in this time. Default 1s.
+    /// … in this time. Default: `1s`.
     pub per: Option<Spanned<Duration>>,
     /// How many at once. Default: `rate`.
     pub burst: Option<Spanned<u64>>,
-    /// Which fields tell the client. Default draft.
+    /// Which fields tell the client. Default: `draft`.
     pub headers: Option<Spanned<LimitHeaders>>,
-    /// What happens over the limit. Default reject.
+    /// What happens over the limit. Default: `reject`.
     pub on_limit: Option<Spanned<Choice<OnLimit>>>,
     /// Other rates for some.
     pub tiers: Option<Spanned<Vec<Spanned<LimitTier>>>>,
-    /// Where counters live. Default local.
+    /// Where counters live. Default: `local`.
     pub store: Option<Spanned<LimitStore>>,
 }
 

@@ -7,7 +7,7 @@ use super::tls::ListenerTls;
 use crate::config::span::Spanned;
 use crate::config::types::Duration;
 
-/// One of `[[listeners]]`.
+/// `[[listeners]]`: addresses, and how to speak on them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
@@ -17,9 +17,9 @@ pub struct Listener {
     pub bind: Spanned<Vec<Spanned<String>>>,
     /// What is spoken.
     pub protocol: Spanned<Protocol>,
-    /// HTTP/2 without TLS. Default `prior_knowledge`.
+    /// HTTP/2 without TLS. Default: `prior_knowledge`; `off` as long as this build has no HTTP/2.
     pub h2c: Option<Spanned<H2c>>,
-    /// Whether a PROXY protocol header comes first. Default off.
+    /// Whether a PROXY protocol header comes first. Default: `off`.
     pub proxy_protocol: Option<Spanned<ProxyProtocol>>,
     /// Networks whose forwarding headers are believed; wins over the defaults.
     pub trusted_proxies: Option<Spanned<Vec<Spanned<String>>>>,
@@ -29,47 +29,47 @@ pub struct Listener {
     /// Limits; each wins over the defaults.
     #[serde(default)]
     pub limits: ListenerLimits,
-    /// `[listeners.tls]`.
+    /// `[listeners.tls]`. Not in this build.
     pub tls: Option<Spanned<ListenerTls>>,
-    /// tcp and udp: where to.
+    /// tcp and udp: where to. Not in this build.
     pub cluster: Option<Spanned<String>>,
-    /// tcp: where to, by server name, without decrypting.
+    /// tcp: where to, by server name, without decrypting. Not in this build.
     pub sni: Option<Spanned<Vec<Spanned<SniRule>>>>,
-    /// udp: flows.
+    /// udp: flows. Not in this build.
     pub udp: Option<Spanned<Udp>>,
 }
 
-/// What a listener speaks.
+/// `protocol` of a listener: what is spoken.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
     /// HTTP.
     Http,
-    /// Any byte stream.
+    /// Any byte stream. Not in this build.
     Tcp,
-    /// Datagrams.
+    /// Datagrams. Not in this build.
     Udp,
 }
 
-/// HTTP/2 without TLS.
+/// `h2c`: HTTP/2 without TLS.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum H2c {
-    /// A client may begin with the HTTP/2 preface.
+    /// A client may begin with the HTTP/2 preface. Not in this build.
     PriorKnowledge,
     /// HTTP/1 only.
     Off,
 }
 
-/// PROXY protocol from clients.
+/// `proxy_protocol`: the PROXY protocol from clients.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProxyProtocol {
     /// None is expected.
     Off,
-    /// Trusted peers may send one.
+    /// Trusted peers may send one. Not in this build.
     Accept,
-    /// Closed without a valid one from a trusted peer.
+    /// Closed without a valid one from a trusted peer. Not in this build.
     Require,
 }
 
@@ -79,7 +79,7 @@ pub enum ProxyProtocol {
 pub struct SniRule {
     /// Server names, `*.` for any labels.
     pub hosts: Spanned<Vec<Spanned<String>>>,
-    /// Where to.
+    /// Where to. Not in this build.
     pub cluster: Spanned<String>,
 }
 

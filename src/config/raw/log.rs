@@ -9,16 +9,16 @@ use crate::config::types::{Choice, FilePath, Ratio};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
-    /// Least level that is written. Default info; `RUST_LOG` wins.
+    /// Least level that is written. `RUST_LOG` wins over it. Default: `info`.
     pub level: Option<Spanned<Level>>,
-    /// Default text.
+    /// How a line looks. Default: `text`.
     pub format: Option<Spanned<Format>>,
     /// `[log.access]`.
     #[serde(default)]
     pub access: AccessLog,
 }
 
-/// How much is said.
+/// `level`: how much is said.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
@@ -34,7 +34,7 @@ pub enum Level {
     Trace,
 }
 
-/// How a line looks.
+/// `format`: how a line looks.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
@@ -48,19 +48,19 @@ pub enum Format {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessLog {
-    /// Where the lines go. Default stdout.
+    /// Where the lines go. Default: `stdout`.
     pub output: Option<Spanned<Choice<AccessOutput>>>,
-    /// Default json.
+    /// How a line looks. Default: `json`.
     pub format: Option<Spanned<Format>>,
-    /// Share of successful exchanges that are written. Default 1.0.
+    /// Share of successful exchanges that are written. Default: `1.0`.
     pub sample: Option<Spanned<Ratio>>,
     /// Which fields, in this order. Default: all but user agent and referer.
     pub fields: Option<Spanned<Vec<Spanned<String>>>>,
-    /// Fields whose value is replaced by `-`. Default none.
+    /// Fields whose value is replaced by `-`. Default: none.
     pub redact: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
-/// Where access lines go.
+/// `output`: where access lines go.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AccessOutput {
@@ -72,7 +72,7 @@ pub enum AccessOutput {
     File(AccessFile),
 }
 
-/// `{ file = { path = … } }`.
+/// `{ file = … }` of `output`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessFile {

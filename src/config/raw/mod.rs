@@ -26,8 +26,6 @@ pub mod store;
 pub mod timeouts;
 pub mod tls;
 
-use std::collections::HashMap;
-
 pub use admin::Admin;
 pub use balancer::Balancer;
 pub use bulkhead::Bulkhead;
@@ -47,11 +45,10 @@ pub use secret::{Nothing, SecretSource};
 pub use store::Stores;
 pub use timeouts::{ClusterTimeouts, ListenerLimits, ListenerTimeouts, RouteLimits, RouteTimeouts};
 
-use super::diagnostic::{Code, Diagnostic, Diagnostics};
-use super::span::{Span, Spanned};
+use super::span::Spanned;
 use super::types::Named;
 
-/// A whole configuration as it was written, includes merged in.
+/// Top level: a whole configuration, includes merged in.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     /// Patterns of files to read as well, relative to the main file.
@@ -70,9 +67,9 @@ pub struct Config {
     pub routes: Vec<Spanned<Route>>,
     /// `[clusters.NAME]`.
     pub clusters: Named<Cluster>,
-    /// `[limiters.NAME]`.
+    /// `[limiters.NAME]`: rate limiters. Not in this build.
     pub limiters: Named<Limiter>,
-    /// `[stores]`.
+    /// `[stores]`: shared counters. Not in this build.
     pub stores: Stores,
 }
 
@@ -89,47 +86,3 @@ pub const KEYS: &[&str] = &[
     "limiters",
     "stores",
 ];
-
-/// Reports every name that stands twice among things of one kind, with both places.
-pub(super) fn report_duplicates(config: &Config, diagnostics: &mut Diagnostics) {
-    let listeners = config.listeners.iter().map(|listener| &listener.name);
-    report("listener", listeners, diagnostics);
-    report(
-        "route",
-        config.routes.iter().map(|route| &route.name),
-        diagnostics,
-    );
-    report(
-        "cluster",
-        config.clusters.iter().map(|(name, _)| name),
-        diagnostics,
-    );
-    report(
-        "limiter",
-        config.limiters.iter().map(|(name, _)| name),
-        diagnostics,
-    );
-}
-
-fn report<'a>(
-    what: &str,
-    names: impl Iterator<Item = &'a Spanned<String>>,
-    diagnostics: &mut Diagnostics,
-) {
-    let mut seen: HashMap<&str, Span> = HashMap::new();
-    for name in names {
-        if let Some(first) = seen.get(name.value.as_str()) {
-            diagnostics.push(
-                Diagnostic::error(
-                    Code::DuplicateName,
-                    name.span,
-                    format!("{what} `{}` is defined twice", name.value),
-                )
-                .label("a second time here")
-                .also(*first, "first defined here"),
-            );
-        } else {
-            seen.insert(&name.value, name.span);
-        }
-    }
-}

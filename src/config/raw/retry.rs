@@ -12,19 +12,19 @@ use crate::config::types::{ByteSize, Duration, Ratio, StatusRange};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
-    /// Tries after the first. Default 2.
+    /// Tries after the first. Default: `2`.
     pub attempts: Option<Spanned<u32>>,
-    /// What is tried again. Default connect, reset.
+    /// What is tried again. Default: `connect`, `reset`.
     pub on: Option<Spanned<Vec<Spanned<RetryOn>>>>,
     /// Methods that may be sent twice. Default: the idempotent ones.
     pub methods: Option<Spanned<Vec<Spanned<String>>>>,
-    /// For one try; 0s: none. Default 0s.
+    /// For one try; 0s: none. Default: `0s`.
     pub per_try_timeout: Option<Spanned<Duration>>,
     /// Pause before a try.
     pub backoff: Option<Spanned<Backoff>>,
     /// Share of requests that may be retries.
     pub budget: Option<Spanned<Budget>>,
-    /// Largest request body that is kept for another try. Default 64KiB.
+    /// Largest request body that is kept for another try. Default: `64KiB`.
     pub replay_buffer: Option<Spanned<ByteSize>>,
 }
 
@@ -32,9 +32,9 @@ pub struct Retry {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Backoff {
-    /// Upper end of the first pause. Default 25ms.
+    /// Upper end of the first pause. Default: `25ms`.
     pub base: Option<Spanned<Duration>>,
-    /// Upper end of any pause. Default 250ms.
+    /// Upper end of any pause. Default: `250ms`.
     pub max: Option<Spanned<Duration>>,
 }
 
@@ -42,9 +42,9 @@ pub struct Backoff {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
-    /// Retries for each request. Default 0.2.
+    /// Retries for each request. Default: `0.2`.
     pub ratio: Option<Spanned<Ratio>>,
-    /// Retries that are always allowed. Default 3.
+    /// Retries that are always allowed. Default: `3`.
     pub min_per_second: Option<Spanned<u32>>,
 }
 

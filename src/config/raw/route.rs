@@ -7,48 +7,48 @@ use super::timeouts::{RouteLimits, RouteTimeouts};
 use crate::config::span::Spanned;
 use crate::config::types::{Choice, Named};
 
-/// One of `[[routes]]`: match, filters, one action.
+/// `[[routes]]`: what a request must look like, the filters it goes through, and one action.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// Its name.
     pub name: Spanned<String>,
-    /// Larger wins before anything else is compared. Default 0.
+    /// Larger wins before anything else is compared. Default: `0`.
     pub priority: Option<Spanned<i32>>,
     /// On which listeners. Default: every http listener.
     pub listeners: Option<Spanned<Vec<Spanned<String>>>>,
-    /// Hosts, `*.` for one or more labels. Default: any.
+    /// Hosts, `*.` for one or more labels; the port is ignored. Default: any host.
     pub hosts: Option<Spanned<Vec<Spanned<String>>>>,
     /// The whole path.
     pub path: Option<Spanned<String>>,
     /// Its beginning, by segments.
     pub path_prefix: Option<Spanned<String>>,
-    /// The whole path by regular expression.
+    /// The whole path by regular expression. Not in this build.
     pub path_regex: Option<Spanned<String>>,
-    /// Methods. Default: any.
+    /// Methods. Default: any method.
     pub methods: Option<Spanned<Vec<Spanned<String>>>>,
-    /// Header fields by exact value.
+    /// Header fields by exact value. Not in this build.
     #[serde(default)]
     pub headers: Named<Spanned<String>>,
-    /// Header fields by regular expression.
+    /// Header fields by regular expression. Not in this build.
     #[serde(default)]
     pub headers_regex: Named<Spanned<String>>,
-    /// Query parameters by exact value.
+    /// Query parameters by exact value. Not in this build.
     #[serde(default)]
     pub query: Named<Spanned<String>>,
-    /// Cookies by exact value.
+    /// Cookies by exact value. Not in this build.
     #[serde(default)]
     pub cookies: Named<Spanned<String>>,
-    /// Networks of clients.
+    /// Networks of clients. Not in this build.
     pub clients: Option<Spanned<Vec<Spanned<String>>>>,
     /// Steps, in this order on the request, in reverse on the response.
     #[serde(default)]
     pub filters: Vec<Spanned<Choice<Filter>>>,
     /// Action: send to a cluster.
     pub cluster: Option<Spanned<String>>,
-    /// Action: send to several clusters by weight.
+    /// Action: send to several clusters by weight. Not in this build.
     pub split: Option<Spanned<Vec<Spanned<SplitPart>>>>,
-    /// What keeps a client on its side of a split.
+    /// What keeps a client on its side of a split. Not in this build.
     pub split_key: Option<Spanned<String>>,
     /// Action: send the client elsewhere.
     pub redirect: Option<Spanned<Redirect>>,
@@ -62,7 +62,7 @@ pub struct Route {
     pub limits: RouteLimits,
 }
 
-/// One part of `split`.
+/// `split`: one part.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SplitPart {
@@ -76,7 +76,7 @@ pub struct SplitPart {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Redirect {
-    /// 301, 302, 303, 307 or 308. Default 308.
+    /// 301, 302, 303, 307 or 308. Default: `308`.
     pub status: Option<Spanned<u16>>,
     /// Another scheme.
     pub scheme: Option<Spanned<Scheme>>,
@@ -86,11 +86,11 @@ pub struct Redirect {
     pub port: Option<Spanned<u16>>,
     /// Another path.
     pub path: Option<Spanned<String>>,
-    /// What becomes of the query. Default keep.
+    /// What becomes of the query. Default: `keep`.
     pub query: Option<Spanned<RedirectQuery>>,
 }
 
-/// `http` or `https`.
+/// `scheme`: `http` or `https`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scheme {
@@ -100,7 +100,7 @@ pub enum Scheme {
     Https,
 }
 
-/// What a redirect does with the query.
+/// `query` of a redirect: what becomes of it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RedirectQuery {
@@ -119,6 +119,6 @@ pub struct Respond {
     /// Fields of the answer.
     #[serde(default)]
     pub headers: Named<Spanned<String>>,
-    /// Body of the answer. Default empty.
+    /// Body of the answer. Default: empty.
     pub body: Option<Spanned<String>>,
 }

@@ -12,13 +12,13 @@ use crate::config::types::{Duration, FilePath};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Runtime {
-    /// Number of workers; default: one for each core the process may use. Takes effect at start.
+    /// Number of workers; `auto` is one for each core that the process may use. Default: `auto`. Read at start.
     pub workers: Option<Spanned<Workers>>,
-    /// SIGTERM: how long exchanges in flight may take to finish. Default 30s.
+    /// SIGTERM: how long exchanges in flight may take to finish. Default: `30s`.
     pub drain_timeout: Option<Spanned<Duration>>,
-    /// Client connections of the process; 0: from the limit of file descriptors. Default 0.
+    /// Client connections of the process; 0: from the limit of file descriptors. Default: `0`.
     pub max_connections: Option<Spanned<u32>>,
-    /// SIGTERM: how long `/ready` says 503 while still serving. Default 0s.
+    /// SIGTERM: how long `/ready` says 503 while still serving. Default: `0s`.
     pub shutdown_delay: Option<Spanned<Duration>>,
     /// Seed of everything that must hash alike on several instances.
     pub hash_seed: Option<Spanned<String>>,

@@ -19,9 +19,9 @@ pub struct Stores {
 pub struct RedisStore {
     /// Where; it may carry a password.
     pub url: Spanned<Secret>,
-    /// For one decision. Default 20ms.
+    /// For one decision. Default: `20ms`.
     pub timeout: Option<Spanned<Duration>>,
-    /// What happens without it. Default local.
+    /// What happens without it. Default: `local`.
     pub on_error: Option<Spanned<OnStoreError>>,
 }
 

@@ -11,11 +11,11 @@ use crate::config::types::{Choice, FilePath};
 pub struct ListenerTls {
     /// Chosen by server name; the first is the default.
     pub certificates: Spanned<Vec<Spanned<Certificate>>>,
-    /// Oldest version. Default 1.2.
+    /// Oldest version. Default: `1.2`.
     pub min_version: Option<Spanned<TlsVersion>>,
     /// Protocols offered.
     pub alpn: Option<Spanned<Vec<Spanned<String>>>>,
-    /// Whether clients show a certificate. Default off.
+    /// Whether clients show a certificate. Default: `off`.
     pub client_auth: Option<Spanned<Choice<ClientAuth>>>,
 }
 

@@ -1,0 +1,77 @@
+//! What only the whole configuration shows: names that stand twice, and things that nothing uses.
+
+use std::collections::{HashMap, HashSet};
+
+use super::diagnostic::{Code, Diagnostic, Diagnostics};
+use super::raw::Config;
+use super::span::{Span, Spanned};
+
+/// Looks at all parts together, when all of them have their shape.
+pub(super) fn look_over(config: &Config, diagnostics: &mut Diagnostics) {
+    let listeners = config.listeners.iter().map(|listener| &listener.name);
+    let routes = config.routes.iter().map(|route| &route.name);
+    let clusters = config.clusters.iter().map(|(name, _)| name);
+    let limiters = config.limiters.iter().map(|(name, _)| name);
+    duplicates("listener", listeners, diagnostics);
+    duplicates("route", routes, diagnostics);
+    duplicates("cluster", clusters, diagnostics);
+    duplicates("limiter", limiters, diagnostics);
+    unused(config, diagnostics);
+    not_built(config, diagnostics);
+}
+
+fn duplicates<'a>(
+    what: &str,
+    names: impl Iterator<Item = &'a Spanned<String>>,
+    diagnostics: &mut Diagnostics,
+) {
+    let mut seen: HashMap<&str, Span> = HashMap::new();
+    for name in names {
+        let Some(first) = seen.get(name.value.as_str()) else {
+            seen.insert(&name.value, name.span);
+            continue;
+        };
+        diagnostics.push(
+            Diagnostic::error(
+                Code::DuplicateName,
+                name.span,
+                format!("{what} `{}` is defined twice", name.escape_debug()),
+            )
+            .label("a second time here")
+            .also(*first, "first defined here"),
+        );
+    }
+}
+
+/// Warns of clusters to which nothing sends: often the sign of a name that was changed in one place.
+fn unused(config: &Config, diagnostics: &mut Diagnostics) {
+    let mut used: HashSet<&str> = HashSet::new();
+    for route in &config.routes {
+        used.extend(route.cluster.iter().map(|name| name.as_str()));
+        let split = route.split.iter().flat_map(|split| split.iter());
+        used.extend(split.map(|part| part.cluster.as_str()));
+    }
+    for listener in &config.listeners {
+        used.extend(listener.cluster.iter().map(|name| name.as_str()));
+        let rules = listener.sni.iter().flat_map(|rules| rules.iter());
+        used.extend(rules.map(|rule| rule.cluster.as_str()));
+    }
+    for (name, _) in config.clusters.iter() {
+        if !used.contains(name.value.as_str()) {
+            let message = format!("cluster `{}` is never used", name.escape_debug());
+            diagnostics.push(
+                Diagnostic::warning(Code::Unused, name.span, message).label("nothing sends to it"),
+            );
+        }
+    }
+}
+
+/// Refuses tables that no room compiles yet.
+fn not_built(config: &Config, diagnostics: &mut Diagnostics) {
+    for (name, _) in config.limiters.iter() {
+        diagnostics.unsupported(name.span, "rate limiters");
+    }
+    if let Some(redis) = &config.stores.redis {
+        diagnostics.unsupported(redis.span, "shared stores");
+    }
+}

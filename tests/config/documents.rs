@@ -1,0 +1,74 @@
+//! Every configuration that a reader may copy is one that starts.
+
+use std::path::Path;
+
+use super::{check, files, root};
+
+/// Fence of a block that is a part of a configuration only.
+const FRAGMENT: &str = "```toml,fragment";
+
+fn accepted(path: &Path) -> Result<(), String> {
+    let directory = path.parent().unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let output = check(directory, &["-c", name]);
+    if output.status.success() {
+        return Ok(());
+    }
+    let shown = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(format!("{}:\n{shown}", path.display()))
+}
+
+#[test]
+fn every_sample_is_accepted() {
+    let mut samples = files(&root("config"), ".toml");
+    assert!(samples.len() >= 2);
+    samples.extend(files(&root("examples"), ".toml"));
+    samples.extend(files(&root("deploy"), ".toml"));
+    let faults: Vec<String> = samples
+        .iter()
+        .filter_map(|path| accepted(path).err())
+        .collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn every_block_of_the_documents_is_accepted() {
+    let mut pages = files(&root("docs"), ".md");
+    pages.push(root("README.md"));
+    let scratch = std::env::temp_dir().join(format!("tidegate-blocks-{}", std::process::id()));
+    std::fs::create_dir_all(&scratch).unwrap();
+    let mut faults = Vec::new();
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for (number, block) in blocks(&text).into_iter().enumerate() {
+            let stem = page.file_stem().unwrap().to_string_lossy().into_owned();
+            let path = scratch.join(format!("{stem}-{number}.toml"));
+            std::fs::write(&path, block).unwrap();
+            faults.extend(accepted(&path).err());
+        }
+    }
+    std::fs::remove_dir_all(&scratch).unwrap();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The text of every block that is a whole configuration.
+fn blocks(page: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut open: Option<String> = None;
+    for line in page.lines() {
+        match &mut open {
+            Some(block) if line.trim_start().starts_with("```") => {
+                blocks.push(std::mem::take(block));
+                open = None;
+            }
+            Some(block) => {
+                block.push_str(line);
+                block.push('\n');
+            }
+            None if line.trim_start() == FRAGMENT => {}
+            None if line.trim_start().starts_with("```toml") => open = Some(String::new()),
+            None => {}
+        }
+    }
+    blocks
+}
