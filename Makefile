@@ -7,10 +7,10 @@ SHELL := /bin/bash
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidegate
 export TIDEGATE_TOOLS := $(TOOLS)
 
-.PHONY: help run test check unit deny doc fmt tools gates bench bench-quick clean
+.PHONY: help run test check unit deny doc fmt tools gates bench bench-micro bench-quick clean
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
 
 run: ## the demo: three origins and a proxy on 127.0.0.1:8080 (needs the Rust toolchain alone)
 	cargo run --locked --quiet -- demo
@@ -36,15 +36,21 @@ unit:
 tools: $(TOOLS)/bin/cargo-deny ## install what tests and benches need
 	scripts/tools.sh
 
-$(TOOLS)/bin/cargo-deny: scripts/cargo-deny.sh
-	scripts/cargo-deny.sh
+$(TOOLS)/bin/cargo-deny: scripts/crate-tool.sh Makefile
+	scripts/crate-tool.sh cargo-deny 0.20.2 --no-default-features
 
-gates: tools ## what is too slow for every run
+$(TOOLS)/bin/oha: scripts/crate-tool.sh Makefile
+	OPT=2 scripts/crate-tool.sh oha 1.16.0
+
+gates: tools $(TOOLS)/bin/oha ## what is too slow for every run
 	scripts/gates.sh
 
 bench: tools ## against nginx and HAProxy on this machine; writes docs/benchmarks.md (about ten minutes)
 	cargo build --locked --release --bin tidegate --example bench-origin
 	python3 benches/peers/bench.py --write docs/benchmarks.md
+
+bench-micro: ## single functions: pick, route, heads (criterion)
+	cargo bench --locked
 
 bench-quick: tools ## the same with three short rounds; writes nothing
 	cargo build --locked --release --bin tidegate --example bench-origin

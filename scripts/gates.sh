@@ -1,15 +1,11 @@
 #!/usr/bin/env bash
-# What is too slow, or too heavy on the machine, for every run of the tests.
+# What is too slow, or too heavy on the machine, for every run of the tests. `make gates` calls it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# Long versions of the tests: those marked #[ignore] with "gate: …" as their reason.
+# The long tests: those that are ignored otherwise.
 cargo test --locked --release --test it -- --ignored --test-threads=1
 
-# Load of a second generator, with a fixed rate: `oha` counts latency from when a request was due.
-root=${TIDEGATE_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/tidegate}
-if [ ! -x "$root/bin/oha" ]; then
-  cargo install oha --locked --quiet --root "$root"
-fi
+# Latency at a fixed rate, beside the peers, by another load generator.
 cargo build --locked --release --bin tidegate --example bench-origin
-python3 benches/peers/bench.py --fixed-rate 4000 --oha "$root/bin/oha"
+python3 benches/peers/bench.py --rate 4000 --rounds 5 --seconds 4 --idle 0

@@ -31,6 +31,7 @@ from peers import (
     Nginx,
     Origin,
     Tidegate,
+    load,
     wrk,
 )
 
@@ -45,6 +46,8 @@ class Scenario:
     body: int = 0
     connections: int = 64
     connection: str = "kept"
+    # Requests a second, sent when they are due whatever the proxy does; 0: as many as it takes.
+    rate: int = 0
     # Our CPU per request divided by that of the best other proxy must not be above this.
     target: float | None = None
 
@@ -72,7 +75,7 @@ def sample(peer, scenario, origin, seconds):
     core, load, began = (
         machine.core_times(PROXY_CORE), machine.core_times(LOAD_CORE), time.monotonic()
     )
-    seen = wrk(peer.port, scenario, seconds)
+    seen = load(peer.port, scenario, seconds)
     wall = time.monotonic() - began
     core_after, load_after = machine.core_times(PROXY_CORE), machine.core_times(LOAD_CORE)
     cpu, ticks_after = peer.tree.cpu_ns() - cpu, peer.tree.ticks()
@@ -115,7 +118,7 @@ def compare(scenarios, proxies, origin, rounds, seconds):
     for scenario in scenarios:
         samples = results[scenario.name] = {name: [] for name in scenario.peers if name in proxies}
         for name in samples:
-            wrk(proxies[name].port, scenario, 1)
+            load(proxies[name].port, scenario, 1)
         for turn in range(rounds):
             for name in samples:
                 taken = sample(proxies[name], scenario, origin, seconds)
@@ -179,6 +182,7 @@ def arguments():
     parser.add_argument("--tidegate", type=Path, default=target / "release/tidegate")
     parser.add_argument("--origin", type=Path, default=target / "release/examples/bench-origin")
     parser.add_argument("--out", type=Path, default=target / "bench", help="raw figures go there")
+    parser.add_argument("--rate", type=int, metavar="N", help="only N requests a second, by oha")
     chosen = parser.parse_args()
     if chosen.quick:
         chosen.rounds, chosen.seconds, chosen.idle = 3, 1, min(chosen.idle, 2000)
@@ -188,7 +192,10 @@ def arguments():
 def main():
     chosen = arguments()
     scenarios = SCENARIOS
-    if chosen.scenarios is not None:
+    if chosen.rate:
+        title = f"{chosen.rate} requests a second, latency from when each was due (oha)"
+        scenarios = [Scenario("rate", title, PLAIN, rate=chosen.rate)]
+    elif chosen.scenarios is not None:
         names = [name for name in chosen.scenarios.split(",") if name]
         if unknown := set(names) - {scenario.name for scenario in SCENARIOS}:
             raise BenchError(f"no scenario {', '.join(sorted(unknown))}")
@@ -225,7 +232,8 @@ def main():
             for name, peer in proxies.items():
                 if name in PLAIN and peer.alive():
                     figures["memory"][name] = peer.tree.memory()
-                    figures["calls"][name] = system_calls(peer, SCENARIOS[0], directory)
+                    if SCENARIOS[0] in scenarios:
+                        figures["calls"][name] = system_calls(peer, SCENARIOS[0], directory)
             for peer in proxies.values():
                 peer.stop()
             if chosen.idle:

@@ -216,8 +216,40 @@ FIELDS = [
 ]
 
 
+def load(port, scenario, seconds):
+    """One run of the load generator that the scenario asks for; returns what it counted."""
+    return (oha if scenario.rate else wrk)(port, scenario, seconds)
+
+
+def oha(port, scenario, seconds):
+    """A fixed rate: latency counts from when a request was due, not from when it was sent."""
+    tools = os.environ.get("TIDEGATE_TOOLS") or Path.home() / ".cache/tidegate"
+    argv = ["taskset", "-c", str(LOAD_CORE), str(Path(tools) / "bin/oha"), "--no-tui"]
+    argv += ["--output-format", "json", "--latency-correction", "-q", str(scenario.rate)]
+    argv += ["-c", str(scenario.connections), "-z", f"{seconds}s", "-w"]
+    for field in FIELDS:
+        argv += ["-H", field]
+    argv.append(f"http://127.0.0.1:{port}{scenario.path}")
+    run = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if run.returncode:
+        raise BenchError(f"oha failed: {run.stderr[-300:]}")
+    seen = json.loads(run.stdout)
+    answered = seen["statusCodeDistribution"]
+    return {
+        "requests": answered.get("200", 0),
+        "duration_us": seen["summary"]["total"] * 1e6,
+        "p50_us": seen["latencyPercentiles"]["p50"] * 1e6,
+        "p99_us": seen["latencyPercentiles"]["p99"] * 1e6,
+        "status": sum(answered.values()) - answered.get("200", 0),
+        "read": sum(seen["errorDistribution"].values()),
+        "connect": 0,
+        "write": 0,
+        "timeout": 0,
+    }
+
+
 def wrk(port, scenario, seconds):
-    """One run of the load generator; returns what it counted."""
+    """As many requests as the proxy takes."""
     fields = FIELDS + (["Connection: close"] if scenario.connection == "new" else [])
     argv = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{scenario.connections}"]
     argv += [f"-d{seconds}s", "--latency", "--timeout", "10s", "-s", str(HERE / "wrk.lua")]

@@ -1,1 +1,261 @@
-//! (being written)
+//! One request and its response: the page that every protocol calls.
+//!
+//! ```text
+//! begin (pin a view, open a record) → find route → filters↓ → attempts (pick → checkout → transfer)
+//!                                   → filters↑ → respond → record
+//! ```
+//!
+//! **Invariants.** An exchange holds one [`View`] from its first byte to its last. Its frame owns the record, the
+//! in-flight count and the connection, and ends when the client's kernel took the last byte. A failure is a
+//! [`Reason`] when it gets here; whether it still can be told to the client is decided in [`run`] alone.
+//!
+//! **Not here.** Bytes of any protocol (drivers in `downstream`, codecs), and who may be picked (`balance`).
+//!
+//! **Cancel safety.** Dropping [`run`] is how a vanished client ends an exchange: the record says
+//! `client_abort`, counts go down, and the endpoint's connection closes.
+
+mod attempt;
+mod outgoing;
+mod refuse;
+mod retry;
+mod side;
+mod transfer;
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::base::{Detail, Error, Phase, Reason};
+use crate::endpoint::{ConnectionSlot, InFlight};
+use crate::filter::{RequestView, ResponseView, Verdict};
+use crate::message::forwarded::{self, Trust};
+use crate::message::{BodyLength, Edits, Known, RequestHead, ResponseHead};
+use crate::net::{Stream, Timer};
+use crate::record::{ConnectionFacts, Record};
+use crate::route::{Action, Route, RouteInput, Scheme};
+use crate::worker::{Kit, Local, View};
+
+pub use refuse::refusal;
+pub use side::{Answer, Answered, Downstream, Piece};
+
+/// What becomes of the client's connection after an exchange.
+#[derive(Debug)]
+pub enum Disposition {
+    /// The next request may follow.
+    Reuse,
+    /// It closes; everything that the client sent has been read.
+    Close,
+    /// It closes, but not before the client had a chance to read the answer: something of its request was
+    /// not read, and closing at once would reset the connection (E-035).
+    Linger,
+    /// It closes with a reset: the response broke off, and a plain close could be taken for its end.
+    Abort,
+    /// It is a tunnel from here on.
+    Tunnel(Box<Tunnel>),
+}
+
+/// What a tunnel needs to go on when the exchange is over; it holds no configuration.
+#[derive(Debug)]
+pub struct Tunnel {
+    /// The connection to the endpoint.
+    pub stream: Stream,
+    /// The record, written when the tunnel ends.
+    pub record: Record,
+    /// Idle time after which it is cut.
+    pub idle: std::time::Duration,
+    /// The endpoint's counts.
+    pub held: Held,
+}
+
+/// An endpoint's counts, held while an attempt or a tunnel is under way.
+#[derive(Debug)]
+pub struct Held {
+    _in_flight: InFlight,
+    _slot: ConnectionSlot,
+}
+
+/// One exchange.
+#[derive(Debug)]
+pub struct Exchange {
+    local: Rc<Local>,
+    view: Rc<View>,
+    listener: usize,
+    record: Record,
+    kit: Box<Kit>,
+    trust: Trust,
+    client: IpAddr,
+    started: Instant,
+}
+
+impl Exchange {
+    /// Opens the exchange of `head`, which came in whole at `now` over a connection with these `facts` on the
+    /// listener at this position of the view.
+    pub fn begin(
+        local: &Rc<Local>,
+        view: Rc<View>,
+        listener: usize,
+        facts: &Rc<ConnectionFacts>,
+        record: Record,
+        now: Instant,
+    ) -> Self {
+        let peer = facts.peer.ip();
+        let mut x = Self {
+            local: Rc::clone(local),
+            view,
+            listener,
+            record,
+            kit: local.take_kit(),
+            trust: Trust::Stranger,
+            client: peer,
+            started: now,
+        };
+        if let Some(listener) = x.view.listeners.get(listener) {
+            let trusted = &listener.spec.trusted;
+            x.trust = forwarded::trust(peer, trusted);
+            if x.trust == Trust::Proxy {
+                x.client = forwarded::client(peer, x.record.head(), trusted);
+                x.record.client(x.client);
+                x.trust_request_id();
+            }
+        }
+        x
+    }
+
+    /// A trusted proxy in front may have named the exchange already.
+    fn trust_request_id(&mut self) {
+        if let Some(id) = self
+            .record
+            .head()
+            .first(Known::XRequestId)
+            .map(<[u8]>::to_vec)
+        {
+            self.record.trust_request_id(&id);
+        }
+    }
+}
+
+/// One request, start to end. Every stage is a call on this page; read it top to bottom.
+///
+/// With `refused` the head was not accepted, and all that is left to do is to say so.
+pub async fn run<D: Downstream>(
+    mut x: Exchange,
+    mut down: D,
+    timer: Rc<Timer>,
+    refused: Option<Error>,
+) -> Disposition {
+    let view = Rc::clone(&x.view);
+    let served = match refused {
+        None => serve(&mut x, &mut down, &timer, &view).await,
+        Some(error) => Err(error),
+    };
+    let served = match served {
+        Ok(served) => served,
+        Err(error) => refuse::tell(&mut x, &mut down, &timer, &view, error).await,
+    };
+    let (read, sent) = down.bodies();
+    x.record.request_bytes(read);
+    x.record.response_bytes(sent);
+    let Exchange {
+        local, record, kit, ..
+    } = x;
+    local.give_kit(kit);
+    match served {
+        Served::Whole => down.finish(),
+        Served::Cut => down.break_off(),
+        Served::Switched(stream, held, idle) => Disposition::Tunnel(Box::new(Tunnel {
+            stream,
+            record,
+            idle,
+            held,
+        })),
+    }
+}
+
+/// How a served exchange ended.
+enum Served {
+    /// The client has the whole response.
+    Whole,
+    /// The response broke off after its head, or there is nobody to answer.
+    Cut,
+    /// The endpoint agreed to change the protocol.
+    Switched(Stream, Held, std::time::Duration),
+}
+
+const NO_ROUTE: Error = Error::new(Reason::NoRoute, Detail::None);
+/// Positions in a view always fit; if one does not, the fault is ours.
+const INTERNAL: Error = Error::new(Reason::Internal, Detail::None);
+
+async fn serve<D: Downstream>(
+    x: &mut Exchange,
+    down: &mut D,
+    timer: &Timer,
+    view: &View,
+) -> Result<Served, Error> {
+    let route = find_route(x, view)?;
+    check_body(x.record.head(), route)?;
+    if let Verdict::Respond(reply) = filters_down(x, route) {
+        return refuse::reply(x, down, timer, route, &reply).await;
+    }
+    match &route.action {
+        Action::Cluster(ix) => {
+            let cluster = view.clusters.get(ix.index()).ok_or(INTERNAL)?;
+            attempt::forward(x, down, timer, route, cluster).await
+        }
+        Action::Redirect(redirect) => {
+            let reply = redirect.reply(x.record.head(), Scheme::Http);
+            refuse::reply(x, down, timer, route, &reply).await
+        }
+        Action::Respond(reply) => refuse::reply(x, down, timer, route, reply).await,
+    }
+}
+
+fn find_route<'v>(x: &mut Exchange, view: &'v View) -> Result<&'v Route, Error> {
+    let input = RouteInput {
+        listener: x.listener,
+        head: x.record.head(),
+        client: x.client,
+    };
+    let routes = &view.snapshot.routes;
+    let ix = routes.find(&input).ok_or(NO_ROUTE)?;
+    let route = routes.routes().get(ix.index()).ok_or(INTERNAL)?;
+    let listener = view.listeners.get(x.listener).ok_or(INTERNAL)?;
+    let cells = listener.routes.get(ix.index()).ok_or(INTERNAL)?;
+    x.record.matched(&route.name, cells);
+    Ok(route)
+}
+
+/// A body that says that it is too long is refused before any of it is read.
+fn check_body(head: &RequestHead, route: &Route) -> Result<(), Error> {
+    match (head.body(), route.limits.body) {
+        (BodyLength::Exact(length), Some(limit)) if length > limit => {
+            Err(Error::from(Reason::BodyTooLarge))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn filters_down(x: &mut Exchange, route: &Route) -> Verdict {
+    if route.filters.is_empty() {
+        return Verdict::Continue;
+    }
+    x.record.phase(Phase::Filter);
+    let mut view = RequestView {
+        head: x.record.head(),
+        edits: &mut x.kit.request_edits,
+        client: x.client,
+        now: x.started,
+    };
+    route.filters.on_request(&mut view)
+}
+
+fn filters_up(edits: &mut Edits, route: &Route, head: &ResponseHead<'_>) {
+    if !route.filters.is_empty() {
+        edits.clear();
+        let mut view = ResponseView {
+            status: head.status,
+            head,
+            edits,
+        };
+        route.filters.on_response(&mut view);
+    }
+}

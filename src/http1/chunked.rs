@@ -141,6 +141,11 @@ impl Decoder {
         Ok(next)
     }
 
+    /// Whether the end has been read.
+    pub fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
     /// The trailer lines, each ending in CRLF; complete after [`Step::End`].
     pub fn trailers(&self) -> &[u8] {
         &self.trailers
@@ -166,6 +171,33 @@ pub fn encode(data: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(data);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Frames data that stands in `buf[start..start + len]` as a chunk, in place: the size line goes in front of it
+/// and the line end behind it, so there must be 18 bytes of room before and 2 after. Where the chunk stands
+/// then. Empty data makes no chunk.
+pub fn frame(buf: &mut [u8], start: usize, len: usize) -> std::ops::Range<usize> {
+    if len == 0 {
+        return start..start;
+    }
+    let mut at = start;
+    let mut put = |byte: u8| {
+        at = at.saturating_sub(1);
+        if let Some(slot) = buf.get_mut(at) {
+            *slot = byte;
+        }
+    };
+    put(b'\n');
+    put(b'\r');
+    let mut left = len;
+    while left > 0 {
+        put(HEX.get(left & 15).copied().unwrap_or(b'0'));
+        left >>= 4;
+    }
+    if let Some(end) = buf.get_mut(start + len..start + len + 2) {
+        end.copy_from_slice(b"\r\n");
+    }
+    at..start + len + 2
 }
 
 /// Appends the end of a body, with these trailer lines.
@@ -263,6 +295,15 @@ mod tests {
                 encode(piece, &mut wire);
             }
             encode_end(b"", &mut wire);
+            for piece in &pieces {
+                let mut framed = vec![0; 18];
+                framed.extend_from_slice(piece);
+                framed.extend_from_slice(b"..");
+                let range = frame(&mut framed, 18, piece.len());
+                let mut plain = Vec::new();
+                encode(piece, &mut plain);
+                prop_assert_eq!(&framed[range], &plain[..]);
+            }
             let (data, end) = decode(&wire, split).unwrap();
             prop_assert_eq!(data, pieces.concat());
             prop_assert_eq!(end, Some(wire.len()));

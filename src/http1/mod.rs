@@ -9,6 +9,7 @@
 //!
 //! **Not here.** Sockets and deadlines (`downstream`, `upstream`), what to do with a message (`exchange`).
 
+pub mod body;
 pub mod chunked;
 pub mod request;
 pub mod response;

@@ -44,9 +44,8 @@ pub fn request(head: &RequestHead, edits: &Edits, forwarding: &Forwarding<'_>, o
         out,
         |field| match field.known {
             Known::Other => false,
-            Known::Host | Known::Expect => true,
+            Known::Host | Known::Expect | Known::XForwardedFor => true,
             Known::ContentLength => !keep_length,
-            Known::XForwardedFor => true,
             known if known.is_forwarding() => forwarding.trust == Trust::Stranger,
             known => known.is_hop_by_hop(),
         },

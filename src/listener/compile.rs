@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::address::{self, Claims};
+use super::admin::DEFAULT_BIND;
 use super::{ListenerLimits, ListenerSpec, ListenerTimeouts, protocol};
 use crate::base::{CidrSet, ListenerName};
 use crate::config::raw::{self, Config};
@@ -11,8 +12,6 @@ use crate::config::types::{ByteSize, Duration as RawDuration};
 use crate::config::{Code, Diagnostic, Diagnostics, Severity, Span, Spanned};
 use crate::http1::request::MAX_FIELDS;
 
-/// Where the admin interface listens unless told otherwise.
-const ADMIN_DEFAULT: &str = "127.0.0.1:9901";
 /// Longest request line that can be allowed, in bytes.
 const MAX_REQUEST_LINE: u64 = 256 << 10;
 /// Largest head that can be allowed, in bytes.
@@ -53,11 +52,11 @@ fn claim_admin(raw: &Config, claims: &mut Claims, diagnostics: &mut Diagnostics)
     let Some(admin) = &raw.admin else {
         return;
     };
-    let (text, span) = match &admin.bind {
-        Some(bind) => (bind.as_str(), bind.span),
-        None => (ADMIN_DEFAULT, admin.span),
+    let (addr, span) = match &admin.bind {
+        Some(bind) => (bind.value.parse(), bind.span),
+        None => (Ok(DEFAULT_BIND), admin.span),
     };
-    if let Ok(addr) = text.parse() {
+    if let Ok(addr) = addr {
         claims.claim(addr, span, "the admin interface", diagnostics);
     }
 }

@@ -8,6 +8,8 @@
 //!
 //! **Not here.** Sockets (`net`), which routes serve a listener (`route`), the connection (`downstream`).
 
+pub mod admin;
+
 mod address;
 mod compile;
 mod protocol;
@@ -19,6 +21,7 @@ use crate::base::{CidrSet, ListenerName};
 use crate::http1::request::HeadLimits;
 
 pub use address::overlaps;
+pub use admin::AdminSpec;
 pub use compile::compile;
 
 /// One http listener.

@@ -5,6 +5,10 @@ use crate::base::Detail;
 
 /// What a message's Connection fields say, taken together.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what was seen in a list, not control flow"
+)]
 pub struct Hops {
     /// `close` was listed.
     pub close: bool,

@@ -30,8 +30,9 @@ struct Slot {
     due: Cell<u64>,
     fired: Cell<bool>,
     waker: RefCell<Option<Waker>>,
-    /// Shortened to a second when the worker drains: nothing is lost by closing it.
+    /// Shortened when its owner is on its way out: nothing is lost by closing it.
     idle: Cell<bool>,
+    group: u64,
 }
 
 /// All timers of one worker.
@@ -92,11 +93,12 @@ impl Deadlines {
         }
     }
 
-    /// Brings every idle connection's deadline down to `within`: the start of a drain.
-    pub fn shorten_idle(&self, within: Duration) {
+    /// Brings every idle timer's deadline down to `within`, of one group or of all: the start of a drain.
+    pub fn shorten_idle(&self, within: Duration, group: Option<u64>) {
         let due = self.after(within).0;
         for (_, slot) in &*self.slots.borrow() {
-            if slot.idle.get() && slot.due.get() > due {
+            let ours = group.is_none_or(|group| group == slot.group);
+            if ours && slot.idle.get() && slot.due.get() > due {
                 slot.due.set(due);
             }
         }
@@ -122,13 +124,14 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// A timer that is not set.
-    pub fn new(deadlines: &Rc<Deadlines>) -> Self {
+    /// A timer that is not set, in a group that can be shortened together.
+    pub fn new(deadlines: &Rc<Deadlines>, group: u64) -> Self {
         let slot = Rc::new(Slot {
             due: Cell::new(NEVER),
             fired: Cell::new(false),
             waker: RefCell::new(None),
             idle: Cell::new(false),
+            group,
         });
         let key = deadlines.slots.borrow_mut().insert(Rc::clone(&slot));
         Self {
@@ -188,7 +191,7 @@ mod tests {
     fn fires_after_and_never_before() {
         let start = crate::base::clock::now();
         let deadlines = Deadlines::new(start);
-        let timer = Timer::new(&deadlines);
+        let timer = Timer::new(&deadlines, 7);
         timer.set(deadlines.after(Duration::from_millis(1000)));
         deadlines.sweep(start + Duration::from_millis(1000));
         assert!(
@@ -208,11 +211,14 @@ mod tests {
     fn a_drain_shortens_idle_timers_only() {
         let start = crate::base::clock::now();
         let deadlines = Deadlines::new(start);
-        let (idle, busy) = (Timer::new(&deadlines), Timer::new(&deadlines));
+        let (idle, busy) = (Timer::new(&deadlines, 7), Timer::new(&deadlines, 7));
         idle.set_idle(deadlines.after(Duration::from_secs(75)));
         busy.set(deadlines.after(Duration::from_secs(75)));
-        deadlines.shorten_idle(Duration::from_secs(1));
+        deadlines.shorten_idle(Duration::from_secs(1), Some(8));
         deadlines.sweep(start + Duration::from_secs(2));
+        assert!(!idle.fired(), "another group");
+        deadlines.shorten_idle(Duration::from_millis(1), None);
+        deadlines.sweep(start + Duration::from_secs(3));
         assert!(idle.fired() && !busy.fired());
         deadlines.fire_all();
         assert!(busy.fired());

@@ -1,5 +1,6 @@
 //! The table: all routes, indexed by host and path.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::condition::{ListenerSet, MethodSet, PathMatch};
@@ -41,8 +42,11 @@ pub struct RouteTable {
 /// The routes of one host.
 #[derive(Debug, Default)]
 struct Group {
-    /// Sorted by text.
+    /// Sorted by text; no text is empty.
     entries: Vec<Entry>,
+    /// The routes of the empty prefix. Not among the entries: most hosts have no other, and then there is
+    /// nothing to compare.
+    every: Vec<RouteIx>,
 }
 
 /// The routes of one host with one path.
@@ -150,12 +154,14 @@ impl RouteTable {
             self.search(self.exact.get(key.host), key, &mut best);
         }
         if !self.below.is_empty() && !self.is_settled(best) {
-            // The first dot is that of the longest domain, so of the most labels.
-            let dots = memchr::memchr_iter(b'.', key.host);
-            let skip = dots.clone().count().saturating_sub(self.below_dots);
-            for dot in dots.skip(skip) {
-                let domain = key.host.get(dot..).unwrap_or_default();
-                self.search(self.below.get(domain), key, &mut best);
+            // Only so many labels from the right can matter; the longest of them first.
+            let dots = memchr::memrchr_iter(b'.', key.host).take(self.below_dots);
+            let mut domain = dots.last().and_then(|dot| key.host.get(dot..));
+            while let Some(found) = domain {
+                self.search(self.below.get(found), key, &mut best);
+                domain = found
+                    .get(1..)
+                    .and_then(|rest| rest.get(memchr::memchr(b'.', rest)?..));
             }
         }
         if !self.is_settled(best) {
@@ -182,20 +188,20 @@ impl RouteTable {
             .partition_point(|entry| *entry.text <= *key.path);
         let mut next = after.checked_sub(1);
         while let Some(entry) = next.and_then(|at| group.entries.get(at)) {
-            if self.is_settled(*best) {
-                return;
-            }
             match key.path.strip_prefix(&*entry.text) {
                 Some([]) => {
                     self.consider(&entry.exact, key, best);
                     self.consider(&entry.prefix, key, best);
                 }
                 Some([b'/', ..]) => self.consider(&entry.prefix, key, best),
-                Some(_) if entry.text.is_empty() => self.consider(&entry.prefix, key, best),
                 _ => {}
+            }
+            if self.is_settled(*best) {
+                return;
             }
             next = entry.parent;
         }
+        self.consider(&group.every, key, best);
     }
 
     /// Takes the first of these routes that matches, if it is better.
@@ -228,6 +234,7 @@ impl Group {
     fn add(&mut self, path: &PathMatch, route: RouteIx) {
         // Sorted and merged by `seal`.
         let (exact, prefix) = match path {
+            PathMatch::Prefix(text) if text.is_empty() => return self.every.push(route),
             PathMatch::Exact(_) => (vec![route], vec![]),
             PathMatch::Prefix(_) => (vec![], vec![route]),
         };
@@ -263,18 +270,23 @@ impl Group {
             above.push(at);
             if let Some(entry) = self.entries.get_mut(at) {
                 entry.parent = parent;
-                for routes in [&mut entry.exact, &mut entry.prefix] {
-                    routes.sort_by_key(|route| {
-                        let rule = rules.get(route.index());
-                        let priority = rule.map_or(0, |rule| rule.priority);
-                        let any = rule.is_some_and(|rule| rule.methods.is_any());
-                        (std::cmp::Reverse(priority), any, route.0)
-                    });
-                    routes.dedup();
-                    routes.shrink_to_fit();
-                }
+                rank(&mut entry.exact, rules);
+                rank(&mut entry.prefix, rules);
             }
         }
+        rank(&mut self.every, rules);
         self.entries.shrink_to_fit();
     }
+}
+
+/// Sorts routes of one host and one path, the one that wins first.
+fn rank(routes: &mut Vec<RouteIx>, rules: &[Rule]) {
+    routes.sort_by_key(|route| {
+        let rule = rules.get(route.index());
+        let priority = rule.map_or(0, |rule| rule.priority);
+        let any = rule.is_some_and(|rule| rule.methods.is_any());
+        (Reverse(priority), any, route.0)
+    });
+    routes.dedup();
+    routes.shrink_to_fit();
 }

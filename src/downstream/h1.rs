@@ -1,0 +1,291 @@
+//! The HTTP/1 driver: a head, its exchange, and again.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use reusable_box_future::ReusableLocalBoxFuture;
+
+use super::connection::{Connection, Terms};
+use super::side::Side;
+use super::{linger, tunnel};
+use crate::base::{Detail, Error, Reason, clock};
+use crate::drain::Phase;
+use crate::exchange::{self, Disposition, Exchange};
+use crate::http1::request::{HeadLimits, Progress, parse};
+use crate::message::RequestHead;
+use crate::record::Record;
+use crate::worker::View;
+use crate::worker::local::{HEADROOM, READ};
+
+/// A pooled box for the future of an exchange.
+type Slot = ReusableLocalBoxFuture<Disposition>;
+
+/// Boxes that a worker keeps.
+const SLOTS: usize = 1024;
+
+thread_local! {
+    /// Boxes of this worker that no exchange uses.
+    static IDLE_SLOTS: RefCell<Vec<Slot>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Serves requests until the connection ends.
+pub(super) async fn drive(connection: Rc<Connection>) {
+    poll_fn(|cx| {
+        connection.timer.watch(cx);
+        Poll::Ready(())
+    })
+    .await;
+    let mut place = Place::First;
+    while let Some(terms) = connection.terms() {
+        let next = next_head(&connection, &terms, place).await;
+        let (head, began, refused) = match next {
+            Next::End => break,
+            Next::Request(head, began) => (head, began, None),
+            Next::Refused(head, began, error) => (head, began, Some(error)),
+        };
+        // The configuration of now, not the one of when this connection fell silent.
+        let Some((view, listener)) = connection.current() else {
+            break;
+        };
+        let disposition = exchange(&connection, view, listener, head, began, refused).await;
+        place = Place::Later;
+        match disposition {
+            Disposition::Reuse => {}
+            Disposition::Close => break,
+            Disposition::Abort => {
+                connection.stream.abort();
+                break;
+            }
+            Disposition::Linger => {
+                linger::linger(&connection).await;
+                break;
+            }
+            Disposition::Tunnel(parts) => {
+                tunnel::run(&connection, *parts).await;
+                break;
+            }
+        }
+    }
+}
+
+/// Runs one exchange. One whose head is refused ends with the connection, because what follows on it cannot be
+/// told apart.
+async fn exchange(
+    connection: &Rc<Connection>,
+    view: Rc<View>,
+    listener: usize,
+    head: RequestHead,
+    began: Instant,
+    refused: Option<Error>,
+) -> Disposition {
+    let Some(settings) = view.listeners.get(listener) else {
+        return Disposition::Close;
+    };
+    let side = match refused {
+        None => Side::serving(connection, &head),
+        Some(_) => Side::refusing(connection),
+    };
+    let facts = &connection.facts;
+    let record = Record::open(
+        &connection.local.journal,
+        facts,
+        head,
+        &settings.unmatched,
+        began,
+    );
+    let x = Exchange::begin(
+        &connection.local,
+        Rc::clone(&view),
+        listener,
+        facts,
+        record,
+        began,
+    );
+    drop(view);
+    in_slot(exchange::run(
+        x,
+        side,
+        Rc::clone(&connection.timer),
+        refused,
+    ))
+    .await
+}
+
+/// Runs an exchange in a pooled box, so that an idle connection does not carry its size.
+async fn in_slot(future: impl Future<Output = Disposition> + 'static) -> Disposition {
+    let slot = IDLE_SLOTS.with_borrow_mut(Vec::pop);
+    let mut slot = match slot {
+        Some(mut slot) => {
+            slot.set(future);
+            slot
+        }
+        None => Slot::new(future),
+    };
+    let disposition = poll_fn(|cx| slot.poll(cx)).await;
+    IDLE_SLOTS.with_borrow_mut(|slots| {
+        if slots.len() < SLOTS {
+            slots.push(slot);
+        }
+    });
+    disposition
+}
+
+/// Whether a request is the first of its connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Place {
+    First,
+    Later,
+}
+
+/// What came.
+enum Next {
+    /// A whole head, and when its first byte came.
+    Request(RequestHead, Instant),
+    /// Something that is not served.
+    Refused(RequestHead, Instant, Error),
+    /// The connection ended, or was idle for too long.
+    End,
+}
+
+/// A head on its way in.
+struct Reading<'c> {
+    connection: &'c Connection,
+    limits: HeadLimits,
+    header: Duration,
+    head: Option<(RequestHead, Instant)>,
+}
+
+async fn next_head(connection: &Connection, terms: &Terms, place: Place) -> Next {
+    let clock = &connection.local.deadlines;
+    match place {
+        Place::First => connection.timer.set(clock.after(terms.header)),
+        Place::Later => {
+            let idle = match connection.local.drain.phase() {
+                Phase::Serving => terms.idle,
+                _ => Duration::from_secs(1),
+            };
+            connection.timer.set_idle(clock.after(idle));
+        }
+    }
+    let mut reading = Reading {
+        connection,
+        limits: terms.limits,
+        header: terms.header,
+        head: None,
+    };
+    if !connection.input.borrow().is_empty()
+        && let Some(next) = reading.pipelined()
+    {
+        return next;
+    }
+    poll_fn(|cx| reading.poll(cx)).await
+}
+
+impl Reading<'_> {
+    /// Looks at what came with the request before.
+    fn pipelined(&mut self) -> Option<Next> {
+        let input = std::mem::take(&mut *self.connection.input.borrow_mut());
+        let next = self.parse(&input, Place::First);
+        let left = match &next {
+            Some((_, used)) => input.get(*used..).unwrap_or_default(),
+            None => &input,
+        };
+        self.connection.keep(left);
+        self.connection.local.give_buffer(input);
+        next.map(|(next, _)| next)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let connection = self.connection;
+        loop {
+            let mut scratch = connection.local.scratch();
+            let buf = scratch
+                .get_mut(HEADROOM..HEADROOM + READ)
+                .unwrap_or_default();
+            let read = match connection.stream.poll_read(cx, buf) {
+                Poll::Ready(Ok(read)) => read,
+                Poll::Ready(Err(_)) => 0,
+                Poll::Pending if connection.timer.fired() => return Poll::Ready(self.late()),
+                Poll::Pending => {
+                    connection.release();
+                    return Poll::Pending;
+                }
+            };
+            let bytes = buf.get(..read).unwrap_or_default();
+            if bytes.is_empty() {
+                return Poll::Ready(self.ended());
+            }
+            if self.head.is_none() {
+                if let Some((next, used)) = self.parse(bytes, Place::First) {
+                    connection.keep(bytes.get(used..).unwrap_or_default());
+                    return Poll::Ready(next);
+                }
+                connection.keep(bytes);
+                continue;
+            }
+            connection.keep(bytes);
+            let looks_whole = memchr::memchr(b'\n', bytes).is_some();
+            drop(scratch);
+            if looks_whole || connection.input.borrow().len() > self.limits.request_line {
+                let mut input = std::mem::take(&mut *connection.input.borrow_mut());
+                let parsed = self.parse(&input, Place::Later);
+                if let Some((_, used)) = &parsed {
+                    input.drain(..*used);
+                }
+                *connection.input.borrow_mut() = input;
+                if let Some((next, _)) = parsed {
+                    return Poll::Ready(next);
+                }
+            }
+        }
+    }
+
+    /// Parses a head from the beginning of `input`; `None` when it is not whole. With it, the bytes it took.
+    fn parse(&mut self, input: &[u8], place: Place) -> Option<(Next, usize)> {
+        let (mut head, began) = match self.head.take() {
+            Some(begun) => begun,
+            None => (self.connection.local.journal.take_head(), clock::now()),
+        };
+        match parse(input, &self.limits, &mut head) {
+            Ok(Progress::Complete(used)) => Some((Next::Request(head, began), used)),
+            Ok(Progress::Partial) => {
+                if place == Place::First {
+                    let clock = &self.connection.local.deadlines;
+                    self.connection.timer.set(clock.after(self.header));
+                }
+                self.head = Some((head, began));
+                None
+            }
+            Err(error) => Some((Next::Refused(head, began, error), input.len())),
+        }
+    }
+
+    /// The deadline passed: silence between requests is an end, half a head is refused.
+    fn late(&mut self) -> Next {
+        let forced = self.connection.local.drain.phase() == Phase::Forced;
+        match self.head.take() {
+            Some((head, began)) => {
+                let reason = if forced {
+                    Reason::Shutdown
+                } else {
+                    Reason::HeaderTimeout
+                };
+                Next::Refused(head, began, Error::from(reason))
+            }
+            None => Next::End,
+        }
+    }
+
+    /// The client closed: in the middle of a head that is worth a line.
+    fn ended(&mut self) -> Next {
+        match self.head.take() {
+            Some((head, began)) => {
+                Next::Refused(head, began, Error::new(Reason::ClientAbort, Detail::Eof))
+            }
+            None => Next::End,
+        }
+    }
+}

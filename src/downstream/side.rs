@@ -1,0 +1,420 @@
+//! The HTTP/1 client's side of one exchange.
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::connection::{Connection, Outlook};
+use crate::base::{Detail, Error, Reason};
+use crate::exchange::{Answer, Answered, Disposition, Downstream, Piece};
+use crate::http1::body::{BodyReader, More};
+use crate::http1::chunked;
+use crate::http1::response::Persist;
+use crate::http1::write::{self, ResponsePlan};
+use crate::message::{
+    BodyLength, Edits, Expect, Method, RequestHead, ResponseHead, Upgrade, Version,
+};
+use crate::worker::local::{HEADROOM, READ};
+
+/// Up to this length a piece of body is copied behind its head, so that both leave in one plain send; above
+/// it the two are sent from where they stand.
+const JOIN: usize = 8 * 1024;
+
+/// A request body that was not read is read and thrown away up to so many bytes, if they are here already.
+const SKIP: u64 = 64 * 1024;
+
+/// The client's side of one exchange.
+#[derive(Debug)]
+pub(super) struct Side {
+    connection: Rc<Connection>,
+    body: BodyReader,
+    method: Method,
+    version: Version,
+    /// What the client asked for.
+    wants: Persist,
+    /// What it was told.
+    persist: Persist,
+    waits: Expect,
+    /// Bytes that the kernel has not taken, and how many of them it has by now.
+    spill: Vec<u8>,
+    taken: usize,
+    encoding: BodyLength,
+    answered: Answered,
+    /// Whether the client's sending side still tells us something while we wait.
+    listening: bool,
+    read: u64,
+    sent: u64,
+}
+
+impl Side {
+    /// The side of an exchange on the listener at this position.
+    pub(super) fn new(connection: &Rc<Connection>) -> Self {
+        Self {
+            connection: Rc::clone(connection),
+            body: BodyReader::Ended,
+            method: Method::Get,
+            version: Version::Http11,
+            wants: Persist::Reuse,
+            persist: Persist::Reuse,
+            waits: Expect::Nothing,
+            spill: Vec::new(),
+            taken: 0,
+            encoding: BodyLength::None,
+            answered: Answered::Nothing,
+            listening: true,
+            read: 0,
+            sent: 0,
+        }
+    }
+
+    /// The side of an exchange whose head was accepted.
+    pub(super) fn serving(connection: &Rc<Connection>, head: &RequestHead) -> Self {
+        let hops = head.hops();
+        let wants = match head.version() {
+            _ if hops.close => Persist::Close,
+            Version::Http11 => Persist::Reuse,
+            Version::Http10 if hops.keep_alive => Persist::Reuse,
+            Version::Http10 => Persist::Close,
+        };
+        Self {
+            body: BodyReader::new(head.body()),
+            method: head.method(),
+            version: head.version(),
+            wants,
+            waits: head.expect(),
+            ..Self::new(connection)
+        }
+    }
+
+    /// The side of one whose head is refused: there is no telling what follows, so the connection ends.
+    pub(super) fn refusing(connection: &Rc<Connection>) -> Self {
+        Self {
+            body: BodyReader::UntilClose,
+            ..Self::new(connection)
+        }
+    }
+
+    /// Whether the connection goes on after this answer. It cannot where something of the request would be
+    /// read as the next one.
+    fn decide(&mut self) -> Persist {
+        if self.wants == Persist::Close || self.connection.outlook() == Outlook::Ends {
+            return Persist::Close;
+        }
+        if self.body.more() == More::Follows {
+            self.skip();
+        }
+        if self.body.more() == More::Follows {
+            Persist::Close
+        } else {
+            Persist::Reuse
+        }
+    }
+
+    /// Throws away a short body that nobody wants, if all of it is here. A client that waits for a 100 will
+    /// not send it.
+    fn skip(&mut self) {
+        let Some(left @ 1..=SKIP) = self.body.left() else {
+            return;
+        };
+        let mut input = self.connection.input.borrow_mut();
+        let Ok(left) = usize::try_from(left) else {
+            return;
+        };
+        if self.waits == Expect::Nothing && input.len() >= left {
+            input.drain(..left);
+            self.read += left as u64;
+            self.body = BodyReader::Ended;
+        }
+    }
+
+    fn gone(error: std::io::Error) -> Error {
+        Error::caused(Reason::ClientAbort, Detail::Reset, error)
+    }
+
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        if self.spill.capacity() == 0 {
+            self.spill = self.connection.local.take_buffer();
+        }
+        &mut self.spill
+    }
+
+    /// Sends a piece behind what waits.
+    fn send(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+        piece: Piece,
+        trailers: &[u8],
+    ) -> Result<(), Error> {
+        let ended = piece.more == More::Ended;
+        let mut range = match self.encoding {
+            BodyLength::None => piece.start..piece.start,
+            BodyLength::Exact(_) | BodyLength::UntilClose => piece.start..piece.start + piece.len,
+            BodyLength::Chunked => chunked::frame(scratch, piece.start, piece.len),
+        };
+        if self.encoding != BodyLength::None {
+            self.sent += piece.len as u64;
+        }
+        if ended {
+            self.answered = Answered::Whole;
+        }
+        let mut end: &[u8] = &[];
+        if ended && self.encoding == BodyLength::Chunked {
+            match scratch.get_mut(range.end..range.end + END.len()) {
+                Some(place) if trailers.is_empty() => {
+                    place.copy_from_slice(END);
+                    range.end += END.len();
+                }
+                _ => end = trailers,
+            }
+        }
+        let bytes = scratch.get(range).unwrap_or_default();
+        self.write(cx, bytes)?;
+        if !end.is_empty() {
+            let mut tail = Vec::with_capacity(end.len() + END.len());
+            chunked::encode_end(end, &mut tail);
+            self.write(cx, &tail)?;
+        }
+        Ok(())
+    }
+
+    /// Gives bytes to the kernel, behind what waits; what it does not take waits too.
+    fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Result<(), Error> {
+        let stream = &self.connection.stream;
+        let waiting = self.spill.get(self.taken..).unwrap_or_default();
+        let wrote = match (waiting.is_empty(), bytes.len()) {
+            (true, 0) => return Ok(()),
+            (true, _) => stream.poll_write(cx, bytes),
+            (false, ..=JOIN) => {
+                self.spill.extend_from_slice(bytes);
+                return match self.poll_flush(cx) {
+                    Poll::Ready(result) => result,
+                    Poll::Pending => Ok(()),
+                };
+            }
+            (false, _) => stream.poll_write_two(cx, waiting, bytes),
+        };
+        let wrote = match wrote {
+            Poll::Ready(Ok(wrote)) => wrote,
+            Poll::Ready(Err(error)) => return Err(Self::gone(error)),
+            Poll::Pending => 0,
+        };
+        let waiting = self.spill.len() - self.taken;
+        if wrote < waiting {
+            self.taken += wrote;
+            self.spill.extend_from_slice(bytes);
+        } else {
+            self.spill.clear();
+            self.taken = 0;
+            let rest = bytes.get(wrote - waiting..).unwrap_or_default();
+            if !rest.is_empty() {
+                self.buffer().extend_from_slice(rest);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The end of a chunked body without trailers.
+const END: &[u8] = b"0\r\n\r\n";
+
+impl Downstream for Side {
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+    ) -> Poll<Result<Piece, Error>> {
+        loop {
+            let place = scratch
+                .get_mut(HEADROOM..HEADROOM + READ)
+                .unwrap_or_default();
+            let kept = {
+                let input = self.connection.input.borrow();
+                let len = input.len().min(place.len());
+                if let (Some(to), Some(from)) = (place.get_mut(..len), input.get(..len)) {
+                    to.copy_from_slice(from);
+                }
+                len
+            };
+            let len = if kept > 0 {
+                kept
+            } else {
+                match self.connection.stream.poll_read(cx, place) {
+                    Poll::Ready(Ok(0)) => {
+                        return Poll::Ready(Err(Error::new(Reason::ClientAbort, Detail::Eof)));
+                    }
+                    Poll::Ready(Ok(len)) => len,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(Self::gone(error))),
+                    Poll::Pending => return Poll::Pending,
+                }
+            };
+            let decoded = self
+                .body
+                .decode(scratch, HEADROOM, len)
+                .map_err(|detail| Error::new(Reason::ClientProtocol, detail))?;
+            if kept > 0 {
+                self.connection.input.borrow_mut().drain(..decoded.used);
+            } else {
+                self.connection.keep(
+                    scratch
+                        .get(HEADROOM + decoded.used..HEADROOM + len)
+                        .unwrap_or_default(),
+                );
+            }
+            self.read += decoded.data as u64;
+            if decoded.data > 0 || decoded.more == More::Ended {
+                let piece = Piece {
+                    start: HEADROOM,
+                    len: decoded.data,
+                    more: decoded.more,
+                };
+                return Poll::Ready(Ok(piece));
+            }
+        }
+    }
+
+    fn trailers(&self) -> &[u8] {
+        self.body.trailers()
+    }
+
+    fn go_on(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        if self.waits == Expect::Continue && self.answered == Answered::Nothing {
+            self.waits = Expect::Nothing;
+            if self.connection.input.borrow().is_empty() {
+                self.buffer();
+                return self.write(cx, b"HTTP/1.1 100 Continue\r\n\r\n");
+            }
+        }
+        Ok(())
+    }
+
+    fn interim(&mut self, cx: &mut Context<'_>, head: &ResponseHead<'_>) -> Result<(), Error> {
+        if self.version == Version::Http10 {
+            return Ok(());
+        }
+        let plan = ResponsePlan {
+            body: BodyLength::None,
+            version: self.version,
+            persist: Persist::Reuse,
+            switching: Upgrade::None,
+        };
+        write::response(head, &Edits::default(), &plan, self.buffer());
+        self.write_waiting(cx)
+    }
+
+    fn head(
+        &mut self,
+        cx: &mut Context<'_>,
+        answer: &Answer<'_>,
+        scratch: &mut [u8],
+        piece: Piece,
+    ) -> Result<(), Error> {
+        self.persist = self.decide();
+        let bodiless = matches!(answer.head.status, 100..=199 | 204 | 304);
+        let body = match answer.body {
+            BodyLength::None => BodyLength::None,
+            BodyLength::Exact(_) if bodiless => BodyLength::None,
+            BodyLength::Exact(length) => BodyLength::Exact(length),
+            BodyLength::Chunked | BodyLength::UntilClose if self.version == Version::Http11 => {
+                BodyLength::Chunked
+            }
+            BodyLength::Chunked | BodyLength::UntilClose => {
+                self.persist = Persist::Close;
+                BodyLength::UntilClose
+            }
+        };
+        let plan = ResponsePlan {
+            body,
+            version: self.version,
+            persist: self.persist,
+            switching: answer.switching,
+        };
+        write::response(answer.head, answer.edits, &plan, self.buffer());
+        self.answered = Answered::Head;
+        self.encoding = match answer.switching {
+            // What the endpoint sent behind its 101 is the tunnel's first data.
+            Upgrade::WebSocket => BodyLength::UntilClose,
+            Upgrade::None if self.method == Method::Head => BodyLength::None,
+            Upgrade::None => body,
+        };
+        self.send(cx, scratch, piece, b"")?;
+        self.write_waiting(cx)
+    }
+
+    fn piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+        piece: Piece,
+        trailers: &[u8],
+    ) -> Result<(), Error> {
+        self.send(cx, scratch, piece, trailers)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while let Some(rest @ [_, ..]) = self.spill.get(self.taken..) {
+            match self.connection.stream.poll_write(cx, rest) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Error::from(Reason::ClientAbort))),
+                Poll::Ready(Ok(wrote)) => self.taken += wrote,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Self::gone(error))),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        self.spill.clear();
+        self.taken = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        if !self.listening {
+            return Poll::Pending;
+        }
+        match self.connection.stream.poll_peek(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Self::gone(error)),
+            // The next request, or the end of the client's sending side: neither ends this exchange (F-06).
+            Poll::Ready(Ok(_)) => {
+                self.listening = false;
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn answered(&self) -> Answered {
+        self.answered
+    }
+
+    fn finish(&mut self) -> Disposition {
+        self.connection
+            .local
+            .give_buffer(std::mem::take(&mut self.spill));
+        match self.persist {
+            Persist::Reuse => Disposition::Reuse,
+            // The client said that it will send no more, and everything it sent was read.
+            Persist::Close if self.wants == Persist::Close && self.body.more() == More::Ended => {
+                Disposition::Close
+            }
+            Persist::Close => Disposition::Linger,
+        }
+    }
+
+    fn break_off(&mut self) -> Disposition {
+        match (self.answered, self.encoding) {
+            // The end of the connection is the end of the body: only a reset says that it is not.
+            (Answered::Head, BodyLength::UntilClose) => Disposition::Abort,
+            _ => Disposition::Close,
+        }
+    }
+
+    fn bodies(&self) -> (u64, u64) {
+        (self.read, self.sent)
+    }
+}
+
+impl Side {
+    fn write_waiting(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        match self.poll_flush(cx) {
+            Poll::Ready(result) => result,
+            Poll::Pending => Ok(()),
+        }
+    }
+}

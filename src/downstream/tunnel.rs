@@ -1,0 +1,160 @@
+//! A tunnel: after the protocol was changed, bytes go both ways untouched.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use super::connection::Connection;
+use crate::base::{Detail, Phase, Reason, clock};
+use crate::exchange::Tunnel;
+use crate::net::Stream;
+use crate::worker::Local;
+use crate::worker::local::{HEADROOM, READ};
+
+/// One direction of a tunnel.
+struct Flow<'t> {
+    from: &'t Stream,
+    to: &'t Stream,
+    /// Bytes that `to` has not taken, and how many of them it has by now.
+    spill: Vec<u8>,
+    taken: usize,
+    bytes: u64,
+    state: State,
+}
+
+/// How far a direction has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    Open,
+    /// The sender closed its side; what waits is written, then the receiver is told.
+    Ending,
+    Ended,
+}
+
+/// How a tunnel broke.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Broken {
+    Reading,
+    Writing,
+}
+
+impl<'t> Flow<'t> {
+    fn new(from: &'t Stream, to: &'t Stream, spill: Vec<u8>) -> Self {
+        let bytes = spill.len() as u64;
+        Self {
+            from,
+            to,
+            spill,
+            taken: 0,
+            bytes,
+            state: State::Open,
+        }
+    }
+
+    /// Moves what can be moved. Whether anything was.
+    fn poll(&mut self, cx: &mut Context<'_>, local: &Local) -> Result<bool, Broken> {
+        let mut moved = false;
+        loop {
+            while let Some(rest @ [_, ..]) = self.spill.get(self.taken..) {
+                match self.to.poll_write(cx, rest) {
+                    Poll::Ready(Ok(wrote @ 1..)) => {
+                        self.taken += wrote;
+                        moved = true;
+                    }
+                    Poll::Ready(_) => return Err(Broken::Writing),
+                    Poll::Pending => return Ok(moved),
+                }
+            }
+            if self.spill.capacity() > 0 {
+                local.give_buffer(std::mem::take(&mut self.spill));
+            }
+            self.taken = 0;
+            match self.state {
+                State::Ended => return Ok(moved),
+                State::Ending => match self.to.poll_shutdown(cx) {
+                    Poll::Ready(_) => {
+                        self.state = State::Ended;
+                        return Ok(true);
+                    }
+                    Poll::Pending => return Ok(moved),
+                },
+                State::Open => {}
+            }
+            let mut scratch = local.scratch();
+            let buf = scratch
+                .get_mut(HEADROOM..HEADROOM + READ)
+                .unwrap_or_default();
+            match self.from.poll_read(cx, buf) {
+                Poll::Ready(Ok(0)) => self.state = State::Ending,
+                Poll::Ready(Ok(read)) => {
+                    moved = true;
+                    self.bytes += read as u64;
+                    let bytes = buf.get(..read).unwrap_or_default();
+                    let wrote = match self.to.poll_write(cx, bytes) {
+                        Poll::Ready(Ok(wrote)) => wrote,
+                        Poll::Ready(Err(_)) => return Err(Broken::Writing),
+                        Poll::Pending => 0,
+                    };
+                    let rest = bytes.get(wrote..).unwrap_or_default();
+                    if !rest.is_empty() {
+                        self.spill = local.take_buffer();
+                        self.spill.extend_from_slice(rest);
+                    }
+                }
+                Poll::Ready(Err(_)) => return Err(Broken::Reading),
+                Poll::Pending => return Ok(moved),
+            }
+        }
+    }
+}
+
+/// Runs a tunnel until both sides have ended, one of them broke, or nothing moved for its idle time.
+pub(super) async fn run(connection: &Connection, parts: Tunnel) {
+    let Tunnel {
+        stream,
+        mut record,
+        idle,
+        held,
+    } = parts;
+    let local = &connection.local;
+    stream.keep_alive();
+    connection.stream.keep_alive();
+    let early = std::mem::take(&mut *connection.input.borrow_mut());
+    let mut up = Flow::new(&connection.stream, &stream, early);
+    let mut down = Flow::new(&stream, &connection.stream, Vec::new());
+    let timer = &connection.timer;
+    timer.set(local.deadlines.after(idle));
+    let (reason, detail) = poll_fn(|cx| {
+        let moved = match (up.poll(cx, local), down.poll(cx, local)) {
+            (Ok(up), Ok(down)) => up || down,
+            (Err(Broken::Reading), _) | (_, Err(Broken::Writing)) => {
+                return Poll::Ready((Reason::ClientAbort, Detail::Reset));
+            }
+            (Err(Broken::Writing), _) | (_, Err(Broken::Reading)) => {
+                return Poll::Ready((Reason::UpstreamTruncated, Detail::Reset));
+            }
+        };
+        if up.state == State::Ended && down.state == State::Ended {
+            return Poll::Ready((Reason::Completed, Detail::None));
+        }
+        if timer.fired() {
+            return Poll::Ready(match local.drain.phase() {
+                crate::drain::Phase::Forced => (Reason::Shutdown, Detail::None),
+                _ => (Reason::UpstreamIdle, Detail::Idle),
+            });
+        }
+        if moved {
+            timer.set(local.deadlines.after(idle));
+        }
+        Poll::Pending
+    })
+    .await;
+    record.phase(if reason == Reason::Completed {
+        Phase::Last
+    } else {
+        Phase::Data
+    });
+    record.request_bytes(up.bytes);
+    record.response_bytes(down.bytes);
+    record.end(reason, detail, clock::now());
+    drop((record, held));
+}

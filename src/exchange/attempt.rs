@@ -1,0 +1,429 @@
+//! Attempts: pick an endpoint, check out a connection, transfer; and again where the table allows it.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::outgoing::{Keep, Outgoing};
+use super::retry::{Decision, Failure, Reused, decide};
+use super::side::{Answered, Downstream};
+use super::transfer::{Ended, Limits, StatusRetry, Transfer};
+use super::{Exchange, Held, Served};
+use crate::balance::{Pick, PickInput};
+use crate::base::reason::Blame;
+use crate::base::{Detail, Error, Phase, Reason, clock};
+use crate::endpoint::{ConnectionSlot, Endpoint, EndpointIx, InFlight, Tried};
+use crate::http1::body::More;
+use crate::http1::response::Persist;
+use crate::http1::write;
+use crate::limit::Grant;
+use crate::message::{BodyLength, Upgrade};
+use crate::metrics::{Gauge, RetryResult};
+use crate::net::deadline::Tick;
+use crate::net::{Stream, Timer};
+use crate::route::Route;
+use crate::upstream::{self, Look};
+use crate::worker::ClusterView;
+
+/// A connection to an endpoint, for one attempt.
+struct Checked {
+    stream: Stream,
+    reused: Reused,
+    held: Held,
+}
+
+/// Where the connection of an attempt may come from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Source {
+    /// From the pool, if one is there.
+    Pool,
+    /// Made anew: the request cannot share a connection, or a pooled one was just found dead.
+    Fresh,
+}
+
+/// Counts an exchange as active on its cluster while it lives.
+struct Active<'x>(&'x Gauge);
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// The attempts of one exchange.
+struct Attempts<'x, D> {
+    x: &'x mut Exchange,
+    down: &'x mut D,
+    timer: &'x Timer,
+    route: &'x Route,
+    cluster: &'x ClusterView,
+    limits: Limits,
+    outgoing: Outgoing,
+    upload: More,
+    tried: Tried,
+    retries: u32,
+}
+
+/// Forwards the exchange to the cluster.
+pub(super) async fn forward<D: Downstream>(
+    x: &mut Exchange,
+    down: &mut D,
+    timer: &Timer,
+    route: &Route,
+    cluster: &ClusterView,
+) -> Result<Served, Error> {
+    cluster.budget.borrow_mut().deposit(x.started);
+    cluster.cells.active.inc();
+    let _active = Active(&cluster.cells.active);
+    let limits = limits(x, timer, route, cluster);
+    encode(x);
+    let outgoing = Outgoing::new(&x.kit.outgoing, keep(x, cluster));
+    let upload = match x.record.head().body() {
+        BodyLength::None => More::Ended,
+        _ => More::Follows,
+    };
+    let tried = Tried::new();
+    let mut attempts = Attempts {
+        x,
+        down,
+        timer,
+        route,
+        cluster,
+        limits,
+        outgoing,
+        upload,
+        tried,
+        retries: 0,
+    };
+    attempts.run().await
+}
+
+/// Writes the request as the endpoint gets it.
+fn encode(x: &mut Exchange) {
+    let record = &x.record;
+    let forwarding = write::Forwarding {
+        trust: x.trust,
+        peer: &record.facts().peer_text,
+        scheme: "http",
+    };
+    let kit = &mut *x.kit;
+    kit.outgoing.clear();
+    write::request(
+        record.head(),
+        &kit.request_edits,
+        &forwarding,
+        &mut kit.outgoing,
+    );
+}
+
+/// What is sent is kept for another attempt where one could be made.
+fn keep(x: &Exchange, cluster: &ClusterView) -> Keep {
+    let policy = &cluster.cluster.retry;
+    if policy.attempts > 0 && policy.methods.contains(x.record.head().method()) {
+        Keep::UpTo(policy.replay_buffer)
+    } else {
+        Keep::Nothing
+    }
+}
+
+fn limits(x: &Exchange, timer: &Timer, route: &Route, cluster: &ClusterView) -> Limits {
+    let (of_route, of_cluster) = (&route.timeouts, &cluster.cluster.timeouts);
+    let of_listener = x
+        .view
+        .listeners
+        .get(x.listener)
+        .map(|listener| listener.spec.timeouts.body);
+    Limits {
+        response: of_route.response.unwrap_or(of_cluster.response),
+        response_idle: of_route.response_idle.unwrap_or(of_cluster.response_idle),
+        tunnel: of_route.tunnel.unwrap_or(of_cluster.tunnel),
+        body: of_route.body.or(of_listener).unwrap_or_default(),
+        total: of_route
+            .request
+            .map_or(Tick::NEVER, |limit| timer.deadlines().after(limit)),
+    }
+}
+
+impl<D: Downstream> Attempts<'_, D> {
+    async fn run(&mut self) -> Result<Served, Error> {
+        let mut source = match self.x.record.head().upgrade() {
+            Upgrade::WebSocket => Source::Fresh,
+            Upgrade::None => Source::Pool,
+        };
+        let usual = source;
+        let mut ix = self.pick()?;
+        let mut cause: Option<Reason> = None;
+        loop {
+            let began = clock::now();
+            let (error, failure) = match self.once(ix, source, began).await {
+                Ok(served) => {
+                    self.count_retry(cause, RetryResult::Success);
+                    return Ok(served);
+                }
+                Err(failed) => failed,
+            };
+            self.count_retry(cause.take(), RetryResult::Failure);
+            if self.down.answered() != Answered::Nothing
+                || error.reason().row().blame == Blame::Nobody
+            {
+                return Err(error);
+            }
+            self.cluster
+                .cells
+                .failed(clock::between(began, clock::now()));
+            let policy = &self.cluster.cluster.retry;
+            match decide(policy, self.x.record.head().method(), &failure) {
+                Decision::FreshConnection if source == Source::Pool => source = Source::Fresh,
+                Decision::Stop(why) => return Err(self.denied(&error, why)),
+                Decision::FreshConnection | Decision::OtherEndpoint => {
+                    self.allow(&failure)
+                        .map_err(|why| self.denied(&error, why))?;
+                    self.tried.insert(ix);
+                    cause = Some(error.reason());
+                    ix = self
+                        .pick()
+                        .map_err(|_| self.denied(&error, Detail::NoOther))?;
+                    source = usual;
+                    self.pause().await;
+                    self.retries += 1;
+                }
+            }
+            self.outgoing.rewind();
+            self.x.kit.partial.clear();
+        }
+    }
+
+    fn pick(&mut self) -> Result<EndpointIx, Error> {
+        let cluster = &self.cluster.cluster;
+        let input = PickInput {
+            tried: &self.tried,
+            cap: cluster.bulkhead.connections_per_endpoint,
+            hash: None,
+        };
+        let reason =
+            match cluster
+                .balancer
+                .pick(&cluster.set, &mut self.cluster.cursor.borrow_mut(), &input)
+            {
+                Pick::Endpoint(ix) => return Ok(ix),
+                Pick::Full => Reason::QueueFull,
+                Pick::None => Reason::NoEndpoint,
+            };
+        self.cluster.cells.rejected(reason);
+        let detail = if reason == Reason::QueueFull {
+            Detail::Endpoint
+        } else {
+            Detail::None
+        };
+        Err(Error::new(reason, detail))
+    }
+
+    /// Attempts left, and budget. A retry for a status was paid for when it was decided.
+    fn allow(&self, failure: &Failure) -> Result<(), Detail> {
+        if failure.status.is_some() {
+            return Ok(());
+        }
+        if self.retries >= self.cluster.cluster.retry.attempts {
+            return Err(Detail::Attempts);
+        }
+        match self.cluster.budget.borrow_mut().withdraw(clock::now()) {
+            Grant::Granted => Ok(()),
+            Grant::Denied => Err(Detail::BudgetEmpty),
+        }
+    }
+
+    /// The error as the client and the log get it: with why it was not tried again.
+    fn denied(&self, error: &Error, why: Detail) -> Error {
+        if why == Detail::None {
+            return Error::new(error.reason(), error.detail());
+        }
+        self.cluster.cells.retry_denied(why);
+        Error::new(error.reason(), why)
+    }
+
+    fn count_retry(&self, cause: Option<Reason>, result: RetryResult) {
+        if let Some(cause) = cause {
+            self.cluster.cells.retried(cause, result);
+        }
+    }
+
+    async fn pause(&self) {
+        let policy = &self.cluster.cluster.retry;
+        let pause = policy
+            .backoff
+            .pause(self.retries, &mut fastrand::Rng::new());
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// One attempt at one endpoint.
+    async fn once(
+        &mut self,
+        ix: EndpointIx,
+        source: Source,
+        began: Instant,
+    ) -> Result<Served, (Error, Failure)> {
+        let cluster = self.cluster;
+        let Some(endpoint) = cluster.cluster.set.endpoint(ix) else {
+            return Err(untouched(Error::from(Reason::Internal), &self.outgoing));
+        };
+        self.x.record.attempt(&cluster.cluster.name, &endpoint.text);
+        let checked = match self.checkout(ix, endpoint, source, began).await {
+            Ok(checked) => checked,
+            Err(error) => return Err(untouched(error, &self.outgoing)),
+        };
+        let Checked {
+            stream,
+            reused,
+            held,
+        } = checked;
+        let policy = &cluster.cluster.retry;
+        let statuses = (!policy.on.statuses.is_empty() && self.retries < policy.attempts)
+            .then_some(StatusRetry {
+                on: &policy.on,
+                methods: policy.methods,
+                budget: &cluster.budget,
+            });
+        let per_try = policy
+            .per_try_timeout
+            .map(|limit| Box::pin(tokio::time::sleep(limit)));
+        let mut transfer = Transfer::new(
+            self.x,
+            self.down,
+            self.route,
+            self.timer,
+            &stream,
+            &mut self.outgoing,
+            self.limits,
+            self.upload,
+        );
+        transfer.statuses = statuses;
+        transfer.per_try = per_try;
+        let ended = poll_fn(|cx| transfer.poll(cx)).await;
+        self.upload = transfer.upload();
+        let failure = |error: &Error, status| Failure {
+            reason: error.reason(),
+            status,
+            accepted: self.outgoing.accepted(),
+            reused,
+            resendable: self.outgoing.resendable(),
+        };
+        match ended {
+            Ok(Ended::Whole(status, persist)) => {
+                let now = clock::now();
+                cluster.cells.responded(status, clock::between(began, now));
+                self.x.record.phase(Phase::Last);
+                self.x.record.end(Reason::Completed, Detail::None, now);
+                let idle =
+                    !self.outgoing.pending(&self.x.kit.outgoing) && self.upload == More::Ended;
+                if persist == Persist::Reuse
+                    && idle
+                    && let Some(set) = cluster.idle.get(ix.0 as usize)
+                {
+                    set.put(stream, self.timer.deadlines());
+                }
+                Ok(Served::Whole)
+            }
+            Ok(Ended::Switched) => Ok(Served::Switched(stream, held, self.limits.tunnel)),
+            Ok(Ended::Retryable(status)) => {
+                cluster
+                    .cells
+                    .responded(status, clock::between(began, clock::now()));
+                let error = Error::from(Reason::RetriesExhausted);
+                let failure = failure(&error, Some(status));
+                Err((error, failure))
+            }
+            Err(error) => {
+                let failure = failure(&error, None);
+                Err((error, failure))
+            }
+        }
+    }
+
+    /// A connection to the endpoint: pooled if there is one, else a new one within the connect timeout.
+    async fn checkout(
+        &mut self,
+        ix: EndpointIx,
+        endpoint: &Arc<Endpoint>,
+        source: Source,
+        began: Instant,
+    ) -> Result<Checked, Error> {
+        let cluster = self.cluster;
+        self.x.record.phase(Phase::Connect);
+        let Some(slot) = ConnectionSlot::take(
+            &endpoint.state,
+            cluster.cluster.bulkhead.connections_per_endpoint,
+        ) else {
+            // Another worker took the last place since the pick.
+            cluster.cells.rejected(Reason::QueueFull);
+            return Err(Error::new(Reason::QueueFull, Detail::Endpoint));
+        };
+        let held = Held {
+            _in_flight: InFlight::begin(&endpoint.state),
+            _slot: slot,
+        };
+        if source == Source::Pool {
+            let repeatable = cluster
+                .cluster
+                .retry
+                .methods
+                .contains(self.x.record.head().method());
+            let look = if repeatable {
+                Look::Runtime
+            } else {
+                Look::Kernel
+            };
+            if let Some(stream) = cluster
+                .idle
+                .get(ix.0 as usize)
+                .and_then(|set| set.take(look))
+            {
+                cluster.cells.reused.inc();
+                self.x.record.connected(Duration::ZERO);
+                return Ok(Checked {
+                    stream,
+                    reused: Reused::Pooled,
+                    held,
+                });
+            }
+        }
+        let limit = cluster.cluster.timeouts.connect;
+        let connecting = upstream::connect(&endpoint.spec);
+        let connected = if limit.is_zero() {
+            connecting.await
+        } else {
+            tokio::time::timeout(limit, connecting)
+                .await
+                .unwrap_or_else(|_| Err(Error::from(Reason::ConnectTimeout)))
+        };
+        let took = clock::between(began, clock::now());
+        self.x.record.connected(took);
+        match connected {
+            Ok(stream) => {
+                cluster.cells.connected(took);
+                Ok(Checked {
+                    stream,
+                    reused: Reused::Fresh,
+                    held,
+                })
+            }
+            Err(error) => {
+                cluster.cells.connect_failed(error.reason());
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A failure before anything was written.
+fn untouched(error: Error, outgoing: &Outgoing) -> (Error, Failure) {
+    let failure = Failure {
+        reason: error.reason(),
+        status: None,
+        accepted: 0,
+        reused: Reused::Fresh,
+        resendable: outgoing.resendable(),
+    };
+    (error, failure)
+}

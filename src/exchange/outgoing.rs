@@ -1,0 +1,127 @@
+//! The request on its way to an endpoint: what of it is still to be written, and whether it can be sent again.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use crate::net::Stream;
+
+/// Whether what was written is kept for another attempt.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Keep {
+    /// All of it, while the body fits into so many bytes.
+    UpTo(usize),
+    /// No: the body is too long for that, or the method must not be repeated.
+    Nothing,
+}
+
+/// A cursor over the encoded request in the exchange's kit.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    /// Length of the head, which stands at the beginning of the buffer.
+    head: usize,
+    written: usize,
+    keep: Keep,
+    /// Bytes that the kernel took in this attempt.
+    accepted: u64,
+    /// Whether the buffer still holds the request from its first byte.
+    whole: bool,
+}
+
+impl Outgoing {
+    /// A request whose head is in `buffer`.
+    pub(super) fn new(buffer: &[u8], keep: Keep) -> Self {
+        Self {
+            head: buffer.len(),
+            written: 0,
+            keep,
+            accepted: 0,
+            whole: true,
+        }
+    }
+
+    /// Begins another attempt. Only when [`Outgoing::resendable`].
+    pub(super) fn rewind(&mut self) {
+        self.written = 0;
+        self.accepted = 0;
+    }
+
+    /// Whether everything that was sent so far can be sent again.
+    pub(super) fn resendable(&self) -> bool {
+        self.whole
+    }
+
+    /// Whether the kernel took any of it in this attempt.
+    pub(super) fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    /// Whether something waits to be written.
+    pub(super) fn pending(&self, buffer: &[u8]) -> bool {
+        self.written < buffer.len()
+    }
+
+    /// Writes what waits.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &Stream,
+        buffer: &mut Vec<u8>,
+    ) -> Poll<io::Result<()>> {
+        while let Some(rest @ [_, ..]) = buffer.get(self.written..) {
+            match stream.poll_write(cx, rest) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(taken)) => {
+                    self.written += taken;
+                    self.accepted += taken as u64;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        if self.keep == Keep::Nothing && !buffer.is_empty() {
+            buffer.clear();
+            self.written = 0;
+            self.whole = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes an encoded piece of the body. Short ones join what waits, so that head and body leave in one
+    /// send; a long one is written from where it stands when nothing has to be kept.
+    pub(super) fn push(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &Stream,
+        buffer: &mut Vec<u8>,
+        piece: &[u8],
+    ) -> Poll<io::Result<()>> {
+        if let Keep::UpTo(limit) = self.keep
+            && buffer.len() - self.head + piece.len() > limit
+        {
+            self.keep = Keep::Nothing;
+        }
+        if self.keep == Keep::Nothing && !self.pending(buffer) {
+            buffer.clear();
+            self.written = 0;
+            self.whole = false;
+            return match stream.poll_write(cx, piece) {
+                Poll::Ready(Ok(taken)) => {
+                    self.accepted += taken as u64;
+                    buffer.extend_from_slice(piece.get(taken..).unwrap_or_default());
+                    if buffer.is_empty() {
+                        Poll::Ready(Ok(()))
+                    } else {
+                        Poll::Pending
+                    }
+                }
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    buffer.extend_from_slice(piece);
+                    Poll::Pending
+                }
+            };
+        }
+        buffer.extend_from_slice(piece);
+        self.poll_write(cx, stream, buffer)
+    }
+}

@@ -1,0 +1,170 @@
+//! Answers of our own: what is configured, and what is left to say when something failed.
+
+use std::future::poll_fn;
+
+use bytes::Bytes;
+
+use super::side::{Answer, Answered, Downstream, Piece};
+use super::{Exchange, Served, filters_up};
+use crate::base::{Detail, Error, Reason, clock};
+use crate::filter::Reply;
+use crate::http1::body::More;
+use crate::message::{BodyLength, Method, Upgrade};
+use crate::net::Timer;
+use crate::route::Route;
+use crate::worker::View;
+use crate::worker::local::{HEADROOM, READ};
+
+/// Sends what a redirect, a fixed response or a filter answers.
+pub(super) async fn reply<D: Downstream>(
+    x: &mut Exchange,
+    down: &mut D,
+    timer: &Timer,
+    route: &Route,
+    reply: &Reply,
+) -> Result<Served, Error> {
+    filters_up(&mut x.kit.response_edits, route, &reply.head());
+    x.end(reply.reason(), Detail::None);
+    send(x, down, timer, reply).await.map(|()| Served::Whole)
+}
+
+/// Ends an exchange that failed: tells the client if that is still possible.
+pub(super) async fn tell<D: Downstream>(
+    x: &mut Exchange,
+    down: &mut D,
+    timer: &Timer,
+    view: &View,
+    error: Error,
+) -> Served {
+    let (reason, detail) = (error.reason(), error.detail());
+    x.end(reason, detail);
+    log(x, view, &error);
+    let status = reason.status(detail);
+    if down.answered() != Answered::Nothing || status == 0 || reason == Reason::ClientAbort {
+        return Served::Cut;
+    }
+    x.kit.response_edits.clear();
+    match send(x, down, timer, &refusal(reason, detail)).await {
+        Ok(()) => Served::Whole,
+        Err(_) => Served::Cut,
+    }
+}
+
+/// Endpoint failures are worth a line beside the access log while someone debugs.
+fn log(x: &Exchange, view: &View, error: &Error) {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        let cause = std::error::Error::source(error)
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        tracing::debug!(
+            reason = error.reason().as_str(),
+            detail = error.detail().as_str(),
+            cause,
+            request_id = x.record.request_id(),
+            epoch = view.epoch,
+            "an exchange failed"
+        );
+    }
+}
+
+/// The answer to a request that is refused or that failed: status of the table, reason in the body.
+pub fn refusal(reason: Reason, detail: Detail) -> Reply {
+    let status = reason.status(detail);
+    let phrase = crate::http1::write::phrase_of(status);
+    let mut body = format!("{status} {phrase}\nreason: {}", reason.as_str());
+    if detail != Detail::None {
+        body.push_str(" (");
+        body.push_str(detail.as_str());
+        body.push(')');
+    }
+    body.push('\n');
+    let mut fields: Vec<(&[u8], &[u8])> = vec![(b"content-type", b"text/plain; charset=utf-8")];
+    if status == 503 {
+        fields.push((b"retry-after", b"1"));
+    }
+    if status == 405 {
+        fields.push((
+            b"allow",
+            b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, TRACE",
+        ));
+    }
+    Reply::new(status, reason, fields, Bytes::from(body))
+}
+
+/// Gives the answer to the driver and waits until the kernel has taken it.
+async fn send<D: Downstream>(
+    x: &mut Exchange,
+    down: &mut D,
+    timer: &Timer,
+    reply: &Reply,
+) -> Result<(), Error> {
+    x.record.status(reply.status());
+    let body = match x.record.head().method() {
+        Method::Head => &[],
+        _ => &reply.body()[..],
+    };
+    let limit = x
+        .view
+        .listeners
+        .get(x.listener)
+        .map(|listener| listener.spec.timeouts.body);
+    timer.set(timer.deadlines().after(limit.unwrap_or_default()));
+    let mut rest = body;
+    let mut first = true;
+    poll_fn(|cx| {
+        loop {
+            match down.poll_flush(cx) {
+                std::task::Poll::Ready(Ok(())) if !first && rest.is_empty() => {
+                    return std::task::Poll::Ready(Ok(()));
+                }
+                std::task::Poll::Ready(Ok(())) => {}
+                std::task::Poll::Ready(Err(error)) => return std::task::Poll::Ready(Err(error)),
+                std::task::Poll::Pending if timer.fired() => {
+                    let error = Error::new(Reason::BodyTimeout, Detail::WriteStall);
+                    return std::task::Poll::Ready(Err(error));
+                }
+                std::task::Poll::Pending => return std::task::Poll::Pending,
+            }
+            let mut scratch = x.local.scratch();
+            let len = rest.len().min(READ);
+            let (now, later) = rest.split_at_checked(len).unwrap_or((rest, &[]));
+            if let Some(place) = scratch.get_mut(HEADROOM..HEADROOM + len) {
+                place.copy_from_slice(now);
+            }
+            rest = later;
+            let more = if rest.is_empty() {
+                More::Ended
+            } else {
+                More::Follows
+            };
+            let piece = Piece {
+                start: HEADROOM,
+                len,
+                more,
+            };
+            let given = if std::mem::take(&mut first) {
+                let head = reply.head();
+                let length = BodyLength::Exact(reply.body().len() as u64);
+                let answer = Answer {
+                    head: &head,
+                    edits: &x.kit.response_edits,
+                    body: length,
+                    switching: Upgrade::None,
+                };
+                down.head(cx, &answer, &mut scratch, piece)
+            } else {
+                down.piece(cx, &mut scratch, piece, b"")
+            };
+            if let Err(error) = given {
+                return std::task::Poll::Ready(Err(error));
+            }
+        }
+    })
+    .await
+}
+
+impl Exchange {
+    fn end(&mut self, reason: Reason, detail: Detail) {
+        self.record.end(reason, detail, clock::now());
+    }
+}

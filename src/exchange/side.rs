@@ -1,0 +1,97 @@
+//! What an exchange asks of the client's side, whatever its protocol.
+
+use std::task::{Context, Poll};
+
+use super::Disposition;
+use crate::base::Error;
+use crate::http1::body::More;
+use crate::message::{BodyLength, Edits, ResponseHead, Upgrade};
+
+/// A run of body data in the worker's scratch buffer. There is room in front of it and behind it for framing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Piece {
+    /// Where it begins.
+    pub start: usize,
+    /// Its length; may be 0.
+    pub len: usize,
+    /// Whether more follows.
+    pub more: More,
+}
+
+/// A final response, on its way to the client.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// The head as the endpoint sent it, or our own.
+    pub head: &'a ResponseHead<'a>,
+    /// What filters change in it.
+    pub edits: &'a Edits,
+    /// How long the body is.
+    pub body: BodyLength,
+    /// Whether this is the 101 that opens a tunnel.
+    pub switching: Upgrade,
+}
+
+/// The client's side of one exchange. Calls never wait: what the kernel does not take is kept by the driver,
+/// and the exchange reads no more from the endpoint until [`Downstream::poll_flush`] says that it is gone.
+pub trait Downstream {
+    /// Reads a piece of the request body into `scratch`. After a piece that ended the body it is not called
+    /// again.
+    fn poll_body(&mut self, cx: &mut Context<'_>, scratch: &mut [u8])
+    -> Poll<Result<Piece, Error>>;
+
+    /// Trailer lines of the request body, once it has ended.
+    fn trailers(&self) -> &[u8];
+
+    /// Tells a client that waits for it to send its body.
+    fn go_on(&mut self, cx: &mut Context<'_>) -> Result<(), Error>;
+
+    /// Passes on an informational response.
+    fn interim(&mut self, cx: &mut Context<'_>, head: &ResponseHead<'_>) -> Result<(), Error>;
+
+    /// Sends a final head together with the first piece of its body.
+    fn head(
+        &mut self,
+        cx: &mut Context<'_>,
+        answer: &Answer<'_>,
+        scratch: &mut [u8],
+        piece: Piece,
+    ) -> Result<(), Error>;
+
+    /// Sends a further piece; with the last one, these trailer lines.
+    fn piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+        piece: Piece,
+        trailers: &[u8],
+    ) -> Result<(), Error>;
+
+    /// Ready when the kernel has taken everything that was given.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
+
+    /// Ready when the client is gone for good; a client that only closed its sending side is not.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Error>;
+
+    /// Whether a final head was given, so that no other answer can be made.
+    fn answered(&self) -> Answered;
+
+    /// Decides what becomes of the connection; nothing is sent or read after it.
+    fn finish(&mut self) -> Disposition;
+
+    /// The same for a response that broke off, or when there is nobody to answer.
+    fn break_off(&mut self) -> Disposition;
+
+    /// Bytes of request body read and of response body sent so far.
+    fn bodies(&self) -> (u64, u64);
+}
+
+/// How far the answer has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Answered {
+    /// No final head yet.
+    Nothing,
+    /// The head is out; the body is not complete.
+    Head,
+    /// The whole response was given.
+    Whole,
+}

@@ -1,0 +1,288 @@
+//! The state of one worker.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::kit::Kit;
+use super::view::{Carried, View};
+use crate::base::ListenerName;
+use crate::base::cidr::client_key;
+use crate::drain::Drain;
+use crate::metrics::Hub;
+use crate::net::Deadlines;
+use crate::net::deadline::Tick;
+use crate::record::Journal;
+use crate::snapshot::Snapshot;
+use crate::upstream::Pool;
+
+/// Bytes of one read, and so the most that is held in one direction of an exchange.
+pub const READ: usize = 64 * 1024;
+/// Room in front of what was read, for the size line of a chunk.
+pub const HEADROOM: usize = 32;
+/// Room behind it, for the end of a chunk and of a body.
+pub const TAIL: usize = 32;
+
+/// How many kits and spare buffers a worker keeps.
+const SPARES: usize = 1024;
+
+/// How long the view of a removed listener is kept for the connections that it still has.
+const RETIRED: Duration = Duration::from_secs(10);
+
+/// The group of all timers of one listener's connections.
+pub fn group(listener: &ListenerName) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    listener.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What all workers share.
+#[derive(Debug)]
+pub struct Process {
+    /// Where everything is counted.
+    pub hub: Arc<Hub>,
+    /// Connections from clients, all workers together.
+    pub connections: AtomicUsize,
+    /// Most of them.
+    pub max_connections: AtomicUsize,
+    /// Connections by client.
+    pub clients: Clients,
+    /// Number of workers.
+    pub workers: usize,
+}
+
+/// How many locks the table of clients is spread over.
+const SHARDS: usize = 16;
+
+/// Connections by client, over all workers. Asked once for each connection, never for a request.
+#[derive(Debug, Default)]
+pub struct Clients {
+    shards: [Mutex<HashMap<IpAddr, u32>>; SHARDS],
+    hasher: RandomState,
+}
+
+/// One connection's place in its client's count.
+#[derive(Debug)]
+pub struct ClientSlot {
+    process: Arc<Process>,
+    key: IpAddr,
+}
+
+impl Clients {
+    fn shard(&self, key: &IpAddr) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
+        let index = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or_default();
+        let [first, ..] = &self.shards;
+        let shard = self.shards.get(index).unwrap_or(first);
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for ClientSlot {
+    fn drop(&mut self) {
+        let mut open = self.process.clients.shard(&self.key);
+        if let Some(count) = open.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.key);
+            }
+        }
+    }
+}
+
+/// One accepted connection's place in the process-wide count.
+#[derive(Debug)]
+pub struct Admission(Arc<Process>);
+
+impl Process {
+    /// Takes a place; `None` when all are taken.
+    pub fn admit(self: &Arc<Self>) -> Option<Admission> {
+        let before = self.connections.fetch_add(1, Ordering::Relaxed);
+        let admission = Admission(Arc::clone(self));
+        (before < self.max_connections.load(Ordering::Relaxed)).then_some(admission)
+    }
+
+    /// Takes a place for a client at `addr` (IPv6 by /64) that has fewer than `cap`; 0: no cap.
+    pub fn admit_client(self: &Arc<Self>, addr: IpAddr, cap: u32) -> Option<ClientSlot> {
+        let key = client_key(addr);
+        let mut open = self.clients.shard(&key);
+        let count = open.entry(key).or_insert(0);
+        if cap != 0 && *count >= cap {
+            return None;
+        }
+        *count += 1;
+        drop(open);
+        Some(ClientSlot {
+            process: Arc::clone(self),
+            key,
+        })
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Everything that a core owns alone.
+#[derive(Debug)]
+pub struct Local {
+    /// Which worker this is, from 0.
+    pub id: usize,
+    /// What all workers share.
+    pub process: Arc<Process>,
+    /// The coarse clock.
+    pub deadlines: Rc<Deadlines>,
+    /// How far the end has come.
+    pub drain: Drain,
+    /// Where records are written.
+    pub journal: Rc<Journal>,
+    /// Idle connections to endpoints.
+    pub pool: Pool,
+    carried: Carried,
+    view: RefCell<Rc<View>>,
+    scratch: RefCell<Box<[u8]>>,
+    #[expect(clippy::vec_box, reason = "a kit moves in and out by its pointer")]
+    kits: RefCell<Vec<Box<Kit>>>,
+    buffers: RefCell<Vec<Vec<u8>>>,
+    epoch: Cell<u64>,
+    retired: RefCell<Vec<(ListenerName, Rc<View>, Tick)>>,
+}
+
+impl Local {
+    /// The state of worker `id`, with its first configuration.
+    pub fn new(
+        id: usize,
+        process: Arc<Process>,
+        journal: Rc<Journal>,
+        deadlines: Rc<Deadlines>,
+        snapshot: Arc<Snapshot>,
+        epoch: u64,
+    ) -> Rc<Self> {
+        let pool = Pool::default();
+        let carried = Carried::default();
+        journal.configure(Arc::clone(&snapshot.access_log));
+        let view = View::build(id, &process, &pool, &carried, snapshot, epoch);
+        Rc::new(Self {
+            id,
+            process,
+            deadlines,
+            drain: Drain::default(),
+            journal,
+            pool,
+            carried,
+            view: RefCell::new(Rc::new(view)),
+            scratch: RefCell::new(vec![0; HEADROOM + READ + TAIL].into_boxed_slice()),
+            kits: RefCell::default(),
+            buffers: RefCell::default(),
+            epoch: Cell::new(epoch),
+            retired: RefCell::default(),
+        })
+    }
+
+    /// Takes on a new configuration. Exchanges that are under way keep theirs.
+    pub fn commit(&self, snapshot: Arc<Snapshot>, epoch: u64) {
+        self.journal.configure(Arc::clone(&snapshot.access_log));
+        let view = View::build(
+            self.id,
+            &self.process,
+            &self.pool,
+            &self.carried,
+            snapshot,
+            epoch,
+        );
+        let before = self.view.replace(Rc::new(view));
+        self.epoch.set(epoch);
+        self.retire(&before);
+        self.carried.sweep(&self.view());
+    }
+
+    /// Keeps the last view of listeners that are gone, so that a request which is on its way on one of their
+    /// connections still finds its answer; those that are silent end soon.
+    fn retire(&self, before: &Rc<View>) {
+        let until = self.deadlines.after(RETIRED);
+        let view = self.view();
+        for listener in &before.listeners {
+            let name = &listener.spec.name;
+            if view.listener(name).is_none() {
+                self.retired
+                    .borrow_mut()
+                    .push((name.clone(), Rc::clone(before), until));
+                self.deadlines
+                    .shorten_idle(Duration::from_secs(1), Some(group(name)));
+            }
+        }
+    }
+
+    /// The last view that had this listener, and its position there.
+    pub fn retired(&self, name: &ListenerName) -> Option<(Rc<View>, usize)> {
+        let retired = self.retired.borrow();
+        let (_, view, _) = retired.iter().rev().find(|(gone, ..)| gone == name)?;
+        view.listener(name)
+            .map(|position| (Rc::clone(view), position))
+    }
+
+    /// The configuration in effect.
+    #[inline]
+    pub fn view(&self) -> Rc<View> {
+        Rc::clone(&self.view.borrow())
+    }
+
+    /// Number of the configuration in effect: a cheap test for whether it changed.
+    #[inline]
+    pub fn epoch(&self) -> u64 {
+        self.epoch.get()
+    }
+
+    /// The buffer that every read of this worker goes into: [`HEADROOM`], [`READ`], [`TAIL`]. Never held
+    /// across an await.
+    #[inline]
+    pub fn scratch(&self) -> RefMut<'_, Box<[u8]>> {
+        self.scratch.borrow_mut()
+    }
+
+    /// Buffers for one exchange.
+    pub fn take_kit(&self) -> Box<Kit> {
+        self.kits.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes them back.
+    pub fn give_kit(&self, mut kit: Box<Kit>) {
+        let mut kits = self.kits.borrow_mut();
+        if kits.len() < SPARES {
+            kit.clear();
+            kits.push(kit);
+        }
+    }
+
+    /// An empty buffer, for bytes that the kernel did not take.
+    pub fn take_buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes it back.
+    pub fn give_buffer(&self, mut buffer: Vec<u8>) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffer.capacity() > 0 && buffer.capacity() <= 2 * READ && buffers.len() < SPARES {
+            buffer.clear();
+            buffers.push(buffer);
+        }
+    }
+
+    /// What is done every tick: deadlines, idle connections, the log.
+    pub fn tick(&self, now: std::time::Instant) {
+        self.deadlines.sweep(now);
+        self.pool.sweep(&self.deadlines);
+        self.journal.flush();
+        self.view.borrow().observe_idle();
+        let tick = self.deadlines.tick();
+        self.retired
+            .borrow_mut()
+            .retain(|(.., until)| *until > tick);
+    }
+}

@@ -1,0 +1,240 @@
+//! The worker's thread: a local runtime, its listening sockets, and the commands it gets.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
+
+use super::local::{Local, Process};
+use crate::base::{Detail, ListenerName, Reason, clock};
+use crate::drain::Phase;
+use crate::metrics::ListenerCells;
+use crate::net::accept::{Acceptor, Failure};
+use crate::net::deadline::{Deadlines, TICK};
+use crate::record::{Journal, LogHandle};
+use crate::snapshot::Snapshot;
+use crate::task;
+
+/// Identity of a listening socket of one worker.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Listening {
+    /// The address it is bound to.
+    pub addr: SocketAddr,
+    /// The listener that its connections belong to.
+    pub listener: ListenerName,
+}
+
+/// What the control thread tells a worker.
+#[derive(Debug)]
+pub enum Command {
+    /// A new configuration: new sockets to accept on, and which to keep. All others are emptied and closed.
+    Commit {
+        /// The configuration.
+        snapshot: Arc<Snapshot>,
+        /// Its number.
+        epoch: u64,
+        /// Sockets that are new, already listening.
+        open: Vec<(Listening, std::net::TcpListener)>,
+        /// Sockets that stay.
+        keep: Vec<Listening>,
+        /// Told when it is in effect here.
+        done: oneshot::Sender<()>,
+    },
+    /// The end: first gentle, then forced.
+    Drain(Phase),
+    /// Answer: shows that this worker is alive.
+    Ping(oneshot::Sender<()>),
+}
+
+/// A running worker.
+#[derive(Debug)]
+pub struct Worker {
+    /// Where its commands go.
+    pub commands: mpsc::Sender<Command>,
+    /// Its thread.
+    pub thread: JoinHandle<()>,
+}
+
+/// What a worker starts with.
+#[derive(Debug)]
+pub struct Start {
+    /// Which worker, from 0.
+    pub id: usize,
+    /// What all workers share.
+    pub process: Arc<Process>,
+    /// Where its log lines go.
+    pub log: LogHandle,
+    /// The first configuration.
+    pub snapshot: Arc<Snapshot>,
+    /// Its number.
+    pub epoch: u64,
+}
+
+/// Starts worker `start.id`; `serve` is run for every connection that it takes. The thread ends when the worker
+/// was told to drain and its last connection is gone, or at once when forced.
+pub fn spawn<S, F>(start: Start, serve: S) -> io::Result<Worker>
+where
+    S: Fn(Rc<Local>, ListenerName, TcpStream, SocketAddr) -> F + Clone + Send + 'static,
+    F: Future<Output = ()> + 'static,
+{
+    let (commands, inbox) = mpsc::channel(64);
+    let thread = std::thread::Builder::new()
+        .name(format!("worker-{}", start.id))
+        .spawn(move || {
+            match tokio::runtime::Builder::new_current_thread()
+                .enable_io()
+                .enable_time()
+                .build_local(tokio::runtime::LocalOptions::default())
+            {
+                Ok(runtime) => runtime.block_on(run(start, inbox, serve)),
+                Err(error) => tracing::error!(%error, "cannot build a worker's runtime"),
+            }
+        })?;
+    Ok(Worker { commands, thread })
+}
+
+struct Accepting {
+    what: Listening,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+async fn run<S, F>(start: Start, mut inbox: mpsc::Receiver<Command>, serve: S)
+where
+    S: Fn(Rc<Local>, ListenerName, TcpStream, SocketAddr) -> F + Clone + 'static,
+    F: Future<Output = ()> + 'static,
+{
+    let deadlines = Deadlines::new(clock::now());
+    let journal = Journal::new(start.id, start.log);
+    let local = Local::new(
+        start.id,
+        start.process,
+        journal,
+        deadlines,
+        start.snapshot,
+        start.epoch,
+    );
+    let accepting: RefCell<Vec<Accepting>> = RefCell::default();
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {
+                local.tick(clock::now());
+                if local.drain.phase() != Phase::Serving && local.deadlines.is_empty() {
+                    break;
+                }
+            }
+            command = inbox.recv() => match command {
+                Some(Command::Commit { snapshot, epoch, open, keep, done }) => {
+                    local.commit(snapshot, epoch);
+                    accepting.borrow_mut().retain(|one| keep.contains(&one.what));
+                    for (what, socket) in open {
+                        begin(&local, &accepting, what, socket, serve.clone());
+                    }
+                    let _ = done.send(());
+                }
+                Some(Command::Ping(answer)) => {
+                    let _ = answer.send(());
+                }
+                Some(Command::Drain(phase)) => {
+                    local.drain.advance(phase);
+                    accepting.borrow_mut().clear();
+                    local.deadlines.shorten_idle(Duration::from_secs(1), None);
+                    if phase == Phase::Forced {
+                        local.deadlines.fire_all();
+                    }
+                }
+                None => break,
+            },
+        }
+    }
+    local.journal.flush();
+}
+
+/// Accepts on one socket until its [`Accepting`] is dropped; then empties the queue and closes it.
+fn begin<S, F>(
+    local: &Rc<Local>,
+    accepting: &RefCell<Vec<Accepting>>,
+    what: Listening,
+    socket: std::net::TcpListener,
+    serve: S,
+) where
+    S: Fn(Rc<Local>, ListenerName, TcpStream, SocketAddr) -> F + 'static,
+    F: Future<Output = ()> + 'static,
+{
+    let (stop, stopped) = oneshot::channel();
+    accepting.borrow_mut().push(Accepting {
+        what: what.clone(),
+        stop: Some(stop),
+    });
+    let mut acceptor = match Acceptor::new(socket) {
+        Ok(acceptor) => acceptor,
+        Err(error) => {
+            tracing::error!(%error, addr = %what.addr, "cannot accept on a listening socket");
+            return;
+        }
+    };
+    let local = Rc::clone(local);
+    task::spawn("accept", async move {
+        let cells = local.process.hub.listener(local.id, what.listener.as_str());
+        let mut stopped = stopped;
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut stopped => break,
+                taken = acceptor.next() => match taken {
+                    Ok((stream, peer)) => take(&local, &what.listener, stream, peer, &serve),
+                    Err(failure) => back_off(&what, &cells, failure).await,
+                },
+            }
+        }
+        while let Some((stream, peer)) = acceptor.waiting() {
+            take(&local, &what.listener, stream, peer, &serve);
+        }
+    });
+}
+
+fn take<S, F>(
+    local: &Rc<Local>,
+    listener: &ListenerName,
+    stream: TcpStream,
+    peer: SocketAddr,
+    serve: &S,
+) where
+    S: Fn(Rc<Local>, ListenerName, TcpStream, SocketAddr) -> F,
+    F: Future<Output = ()> + 'static,
+{
+    task::spawn(
+        "connection",
+        serve(Rc::clone(local), listener.clone(), stream, peer),
+    );
+}
+
+async fn back_off(what: &Listening, cells: &ListenerCells, failure: Failure) {
+    match failure {
+        Failure::Connection(error) => {
+            tracing::debug!(%error, addr = %what.addr, "a connection was gone");
+        }
+        Failure::Exhausted(error, pause) => {
+            cells.rejected(Reason::Overloaded, Detail::NoFiles);
+            tracing::warn!(%error, addr = %what.addr, "cannot accept; waiting");
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+}

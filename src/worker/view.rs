@@ -1,0 +1,177 @@
+//! One worker's view of a snapshot: everything that an exchange needs, found by position.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::local::Process;
+use crate::balance::Cursor;
+use crate::base::{ClusterName, ListenerName};
+use crate::cluster::Cluster;
+use crate::limit::RetryBudget;
+use crate::listener::ListenerSpec;
+use crate::metrics::{ClusterCells, ExchangeCells, ListenerCells};
+use crate::snapshot::Snapshot;
+use crate::upstream::{IdleSet, Pool};
+
+/// A snapshot with this worker's cells, cursors and idle connections resolved.
+#[derive(Debug)]
+pub struct View {
+    /// The configuration.
+    pub snapshot: Arc<Snapshot>,
+    /// Its number.
+    pub epoch: u64,
+    /// By position in the snapshot.
+    pub listeners: Vec<ListenerView>,
+    /// By position in the snapshot.
+    pub clusters: Vec<ClusterView>,
+}
+
+/// A listener and what it counts on this worker.
+#[derive(Debug)]
+pub struct ListenerView {
+    /// Its settings.
+    pub spec: Arc<ListenerSpec>,
+    /// What it counts.
+    pub cells: Arc<ListenerCells>,
+    /// For exchanges that matched no route.
+    pub unmatched: Arc<ExchangeCells>,
+    /// By position of the route.
+    pub routes: Vec<Arc<ExchangeCells>>,
+}
+
+/// A cluster and what this worker has of it.
+#[derive(Debug)]
+pub struct ClusterView {
+    /// Endpoints and policy.
+    pub cluster: Arc<Cluster>,
+    /// What it counts.
+    pub cells: Arc<ClusterCells>,
+    /// The balancer's place.
+    pub cursor: Rc<RefCell<Cursor>>,
+    /// Retries that may still be made.
+    pub budget: Rc<RefCell<RetryBudget>>,
+    /// Idle connections, by position of the endpoint.
+    pub idle: Vec<Rc<IdleSet>>,
+}
+
+/// What one worker carries from one configuration to the next, by cluster name.
+#[derive(Debug, Default)]
+pub struct Carried {
+    clusters: RefCell<HashMap<ClusterName, Place>>,
+}
+
+/// Where a worker stands in one cluster.
+type Place = (Rc<RefCell<Cursor>>, Rc<RefCell<RetryBudget>>);
+
+impl Carried {
+    /// Forgets what the configuration in effect does not name.
+    pub fn sweep(&self, view: &View) {
+        self.clusters.borrow_mut().retain(|name, _| {
+            view.clusters
+                .iter()
+                .any(|cluster| cluster.cluster.name == *name)
+        });
+    }
+}
+
+impl View {
+    pub(super) fn build(
+        worker: usize,
+        process: &Process,
+        pool: &Pool,
+        carried: &Carried,
+        snapshot: Arc<Snapshot>,
+        epoch: u64,
+    ) -> Self {
+        let hub = &process.hub;
+        let listeners = snapshot
+            .listeners
+            .iter()
+            .map(|spec| ListenerView {
+                spec: Arc::clone(spec),
+                cells: hub.listener(worker, spec.name.as_str()),
+                unmatched: hub.exchange(worker, spec.name.as_str(), "-"),
+                routes: snapshot
+                    .routes
+                    .routes()
+                    .iter()
+                    .map(|route| hub.exchange(worker, spec.name.as_str(), route.name.as_str()))
+                    .collect(),
+            })
+            .collect();
+        let clusters = snapshot
+            .clusters
+            .iter()
+            .map(|cluster| ClusterView::build(worker, process, pool, carried, cluster))
+            .collect();
+        Self {
+            snapshot,
+            epoch,
+            listeners,
+            clusters,
+        }
+    }
+
+    /// The listener of this name, if the configuration still has it.
+    pub fn listener(&self, name: &ListenerName) -> Option<usize> {
+        self.listeners
+            .iter()
+            .position(|listener| listener.spec.name == *name)
+    }
+
+    /// Writes down how many connections wait in the pool.
+    pub fn observe_idle(&self) {
+        for cluster in &self.clusters {
+            let idle: usize = cluster.idle.iter().map(|set| set.len()).sum();
+            cluster
+                .cells
+                .idle
+                .set(i64::try_from(idle).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+impl ClusterView {
+    fn build(
+        worker: usize,
+        process: &Process,
+        pool: &Pool,
+        carried: &Carried,
+        cluster: &Arc<Cluster>,
+    ) -> Self {
+        let budget = &cluster.retry.budget;
+        #[expect(clippy::cast_precision_loss, reason = "a handful of workers")]
+        let floor = budget.min_per_second / process.workers.max(1) as f64;
+        let (cursor, kept) = carried
+            .clusters
+            .borrow_mut()
+            .entry(cluster.name.clone())
+            .or_insert_with(|| {
+                (
+                    Rc::default(),
+                    Rc::new(RefCell::new(RetryBudget::new(budget.ratio, floor))),
+                )
+            })
+            .clone();
+        kept.borrow_mut().retune(budget.ratio, floor);
+        let limit = (cluster.bulkhead.idle_per_endpoint as usize).div_ceil(process.workers.max(1));
+        let idle = cluster
+            .set
+            .iter()
+            .map(|endpoint| {
+                let set = pool.set(&endpoint.spec);
+                set.tune(limit, cluster.bulkhead.idle_timeout);
+                set
+            })
+            .collect();
+        Self {
+            cluster: Arc::clone(cluster),
+            cells: process.hub.cluster(worker, cluster.name.as_str()),
+            cursor,
+            budget: kept,
+            idle,
+        }
+    }
+}
