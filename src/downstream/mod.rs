@@ -14,6 +14,7 @@
 mod connection;
 mod h1;
 mod linger;
+mod outbox;
 mod side;
 mod tunnel;
 

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::connection::{Connection, Outlook};
+use super::outbox::{Outbox, gone};
 use crate::base::{Detail, Error, Reason};
 use crate::exchange::{Answer, Answered, Disposition, Downstream, Piece};
 use crate::http1::body::{BodyReader, More};
@@ -14,10 +15,6 @@ use crate::message::{
     BodyLength, Edits, Expect, Method, RequestHead, ResponseHead, Upgrade, Version,
 };
 use crate::worker::local::{HEADROOM, READ};
-
-/// Up to this length a piece of body is copied behind its head, so that both leave in one plain send; above
-/// it the two are sent from where they stand.
-const JOIN: usize = 8 * 1024;
 
 /// A request body that was not read is read and thrown away up to so many bytes, if they are here already.
 const SKIP: u64 = 64 * 1024;
@@ -34,9 +31,7 @@ pub(super) struct Side {
     /// What it was told.
     persist: Persist,
     waits: Expect,
-    /// Bytes that the kernel has not taken, and how many of them it has by now.
-    spill: Vec<u8>,
-    taken: usize,
+    outbox: Outbox,
     encoding: BodyLength,
     answered: Answered,
     /// Whether the client's sending side still tells us something while we wait.
@@ -56,8 +51,7 @@ impl Side {
             wants: Persist::Reuse,
             persist: Persist::Reuse,
             waits: Expect::Nothing,
-            spill: Vec::new(),
-            taken: 0,
+            outbox: Outbox::default(),
             encoding: BodyLength::None,
             answered: Answered::Nothing,
             listening: true,
@@ -126,15 +120,9 @@ impl Side {
         }
     }
 
-    fn gone(error: std::io::Error) -> Error {
-        Error::caused(Reason::ClientAbort, Detail::Reset, error)
-    }
-
-    fn buffer(&mut self) -> &mut Vec<u8> {
-        if self.spill.capacity() == 0 {
-            self.spill = self.connection.local.take_buffer();
-        }
-        &mut self.spill
+    fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Result<(), Error> {
+        let Connection { stream, local, .. } = &*self.connection;
+        self.outbox.write(cx, stream, local, bytes)
     }
 
     /// Sends a piece behind what waits.
@@ -176,42 +164,6 @@ impl Side {
         }
         Ok(())
     }
-
-    /// Gives bytes to the kernel, behind what waits; what it does not take waits too.
-    fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Result<(), Error> {
-        let stream = &self.connection.stream;
-        let waiting = self.spill.get(self.taken..).unwrap_or_default();
-        let wrote = match (waiting.is_empty(), bytes.len()) {
-            (true, 0) => return Ok(()),
-            (true, _) => stream.poll_write(cx, bytes),
-            (false, ..=JOIN) => {
-                self.spill.extend_from_slice(bytes);
-                return match self.poll_flush(cx) {
-                    Poll::Ready(result) => result,
-                    Poll::Pending => Ok(()),
-                };
-            }
-            (false, _) => stream.poll_write_two(cx, waiting, bytes),
-        };
-        let wrote = match wrote {
-            Poll::Ready(Ok(wrote)) => wrote,
-            Poll::Ready(Err(error)) => return Err(Self::gone(error)),
-            Poll::Pending => 0,
-        };
-        let waiting = self.spill.len() - self.taken;
-        if wrote < waiting {
-            self.taken += wrote;
-            self.spill.extend_from_slice(bytes);
-        } else {
-            self.spill.clear();
-            self.taken = 0;
-            let rest = bytes.get(wrote - waiting..).unwrap_or_default();
-            if !rest.is_empty() {
-                self.buffer().extend_from_slice(rest);
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The end of a chunked body without trailers.
@@ -243,7 +195,7 @@ impl Downstream for Side {
                         return Poll::Ready(Err(Error::new(Reason::ClientAbort, Detail::Eof)));
                     }
                     Poll::Ready(Ok(len)) => len,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(Self::gone(error))),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(gone(error))),
                     Poll::Pending => return Poll::Pending,
                 }
             };
@@ -280,7 +232,6 @@ impl Downstream for Side {
         if self.waits == Expect::Continue && self.answered == Answered::Nothing {
             self.waits = Expect::Nothing;
             if self.connection.input.borrow().is_empty() {
-                self.buffer();
                 return self.write(cx, b"HTTP/1.1 100 Continue\r\n\r\n");
             }
         }
@@ -297,8 +248,13 @@ impl Downstream for Side {
             persist: Persist::Reuse,
             switching: Upgrade::None,
         };
-        write::response(head, &Edits::default(), &plan, self.buffer());
-        self.write_waiting(cx)
+        write::response(
+            head,
+            &Edits::default(),
+            &plan,
+            self.outbox.buffer(&self.connection.local),
+        );
+        self.write(cx, b"")
     }
 
     fn head(
@@ -328,7 +284,12 @@ impl Downstream for Side {
             persist: self.persist,
             switching: answer.switching,
         };
-        write::response(answer.head, answer.edits, &plan, self.buffer());
+        write::response(
+            answer.head,
+            answer.edits,
+            &plan,
+            self.outbox.buffer(&self.connection.local),
+        );
         self.answered = Answered::Head;
         self.encoding = match answer.switching {
             // What the endpoint sent behind its 101 is the tunnel's first data.
@@ -337,7 +298,7 @@ impl Downstream for Side {
             Upgrade::None => body,
         };
         self.send(cx, scratch, piece, b"")?;
-        self.write_waiting(cx)
+        self.write(cx, b"")
     }
 
     fn piece(
@@ -351,17 +312,7 @@ impl Downstream for Side {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while let Some(rest @ [_, ..]) = self.spill.get(self.taken..) {
-            match self.connection.stream.poll_write(cx, rest) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Error::from(Reason::ClientAbort))),
-                Poll::Ready(Ok(wrote)) => self.taken += wrote,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(Self::gone(error))),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        self.spill.clear();
-        self.taken = 0;
-        Poll::Ready(Ok(()))
+        self.outbox.poll_flush(cx, &self.connection.stream)
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
@@ -369,7 +320,7 @@ impl Downstream for Side {
             return Poll::Pending;
         }
         match self.connection.stream.poll_peek(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(Self::gone(error)),
+            Poll::Ready(Err(error)) => Poll::Ready(gone(error)),
             // The next request, or the end of the client's sending side: neither ends this exchange (F-06).
             Poll::Ready(Ok(_)) => {
                 self.listening = false;
@@ -384,9 +335,7 @@ impl Downstream for Side {
     }
 
     fn finish(&mut self) -> Disposition {
-        self.connection
-            .local
-            .give_buffer(std::mem::take(&mut self.spill));
+        self.outbox.release(&self.connection.local);
         match self.persist {
             Persist::Reuse => Disposition::Reuse,
             // The client said that it will send no more, and everything it sent was read.
@@ -407,14 +356,5 @@ impl Downstream for Side {
 
     fn bodies(&self) -> (u64, u64) {
         (self.read, self.sent)
-    }
-}
-
-impl Side {
-    fn write_waiting(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        match self.poll_flush(cx) {
-            Poll::Ready(result) => result,
-            Poll::Pending => Ok(()),
-        }
     }
 }

@@ -1,45 +1,28 @@
 //! Attempts: pick an endpoint, check out a connection, transfer; and again where the table allows it.
 
 use std::future::poll_fn;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::checkout::{Checked, Source, checkout};
 use super::outgoing::{Keep, Outgoing};
 use super::retry::{Decision, Failure, Reused, decide};
 use super::side::{Answered, Downstream};
 use super::transfer::{Ended, Limits, StatusRetry, Transfer};
-use super::{Exchange, Held, Served};
+use super::{Exchange, Served};
 use crate::balance::{Pick, PickInput};
 use crate::base::reason::Blame;
 use crate::base::{Detail, Error, Phase, Reason, clock};
-use crate::endpoint::{ConnectionSlot, Endpoint, EndpointIx, InFlight, Tried};
+use crate::endpoint::{EndpointIx, Tried};
 use crate::http1::body::More;
 use crate::http1::response::Persist;
 use crate::http1::write;
 use crate::limit::Grant;
 use crate::message::{BodyLength, Upgrade};
 use crate::metrics::{Gauge, RetryResult};
+use crate::net::Timer;
 use crate::net::deadline::Tick;
-use crate::net::{Stream, Timer};
 use crate::route::Route;
-use crate::upstream::{self, Look};
 use crate::worker::ClusterView;
-
-/// A connection to an endpoint, for one attempt.
-struct Checked {
-    stream: Stream,
-    reused: Reused,
-    held: Held,
-}
-
-/// Where the connection of an attempt may come from.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Source {
-    /// From the pool, if one is there.
-    Pool,
-    /// Made anew: the request cannot share a connection, or a pooled one was just found dead.
-    Fresh,
-}
 
 /// Counts an exchange as active on its cluster while it lives.
 struct Active<'x>(&'x Gauge);
@@ -162,6 +145,11 @@ impl<D: Downstream> Attempts<'_, D> {
                 }
                 Err(failed) => failed,
             };
+            if error.reason() == Reason::QueueFull {
+                self.tried.insert(ix);
+                ix = self.pick()?;
+                continue;
+            }
             self.count_retry(cause.take(), RetryResult::Failure);
             if self.down.answered() != Answered::Nothing
                 || error.reason().row().blame == Blame::Nobody
@@ -269,7 +257,7 @@ impl<D: Downstream> Attempts<'_, D> {
             return Err(untouched(Error::from(Reason::Internal), &self.outgoing));
         };
         self.x.record.attempt(&cluster.cluster.name, &endpoint.text);
-        let checked = match self.checkout(ix, endpoint, source, began).await {
+        let checked = match checkout(self.x, cluster, ix, endpoint, source, began).await {
             Ok(checked) => checked,
             Err(error) => return Err(untouched(error, &self.outgoing)),
         };
@@ -337,80 +325,6 @@ impl<D: Downstream> Attempts<'_, D> {
             Err(error) => {
                 let failure = failure(&error, None);
                 Err((error, failure))
-            }
-        }
-    }
-
-    /// A connection to the endpoint: pooled if there is one, else a new one within the connect timeout.
-    async fn checkout(
-        &mut self,
-        ix: EndpointIx,
-        endpoint: &Arc<Endpoint>,
-        source: Source,
-        began: Instant,
-    ) -> Result<Checked, Error> {
-        let cluster = self.cluster;
-        self.x.record.phase(Phase::Connect);
-        let Some(slot) = ConnectionSlot::take(
-            &endpoint.state,
-            cluster.cluster.bulkhead.connections_per_endpoint,
-        ) else {
-            // Another worker took the last place since the pick.
-            cluster.cells.rejected(Reason::QueueFull);
-            return Err(Error::new(Reason::QueueFull, Detail::Endpoint));
-        };
-        let held = Held {
-            _in_flight: InFlight::begin(&endpoint.state),
-            _slot: slot,
-        };
-        if source == Source::Pool {
-            let repeatable = cluster
-                .cluster
-                .retry
-                .methods
-                .contains(self.x.record.head().method());
-            let look = if repeatable {
-                Look::Runtime
-            } else {
-                Look::Kernel
-            };
-            if let Some(stream) = cluster
-                .idle
-                .get(ix.0 as usize)
-                .and_then(|set| set.take(look))
-            {
-                cluster.cells.reused.inc();
-                self.x.record.connected(Duration::ZERO);
-                return Ok(Checked {
-                    stream,
-                    reused: Reused::Pooled,
-                    held,
-                });
-            }
-        }
-        let limit = cluster.cluster.timeouts.connect;
-        let connecting = upstream::connect(&endpoint.spec);
-        let connected = if limit.is_zero() {
-            connecting.await
-        } else {
-            tokio::time::timeout(limit, connecting)
-                .await
-                .unwrap_or_else(|_| Err(Error::from(Reason::ConnectTimeout)))
-        };
-        let took = clock::between(began, clock::now());
-        self.x.record.connected(took);
-        match connected {
-            Ok(stream) => {
-                cluster.cells.connected(took);
-                Ok(Checked {
-                    stream,
-                    reused: Reused::Fresh,
-                    held,
-                })
-            }
-            Err(error) => {
-                cluster.cells.connect_failed(error.reason());
-                Err(error)
             }
         }
     }

@@ -15,6 +15,7 @@
 //! `client_abort`, counts go down, and the endpoint's connection closes.
 
 mod attempt;
+mod checkout;
 mod outgoing;
 mod refuse;
 mod retry;

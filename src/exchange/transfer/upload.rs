@@ -1,0 +1,112 @@
+//! The request's direction: from the client to the endpoint.
+
+use std::task::{Context, Poll};
+
+use super::{Moved, Reading, Transfer, Upload};
+use crate::base::{Detail, Error, Reason};
+use crate::exchange::side::Downstream;
+use crate::http1::body::More;
+use crate::http1::{chunked, trailers};
+use crate::message::BodyLength;
+use crate::net::deadline::Tick;
+
+impl<D: Downstream> Transfer<'_, D> {
+    pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<Moved, Error> {
+        let mut moved = Moved::No;
+        loop {
+            if self.upload == Upload::Broken {
+                return Ok(moved);
+            }
+            if self.outgoing.pending(&self.x.kit.outgoing) {
+                let before = self.outgoing.accepted();
+                let written = self
+                    .outgoing
+                    .poll_write(cx, self.stream, &mut self.x.kit.outgoing);
+                if self.outgoing.accepted() != before {
+                    moved = Moved::Yes;
+                }
+                match written {
+                    Poll::Pending => return Ok(moved),
+                    Poll::Ready(Ok(())) => self.progressed(),
+                    Poll::Ready(Err(error)) => return self.broken(error).map(|()| moved),
+                }
+            }
+            if self.upload != Upload::Body {
+                return Ok(moved);
+            }
+            match self.read_piece(cx)? {
+                Poll::Ready(()) => moved = Moved::Yes,
+                Poll::Pending => return Ok(moved),
+            }
+        }
+    }
+
+    /// Bytes went to the endpoint: the clocks start anew.
+    fn progressed(&mut self) {
+        if self.upload == Upload::Body {
+            let waits_for_endpoint = self.outgoing.pending(&self.x.kit.outgoing);
+            let limit = if waits_for_endpoint {
+                self.limits.response
+            } else {
+                self.limits.body
+            };
+            self.upload_due = self.clock().after(limit);
+        } else {
+            self.upload_due = Tick::NEVER;
+            if self.reading == Reading::Head {
+                self.response_due = self.clock().after(self.limits.response);
+            }
+        }
+    }
+
+    /// The endpoint takes no more. If it took nothing at all the attempt failed; else it may have answered
+    /// early, and the answer counts (E-034).
+    fn broken(&mut self, error: std::io::Error) -> Result<(), Error> {
+        if self.outgoing.accepted() == 0 {
+            return Err(Error::caused(Reason::UpstreamReset, Detail::Reset, error));
+        }
+        self.upload = Upload::Broken;
+        self.upload_due = Tick::NEVER;
+        self.response_due = self.clock().after(self.limits.response);
+        Ok(())
+    }
+
+    fn read_piece(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
+        let local = std::rc::Rc::clone(&self.x.local);
+        let mut scratch = local.scratch();
+        let Poll::Ready(piece) = self.down.poll_body(cx, &mut scratch)? else {
+            return Ok(Poll::Pending);
+        };
+        if let Some(limit) = self.route.limits.body
+            && self.down.bodies().0 > limit
+        {
+            return Err(Error::from(Reason::BodyTooLarge));
+        }
+        self.body = piece.more;
+        if piece.more == More::Ended {
+            self.upload = Upload::Sent;
+        }
+        let range = match self.x.record.head().body() {
+            BodyLength::Chunked => chunked::frame(&mut scratch, piece.start, piece.len),
+            _ => piece.start..piece.start + piece.len,
+        };
+        let bytes = scratch.get(range).unwrap_or_default();
+        let buffer = &mut self.x.kit.outgoing;
+        let mut written = self.outgoing.push(cx, self.stream, buffer, bytes);
+        if piece.more == More::Ended && self.x.record.head().body() == BodyLength::Chunked {
+            let mut end = Vec::new();
+            let mut kept = Vec::new();
+            trailers::filter(self.down.trailers(), &mut kept)
+                .map_err(|detail| Error::new(Reason::ClientProtocol, detail))?;
+            chunked::encode_end(&kept, &mut end);
+            if !matches!(written, Poll::Ready(Err(_))) {
+                written = self.outgoing.push(cx, self.stream, buffer, &end);
+            }
+        }
+        match written {
+            Poll::Ready(Err(error)) => self.broken(error)?,
+            Poll::Ready(Ok(())) | Poll::Pending => self.progressed(),
+        }
+        Ok(Poll::Ready(()))
+    }
+}
