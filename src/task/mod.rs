@@ -9,7 +9,7 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 static ALIVE: AtomicU64 = AtomicU64::new(0);
 static PANICS: AtomicU64 = AtomicU64::new(0);
@@ -46,6 +46,13 @@ where
         let _alive = alive;
         future.await
     })
+}
+
+/// Runs what takes long, or blocks, on a thread made for that. An error: it panicked, or the runtime ends.
+pub async fn blocking<R: Send + 'static>(
+    job: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, JoinError> {
+    tokio::task::spawn_blocking(job).await
 }
 
 /// Tasks alive in the process.

@@ -1,0 +1,124 @@
+//! What the interface is given: it looks at what runs and passes orders on, and knows nothing else.
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::base::ListenerName;
+use crate::cluster::Cluster;
+use crate::config::Diagnostics;
+use crate::listener::admin::Token;
+use crate::metrics::{Hub, ReloadResult};
+
+use super::readiness::Readiness;
+
+/// Everything that handlers may touch.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// What is counted.
+    pub hub: Arc<Hub>,
+    /// What runs; sent anew after every load, also after one that was refused.
+    pub running: watch::Receiver<Arc<Running>>,
+    /// Loads the configuration.
+    pub reload: Reload,
+    /// Whether traffic is wanted.
+    pub readiness: Arc<Readiness>,
+    /// What a change must carry.
+    pub token: Option<Token>,
+}
+
+/// What the interface shows of the configuration in effect.
+#[derive(Debug)]
+pub struct Running {
+    /// Counts configurations that took effect; the first is 1.
+    pub epoch: u64,
+    /// Hash of the configuration's text.
+    pub hash: String,
+    /// Listeners with the addresses that they really have.
+    pub listeners: Vec<Listening>,
+    /// Clusters.
+    pub clusters: Vec<Arc<Cluster>>,
+    /// How the last load ended.
+    pub last_load: Loaded,
+}
+
+/// One listener at work.
+#[derive(Clone, Debug)]
+pub struct Listening {
+    /// Its name.
+    pub name: ListenerName,
+    /// Where it listens, with real ports.
+    pub addrs: Vec<SocketAddr>,
+}
+
+/// How a load of the configuration ended.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// Whether it took effect.
+    pub result: ReloadResult,
+    /// When: time since the Unix epoch.
+    pub at: Duration,
+    /// Why it did not.
+    pub message: Option<String>,
+}
+
+/// The answer to an order to reload.
+#[derive(Debug)]
+pub enum Reloaded {
+    /// A configuration took effect.
+    Applied {
+        /// Its number.
+        epoch: u64,
+        /// What is different now, a line each.
+        changes: Vec<String>,
+        /// What is suspicious in it.
+        warnings: Diagnostics,
+    },
+    /// The configuration is wrong. Nothing has changed.
+    Invalid(Diagnostics),
+    /// The configuration is right but could not take effect. Nothing has changed.
+    Failed(String),
+}
+
+impl Reloaded {
+    /// As it is counted.
+    pub fn result(&self) -> ReloadResult {
+        match self {
+            Self::Applied { .. } => ReloadResult::Ok,
+            Self::Invalid(_) => ReloadResult::Invalid,
+            Self::Failed(_) => ReloadResult::Error,
+        }
+    }
+}
+
+type Ordered = Pin<Box<dyn Future<Output = Reloaded> + Send>>;
+
+/// Passes on the order to reload.
+#[derive(Clone)]
+pub struct Reload(Arc<dyn Fn() -> Ordered + Send + Sync>);
+
+impl Reload {
+    /// An order that is carried out by `order`.
+    pub fn new<F>(order: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Reloaded> + Send + 'static,
+    {
+        Self(Arc::new(move || Box::pin(order())))
+    }
+
+    /// Orders a reload and waits for its end.
+    pub async fn order(&self) -> Reloaded {
+        (self.0)().await
+    }
+}
+
+impl fmt::Debug for Reload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reload")
+    }
+}

@@ -1,0 +1,47 @@
+//! Metrics that are read off what runs, at the moment of a scrape.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::cluster::Cluster;
+use crate::metrics::{Hub, Scrape, names};
+use crate::task;
+
+use super::context::Running;
+use super::wire::{STATES, state};
+
+/// Makes `hub` show endpoints and tasks at every scrape. Called once.
+pub fn register(hub: &Hub, running: watch::Receiver<Arc<Running>>) {
+    hub.register(Box::new(move |scrape| {
+        scrape.gauge(&names::RUNTIME_TASKS, &[], task::alive() as f64);
+        scrape.add(&names::RUNTIME_TASK_PANICS, &[], task::panics());
+        let running = running.borrow().clone();
+        for cluster in &running.clusters {
+            collect(cluster, scrape);
+        }
+    }));
+}
+
+fn collect(cluster: &Cluster, scrape: &mut Scrape) {
+    let name = cluster.name.as_str();
+    for state in STATES {
+        // A state that no endpoint is in is a zero, so that an alert can tell it from an absent cluster.
+        scrape.gauge(&names::UPSTREAM_ENDPOINTS, &[name, state], 0.0);
+    }
+    for endpoint in cluster.set.iter() {
+        let state = state(endpoint);
+        scrape.gauge(&names::UPSTREAM_ENDPOINTS, &[name, state], 1.0);
+        let healthy = if state == "healthy" { 1.0 } else { 0.0 };
+        let in_flight = f64::from(endpoint.state.in_flight());
+        let connections = f64::from(endpoint.state.connections());
+        for (metric, value) in [
+            (&names::UPSTREAM_ENDPOINT_HEALTHY, healthy),
+            (&names::UPSTREAM_ENDPOINT_WEIGHT, f64::from(endpoint.weight)),
+            (&names::UPSTREAM_ENDPOINT_REQUESTS_ACTIVE, in_flight),
+            (&names::UPSTREAM_ENDPOINT_CONNECTIONS_ACTIVE, connections),
+        ] {
+            scrape.gauge(metric, &[name, &endpoint.text], value);
+        }
+    }
+}
