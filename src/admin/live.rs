@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::cluster::Cluster;
-use crate::metrics::{Hub, Scrape, names};
+use crate::metrics::{Hub, PROTOCOL, Scrape, names};
 use crate::task;
 
 use super::context::Running;
@@ -35,6 +35,8 @@ fn collect(cluster: &Cluster, scrape: &mut Scrape) {
         let healthy = if state == "healthy" { 1.0 } else { 0.0 };
         let in_flight = f64::from(endpoint.state.in_flight());
         let connections = f64::from(endpoint.state.connections());
+        let spoken = [name, PROTOCOL];
+        scrape.gauge(&names::UPSTREAM_CONNECTIONS_ACTIVE, &spoken, connections);
         for (metric, value) in [
             (&names::UPSTREAM_ENDPOINT_HEALTHY, healthy),
             (&names::UPSTREAM_ENDPOINT_WEIGHT, f64::from(endpoint.weight)),

@@ -11,7 +11,7 @@ use super::*;
 use crate::base::{ClusterName, ListenerName};
 use crate::cluster::{self, Live};
 use crate::config::{self, Code, Diagnostic, Diagnostics, Span};
-use crate::endpoint::Admin;
+use crate::endpoint::{Admin, ConnectionSlot};
 use crate::listener::admin::{AdminBind, Token};
 use crate::metrics::{Hub, ReloadResult};
 
@@ -172,6 +172,12 @@ fn metrics_and_status_show_what_runs() {
             Arc::clone(running.clusters[0].set.iter().next().unwrap())
         };
         endpoint.state.set_admin(Admin::Disabled);
+        let slot = ConnectionSlot::take(&endpoint.state, 0);
+        rig.context.hub.cluster(0, "app").idle.set(2);
+        let open = rig.ask("GET /metrics", "").await.body;
+        let line = "tidegate_upstream_connections_active{cluster=\"app\",protocol=\"h1\"} 3\n";
+        assert!(open.contains(line), "{open}");
+        drop(slot);
         let status = rig.ask("GET /api/v1/status", "").await;
         assert!(status.head.contains("content-type: application/json"));
         let mut status = status.json();

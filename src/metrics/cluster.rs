@@ -62,8 +62,6 @@ pub struct ClusterCells {
     pub active: Gauge,
     /// Exchanges that wait for a slot.
     pub queued: Gauge,
-    /// Connections open: leased, connecting or idle.
-    pub connections: Gauge,
     /// Connections that wait in the pool.
     pub idle: Gauge,
     /// Attempts that took a connection from the pool.
@@ -129,7 +127,6 @@ impl ClusterCells {
 pub(super) struct ClusterSums {
     pub(super) active: i64,
     pub(super) queued: i64,
-    pub(super) connections: i64,
     pub(super) idle: i64,
     pub(super) reused: u64,
     pub(super) connects: u64,
@@ -148,7 +145,6 @@ impl ClusterSums {
     pub(super) fn absorb(&mut self, cells: &ClusterCells) {
         self.active += cells.active.read();
         self.queued += cells.queued.read();
-        self.connections += cells.connections.read();
         self.idle += cells.idle.read();
         self.reused += cells.reused.read();
         self.connects += cells.connects.read();

@@ -21,7 +21,7 @@ use super::{names, os};
 pub const MAX_SERIES: usize = 10_000;
 
 /// What connections of an http listener, and those to endpoints, speak.
-const PROTOCOL: &str = "h1";
+pub const PROTOCOL: &str = "h1";
 
 /// Cells of one label set, one for each worker that asked.
 type Shards<C> = Vec<Option<Arc<C>>>;
@@ -255,9 +255,10 @@ fn collect_cluster(cluster: &str, shards: &Shards<ClusterCells>, scrape: &mut Sc
     scrape.gauge(&names::UPSTREAM_REQUESTS_QUEUED, &one, sums.queued as f64);
     scrape.add(&names::UPSTREAM_CONNECTIONS, &spoken, sums.connects);
     scrape.add(&names::UPSTREAM_CONNECTIONS_REUSED, &spoken, sums.reused);
-    let (open, idle) = (sums.connections as f64, sums.idle as f64);
-    scrape.gauge(&names::UPSTREAM_CONNECTIONS_ACTIVE, &spoken, open);
+    let idle = sums.idle as f64;
     scrape.gauge(&names::UPSTREAM_CONNECTIONS_IDLE, &spoken, idle);
+    // The idle part of those that are open; the rest is added by whoever knows the endpoints.
+    scrape.gauge(&names::UPSTREAM_CONNECTIONS_ACTIVE, &spoken, idle);
     for (metric, durations) in [
         (&names::UPSTREAM_REQUEST_DURATION, &sums.duration),
         (&names::UPSTREAM_CONNECT_DURATION, &sums.connect_duration),

@@ -202,7 +202,7 @@ impl Record {
         *self.queued.get_or_insert_default() += time;
     }
 
-    /// Making connections took so long, over all attempts.
+    /// Making connections took so long, over all attempts; zero: one came from the pool.
     pub fn connected(&mut self, time: Duration) {
         *self.connected.get_or_insert_default() += time;
     }
@@ -312,7 +312,8 @@ impl Record {
         if let Some(time) = self.queued {
             cells.observe_step(Step::Queue, time);
         }
-        if let Some(time) = self.connected {
+        // Zero: the connection came from the pool, nothing was made.
+        if let Some(time) = self.connected.filter(|time| !time.is_zero()) {
             cells.observe_step(Step::Connect, time);
         }
         if let Some(at) = self.first_byte {
