@@ -18,6 +18,8 @@ mod golden;
 mod language;
 #[path = "config/reference.rs"]
 mod reference;
+#[path = "config/tried.rs"]
+mod tried;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -26,6 +26,9 @@ pub(super) fn compile(raw: &raw::Config, diagnostics: &mut Diagnostics) {
             clusters.push(name);
         }
     }
+    if let Some(admin) = &raw.admin {
+        drop(listener::AdminSpec::compile(admin, diagnostics));
+    }
     drop(listener::compile(raw, diagnostics));
     drop(record::AccessLog::compile(&raw.log.access, diagnostics));
     drop(route::compile(raw, &listeners, &clusters, diagnostics));

@@ -5,16 +5,10 @@ use tidegate::config::Code;
 use super::{check, compare, files, root};
 
 /// Codes that no file alone can bring about, with the reason.
-const NOT_BY_A_FILE: &[(Code, &str)] = &[
-    (
-        Code::RestartOnly,
-        "needs a running process and a second configuration",
-    ),
-    (
-        Code::SecretUnavailable,
-        "the admin interface reads its token when it is compiled",
-    ),
-];
+const NOT_BY_A_FILE: &[(Code, &str)] = &[(
+    Code::RestartOnly,
+    "needs a running process and a second configuration",
+)];
 
 #[test]
 fn refusals_are_rendered_as_committed() {

@@ -38,8 +38,17 @@ pub struct Item {
     pub rust: String,
     pub meaning: String,
     pub default: Option<String>,
+    pub range: Option<Range>,
     pub built: Built,
     pub read: Read,
+}
+
+/// The values that a key takes, as literals without quotes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Range {
+    Between(String, String),
+    Above(String),
+    AtLeast(String),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -150,6 +159,7 @@ fn item(line: &str, kind: Kind, about: &[&str], rename: Option<String>) -> Optio
     } else {
         Read::AtReload
     };
+    let range = range(&mut text);
     let (meaning, default) = match text.rsplit_once("Default: ") {
         Some((meaning, default)) => (
             meaning.trim(),
@@ -162,9 +172,29 @@ fn item(line: &str, kind: Kind, about: &[&str], rename: Option<String>) -> Optio
         rust: rust.to_owned(),
         meaning: meaning.trim_end_matches('.').to_owned(),
         default,
+        range,
         built,
         read,
     })
+}
+
+/// Takes the sentence `Range: …` out of a comment.
+fn range(text: &mut String) -> Option<Range> {
+    let start = text.find("Range: ")?;
+    let length = text[start..].find("`.")? + 2;
+    let sentence: String = text.drain(start..start + length).collect();
+    let literals: Vec<String> = sentence
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect();
+    match literals.as_slice() {
+        [low, high] => Some(Range::Between(low.clone(), high.clone())),
+        [low] if sentence.contains("above") => Some(Range::Above(low.clone())),
+        [low] => Some(Range::AtLeast(low.clone())),
+        _ => panic!("a range has one or two ends: {sentence}"),
+    }
 }
 
 fn snake(name: &str) -> String {
@@ -209,55 +239,96 @@ pub fn built(tables: &[Table]) -> BTreeSet<String> {
     reached
 }
 
-/// The keys and words that a configuration uses, as `Table.key`.
-pub fn used(tables: &[Table], text: &str) -> BTreeSet<String> {
-    let root: toml::Table = text.parse().unwrap();
-    let mut found = BTreeSet::new();
-    walk(
-        &index(tables),
-        "Config",
-        &toml::Value::Table(root),
-        &mut found,
-    );
-    found
+/// A key or a word in a configuration.
+pub struct Use {
+    /// `Table.key`.
+    pub name: String,
+    /// The way from the root to the value.
+    pub path: Vec<Step>,
 }
 
-fn walk(
-    index: &BTreeMap<&str, &Table>,
-    name: &str,
-    value: &toml::Value,
-    found: &mut BTreeSet<String>,
-) {
-    let Some(table) = index.get(name) else {
-        return;
+/// One step into a value.
+#[derive(Clone, Debug)]
+pub enum Step {
+    Key(String),
+    At(usize),
+}
+
+/// The keys and words that a configuration uses, as `Table.key`.
+pub fn used(tables: &[Table], text: &str) -> BTreeSet<String> {
+    uses(tables, &text.parse().unwrap())
+        .into_iter()
+        .map(|found| found.name)
+        .collect()
+}
+
+/// The same, with the way to each.
+pub fn uses(tables: &[Table], root: &toml::Table) -> Vec<Use> {
+    let mut walk = Walk {
+        index: index(tables),
+        path: Vec::new(),
+        found: Vec::new(),
     };
-    match value {
-        toml::Value::Array(items) => {
-            for item in items {
-                walk(index, name, item, found);
+    walk.value("Config", &toml::Value::Table(root.clone()));
+    walk.found
+}
+
+struct Walk<'a> {
+    index: BTreeMap<&'a str, &'a Table>,
+    path: Vec<Step>,
+    found: Vec<Use>,
+}
+
+impl Walk<'_> {
+    fn value(&mut self, name: &str, value: &toml::Value) {
+        let Some(table) = self.index.get(name).copied() else {
+            return;
+        };
+        match value {
+            toml::Value::Array(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    self.step(Step::At(at), name, item);
+                }
             }
-        }
-        toml::Value::Table(entries) => {
-            for (key, value) in entries {
-                if let Some(item) = table.items.iter().find(|item| item.name == *key) {
-                    found.insert(format!("{name}.{key}"));
-                    let inner = inner(&item.rust);
-                    let named = item.rust.starts_with("Named<") && index.contains_key(inner);
-                    match value {
-                        toml::Value::Table(names) if named => {
-                            for value in names.values() {
-                                walk(index, inner, value, found);
-                            }
-                        }
-                        _ => walk(index, inner, value, found),
+            toml::Value::Table(entries) => {
+                for (key, value) in entries {
+                    if let Some(item) = table.items.iter().find(|item| item.name == *key) {
+                        self.entry(table, item, value);
                     }
                 }
             }
-        }
-        other => {
-            if let Some(word) = other.as_str().filter(|_| table.kind == Kind::Words) {
-                found.insert(format!("{name}.{word}"));
+            other => {
+                if let Some(word) = other.as_str().filter(|_| table.kind == Kind::Words) {
+                    self.note(format!("{name}.{word}"));
+                }
             }
         }
+    }
+
+    fn entry(&mut self, table: &Table, item: &Item, value: &toml::Value) {
+        self.path.push(Step::Key(item.name.clone()));
+        self.note(format!("{}.{}", table.name, item.name));
+        let inner = inner(&item.rust);
+        let named = item.rust.starts_with("Named<") && self.index.contains_key(inner);
+        match value {
+            toml::Value::Table(names) if named => {
+                for (key, value) in names {
+                    self.step(Step::Key(key.clone()), inner, value);
+                }
+            }
+            _ => self.value(inner, value),
+        }
+        self.path.pop();
+    }
+
+    fn step(&mut self, step: Step, name: &str, value: &toml::Value) {
+        self.path.push(step);
+        self.value(name, value);
+        self.path.pop();
+    }
+
+    fn note(&mut self, name: String) {
+        let path = self.path.clone();
+        self.found.push(Use { name, path });
     }
 }

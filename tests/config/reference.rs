@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::language::{Built, Item, Kind, Read, Table, built, index, inner, read, used};
+use super::language::{Built, Item, Kind, Range, Read, Table, built, index, inner, read, used};
 use super::{compare, files, root};
 
 #[test]
@@ -195,7 +195,7 @@ fn section(page: &mut String, table: &Table, tables: &[Table]) {
                     Read::AtReload => "reload",
                     Read::AtStart => "*start*",
                 };
-                let kind = kind(&item.rust, tables);
+                let kind = kind(&item.rust, tables) + &taken(item);
                 let (name, meaning) = (&item.name, &item.meaning);
                 writeln!(
                     page,
@@ -217,6 +217,16 @@ fn section(page: &mut String, table: &Table, tables: &[Table]) {
                 writeln!(page, "| `{}` | {settings} | {} |", item.name, item.meaning).unwrap();
             }
         }
+    }
+}
+
+/// The range of a key, as an addition to its type.
+fn taken(item: &Item) -> String {
+    match &item.range {
+        None => String::new(),
+        Some(Range::Between(low, high)) => format!(", `{low}` to `{high}`"),
+        Some(Range::Above(low)) => format!(", above `{low}`"),
+        Some(Range::AtLeast(low)) => format!(", at least `{low}`"),
     }
 }
 
@@ -244,12 +254,10 @@ fn kind(rust: &str, tables: &[Table]) -> String {
         "Secret" => "secret",
         "StatusRange" => "status",
         "bool" => "`true` or `false`",
-        "u8" => "number, 0-255",
-        "u16" => "number, 0-65535",
-        "u32" | "u64" => "number, 0 or more",
-        "i32" => "number",
+        "u8" | "u16" | "u32" | "u64" => "number",
+        "i32" => "number, also below 0",
         "f64" => "decimal number",
-        "Workers" => "`\"auto\"` or number, 1-1024",
+        "Workers" => "`\"auto\"` or number",
         "RetryOn" => "`connect`, `reset`, `response_timeout` or status",
         "Endpoint" => "address or table",
         name => match index.get(name).map(|table| (table.kind, *table)) {

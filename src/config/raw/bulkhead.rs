@@ -17,7 +17,7 @@ pub struct Bulkhead {
     pub queue: Option<Spanned<Queue>>,
     /// Idle connections kept to one endpoint, all workers. Default: `64`.
     pub idle_per_endpoint: Option<Spanned<u32>>,
-    /// How long an idle connection is kept. Default: `55s`.
+    /// How long an idle connection is kept. Range: above `0s`. Default: `55s`.
     pub idle_timeout: Option<Spanned<Duration>>,
 }
 

@@ -14,7 +14,7 @@ pub struct Endpoint {
     /// `IP:port` or `unix:/path`.
     // It has no span of its own when it was written as a bare text: that of the endpoint is the same.
     pub address: Spanned<String>,
-    /// Share of the traffic, 1-1000. Default: `1`.
+    /// Share of the traffic. Range: `1` to `1000`. Default: `1`.
     pub weight: Option<Spanned<u32>>,
     /// Used when no other endpoint is available: tier 1. Default: `false`.
     pub backup: Option<Spanned<bool>>,
@@ -22,7 +22,7 @@ pub struct Endpoint {
     pub tier: Option<Spanned<u8>>,
 }
 
-/// An endpoint with settings.
+/// An endpoint with settings. Range: `1` to `1000`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EndpointTable {

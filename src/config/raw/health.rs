@@ -11,15 +11,15 @@ use crate::config::types::{Choice, Duration, Ratio, StatusRange};
 pub struct Health {
     /// What a probe does.
     pub check: Spanned<Choice<Check>>,
-    /// Between two probes of an endpoint. Default: `5s`.
+    /// Between two probes of an endpoint. Range: above `0s`. Default: `5s`.
     pub interval: Option<Spanned<Duration>>,
-    /// For the whole probe. Default: `2s`.
+    /// For the whole probe. Range: above `0s`. Default: `2s`.
     pub timeout: Option<Spanned<Duration>>,
     /// Slower answers count as failures; 0s: only `timeout`. Default: `0s`.
     pub max_response_time: Option<Spanned<Duration>>,
-    /// Good probes in a row to become healthy. Default: `2`.
+    /// Good probes in a row to become healthy. Range: at least `1`. Default: `2`.
     pub rise: Option<Spanned<u32>>,
-    /// Bad probes in a row to become unhealthy. Default: `3`.
+    /// Bad probes in a row to become unhealthy. Range: at least `1`. Default: `3`.
     pub fall: Option<Spanned<u32>>,
     /// Share of the interval that is left to chance. Default: `0.1`.
     pub jitter: Option<Spanned<Ratio>>,

@@ -12,7 +12,7 @@ use crate::config::types::{ByteSize, Duration, Ratio, StatusRange};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
-    /// Tries after the first. Default: `2`.
+    /// Tries after the first. Range: `0` to `8`. Default: `2`.
     pub attempts: Option<Spanned<u32>>,
     /// What is tried again. Default: `connect`, `reset`.
     pub on: Option<Spanned<Vec<Spanned<RetryOn>>>>,
@@ -24,7 +24,7 @@ pub struct Retry {
     pub backoff: Option<Spanned<Backoff>>,
     /// Share of requests that may be retries.
     pub budget: Option<Spanned<Budget>>,
-    /// Largest request body that is kept for another try. Default: `64KiB`.
+    /// Largest request body that is kept for another try. Range: `0B` to `16MiB`. Default: `64KiB`.
     pub replay_buffer: Option<Spanned<ByteSize>>,
 }
 

@@ -76,13 +76,13 @@ pub struct SplitPart {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Redirect {
-    /// 301, 302, 303, 307 or 308. Default: `308`.
+    /// Status of the answer: 301, 302, 303, 307 or 308. Default: `308`.
     pub status: Option<Spanned<u16>>,
     /// Another scheme.
     pub scheme: Option<Spanned<Scheme>>,
     /// Another host.
     pub host: Option<Spanned<String>>,
-    /// Another port. Default: that of the scheme when scheme or host is set.
+    /// Another port. Range: `1` to `65535`. Default: that of the scheme when scheme or host is set.
     pub port: Option<Spanned<u16>>,
     /// Another path.
     pub path: Option<Spanned<String>>,
@@ -114,7 +114,7 @@ pub enum RedirectQuery {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Respond {
-    /// 200-599.
+    /// Status of the answer. Range: `200` to `599`.
     pub status: Spanned<u16>,
     /// Fields of the answer.
     #[serde(default)]

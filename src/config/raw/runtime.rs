@@ -12,7 +12,7 @@ use crate::config::types::{Duration, FilePath};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Runtime {
-    /// Number of workers; `auto` is one for each core that the process may use. Default: `auto`. Read at start.
+    /// Number of workers; `auto` is one for each core that the process may use. Range: `1` to `1024`. Default: `auto`. Read at start.
     pub workers: Option<Spanned<Workers>>,
     /// SIGTERM: how long exchanges in flight may take to finish. Default: `30s`.
     pub drain_timeout: Option<Spanned<Duration>>,

@@ -9,11 +9,11 @@ use crate::config::types::{ByteSize, Duration};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerTimeouts {
-    /// First byte of a request to its complete head. Default: `10s`.
+    /// First byte of a request to its complete head. Range: above `0s`. Default: `10s`.
     pub header: Option<Spanned<Duration>>,
-    /// Between two requests of a connection. Default: `75s`.
+    /// Between two requests of a connection. Range: above `0s`. Default: `75s`.
     pub idle: Option<Spanned<Duration>>,
-    /// Between two reads of a request body. Default: `30s`.
+    /// Between two reads of a request body. Range: above `0s`. Default: `30s`.
     pub body: Option<Spanned<Duration>>,
 }
 
@@ -21,13 +21,13 @@ pub struct ListenerTimeouts {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerLimits {
-    /// Longest request line. Default: `8KiB`.
+    /// Longest request line. Range: `64B` to `256KiB`. Default: `8KiB`.
     pub request_line: Option<Spanned<ByteSize>>,
-    /// Largest head. Default: `32KiB`.
+    /// Largest head. Range: `256B` to `1MiB`. Default: `32KiB`.
     pub headers: Option<Spanned<ByteSize>>,
-    /// Most fields in a head. Default: `100`.
+    /// Most fields in a head. Range: `1` to `256`. Default: `100`.
     pub header_count: Option<Spanned<u32>>,
-    /// Connections of one client address; trusted proxies are exempt. Default: `1024`.
+    /// Connections of one client address; trusted proxies are exempt; 0: no limit. Default: `1024`.
     pub connections_per_client: Option<Spanned<u32>>,
 }
 
@@ -59,12 +59,12 @@ pub struct RouteLimits {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClusterTimeouts {
-    /// To open a connection. Default: `3s`.
+    /// To open a connection. Range: above `0s`. Default: `3s`.
     pub connect: Option<Spanned<Duration>>,
-    /// Request sent to response head. Default: `60s`.
+    /// Request sent to response head. Range: above `0s`. Default: `60s`.
     pub response: Option<Spanned<Duration>>,
-    /// Between two reads of a response body. Default: `5m`.
+    /// Between two reads of a response body. Range: above `0s`. Default: `5m`.
     pub response_idle: Option<Spanned<Duration>>,
-    /// Idle time of WebSocket, TCP, SSE and gRPC streams. Default: `1h`.
+    /// Idle time of WebSocket, TCP, SSE and gRPC streams. Range: above `0s`. Default: `1h`.
     pub tunnel: Option<Spanned<Duration>>,
 }
