@@ -9,7 +9,7 @@
 //!
 //! **Not here.** What a reload does (`reload`), what is counted (`metrics`).
 //!
-//! **Cancel safety.** Dropping the future of [`serve`] closes the socket; requests under way end with it.
+//! **Cancel safety.** Dropping the future of [`serve()`] closes the socket; requests under way end with it.
 
 mod bind;
 mod context;

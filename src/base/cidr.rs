@@ -10,8 +10,8 @@ pub struct CidrSet(Vec<IpNet>);
 
 impl CidrSet {
     /// A set of these networks.
-    pub fn new(nets: Vec<IpNet>) -> Self {
-        Self(IpNet::aggregate(&nets))
+    pub fn new(nets: &[IpNet]) -> Self {
+        Self(IpNet::aggregate(&nets.to_vec()))
     }
 
     /// Parses one entry: `10.0.0.0/8`, `::1/128` or a bare address.
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn mapped_addresses_are_judged_as_ipv4() {
-        let set = CidrSet::new(vec![CidrSet::parse_entry("10.0.0.0/8").unwrap()]);
+        let set = CidrSet::new(&[CidrSet::parse_entry("10.0.0.0/8").unwrap()]);
         assert!(set.contains("10.1.2.3".parse().unwrap()));
         assert!(set.contains("::ffff:10.1.2.3".parse().unwrap()));
         assert!(!set.contains("11.0.0.1".parse().unwrap()));

@@ -14,7 +14,8 @@ const TOUR: &str = include_str!("../../tests/config/shape/tour.toml");
 /// Compiles every cluster of `text`.
 fn compile_all(text: &str, live: &Live) -> (Vec<Option<Cluster>>, Diagnostics) {
     let loaded = config::parse(Path::new("t.toml"), text).unwrap();
-    let mut diagnostics = loaded.diagnostics;
+    // What is wrong with the document as a whole (nothing sends to the cluster) is not asked here.
+    let mut diagnostics = Diagnostics::new(loaded.diagnostics.files().clone());
     let clusters = loaded.raw.clusters.iter().map(|(name, raw)| {
         let name = ClusterName::parse(name).unwrap();
         let defaults = &loaded.raw.defaults.cluster;

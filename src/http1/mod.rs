@@ -4,7 +4,7 @@
 //! Tokenising is `httparse`'s; everything that it leaves open (line ends, framing, targets, Host) is decided
 //! here.
 //!
-//! **Invariants.** No I/O: functions take bytes and give messages, and messages give bytes. Only [`write`]
+//! **Invariants.** No I/O: functions take bytes and give messages, and messages give bytes. Only [`mod@write`]
 //! makes bytes for the wire.
 //!
 //! **Not here.** Sockets and deadlines (`downstream`, `upstream`), what to do with a message (`exchange`).

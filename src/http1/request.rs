@@ -238,12 +238,11 @@ fn decide(head: &mut RequestHead) -> Result<Decided, Error> {
                 }
                 head.expect = Expect::Continue;
             }
-            Known::Upgrade => {
+            Known::Upgrade
                 if crate::message::hops::tokens(value)
-                    .any(|token| token.eq_ignore_ascii_case(b"websocket"))
-                {
-                    upgrade = Upgrade::WebSocket;
-                }
+                    .any(|token| token.eq_ignore_ascii_case(b"websocket")) =>
+            {
+                upgrade = Upgrade::WebSocket;
             }
             _ => {}
         }

@@ -141,7 +141,7 @@ fn networks(
             ),
         }
     }
-    CidrSet::new(nets)
+    CidrSet::new(&nets)
 }
 
 fn timeouts(

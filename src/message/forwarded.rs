@@ -86,12 +86,7 @@ mod tests {
 
     fn resolve(peer: &str, values: &[&str]) -> String {
         let nets = ["10.0.0.0/8", "fd00::/8"].map(|net| CidrSet::parse_entry(net).unwrap());
-        client(
-            peer.parse().unwrap(),
-            &head(values),
-            &CidrSet::new(nets.to_vec()),
-        )
-        .to_string()
+        client(peer.parse().unwrap(), &head(values), &CidrSet::new(&nets)).to_string()
     }
 
     #[test]

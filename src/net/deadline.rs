@@ -192,8 +192,8 @@ mod tests {
         let start = crate::base::clock::now();
         let deadlines = Deadlines::new(start);
         let timer = Timer::new(&deadlines, 7);
-        timer.set(deadlines.after(Duration::from_millis(1000)));
-        deadlines.sweep(start + Duration::from_millis(1000));
+        timer.set(deadlines.after(Duration::from_secs(1)));
+        deadlines.sweep(start + Duration::from_secs(1));
         assert!(
             !timer.fired(),
             "not before a whole second has surely passed"

@@ -1,6 +1,6 @@
 //! The way to an endpoint: connect spec, connect, idle connections.
 //!
-//! **Invariants.** A [`ConnectSpec`] is the only input to [`connect`] and the key of the [`Pool`]. A connection
+//! **Invariants.** A [`ConnectSpec`] is the only input to [`connect()`] and the key of the [`Pool`]. A connection
 //! is in the pool only while nothing is expected on it; one on which bytes or an end have arrived is never
 //! handed out.
 //!
