@@ -11,6 +11,8 @@ use super::span::{FileId, Span};
 pub struct File {
     path: PathBuf,
     text: String,
+    /// Where each line begins.
+    lines: Vec<usize>,
 }
 
 /// Main file and includes. A clone is cheap.
@@ -29,7 +31,9 @@ pub struct Position {
 impl File {
     /// A file under the path by which the operator knows it.
     pub(super) fn new(path: PathBuf, text: String) -> Self {
-        Self { path, text }
+        let breaks = memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1);
+        let lines = std::iter::once(0).chain(breaks).collect();
+        Self { path, text, lines }
     }
 
     /// The path as given.
@@ -58,14 +62,16 @@ impl File {
         while !self.text.is_char_boundary(at) {
             at -= 1;
         }
-        let before = self.text.get(..at).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = self.lines.partition_point(|start| *start <= at);
+        let start = line
+            .checked_sub(1)
+            .and_then(|index| self.lines.get(index))
+            .copied()
+            .unwrap_or(0);
+        let before = self.text.get(start..at).unwrap_or_default();
         Position {
-            line: before.bytes().filter(|byte| *byte == b'\n').count() + 1,
-            column: before
-                .get(line_start..)
-                .map_or(0, |line| line.chars().count())
-                + 1,
+            line,
+            column: before.chars().count() + 1,
         }
     }
 }

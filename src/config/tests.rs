@@ -82,3 +82,59 @@ fn the_whole_language_has_a_shape_built_or_not() {
     assert_eq!(loaded.raw.routes.len(), 7);
     assert_eq!(loaded.raw.clusters.find("api").unwrap().endpoints.len(), 4);
 }
+
+#[test]
+fn durations_and_sizes_have_a_unit_and_a_bound() {
+    let duration = |text: &str| {
+        let loaded = read(&format!("[runtime]\ndrain_timeout = \"{text}\""))?;
+        Ok::<_, String>(loaded.raw.runtime.drain_timeout.unwrap().as_millis())
+    };
+    for (text, ms) in [
+        ("250ms", 250),
+        ("5s", 5000),
+        ("1m", 60_000),
+        ("1h", 3_600_000),
+        ("0s", 0),
+    ] {
+        assert_eq!(duration(text), Ok(ms));
+    }
+    for text in [
+        "",
+        "5",
+        "s",
+        "-1s",
+        "1.5s",
+        "5 s",
+        "1d",
+        "8761h",
+        "99999999999999999999s",
+    ] {
+        assert!(duration(text).unwrap_err().contains("C0108"), "{text}");
+    }
+    let size = |text: &str| {
+        let loaded = read(&format!(
+            "[defaults.route]\nlimits = {{ body = \"{text}\" }}"
+        ))?;
+        Ok::<_, String>(loaded.raw.defaults.route.limits.body.unwrap().bytes())
+    };
+    for (text, bytes) in [
+        ("0B", 0),
+        ("64KiB", 65_536),
+        ("10MiB", 10 << 20),
+        ("1GiB", 1 << 30),
+    ] {
+        assert_eq!(size(text), Ok(bytes));
+    }
+    for text in ["", "64", "KiB", "1KB", "1.5MiB", "99999999999999GiB"] {
+        assert!(size(text).unwrap_err().contains("C0109"), "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_is_wrong_in_every_line_is_answered_shortly() {
+    let text = "[[routes]]\nname = 1\n".repeat(20_000);
+    let found = parse(Path::new("t.toml"), &text).unwrap_err();
+    assert_eq!(found.count(Severity::Error), 20_000);
+    assert_eq!(found.iter().count(), 500);
+    assert!(found.render_text(Color::Never).contains("and 19500 more"));
+}

@@ -78,7 +78,11 @@ fn keys<'a>(tables: &'a [Table], sample: &toml::Table) -> Vec<(Use, &'a Item)> {
         .into_iter()
         .filter_map(|found| {
             let (table, key) = found.name.split_once('.')?;
-            let item = index[table].items.iter().find(|item| item.name == key)?;
+            let item = index
+                .get(table)?
+                .items
+                .iter()
+                .find(|item| item.name == key)?;
             let key = matches!(found.path.last(), Some(Step::Key(last)) if last == key);
             (key && item.built == Built::Yes && !item.rust.is_empty()).then_some((found, item))
         })

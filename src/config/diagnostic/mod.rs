@@ -109,15 +109,21 @@ impl Diagnostic {
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {
     items: Vec<Diagnostic>,
+    /// Findings past [`MAX_KEPT`]: counted, not kept.
+    more_errors: usize,
+    more_warnings: usize,
     files: Files,
 }
+
+/// Most findings that are kept: nobody reads more, and a generated file can have one in each line.
+const MAX_KEPT: usize = 500;
 
 impl Diagnostics {
     /// None so far, about these files.
     pub fn new(files: Files) -> Self {
         Self {
-            items: Vec::new(),
             files,
+            ..Self::default()
         }
     }
 
@@ -132,8 +138,16 @@ impl Diagnostics {
                 && item.span == diagnostic.span
                 && item.message == diagnostic.message
         };
-        if !diagnostic.span.is_somewhere() || !self.items.iter().any(known) {
+        if diagnostic.span.is_somewhere() && self.items.iter().any(known) {
+            return;
+        }
+        if self.items.len() < MAX_KEPT {
             self.items.push(diagnostic);
+        } else {
+            match diagnostic.severity {
+                Severity::Error => self.more_errors += 1,
+                Severity::Warning => self.more_warnings += 1,
+            }
         }
     }
 
@@ -154,12 +168,14 @@ impl Diagnostics {
         self.count(Severity::Error) > 0
     }
 
-    /// How many of a severity.
+    /// How many of a severity, those that were not kept included.
     pub fn count(&self, severity: Severity) -> usize {
-        self.items
-            .iter()
-            .filter(|item| item.severity == severity)
-            .count()
+        let more = match severity {
+            Severity::Error => self.more_errors,
+            Severity::Warning => self.more_warnings,
+        };
+        let kept = self.items.iter().filter(|item| item.severity == severity);
+        kept.count() + more
     }
 
     /// Whether nothing was found.

@@ -29,6 +29,12 @@ impl Diagnostics {
             text.push_str(&renderer.render(&[group(item, &self.files)]));
             text.push_str("\n\n");
         }
+        let more = self.more_errors + self.more_warnings;
+        if more > 0 {
+            text.push_str("and ");
+            text.push_str(&more.to_string());
+            text.push_str(" more\n\n");
+        }
         text
     }
 }
