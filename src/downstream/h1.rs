@@ -50,7 +50,10 @@ pub(super) async fn drive(connection: Rc<Connection>) {
         let Some((view, listener)) = connection.current() else {
             break;
         };
-        let disposition = exchange(&connection, view, listener, head, began, refused).await;
+        let disposition = match exchange(&connection, view, listener, head, began, refused) {
+            Some(slot) => finish(slot).await,
+            None => break,
+        };
         place = Place::Later;
         match disposition {
             Disposition::Reuse => {}
@@ -64,26 +67,24 @@ pub(super) async fn drive(connection: Rc<Connection>) {
                 break;
             }
             Disposition::Tunnel(parts) => {
-                tunnel::run(&connection, *parts).await;
+                Box::pin(tunnel::run(&connection, parts)).await;
                 break;
             }
         }
     }
 }
 
-/// Runs one exchange. One whose head is refused ends with the connection, because what follows on it cannot be
+/// Boxes one exchange, outside of any future: the connection's own must not carry its size. One whose head is refused ends with the connection, because what follows on it cannot be
 /// told apart.
-async fn exchange(
+fn exchange(
     connection: &Rc<Connection>,
     view: Rc<View>,
     listener: usize,
     head: RequestHead,
     began: Instant,
     refused: Option<Error>,
-) -> Disposition {
-    let Some(settings) = view.listeners.get(listener) else {
-        return Disposition::Close;
-    };
+) -> Option<Slot> {
+    let settings = view.listeners.get(listener)?;
     let side = match refused {
         None => Side::serving(connection, &head),
         Some(_) => Side::refusing(connection),
@@ -105,25 +106,18 @@ async fn exchange(
         began,
     );
     drop(view);
-    in_slot(exchange::run(
-        x,
-        side,
-        Rc::clone(&connection.timer),
-        refused,
-    ))
-    .await
-}
-
-/// Runs an exchange in a pooled box, so that an idle connection does not carry its size.
-async fn in_slot(future: impl Future<Output = Disposition> + 'static) -> Disposition {
-    let slot = IDLE_SLOTS.with_borrow_mut(Vec::pop);
-    let mut slot = match slot {
+    let future = exchange::run(x, side, Rc::clone(&connection.timer), refused);
+    Some(match IDLE_SLOTS.with_borrow_mut(Vec::pop) {
         Some(mut slot) => {
             slot.set(future);
             slot
         }
         None => Slot::new(future),
-    };
+    })
+}
+
+/// Runs a boxed exchange and keeps the box.
+async fn finish(mut slot: Slot) -> Disposition {
     let disposition = poll_fn(|cx| slot.poll(cx)).await;
     IDLE_SLOTS.with_borrow_mut(|slots| {
         if slots.len() < SLOTS {
@@ -287,5 +281,23 @@ impl Reading<'_> {
             }
             None => Next::End,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an idle connection's future may take: it is most of what such a connection costs.
+    const MOST: usize = 1024;
+
+    fn size<F: Future>(_: impl FnOnce(Rc<Connection>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_carries_no_exchange() {
+        let size = size(drive);
+        assert!(size <= MOST, "{size} bytes");
     }
 }

@@ -108,13 +108,13 @@ impl<'t> Flow<'t> {
 }
 
 /// Runs a tunnel until both sides have ended, one of them broke, or nothing moved for its idle time.
-pub(super) async fn run(connection: &Connection, parts: Tunnel) {
+pub(super) async fn run(connection: &Connection, parts: Box<Tunnel>) {
     let Tunnel {
         stream,
         mut record,
         idle,
         held,
-    } = parts;
+    } = *parts;
     let local = &connection.local;
     stream.keep_alive();
     connection.stream.keep_alive();
