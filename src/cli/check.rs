@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::{REFUSED, color, compile, say, summary, tell};
+use super::{REFUSED, color, say, summary, tell};
 use crate::config::{self, Diagnostics, Severity, raw};
+use crate::snapshot::{self, Live, Purpose};
 
 /// How the findings are written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,9 +43,17 @@ pub(super) fn run(path: &Path, output: Output) -> ExitCode {
 
 fn read(path: &Path) -> (Option<raw::Config>, Diagnostics) {
     match config::load(path) {
-        Ok(mut loaded) => {
-            compile::compile(&loaded.raw, &mut loaded.diagnostics);
-            (Some(loaded.raw), loaded.diagnostics)
+        Ok(loaded) => {
+            let mut diagnostics = loaded.diagnostics;
+            let (raw, files, live) = (&loaded.raw, &loaded.files, Live::default());
+            drop(snapshot::compile(
+                raw,
+                files,
+                &live,
+                Purpose::Start,
+                &mut diagnostics,
+            ));
+            (Some(loaded.raw), diagnostics)
         }
         Err(diagnostics) => (None, diagnostics),
     }

@@ -6,7 +6,6 @@
 //! **Not here.** What a command does once it runs (`server`, `config`).
 
 mod check;
-mod compile;
 mod summary;
 
 use std::io::{self, IsTerminal, Write};

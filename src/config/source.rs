@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::span::{FileId, Span};
+use crate::base::hash::HashKey;
 
 /// One file as it was read, its secrets masked.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub struct File {
     text: String,
     /// Where each line begins.
     lines: Vec<usize>,
+    /// Of the text before secrets were masked: it must never be shown.
+    digest: u64,
 }
 
 /// Main file and includes. A clone is cheap.
@@ -33,7 +36,13 @@ impl File {
     pub(super) fn new(path: PathBuf, text: String) -> Self {
         let breaks = memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1);
         let lines = std::iter::once(0).chain(breaks).collect();
-        Self { path, text, lines }
+        let digest = HashKey::from_seed("text").hash(text.as_bytes());
+        Self {
+            path,
+            text,
+            lines,
+            digest,
+        }
     }
 
     /// The path as given.
@@ -80,6 +89,28 @@ impl Files {
     /// These files, the main file first.
     pub(super) fn new(files: Vec<File>) -> Self {
         Self(Arc::new(files))
+    }
+
+    /// Changes with every byte of every file, secrets included: for telling whether there is anything to
+    /// reload, never for showing.
+    pub fn digest(&self) -> u64 {
+        let mut bytes = Vec::new();
+        for file in self.iter() {
+            bytes.extend_from_slice(file.path.as_os_str().as_encoded_bytes());
+            bytes.extend_from_slice(&file.digest.to_le_bytes());
+        }
+        HashKey::from_seed("files").hash(&bytes)
+    }
+
+    /// Hash of the texts as 16 hexadecimal digits, the same on every instance with the same files. Literal
+    /// secrets have no part in it, so that it can be shown.
+    pub fn fingerprint(&self) -> String {
+        let mut bytes = Vec::new();
+        for file in self.iter() {
+            bytes.extend_from_slice(&(file.text.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(file.text.as_bytes());
+        }
+        format!("{:016x}", HashKey::from_seed("fingerprint").hash(&bytes))
     }
 
     /// The file of a span.

@@ -8,15 +8,21 @@
 //!
 //! **Not here.** What a worker adds to it (`worker`), and how it comes into effect (`reload`).
 
+mod compile;
+mod settings;
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::base::hash::HashKey;
 use crate::cluster::Cluster;
 use crate::listener::ListenerSpec;
 use crate::record::AccessLog;
 use crate::route::RouteTable;
+
+pub use compile::{Live, Purpose, compile};
+pub use settings::{LogFormat, LogLevel, ProcessSettings, WorkersBy};
 
 /// One configuration, as it runs.
 #[derive(Debug)]
@@ -33,46 +39,6 @@ pub struct Snapshot {
     pub access_log: Arc<AccessLog>,
     /// Hash of the text of all files, as hex: shown in status and metrics.
     pub fingerprint: String,
-}
-
-/// Settings of the process.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ProcessSettings {
-    /// Number of workers; fixed for the life of the process.
-    pub workers: usize,
-    /// How long a drain may take.
-    pub drain_timeout: Duration,
-    /// How long `/ready` says 503 while still serving, before a drain begins.
-    pub shutdown_delay: Duration,
-    /// Most connections from clients, over all listeners.
-    pub max_connections: usize,
-    /// Key of all hashing that must agree between instances.
-    pub hash_key: HashKey,
-    /// Level of the process's own log.
-    pub log_level: LogLevel,
-    /// Format of the process's own log.
-    pub log_format: LogFormat,
-}
-
-/// Level of the process's own log.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    #[default]
-    Info,
-    Debug,
-    Trace,
-}
-
-/// Format of the process's own log.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum LogFormat {
-    #[default]
-    Text,
-    Json,
 }
 
 impl Snapshot {

@@ -22,7 +22,7 @@ pub struct Runtime {
     pub shutdown_delay: Option<Spanned<Duration>>,
     /// Seed of everything that must hash alike on several instances.
     pub hash_seed: Option<Spanned<String>>,
-    /// Key that signs sticky cookies and makes ticket keys.
+    /// Key that signs sticky cookies and makes ticket keys. Not in this build.
     pub secret_file: Option<Spanned<FilePath>>,
 }
 

@@ -1,0 +1,92 @@
+//! Raw → [`Snapshot`]: every room compiles its part, all that is wrong is told at once.
+
+use std::sync::Arc;
+
+use super::Snapshot;
+use super::settings::{self, ProcessSettings};
+use crate::base::{ClusterName, ListenerName};
+use crate::cluster::{self, Cluster};
+use crate::config::{Code, Diagnostic, Diagnostics, Files, Spanned, raw};
+use crate::record::AccessLog;
+use crate::{listener, route};
+
+/// What outlives a configuration, by identity. One for the process.
+#[derive(Debug, Default)]
+pub struct Live {
+    /// What is known of endpoints.
+    pub clusters: cluster::Live,
+}
+
+/// What a configuration is compiled for.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose<'a> {
+    /// To start with.
+    Start,
+    /// To follow one that runs with these settings: what takes effect only at the start must be the same.
+    Follow(&'a ProcessSettings),
+}
+
+/// Compiles a whole configuration, or tells all that is wrong with it.
+pub fn compile(
+    raw: &raw::Config,
+    files: &Files,
+    live: &Live,
+    purpose: Purpose<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Snapshot> {
+    let process = settings::compile(raw, purpose, diagnostics);
+    let access_log = AccessLog::compile(&raw.log.access, diagnostics);
+    let listeners = listener::compile(raw, diagnostics);
+    let (names, clusters) = clusters(raw, live, diagnostics);
+    let listener_names: Vec<ListenerName> = raw
+        .listeners
+        .iter()
+        .filter_map(|listener| ListenerName::parse(&listener.name).ok())
+        .collect();
+    let routes = route::compile(raw, &listener_names, &names, diagnostics);
+    if diagnostics.has_errors() {
+        return None;
+    }
+    Some(Snapshot {
+        listeners: listeners?.into_iter().map(Arc::new).collect(),
+        routes: routes?,
+        clusters,
+        process: process?,
+        access_log: access_log?,
+        fingerprint: files.fingerprint(),
+    })
+}
+
+/// Names and clusters, sorted by name: both in the same order when nothing is wrong.
+fn clusters(
+    raw: &raw::Config,
+    live: &Live,
+    diagnostics: &mut Diagnostics,
+) -> (Vec<ClusterName>, Vec<Arc<Cluster>>) {
+    let mut named: Vec<(ClusterName, &raw::Cluster)> = raw
+        .clusters
+        .iter()
+        .filter_map(|(name, raw)| Some((cluster_name(name, diagnostics)?, raw)))
+        .collect();
+    named.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let defaults = &raw.defaults.cluster;
+    let clusters = named
+        .iter()
+        .filter_map(|(name, raw)| {
+            cluster::compile(name, raw, defaults, &live.clusters, diagnostics)
+        })
+        .map(Arc::new)
+        .collect();
+    (named.into_iter().map(|(name, _)| name).collect(), clusters)
+}
+
+fn cluster_name(raw: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<ClusterName> {
+    ClusterName::parse(raw)
+        .map_err(|error| {
+            let found = raw.escape_debug();
+            let message = format!("`{found}` is not a name for a cluster");
+            diagnostics
+                .push(Diagnostic::error(Code::BadName, raw.span, message).label(error.to_string()));
+        })
+        .ok()
+}

@@ -1,0 +1,236 @@
+//! `[runtime]`, `[admin]` and `[log]` → [`ProcessSettings`].
+
+use std::num::NonZero;
+use std::time::Duration;
+
+use super::compile::Purpose;
+use crate::base::hash::HashKey;
+use crate::config::raw::log::{Format, Level};
+use crate::config::raw::runtime::Workers;
+use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned, raw};
+use crate::listener::AdminSpec;
+
+/// Settings of the process.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ProcessSettings {
+    /// Number of workers; fixed for the life of the process.
+    pub workers: usize,
+    /// Whether that number was written or found.
+    pub workers_by: WorkersBy,
+    /// How long a drain may take.
+    pub drain_timeout: Duration,
+    /// How long `/ready` says 503 while still serving, before a drain begins.
+    pub shutdown_delay: Duration,
+    /// Most connections from clients, over all listeners.
+    pub max_connections: usize,
+    /// Key of all hashing that must agree between instances.
+    pub hash_key: HashKey,
+    /// Where the admin interface listens.
+    pub admin: Option<AdminSpec>,
+    /// Level of the process's own log.
+    pub log_level: LogLevel,
+    /// Format of the process's own log; fixed for the life of the process.
+    pub log_format: LogFormat,
+}
+
+/// Where the number of workers comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum WorkersBy {
+    /// One for each core that the process may use.
+    Cores,
+    /// The configuration.
+    Number,
+}
+
+/// Level of the process's own log.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+/// Format of the process's own log.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+impl LogLevel {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+impl LogFormat {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Instances that say nothing agree with each other.
+const HASH_SEED: &str = "tidegate";
+/// Descriptors that are not connections: log, listeners, admin, probes, libraries.
+const RESERVED_FILES: u64 = 200;
+/// A process that may hardly open files still takes a few connections.
+const FEWEST_CONNECTIONS: usize = 16;
+/// Where there is no limit of open files.
+const MANY_FILES: u64 = 1 << 20;
+
+pub(super) fn compile(
+    raw: &raw::Config,
+    purpose: Purpose<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<ProcessSettings> {
+    let runtime = &raw.runtime;
+    if let Some(file) = &runtime.secret_file {
+        diagnostics.unsupported(file.span, "a secret file");
+    }
+    let admin = match &raw.admin {
+        None => None,
+        Some(raw) => Some(AdminSpec::compile(raw, diagnostics)?),
+    };
+    let duration = |raw: Option<Spanned<crate::config::types::Duration>>, default| {
+        raw.map_or(default, |raw| raw.value.get())
+    };
+    let seed = runtime
+        .hash_seed
+        .as_ref()
+        .map_or(HASH_SEED, |seed| seed.as_str());
+    let (workers, workers_by) = workers(runtime.workers, purpose, diagnostics);
+    Some(ProcessSettings {
+        workers,
+        workers_by,
+        drain_timeout: duration(runtime.drain_timeout, DRAIN_TIMEOUT),
+        shutdown_delay: duration(runtime.shutdown_delay, Duration::ZERO),
+        max_connections: max_connections(runtime.max_connections),
+        hash_key: HashKey::from_seed(seed),
+        admin,
+        log_level: raw
+            .log
+            .level
+            .as_ref()
+            .map_or_else(LogLevel::default, |level| match level.value {
+                Level::Error => LogLevel::Error,
+                Level::Warn => LogLevel::Warn,
+                Level::Info => LogLevel::Info,
+                Level::Debug => LogLevel::Debug,
+                Level::Trace => LogLevel::Trace,
+            }),
+        log_format: log_format(raw.log.format.as_ref(), purpose, diagnostics),
+    })
+}
+
+fn workers(
+    raw: Option<Spanned<Workers>>,
+    purpose: Purpose<'_>,
+    diagnostics: &mut Diagnostics,
+) -> (usize, WorkersBy) {
+    let found = match raw.map(|raw| raw.value) {
+        Some(Workers::Count(count)) => (count as usize, WorkersBy::Number),
+        // Honours affinity and the limits of control groups.
+        None | Some(Workers::Auto) => {
+            let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+            (cores, WorkersBy::Cores)
+        }
+    };
+    let Purpose::Follow(running) = purpose else {
+        return found;
+    };
+    let kept = (running.workers, running.workers_by);
+    if found.1 == WorkersBy::Cores && kept.1 == WorkersBy::Cores {
+        // The limits of a control group may have changed since; that is no change of the configuration.
+        return kept;
+    }
+    if found.0 != kept.0 {
+        let span = raw.map(|raw| raw.span).unwrap_or_default();
+        let (now, then) = (found.0.to_string(), kept.0.to_string());
+        diagnostics.push(restart_only("runtime.workers", span, &now, &then));
+    }
+    found
+}
+
+fn log_format(
+    raw: Option<&Spanned<Format>>,
+    purpose: Purpose<'_>,
+    diagnostics: &mut Diagnostics,
+) -> LogFormat {
+    let format = match raw.map(|raw| &raw.value) {
+        None | Some(Format::Text) => LogFormat::Text,
+        Some(Format::Json) => LogFormat::Json,
+    };
+    if let Purpose::Follow(running) = purpose
+        && running.log_format != format
+    {
+        let span = raw.map(|raw| raw.span).unwrap_or_default();
+        let (now, then) = (format.as_str(), running.log_format.as_str());
+        diagnostics.push(restart_only("log.format", span, now, then));
+    }
+    format
+}
+
+fn restart_only(key: &str, span: Span, now: &str, then: &str) -> Diagnostic {
+    Diagnostic::error(
+        Code::RestartOnly,
+        span,
+        format!("`{key}` takes effect only at the start of the process: it runs with `{then}`, the file now gives `{now}`"),
+    )
+    .label("cannot be changed by a reload")
+    .hint(format!("restart, or keep `{then}` to reload the rest"))
+}
+
+/// An exchange takes two descriptors: the client's and the endpoint's.
+fn max_connections(raw: Option<Spanned<u32>>) -> usize {
+    match raw {
+        Some(raw) if raw.value > 0 => raw.value as usize,
+        _ => {
+            let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+            let files = open_files(&limits).unwrap_or(MANY_FILES);
+            let half = files.saturating_sub(RESERVED_FILES) / 2;
+            usize::try_from(half)
+                .unwrap_or(usize::MAX)
+                .max(FEWEST_CONNECTIONS)
+        }
+    }
+}
+
+/// The soft limit in a text of `/proc/self/limits`; `None`: unlimited, or not there.
+fn open_files(limits: &str) -> Option<u64> {
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soft_limit_is_the_first_number() {
+        let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                    Max open files            1024                 524288               files     \n";
+        assert_eq!(open_files(text), Some(1024));
+        assert_eq!(open_files(&text.replace("1024", "unlimited")), None);
+        assert_eq!(open_files(""), None);
+    }
+}
