@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::Color;
+use crate::server;
 
 /// The command failed while it ran.
 pub const FAILED: u8 = 1;
@@ -39,6 +40,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve what a configuration says, until SIGTERM
+    Run {
+        /// The configuration [default: tidegate.toml]
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
     /// Read a configuration, say everything that is wrong with it and what would run; bind nothing
     Check {
         /// The configuration [default: tidegate.toml]
@@ -48,6 +55,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Start three small origins and a proxy in front of them, and say what to try
+    Demo,
     /// Say which version this is
     Version,
 }
@@ -55,6 +64,11 @@ enum Command {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Run { config } => server::run(&server::Options {
+            config: file(config),
+            color: color(),
+        }),
+        Command::Demo => server::demo(color()),
         Command::Check { config, json } => {
             let output = if json {
                 check::Output::Json

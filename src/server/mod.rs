@@ -1,3 +1,260 @@
-//! (being written)
+//! The process: start, run, drain, stop.
+//!
+//! Turns a configuration file into running workers, and signals into reloads and drains. The thread that calls
+//! [`run`] becomes the control thread: admin, probes, reloads and signals live there, none of which a request
+//! waits for.
+//!
+//! **Invariants.** Nothing listens before everything that can fail has succeeded. A drain ends within its timeout
+//! and a second, whatever the connections do.
+//!
+//! **Not here.** How a configuration takes effect (`reload`), what a worker does (`worker`).
 
+mod control;
 pub mod demo;
+mod journal;
+mod signal;
+mod watchdog;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::admin::Bound;
+use crate::config::Color;
+use crate::downstream;
+use crate::metrics::Hub;
+use crate::net::socket;
+use crate::record::LogWriter;
+use crate::reload::{self, Plan, Serving};
+use crate::snapshot::{Live, Purpose};
+use crate::worker::local::Clients;
+use crate::worker::thread::{self, Start};
+use crate::worker::{Process, Worker};
+use control::Control;
+
+/// Exit code of a wrong configuration.
+const REFUSED: u8 = 2;
+
+/// How long workers may take to end after they were forced to.
+const LAST_GRACE: Duration = Duration::from_millis(900);
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// How diagnostics are shown.
+    pub color: Color,
+}
+
+/// Runs until a signal ends it: 0 after a drain, 1 when it could not start, 2 when the configuration is wrong.
+pub fn run(options: &Options) -> ExitCode {
+    let live = Live::default();
+    let plan = match reload::plan(&options.config, &live, Purpose::Start) {
+        Ok(plan) => plan,
+        Err(diagnostics) => {
+            tell(&diagnostics.render_text(options.color));
+            return ExitCode::from(REFUSED);
+        }
+    };
+    if !plan.warnings.is_empty() {
+        tell(&plan.warnings.render_text(options.color));
+    }
+    let journal = journal::start(&plan.snapshot.process);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default());
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(serve(options, live, plan, journal)),
+        Err(error) => Err(format!("cannot build the control runtime: {error}")),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            tracing::error!("{message}");
+            tell(&format!("error: {message}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Standard error; that it is closed ends nothing.
+fn tell(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+async fn serve(
+    options: &Options,
+    live: Live,
+    plan: Plan,
+    journal: journal::Level,
+) -> Result<(), String> {
+    let settings = plan.snapshot.process.clone();
+    let mut signals =
+        signal::Signals::new().map_err(|error| format!("cannot take signals: {error}"))?;
+    let hub = Hub::new(settings.workers);
+    let process = Arc::new(Process {
+        hub: Arc::clone(&hub),
+        connections: AtomicUsize::new(0),
+        max_connections: AtomicUsize::new(settings.max_connections),
+        clients: Clients::default(),
+        workers: settings.workers,
+    });
+    let log =
+        LogWriter::start(&hub).map_err(|error| format!("cannot start the log writer: {error}"))?;
+    let admin = match &settings.admin {
+        Some(spec) => Some(
+            Bound::bind(&spec.bind)
+                .map_err(|error| format!("cannot listen on {}: {error}", spec.bind))?,
+        ),
+        None => None,
+    };
+    warn_of_backlog();
+    let workers = start_workers(&process, &log, &plan)?;
+    let commands: Vec<_> = workers
+        .iter()
+        .map(|worker| worker.commands.clone())
+        .collect();
+    let serving = Serving::new(process, commands.clone(), log, Arc::clone(&plan.snapshot));
+    let prepared = plan.prepare(&serving).map_err(|error| error.to_string())?;
+    let (orders, inbox) = mpsc::channel(16);
+    let mut control = Control::new(options.config.clone(), live, serving, journal, orders);
+    control.start(prepared, admin).await;
+    watchdog::start(commands.clone());
+    let asked = control.run(inbox, &mut signals).await;
+    drain(control, workers, &commands, &mut signals, asked).await;
+    Ok(())
+}
+
+fn start_workers(
+    process: &Arc<Process>,
+    log: &LogWriter,
+    plan: &Plan,
+) -> Result<Vec<Worker>, String> {
+    (0..process.workers)
+        .map(|id| {
+            let start = Start {
+                id,
+                process: Arc::clone(process),
+                log: log.handle(),
+                snapshot: Arc::clone(&plan.snapshot),
+                epoch: 0,
+            };
+            thread::spawn(start, downstream::serve)
+                .map_err(|error| format!("cannot start worker {id}: {error}"))
+        })
+        .collect()
+}
+
+/// The kernel shortens accept queues without a word (E-149).
+fn warn_of_backlog() {
+    if let Some(most) = socket::somaxconn()
+        && most < socket::BACKLOG
+    {
+        tracing::warn!(
+            somaxconn = most,
+            wanted = socket::BACKLOG,
+            "net.core.somaxconn shortens the accept queues; raise it"
+        );
+    }
+}
+
+/// Drains: unready, then gentle, then forced.
+async fn drain(
+    control: Control,
+    workers: Vec<Worker>,
+    commands: &[mpsc::Sender<crate::worker::Command>],
+    signals: &mut signal::Signals,
+    asked: &'static str,
+) {
+    use crate::drain::Phase;
+    use crate::worker::Command;
+    let settings = control.settings();
+    control.unready();
+    watchdog::stopping();
+    tracing::info!(
+        signal = asked,
+        delay_ms = settings.shutdown_delay.as_millis(),
+        timeout_ms = settings.drain_timeout.as_millis(),
+        "draining"
+    );
+    let forced = tokio::select! {
+        () = tokio::time::sleep(settings.shutdown_delay) => false,
+        _ = signals.end() => true,
+    };
+    let tell = async |phase| {
+        for worker in commands {
+            let _ = worker.send(Command::Drain(phase)).await;
+        }
+    };
+    tell(Phase::Draining).await;
+    let left = if forced {
+        "a second signal"
+    } else {
+        tokio::select! {
+            () = ended(&workers) => "",
+            () = tokio::time::sleep(settings.drain_timeout) => "the drain timeout",
+            _ = signals.end() => "a second signal",
+        }
+    };
+    if !left.is_empty() {
+        let open = control.connections();
+        tracing::warn!(connections = open, "{left} ends what is left");
+        tell(Phase::Forced).await;
+        let _ = tokio::time::timeout(LAST_GRACE, ended(&workers)).await;
+    }
+    for worker in workers {
+        if worker.thread.is_finished() && worker.thread.join().is_err() {
+            tracing::error!("a worker had panicked");
+        }
+    }
+    control.close();
+    tracing::info!("stopped");
+}
+
+/// Waits until the last worker's thread has ended.
+async fn ended(workers: &[Worker]) {
+    while !workers.iter().all(|worker| worker.thread.is_finished()) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// `tidegate demo`: origins in this process and a proxy in front of them.
+pub fn demo(color: Color) -> ExitCode {
+    let origins = match demo::start_origins() {
+        Ok(origins) => origins,
+        Err(error) => {
+            tell(&format!(
+                "error: cannot start the demo's origins: {error}\n"
+            ));
+            return ExitCode::FAILURE;
+        }
+    };
+    let config = std::env::temp_dir().join(format!("tidegate-demo-{}.toml", std::process::id()));
+    if let Err(error) = std::fs::write(&config, origins.config()) {
+        tell(&format!(
+            "error: cannot write {}: {error}\n",
+            config.display()
+        ));
+        return ExitCode::FAILURE;
+    }
+    for line in origins.moved() {
+        tell(&format!("{line}\n"));
+    }
+    tell(&origins.what_to_try());
+    tell(&format!(
+        "The configuration is {}: edit it and see it reload.\n\n",
+        config.display()
+    ));
+    let code = run(&Options {
+        config: config.clone(),
+        color,
+    });
+    let _ = std::fs::remove_file(config);
+    code
+}

@@ -35,7 +35,8 @@ pub struct Listening {
 /// What the control thread tells a worker.
 #[derive(Debug)]
 pub enum Command {
-    /// A new configuration: new sockets to accept on, and which to keep. All others are emptied and closed.
+    /// A new configuration: new sockets to accept on, and which to keep, by their address: one may belong to
+    /// another listener from now on. All others are emptied and closed.
     Commit {
         /// The configuration.
         snapshot: Arc<Snapshot>,
@@ -101,9 +102,22 @@ where
     Ok(Worker { commands, thread })
 }
 
+/// A socket that is accepted on. Dropping it empties the socket's queue and closes it.
 struct Accepting {
-    what: Listening,
+    addr: SocketAddr,
+    listener: Rc<RefCell<ListenerName>>,
     stop: Option<oneshot::Sender<()>>,
+}
+
+/// Keeps the sockets that stay, perhaps for another listener than before, and drops all others.
+fn keep_sockets(accepting: &RefCell<Vec<Accepting>>, keep: &[Listening]) {
+    accepting.borrow_mut().retain(|one| {
+        let stays = keep.iter().find(|what| what.addr == one.addr);
+        if let Some(what) = stays {
+            one.listener.replace(what.listener.clone());
+        }
+        stays.is_some()
+    });
 }
 
 async fn run<S, F>(start: Start, mut inbox: mpsc::Receiver<Command>, serve: S)
@@ -135,7 +149,7 @@ where
             command = inbox.recv() => match command {
                 Some(Command::Commit { snapshot, epoch, open, keep, done }) => {
                     local.commit(snapshot, epoch);
-                    accepting.borrow_mut().retain(|one| keep.contains(&one.what));
+                    keep_sockets(&accepting, &keep);
                     for (what, socket) in open {
                         begin(&local, &accepting, what, socket, serve.clone());
                     }
@@ -171,8 +185,10 @@ fn begin<S, F>(
     F: Future<Output = ()> + 'static,
 {
     let (stop, stopped) = oneshot::channel();
+    let listener = Rc::new(RefCell::new(what.listener));
     accepting.borrow_mut().push(Accepting {
-        what: what.clone(),
+        addr: what.addr,
+        listener: Rc::clone(&listener),
         stop: Some(stop),
     });
     let mut acceptor = match Acceptor::new(socket) {
@@ -184,27 +200,29 @@ fn begin<S, F>(
     };
     let local = Rc::clone(local);
     task::spawn("accept", async move {
-        let cells = local.process.hub.listener(local.id, what.listener.as_str());
         let mut stopped = stopped;
         loop {
             tokio::select! {
                 biased;
                 _ = &mut stopped => break,
                 taken = acceptor.next() => match taken {
-                    Ok((stream, peer)) => take(&local, &what.listener, stream, peer, &serve),
-                    Err(failure) => back_off(&what, &cells, failure).await,
+                    Ok((stream, peer)) => take(&local, listener.borrow().clone(), stream, peer, &serve),
+                    Err(failure) => {
+                        let cells = local.process.hub.listener(local.id, listener.borrow().as_str());
+                        back_off(what.addr, &cells, failure).await;
+                    }
                 },
             }
         }
         while let Some((stream, peer)) = acceptor.waiting() {
-            take(&local, &what.listener, stream, peer, &serve);
+            take(&local, listener.borrow().clone(), stream, peer, &serve);
         }
     });
 }
 
 fn take<S, F>(
     local: &Rc<Local>,
-    listener: &ListenerName,
+    listener: ListenerName,
     stream: TcpStream,
     peer: SocketAddr,
     serve: &S,
@@ -214,18 +232,18 @@ fn take<S, F>(
 {
     task::spawn(
         "connection",
-        serve(Rc::clone(local), listener.clone(), stream, peer),
+        serve(Rc::clone(local), listener, stream, peer),
     );
 }
 
-async fn back_off(what: &Listening, cells: &ListenerCells, failure: Failure) {
+async fn back_off(addr: SocketAddr, cells: &ListenerCells, failure: Failure) {
     match failure {
         Failure::Connection(error) => {
-            tracing::debug!(%error, addr = %what.addr, "a connection was gone");
+            tracing::debug!(%error, %addr, "a connection was gone");
         }
         Failure::Exhausted(error, pause) => {
             cells.rejected(Reason::Overloaded, Detail::NoFiles);
-            tracing::warn!(%error, addr = %what.addr, "cannot accept; waiting");
+            tracing::warn!(%error, %addr, "cannot accept; waiting");
             tokio::time::sleep(pause).await;
         }
     }
