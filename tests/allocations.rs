@@ -3,7 +3,10 @@
 //! A worker runs in this process between an origin and a client on other threads; only what the worker's thread
 //! allocates is counted, after a warm-up.
 
-#![expect(unsafe_code, reason = "a counting allocator is an `unsafe impl`; it forwards to the system's")]
+#![expect(
+    unsafe_code,
+    reason = "a counting allocator is an `unsafe impl`; it forwards to the system's"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -89,7 +92,12 @@ fn message(bytes: &[u8]) -> Option<usize> {
     let head = text.find("\r\n\r\n")? + 4;
     let body = text[..head]
         .lines()
-        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok())
+        .find_map(|line| {
+            line.to_ascii_lowercase()
+                .strip_prefix("content-length: ")?
+                .parse::<usize>()
+                .ok()
+        })
         .unwrap_or(0);
     (bytes.len() >= head + body).then_some(head + body)
 }
@@ -104,8 +112,13 @@ fn proxy(origin: std::net::SocketAddr, log: &str) -> std::net::SocketAddr {
     let loaded = tidegate::config::parse(Path::new("test.toml"), &text).unwrap();
     let mut diagnostics = Diagnostics::default();
     let live = Live::default();
-    let snapshot =
-        tidegate::snapshot::compile(&loaded.raw, &loaded.files, &live, Purpose::Start, &mut diagnostics);
+    let snapshot = tidegate::snapshot::compile(
+        &loaded.raw,
+        &loaded.files,
+        &live,
+        Purpose::Start,
+        &mut diagnostics,
+    );
     let snapshot = Arc::new(snapshot.expect("a good configuration"));
     let hub = Hub::new(1);
     let writer = LogWriter::start(&hub).unwrap();
@@ -121,8 +134,13 @@ fn proxy(origin: std::net::SocketAddr, log: &str) -> std::net::SocketAddr {
     let addr = group.addr;
     let socket = group.listen().unwrap().pop().unwrap();
     let listener = snapshot.listeners[0].name.clone();
-    let start =
-        Start { id: 0, process, log: writer.handle(), snapshot: Arc::clone(&snapshot), epoch: 1 };
+    let start = Start {
+        id: 0,
+        process,
+        log: writer.handle(),
+        snapshot: Arc::clone(&snapshot),
+        epoch: 1,
+    };
     let worker = thread::spawn(start, |local, listener, stream, peer| {
         COUNTED.set(true);
         tidegate::downstream::serve(local, listener, stream, peer)
@@ -130,7 +148,16 @@ fn proxy(origin: std::net::SocketAddr, log: &str) -> std::net::SocketAddr {
     .unwrap();
     let (done, effective) = tokio::sync::oneshot::channel();
     let open = vec![(Listening { addr, listener }, socket)];
-    worker.commands.blocking_send(Command::Commit { snapshot, epoch: 2, open, keep: vec![], done }).unwrap();
+    worker
+        .commands
+        .blocking_send(Command::Commit {
+            snapshot,
+            epoch: 2,
+            open,
+            keep: vec![],
+            done,
+        })
+        .unwrap();
     effective.blocking_recv().unwrap();
     std::mem::forget((worker, writer));
     addr
@@ -151,27 +178,40 @@ fn allocations(request: &[u8], answer: &'static [u8], log: &str) -> f64 {
         let mut have = 0;
         while message(&buf[..have]).is_none() {
             let read = client.read(&mut buf[have..]).unwrap();
-            assert!(read > 0, "the proxy closed: {}", String::from_utf8_lossy(&buf[..have]));
+            assert!(
+                read > 0,
+                "the proxy closed: {}",
+                String::from_utf8_lossy(&buf[..have])
+            );
             have += read;
         }
-        assert!(buf.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", String::from_utf8_lossy(&buf[..have]));
+        assert!(
+            buf.starts_with(b"HTTP/1.1 200 OK\r\n"),
+            "{}",
+            String::from_utf8_lossy(&buf[..have])
+        );
     }
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
     let each = (ALLOCATIONS.load(Ordering::Relaxed) - before) as f64 / REQUESTS as f64;
     each
 }
 
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nServer: o\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello";
+const ANSWER: &[u8] =
+    b"HTTP/1.1 200 OK\r\nServer: o\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello";
 
 /// One in a hundred is left for what grows now and then: the log's buffers on their way to the writer.
 const NONE: f64 = 0.01;
 
 #[test]
 fn a_kept_connection_allocates_nothing_per_request() {
-    let get = b"GET /path?q=1 HTTP/1.1\r\nHost: Example.test\r\nUser-Agent: test\r\nCookie: a=b\r\n\r\n";
+    let get =
+        b"GET /path?q=1 HTTP/1.1\r\nHost: Example.test\r\nUser-Agent: test\r\nCookie: a=b\r\n\r\n";
     for log in ["\"off\"", "{ file = { path = \"/dev/null\" } }"] {
         let each = allocations(get, ANSWER, log);
-        assert!(each <= NONE, "{each} allocations per GET with the access log to {log}");
+        assert!(
+            each <= NONE,
+            "{each} allocations per GET with the access log to {log}"
+        );
     }
     let mut post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4096\r\n\r\n".to_vec();
     post.resize(post.len() + 4096, b'x');

@@ -147,10 +147,10 @@ impl Side {
         }
         let mut end: &[u8] = &[];
         if ended && self.encoding == BodyLength::Chunked {
-            match scratch.get_mut(range.end..range.end + END.len()) {
+            match scratch.get_mut(range.end..range.end + chunked::END.len()) {
                 Some(place) if trailers.is_empty() => {
-                    place.copy_from_slice(END);
-                    range.end += END.len();
+                    place.copy_from_slice(chunked::END);
+                    range.end += chunked::END.len();
                 }
                 _ => end = trailers,
             }
@@ -158,16 +158,13 @@ impl Side {
         let bytes = scratch.get(range).unwrap_or_default();
         self.write(cx, bytes)?;
         if !end.is_empty() {
-            let mut tail = Vec::with_capacity(end.len() + END.len());
+            let mut tail = Vec::with_capacity(end.len() + chunked::END.len());
             chunked::encode_end(end, &mut tail);
             self.write(cx, &tail)?;
         }
         Ok(())
     }
 }
-
-/// The end of a chunked body without trailers.
-const END: &[u8] = b"0\r\n\r\n";
 
 impl Downstream for Side {
     fn poll_body(

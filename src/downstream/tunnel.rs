@@ -136,14 +136,13 @@ pub(super) async fn run(connection: &Connection, parts: Box<Tunnel>) {
         if up.state == State::Ended && down.state == State::Ended {
             return Poll::Ready((Reason::Completed, Detail::None));
         }
-        if timer.fired() {
-            return Poll::Ready(match local.drain.phase() {
-                crate::drain::Phase::Forced => (Reason::Shutdown, Detail::None),
-                _ => (Reason::UpstreamIdle, Detail::Idle),
-            });
+        if local.drain.phase() == crate::drain::Phase::Forced {
+            return Poll::Ready((Reason::Shutdown, Detail::None));
         }
         if moved {
             timer.set(local.deadlines.after(idle));
+        } else if timer.fired() {
+            return Poll::Ready((Reason::UpstreamIdle, Detail::Idle));
         }
         Poll::Pending
     })

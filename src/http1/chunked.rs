@@ -2,6 +2,8 @@
 
 use crate::base::Detail;
 
+/// The end of a body without trailers.
+pub const END: &[u8] = b"0\r\n\r\n";
 /// Longest extension of one chunk, in bytes. Extensions are read over and never passed on.
 pub const MAX_EXTENSION: u32 = 256;
 /// All extensions of one body together, in bytes (E-015).

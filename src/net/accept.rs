@@ -40,14 +40,22 @@ impl Acceptor {
         self.judge(taken)
     }
 
-    /// Takes a connection that already waits in the queue, if there is one: for emptying the queue of a
-    /// socket before it is closed (a closed `SO_REUSEPORT` socket resets what waits in its queue, E-245).
-    pub fn waiting(&mut self) -> Option<(TcpStream, SocketAddr)> {
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        match self.listener.poll_accept(&mut context) {
-            std::task::Poll::Ready(Ok(taken)) => Some(taken),
-            _ => None,
+    /// Takes every connection that already waits in the queue, then closes the socket (a closed
+    /// `SO_REUSEPORT` socket resets what waits in its queue, E-245). Asks the kernel, not the runtime, which may
+    /// not have heard of the last ones.
+    pub fn empty(self) -> Vec<(TcpStream, SocketAddr)> {
+        let mut taken = Vec::new();
+        let Ok(listener) = self.listener.into_std() else {
+            return taken;
+        };
+        while let Ok((stream, peer)) = listener.accept() {
+            if stream.set_nonblocking(true).is_ok()
+                && let Ok(stream) = TcpStream::from_std(stream)
+            {
+                taken.push((stream, peer));
+            }
         }
+        taken
     }
 
     fn judge(

@@ -214,7 +214,7 @@ fn begin<S, F>(
                 },
             }
         }
-        while let Some((stream, peer)) = acceptor.waiting() {
+        for (stream, peer) in acceptor.empty() {
             take(&local, listener.borrow().clone(), stream, peer, &serve);
         }
     });

@@ -172,15 +172,14 @@ impl<'x, D: Downstream> Transfer<'x, D> {
                 {
                     return Poll::Ready(Err(Error::from(Reason::ResponseTimeout)));
                 }
-                if self.timer.fired() {
+                // By value, not by the timer's mark: the mark may be an older deadline's.
+                let due = self.upload_due.min(self.response_due).min(self.stall_due);
+                let due = self.limits.total.min(due);
+                let forced = self.x.local.drain.phase() == crate::drain::Phase::Forced;
+                if forced || due <= self.clock().tick() {
                     return Poll::Ready(Err(self.overdue()));
                 }
-                self.timer.set(
-                    self.limits
-                        .total
-                        .min(self.upload_due)
-                        .min(self.response_due),
-                );
+                self.timer.set(due);
                 return Poll::Pending;
             }
         }
@@ -227,6 +226,8 @@ impl<'x, D: Downstream> Transfer<'x, D> {
 enum Reading {
     Head,
     Body,
+    /// Nothing more: the 101 is on its way to the client.
+    Switched,
 }
 
 /// Whether a direction got on.

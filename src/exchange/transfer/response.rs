@@ -26,7 +26,10 @@ impl<D: Downstream> Transfer<'_, D> {
         }
         if self.stall_due != Tick::NEVER {
             self.stall_due = Tick::NEVER;
-            self.advanced();
+            self.resumed();
+        }
+        if self.reading == Reading::Switched {
+            return Ok(Step::Ended(Ended::Switched));
         }
         if self.down.answered() == Answered::Whole {
             return Ok(Step::Ended(Ended::Whole(self.status, self.persist)));
@@ -62,7 +65,7 @@ impl<D: Downstream> Transfer<'_, D> {
         let reason = match (self.reading, self.x.kit.partial.is_empty()) {
             (Reading::Head, true) => Reason::UpstreamReset,
             (Reading::Head, false) => Reason::UpstreamProtocol,
-            (Reading::Body, _) => Reason::UpstreamTruncated,
+            (Reading::Body | Reading::Switched, _) => Reason::UpstreamTruncated,
         };
         match error {
             Some(error) => Error::caused(reason, detail, error),
@@ -148,9 +151,25 @@ impl<D: Downstream> Transfer<'_, D> {
             body,
             switching,
         };
-        self.down.head(cx, &answer, scratch, piece)?;
+        if piece.more == More::Ended && !self.response.trailers().is_empty() {
+            let (start, more) = (piece.start, More::Follows);
+            self.down
+                .head(cx, &answer, scratch, Piece { more, ..piece })?;
+            self.last(
+                cx,
+                scratch,
+                Piece {
+                    start,
+                    len: 0,
+                    more: More::Ended,
+                },
+            )?;
+        } else {
+            self.down.head(cx, &answer, scratch, piece)?;
+        }
         if switching == Upgrade::WebSocket {
-            return Ok(Step::Ended(Ended::Switched));
+            self.reading = Reading::Switched;
+            return Ok(Step::Moved);
         }
         self.advanced();
         Ok(Step::Moved)
@@ -204,14 +223,24 @@ impl<D: Downstream> Transfer<'_, D> {
         } else {
             self.decode(scratch, start, len)?
         };
+        self.last(cx, scratch, piece)?;
+        self.advanced();
+        Ok(Step::Moved)
+    }
+
+    /// Passes on a piece and, with the last one, those trailers that may pass.
+    fn last(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+        piece: Piece,
+    ) -> Result<(), Error> {
         let mut kept = Vec::new();
         if piece.more == More::Ended {
             trailers::filter(self.response.trailers(), &mut kept)
                 .map_err(|detail| Error::new(Reason::UpstreamProtocol, detail))?;
         }
-        self.down.piece(cx, scratch, piece, &kept)?;
-        self.advanced();
-        Ok(Step::Moved)
+        self.down.piece(cx, scratch, piece, &kept)
     }
 
     /// Decodes in place; bytes after the end of the body make the connection unusable (E-037).
@@ -228,6 +257,16 @@ impl<D: Downstream> Transfer<'_, D> {
             len: decoded.data,
             more: decoded.more,
         })
+    }
+
+    /// The client reads again: the endpoint's clock goes on.
+    fn resumed(&mut self) {
+        match self.reading {
+            Reading::Head if self.upload != Upload::Body => {
+                self.response_due = self.clock().after(self.limits.response);
+            }
+            _ => self.advanced(),
+        }
     }
 
     fn advanced(&mut self) {

@@ -86,23 +86,35 @@ impl<D: Downstream> Transfer<'_, D> {
         if piece.more == More::Ended {
             self.upload = Upload::Sent;
         }
-        let range = match self.x.record.head().body() {
-            BodyLength::Chunked => chunked::frame(&mut scratch, piece.start, piece.len),
-            _ => piece.start..piece.start + piece.len,
-        };
-        let bytes = scratch.get(range).unwrap_or_default();
-        let buffer = &mut self.x.kit.outgoing;
-        let mut written = self.outgoing.push(cx, self.stream, buffer, bytes);
-        if piece.more == More::Ended && self.x.record.head().body() == BodyLength::Chunked {
-            let mut end = Vec::new();
+        let chunked = self.x.record.head().body() == BodyLength::Chunked;
+        let mut range = piece.start..piece.start + piece.len;
+        let mut with_trailers = Vec::new();
+        if chunked {
+            range = chunked::frame(&mut scratch, piece.start, piece.len);
+        }
+        if chunked && piece.more == More::Ended {
+            // The end goes with the last data in one push, so that what is kept for another attempt is whole
+            // whatever becomes of this one.
             let mut kept = Vec::new();
             trailers::filter(self.down.trailers(), &mut kept)
                 .map_err(|detail| Error::new(Reason::ClientProtocol, detail))?;
-            chunked::encode_end(&kept, &mut end);
-            if !matches!(written, Poll::Ready(Err(_))) {
-                written = self.outgoing.push(cx, self.stream, buffer, &end);
+            if kept.is_empty()
+                && let Some(place) = scratch.get_mut(range.end..range.end + chunked::END.len())
+            {
+                place.copy_from_slice(chunked::END);
+                range.end += chunked::END.len();
+            } else {
+                with_trailers.extend_from_slice(scratch.get(range.clone()).unwrap_or_default());
+                chunked::encode_end(&kept, &mut with_trailers);
             }
         }
+        let bytes = match with_trailers.as_slice() {
+            [] => scratch.get(range).unwrap_or_default(),
+            bytes => bytes,
+        };
+        let written = self
+            .outgoing
+            .push(cx, self.stream, &mut self.x.kit.outgoing, bytes);
         match written {
             Poll::Ready(Err(error)) => self.broken(error)?,
             Poll::Ready(Ok(())) | Poll::Pending => self.progressed(),
