@@ -187,11 +187,12 @@ impl Reason {
         self as usize
     }
 
-    /// Status of the answer that we make. A detail may be more exact than its reason (501, 505, 417).
+    /// Status of the answer that we make. What exactly is wrong with a request may have a status of its own
+    /// (405, 417, 501, 505); the same fault in an endpoint's answer is the endpoint's.
     pub const fn status(self, detail: Detail) -> u16 {
-        match detail.status() {
-            0 => self.row().status,
-            exact => exact,
+        match (self, detail.status()) {
+            (Self::BadRequest, exact @ 1..) => exact,
+            _ => self.row().status,
         }
     }
 }
@@ -358,6 +359,13 @@ mod tests {
             let status = reason.row().status;
             assert!(status == 0 || (400..600).contains(&status), "{reason:?}");
         }
+    }
+
+    #[test]
+    fn an_exact_status_is_for_the_fault_of_a_request() {
+        assert_eq!(Reason::BadRequest.status(Detail::Version), 505);
+        assert_eq!(Reason::UpstreamProtocol.status(Detail::Version), 502);
+        assert_eq!(Reason::BadRequest.status(Detail::Host), 400);
     }
 
     #[test]

@@ -8,9 +8,9 @@ use super::outbox::{Outbox, gone};
 use crate::base::{Detail, Error, Reason};
 use crate::exchange::{Answer, Answered, Disposition, Downstream, Piece};
 use crate::http1::body::{BodyReader, More};
-use crate::http1::chunked;
 use crate::http1::response::Persist;
 use crate::http1::write::{self, ResponsePlan};
+use crate::http1::{chunked, trailers};
 use crate::message::{
     BodyLength, Edits, Expect, Method, RequestHead, ResponseHead, Upgrade, Version,
 };
@@ -32,6 +32,8 @@ pub(super) struct Side {
     persist: Persist,
     waits: Expect,
     outbox: Outbox,
+    /// Trailer lines of the request that may pass.
+    trailers: Vec<u8>,
     encoding: BodyLength,
     answered: Answered,
     /// Whether the client's sending side still tells us something while we wait.
@@ -52,6 +54,7 @@ impl Side {
             persist: Persist::Reuse,
             waits: Expect::Nothing,
             outbox: Outbox::default(),
+            trailers: Vec::new(),
             encoding: BodyLength::None,
             answered: Answered::Nothing,
             listening: true,
@@ -200,6 +203,13 @@ impl Downstream for Side {
                 .body
                 .decode(scratch, HEADROOM, len)
                 .map_err(|detail| Error::new(Reason::ClientProtocol, detail))?;
+            if decoded.more == More::Ended
+                && let Err(detail) = trailers::filter(self.body.trailers(), &mut self.trailers)
+            {
+                // What follows a malformed trailer section cannot be told apart.
+                self.body = BodyReader::UntilClose;
+                return Poll::Ready(Err(Error::new(Reason::ClientProtocol, detail)));
+            }
             if kept > 0 {
                 self.connection.input.borrow_mut().drain(..decoded.used);
             } else {
@@ -222,7 +232,7 @@ impl Downstream for Side {
     }
 
     fn trailers(&self) -> &[u8] {
-        self.body.trailers()
+        &self.trailers
     }
 
     fn go_on(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {

@@ -58,6 +58,7 @@ pub(super) async fn forward<D: Downstream>(
     cluster.budget.borrow_mut().deposit(x.started);
     cluster.cells.active.inc();
     let _active = Active(&cluster.cells.active);
+    x.record.aim(&cluster.cluster.name);
     let limits = limits(x, timer, route, cluster);
     encode(x);
     let outgoing = Outgoing::new(&x.kit.outgoing, keep(x, cluster));
@@ -272,6 +273,7 @@ impl<D: Downstream> Attempts<'_, D> {
                 on: &policy.on,
                 methods: policy.methods,
                 budget: &cluster.budget,
+                cells: &cluster.cells,
             });
         let per_try = policy
             .per_try_timeout

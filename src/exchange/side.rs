@@ -39,7 +39,7 @@ pub trait Downstream {
     fn poll_body(&mut self, cx: &mut Context<'_>, scratch: &mut [u8])
     -> Poll<Result<Piece, Error>>;
 
-    /// Trailer lines of the request body, once it has ended.
+    /// Those trailer lines of the request body that may pass, once it has ended.
     fn trailers(&self) -> &[u8];
 
     /// Tells a client that waits for it to send its body.

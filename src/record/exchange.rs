@@ -169,6 +169,13 @@ impl Record {
         self.cells = Arc::clone(cells);
     }
 
+    /// Where the exchange is to go; no endpoint was tried yet.
+    pub fn aim(&mut self, cluster: &ClusterName) {
+        let cluster = self.jot(cluster.as_str().as_bytes());
+        let endpoint = cluster.end..cluster.end;
+        self.attempt = Some(Attempt { cluster, endpoint });
+    }
+
     /// An endpoint is tried. The line shows how many were, and the last.
     pub fn attempt(&mut self, cluster: &ClusterName, endpoint: &str) {
         if let Some(last) = self.attempt.take()
@@ -287,9 +294,10 @@ impl Record {
             Field::Route => self.noted_or_absent(self.route.as_ref()),
             Field::Cluster => self.noted_or_absent(attempt.map(|last| &last.cluster)),
             // A unix socket's path may hold anything.
-            Field::Endpoint => attempt.map_or(Value::Absent, |last| {
-                Value::Text(self.noted(&last.endpoint))
-            }),
+            Field::Endpoint => match attempt {
+                Some(last) if !last.endpoint.is_empty() => Value::Text(self.noted(&last.endpoint)),
+                _ => Value::Absent,
+            },
             Field::Attempts => Value::Number(u64::from(self.attempts)),
             Field::UserAgent => head
                 .first(Known::UserAgent)

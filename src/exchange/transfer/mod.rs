@@ -23,6 +23,7 @@ use crate::http1::body::{BodyReader, More};
 use crate::http1::response::Persist;
 use crate::limit::RetryBudget;
 use crate::message::Expect;
+use crate::metrics::ClusterCells;
 use crate::net::deadline::{Deadlines, Tick};
 use crate::net::{Stream, Timer};
 use crate::route::Route;
@@ -51,6 +52,8 @@ pub(super) struct StatusRetry<'x> {
     pub(super) methods: Methods,
     /// What pays for it.
     pub(super) budget: &'x RefCell<RetryBudget>,
+    /// Where a denial is counted.
+    pub(super) cells: &'x ClusterCells,
 }
 
 /// Where the request body stands.

@@ -125,7 +125,11 @@ impl<D: Downstream> Transfer<'_, D> {
         self.x.record.phase(Phase::Data);
         self.x.record.status(status);
         self.status = status;
-        self.persist = start.persist;
+        self.persist = match self.x.record.head().upgrade() {
+            Upgrade::None => start.persist,
+            // Whatever it answered, what this connection carries now was not agreed on (E-078).
+            Upgrade::WebSocket => Persist::Close,
+        };
         self.response = BodyReader::new(body);
         let piece = if switching == Upgrade::WebSocket {
             Piece {
@@ -180,10 +184,17 @@ impl<D: Downstream> Transfer<'_, D> {
         let Some(statuses) = &self.statuses else {
             return false;
         };
-        statuses.on.status(status)
+        let asked = statuses.on.status(status)
             && statuses.methods.contains(self.x.record.head().method())
-            && self.outgoing.resendable()
-            && statuses.budget.borrow_mut().withdraw(clock::now()) == Grant::Granted
+            && self.outgoing.resendable();
+        if !asked {
+            return false;
+        }
+        let grant = statuses.budget.borrow_mut().withdraw(clock::now());
+        if grant == Grant::Denied {
+            statuses.cells.retry_denied(Detail::BudgetEmpty);
+        }
+        grant == Grant::Granted
     }
 
     /// Status, body length, and whether the protocol changes: only to what was asked for, and only when the

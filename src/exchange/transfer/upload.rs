@@ -6,7 +6,7 @@ use super::{Moved, Reading, Transfer, Upload};
 use crate::base::{Detail, Error, Reason};
 use crate::exchange::side::Downstream;
 use crate::http1::body::More;
-use crate::http1::{chunked, trailers};
+use crate::http1::chunked;
 use crate::message::BodyLength;
 use crate::net::deadline::Tick;
 
@@ -95,9 +95,7 @@ impl<D: Downstream> Transfer<'_, D> {
         if chunked && piece.more == More::Ended {
             // The end goes with the last data in one push, so that what is kept for another attempt is whole
             // whatever becomes of this one.
-            let mut kept = Vec::new();
-            trailers::filter(self.down.trailers(), &mut kept)
-                .map_err(|detail| Error::new(Reason::ClientProtocol, detail))?;
+            let kept = self.down.trailers();
             if kept.is_empty()
                 && let Some(place) = scratch.get_mut(range.end..range.end + chunked::END.len())
             {
@@ -105,7 +103,7 @@ impl<D: Downstream> Transfer<'_, D> {
                 range.end += chunked::END.len();
             } else {
                 with_trailers.extend_from_slice(scratch.get(range.clone()).unwrap_or_default());
-                chunked::encode_end(&kept, &mut with_trailers);
+                chunked::encode_end(kept, &mut with_trailers);
             }
         }
         let bytes = match with_trailers.as_slice() {
