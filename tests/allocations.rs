@@ -7,6 +7,12 @@
     unsafe_code,
     reason = "a counting allocator is an `unsafe impl`; it forwards to the system's"
 )]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops where something is not as it must be"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
