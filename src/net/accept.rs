@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
+use super::socket;
+
 /// One listening socket of one worker.
 #[derive(Debug)]
 pub struct Acceptor {
@@ -13,6 +15,8 @@ pub struct Acceptor {
     pause: Duration,
 }
 
+/// How long half-made connections have to come in before a socket is closed: a round trip over a long way.
+const GRACE: Duration = Duration::from_millis(250);
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -40,22 +44,29 @@ impl Acceptor {
         self.judge(taken)
     }
 
-    /// Takes every connection that already waits in the queue, then closes the socket (a closed
-    /// `SO_REUSEPORT` socket resets what waits in its queue, E-245). Asks the kernel, not the runtime, which may
-    /// not have heard of the last ones.
-    pub fn empty(self) -> Vec<(TcpStream, SocketAddr)> {
-        let mut taken = Vec::new();
+    /// Closes the socket so that nobody who got through is lost: no new connection begins, those that are half
+    /// made come in, everything that waits in the queue is handed to `take` (a closed `SO_REUSEPORT` socket resets
+    /// what waits in its queue, E-245). Takes a quarter of a second. Asks the kernel, not the runtime, which may not have
+    /// heard of the last ones.
+    pub async fn close(self, mut take: impl FnMut(TcpStream, SocketAddr)) {
+        if let Err(error) = socket::deafen(&self.listener) {
+            tracing::debug!(%error, "cannot attach a filter; a connection that begins now may be reset");
+        }
         let Ok(listener) = self.listener.into_std() else {
-            return taken;
+            return;
         };
-        while let Ok((stream, peer)) = listener.accept() {
-            if stream.set_nonblocking(true).is_ok()
-                && let Ok(stream) = TcpStream::from_std(stream)
-            {
-                taken.push((stream, peer));
+        for last in [false, true] {
+            while let Ok((stream, peer)) = listener.accept() {
+                if stream.set_nonblocking(true).is_ok()
+                    && let Ok(stream) = TcpStream::from_std(stream)
+                {
+                    take(stream, peer);
+                }
+            }
+            if !last {
+                tokio::time::sleep(GRACE).await;
             }
         }
-        taken
     }
 
     fn judge(

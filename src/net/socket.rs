@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::TcpStream;
 
 /// Length of the accept queue. The kernel caps it at `net.core.somaxconn` (listen(2)).
@@ -72,6 +72,23 @@ pub fn peek_quiet<S: std::os::fd::AsFd>(stream: &S) -> Quiet {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Quiet::Yes,
         _ => Quiet::No,
     }
+}
+
+/// Makes a listening socket deaf to new connections while those that are half made still come in: a SYN is
+/// dropped, and its repetition finds the port closed or another socket of the group. (A classic BPF program over
+/// the TCP header: drop where the SYN bit of byte 13 is set; bpf(2), socket(7) `SO_ATTACH_FILTER`.)
+pub fn deafen<S: std::os::fd::AsFd>(listener: &S) -> io::Result<()> {
+    const LOAD_BYTE: u16 = 0x30;
+    const JUMP_IF_SET: u16 = 0x45;
+    const RETURN: u16 = 0x06;
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    SockRef::from(listener).attach_filter(&[
+        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS),
+        SockFilter::new(JUMP_IF_SET, 0, 1, SYN),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ])
 }
 
 /// Makes `close` send a reset instead of a FIN: a truncated response must not look like a complete one.

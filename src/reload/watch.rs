@@ -4,14 +4,23 @@
 //! the old one, and a watch on the old one would go blind.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use notify::event::{EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 /// Silence after a change before it is acted on: a file is often written in several steps.
 const SETTLE: Duration = Duration::from_millis(300);
+/// Longest wait for that silence.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Names whose writing matters. What is created, renamed or removed matters whatever its name: a symbolic link on
+/// the way to a file may be exchanged.
+type Names = Arc<Mutex<BTreeSet<OsString>>>;
 
 /// A watch over the configuration's files.
 #[derive(Debug)]
@@ -19,18 +28,22 @@ pub struct Watch {
     events: mpsc::Receiver<()>,
     watcher: Option<RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
+    names: Names,
 }
 
 impl Watch {
     /// A watch over nothing. Where the system has no watches left it stays one, and says so.
     pub fn new() -> Self {
         let (sender, events) = mpsc::channel(1);
+        let names = Names::default();
+        let wanted = Arc::clone(&names);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let reads = event.as_ref().is_ok_and(|event| event.kind.is_access());
-            if !reads {
-                // One pending event is as good as many.
-                let _ = sender.try_send(());
+            // A watch that lost events must be taken for a change.
+            if event.is_ok_and(|event| !matters(&event, &wanted)) {
+                return;
             }
+            // One pending event is as good as many.
+            let _ = sender.try_send(());
         });
         let watcher = watcher
             .map_err(|error| tracing::warn!(%error, "files are not watched; SIGHUP reloads"))
@@ -39,6 +52,7 @@ impl Watch {
             events,
             watcher,
             watched: BTreeSet::new(),
+            names,
         }
     }
 
@@ -47,6 +61,10 @@ impl Watch {
         let Some(watcher) = &mut self.watcher else {
             return;
         };
+        let names = paths
+            .iter()
+            .filter_map(|path| path.file_name().map(ToOwned::to_owned));
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names.collect();
         let wanted: BTreeSet<PathBuf> = paths.iter().flat_map(|path| directories(path)).collect();
         for gone in self.watched.difference(&wanted) {
             let _ = watcher.unwatch(gone);
@@ -59,15 +77,33 @@ impl Watch {
         self.watched = wanted;
     }
 
-    /// Waits until something changed and then nothing for a moment. Cancel safe.
+    /// Waits until something changed and then nothing for a moment. Cancel safe, but for the moment.
     pub async fn changed(&mut self) {
         if self.watcher.is_none() || self.events.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
-        while tokio::time::timeout(SETTLE, self.events.recv())
-            .await
-            .is_ok_and(|event| event.is_some())
-        {}
+        let settled = async {
+            while tokio::time::timeout(SETTLE, self.events.recv())
+                .await
+                .is_ok_and(|event| event.is_some())
+            {}
+        };
+        let _ = tokio::time::timeout(PATIENCE, settled).await;
+    }
+}
+
+/// Whether an event may be a change of the configuration. A log that is written in the same directory is not.
+fn matters(event: &notify::Event, names: &Names) -> bool {
+    match event.kind {
+        EventKind::Access(_) => false,
+        EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => {
+            let names = names.lock().unwrap_or_else(PoisonError::into_inner);
+            event
+                .paths
+                .iter()
+                .any(|path| path.file_name().is_some_and(|name| names.contains(name)))
+        }
+        _ => true,
     }
 }
 

@@ -129,6 +129,22 @@ impl Drop for Admission {
     }
 }
 
+/// Who is there: the accept loops and connections of one worker.
+#[derive(Debug, Default)]
+pub struct Presence(Rc<()>);
+
+impl Presence {
+    /// One more, until what is returned is dropped.
+    pub fn join(&self) -> Self {
+        Self(Rc::clone(&self.0))
+    }
+
+    /// Whether all others are gone.
+    pub fn alone(&self) -> bool {
+        Rc::strong_count(&self.0) == 1
+    }
+}
+
 /// Everything that a core owns alone.
 #[derive(Debug)]
 pub struct Local {
@@ -140,6 +156,8 @@ pub struct Local {
     pub deadlines: Rc<Deadlines>,
     /// How far the end has come.
     pub drain: Drain,
+    /// What must end before the worker may.
+    pub presence: Presence,
     /// Where records are written.
     pub journal: Rc<Journal>,
     /// Idle connections to endpoints.
@@ -173,6 +191,7 @@ impl Local {
             process,
             deadlines,
             drain: Drain::default(),
+            presence: Presence::default(),
             journal,
             pool,
             carried,

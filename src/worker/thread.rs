@@ -142,7 +142,7 @@ where
         tokio::select! {
             _ = tick.tick() => {
                 local.tick(clock::now());
-                if local.drain.phase() != Phase::Serving && local.deadlines.is_empty() {
+                if local.drain.phase() != Phase::Serving && local.presence.alone() {
                     break;
                 }
             }
@@ -199,7 +199,9 @@ fn begin<S, F>(
         }
     };
     let local = Rc::clone(local);
+    let presence = local.presence.join();
     task::spawn("accept", async move {
+        let _presence = presence;
         let mut stopped = stopped;
         loop {
             tokio::select! {
@@ -214,9 +216,9 @@ fn begin<S, F>(
                 },
             }
         }
-        for (stream, peer) in acceptor.empty() {
-            take(&local, listener.borrow().clone(), stream, peer, &serve);
-        }
+        acceptor
+            .close(|stream, peer| take(&local, listener.borrow().clone(), stream, peer, &serve))
+            .await;
     });
 }
 
@@ -230,10 +232,12 @@ fn take<S, F>(
     S: Fn(Rc<Local>, ListenerName, TcpStream, SocketAddr) -> F,
     F: Future<Output = ()> + 'static,
 {
-    task::spawn(
-        "connection",
-        serve(Rc::clone(local), listener, stream, peer),
-    );
+    let presence = local.presence.join();
+    let served = serve(Rc::clone(local), listener, stream, peer);
+    task::spawn("connection", async move {
+        let _presence = presence;
+        served.await;
+    });
 }
 
 async fn back_off(addr: SocketAddr, cells: &ListenerCells, failure: Failure) {
