@@ -55,6 +55,11 @@ impl Outgoing {
         self.accepted
     }
 
+    /// Whether the head waits alone: none of it was written, and no body stands behind it.
+    pub(super) fn untouched(&self, buffer: &[u8]) -> bool {
+        self.whole && self.written == 0 && buffer.len() == self.head
+    }
+
     /// Whether something waits to be written.
     pub(super) fn pending(&self, buffer: &[u8]) -> bool {
         self.written < buffer.len()

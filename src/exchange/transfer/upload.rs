@@ -13,6 +13,13 @@ use crate::net::deadline::Tick;
 impl<D: Downstream> Transfer<'_, D> {
     pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<Moved, Error> {
         let mut moved = Moved::No;
+        // What of the body is here already joins the head, so that both leave in one send.
+        if self.upload == Upload::Body
+            && self.outgoing.untouched(&self.x.kit.outgoing)
+            && self.read_piece(cx)?.is_ready()
+        {
+            moved = Moved::Yes;
+        }
         loop {
             if self.upload == Upload::Broken {
                 return Ok(moved);
