@@ -65,21 +65,22 @@ SCENARIOS = [
         ("tidegate-log", "nginx-log"), target=0.95,
     ),
 ]
+# Scenarios whose system calls are counted too.
+COUNTED = ("small", "post", "new")
 
 
 def sample(peer, scenario, origin, seconds):
     """One measured run of one proxy."""
     if peer.log.exists():
         os.truncate(peer.log, 0)
-    counts, cpu, ticks = origin.counts(), peer.tree.cpu_ns(), peer.tree.ticks()
-    core, load, began = (
-        machine.core_times(PROXY_CORE), machine.core_times(LOAD_CORE), time.monotonic()
-    )
+    counts, cpu, ticks = origin.settled(), peer.tree.cpu_ns(), peer.tree.ticks()
+    ours, theirs = machine.core_times(PROXY_CORE), machine.core_times(LOAD_CORE)
+    began = time.monotonic()
     seen = load(peer.port, scenario, seconds)
     wall = time.monotonic() - began
-    core_after, load_after = machine.core_times(PROXY_CORE), machine.core_times(LOAD_CORE)
+    ours_after, theirs_after = machine.core_times(PROXY_CORE), machine.core_times(LOAD_CORE)
     cpu, ticks_after = peer.tree.cpu_ns() - cpu, peer.tree.ticks()
-    answered = sum(origin.counts()) - sum(counts)
+    answered = origin.settled() - counts
     if not peer.alive():
         raise BenchError(f"{peer.name} ended during {scenario.name}; see {peer.directory}")
 
@@ -104,8 +105,8 @@ def sample(peer, scenario, origin, seconds):
         "user_us": micros * share,
         "system_us": micros * (1 - share),
         "busy": cpu / 1e9 / wall,
-        "load_busy": 1 - (load_after[1] - load[1]) / max(load_after[0] - load[0], 1),
-        "steal": (core_after[2] - core[2]) / max(core_after[0] - core[0], 1),
+        "load_busy": 1 - (theirs_after[1] - theirs[1]) / max(theirs_after[0] - theirs[0], 1),
+        "steal": (ours_after[2] - ours[2]) / max(ours_after[0] - ours[0], 1),
         "p50_us": seen["p50_us"],
         "p99_us": seen["p99_us"],
         "faults": faults,
@@ -232,8 +233,10 @@ def main():
             for name, peer in proxies.items():
                 if name in PLAIN and peer.alive():
                     figures["memory"][name] = peer.tree.memory()
-                    if SCENARIOS[0] in scenarios:
-                        figures["calls"][name] = system_calls(peer, SCENARIOS[0], directory)
+                    figures["calls"][name] = {
+                        scenario.name: system_calls(peer, scenario, directory)
+                        for scenario in scenarios if scenario.name in COUNTED
+                    }
             for peer in proxies.values():
                 peer.stop()
             if chosen.idle:

@@ -82,6 +82,14 @@ class Origin:
                 answer += part
         return json.loads(answer.partition(b"\r\n\r\n")[2])
 
+    def settled(self):
+        """Requests answered so far, once those that a load generator left behind are done."""
+        before = -1
+        while (now := sum(self.counts())) != before:
+            before = now
+            time.sleep(0.05)
+        return now
+
     def stop(self):
         machine.stop(self.process)
 
@@ -203,7 +211,7 @@ class Tidegate(Peer):
     def version(self):
         return subprocess.run(
             [self.binary, "version"], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        ).stdout.split()[-1]
 
 
 FIELDS = [

@@ -118,17 +118,19 @@ def render(figures, scenarios):
         lines += ["## Summary", "", *summary, ""]
     for scenario in scenarios:
         lines += [f"## {scenario.title}", "", *table(figures["samples"][scenario.name]), ""]
-    if figures.get("calls"):
+    if any(figures["calls"].values()):
         lines += [
             "## System calls per request", "",
-            "Keep-alive, 128-byte answer, under `strace -c -f`; tracing slows a proxy down, so it "
-            "waits less often than in the runs above.", "",
-            "| proxy | requests | calls |", "|---|--:|---|",
+            "Under `strace -c -f`, in runs of their own; tracing slows a proxy down, so it waits less "
+            "often than in the runs above.", "",
+            "| scenario | proxy | requests | calls |", "|---|---|--:|---|",
         ]
-        for name, counted in figures["calls"].items():
-            calls = sorted(counted["calls"].items(), key=lambda call: -call[1])
-            shown = ", ".join(f"{call} {each:.2f}" for call, each in calls if each >= 0.005)
-            lines.append(f"| {name} | {counted['requests']} | {shown} |")
+        for scenario in scenarios:
+            for name, counted in figures["calls"].items():
+                if seen := counted.get(scenario.name):
+                    calls = sorted(seen["calls"].items(), key=lambda call: -call[1])
+                    shown = ", ".join(f"{call} {each:.2f}" for call, each in calls if each >= 0.005)
+                    lines.append(f"| {scenario.name} | {name} | {seen['requests']} | {shown} |")
         lines.append("")
     if figures.get("memory"):
         lines += ["## Memory after the runs", "", "| proxy | RSS MiB | PSS MiB |", "|---|--:|--:|"]
