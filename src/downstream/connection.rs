@@ -35,12 +35,11 @@ impl Connection {
         stream: TcpStream,
         peer: SocketAddr,
     ) -> Self {
-        let bound = stream.local_addr().unwrap_or(peer);
         Self {
             stream: stream.into(),
             local: Rc::clone(local),
             timer: Rc::new(Timer::new(&local.deadlines, group(&listener))),
-            facts: ConnectionFacts::new(listener, peer, bound),
+            facts: ConnectionFacts::new(listener, peer),
             input: RefCell::default(),
             listener: Cell::new((u64::MAX, None)),
         }

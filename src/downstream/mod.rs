@@ -25,7 +25,6 @@ use tokio::net::TcpStream;
 
 use crate::base::{Detail, ListenerName, Reason, clock};
 use crate::message::forwarded::{Trust, trust};
-use crate::net::socket;
 use crate::worker::Local;
 use connection::Connection;
 
@@ -57,9 +56,6 @@ pub async fn serve(local: Rc<Local>, listener: ListenerName, stream: TcpStream, 
         settings.cells.rejected(Reason::ConnLimit, Detail::Client);
         return;
     };
-    if let Err(error) = socket::tune(&stream) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
-    }
     drop(view);
     let connection = Connection::new(&local, listener, stream, peer);
     h1::drive(Rc::new(connection)).await;

@@ -65,4 +65,15 @@ mod tests {
         drop(sockets);
         assert!(Group::bind(addr, 1).is_ok());
     }
+
+    #[test]
+    fn what_is_accepted_sends_small_messages_at_once() {
+        let group = Group::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let addr = group.addr;
+        let sockets = group.listen().unwrap();
+        let _client = std::net::TcpStream::connect(addr).unwrap();
+        sockets[0].set_nonblocking(false).unwrap();
+        let (stream, _) = sockets[0].accept().unwrap();
+        assert!(stream.nodelay().unwrap());
+    }
 }

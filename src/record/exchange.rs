@@ -24,20 +24,17 @@ pub struct ConnectionFacts {
     pub listener: ListenerName,
     /// The other end.
     pub peer: SocketAddr,
-    /// Our end.
-    pub local: SocketAddr,
     /// The peer's IP address as text.
     pub peer_text: Box<str>,
 }
 
 impl ConnectionFacts {
     /// Facts of a connection; an IPv4 peer of a dual-stack socket is shown as IPv4.
-    pub fn new(listener: ListenerName, peer: SocketAddr, local: SocketAddr) -> Rc<Self> {
+    pub fn new(listener: ListenerName, peer: SocketAddr) -> Rc<Self> {
         let text = peer.ip().to_canonical().to_string();
         Rc::new(Self {
             listener,
             peer,
-            local,
             peer_text: text.into(),
         })
     }

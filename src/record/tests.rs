@@ -31,10 +31,9 @@ fn rig(plan: Arc<AccessLog>, max_queued: usize) -> Rig {
     let journal = Journal::new(0, writer.handle());
     journal.configure(plan);
     let peer: SocketAddr = "192.0.2.7:4711".parse().unwrap();
-    let local: SocketAddr = "127.0.0.1:8080".parse().unwrap();
     Rig {
         cells: hub.exchange(0, "web", "-"),
-        facts: ConnectionFacts::new(ListenerName::parse("web").unwrap(), peer, local),
+        facts: ConnectionFacts::new(ListenerName::parse("web").unwrap(), peer),
         hub,
         writer,
         sink,
