@@ -14,7 +14,7 @@ use super::{linger, tunnel};
 use crate::base::{Detail, Error, Reason, clock};
 use crate::drain::Phase;
 use crate::exchange::{self, Disposition, Exchange};
-use crate::http1::request::{HeadLimits, Progress, parse};
+use crate::http1::request::{HeadLimits, MAX_BLANK_LINES, Progress, parse};
 use crate::message::RequestHead;
 use crate::record::Record;
 use crate::worker::View;
@@ -150,12 +150,17 @@ struct Reading<'c> {
     limits: HeadLimits,
     header: Duration,
     head: Option<(RequestHead, Instant)>,
+    /// Bytes since the last end of a line.
+    unended: usize,
+    /// Blank lines before the request.
+    blank: usize,
 }
 
 async fn next_head(connection: &Connection, terms: &Terms, place: Place) -> Next {
     let clock = &connection.local.deadlines;
     match place {
-        Place::First => connection.timer.set(clock.after(terms.header)),
+        // Nothing is lost with a connection that never spoke: a drain need not wait for it.
+        Place::First => connection.timer.set_idle(clock.after(terms.header)),
         Place::Later => {
             let idle = match connection.local.drain.phase() {
                 Phase::Serving => terms.idle,
@@ -169,6 +174,8 @@ async fn next_head(connection: &Connection, terms: &Terms, place: Place) -> Next
         limits: terms.limits,
         header: terms.header,
         head: None,
+        unended: 0,
+        blank: 0,
     };
     if !connection.input.borrow().is_empty()
         && let Some(next) = reading.pipelined()
@@ -182,6 +189,10 @@ impl Reading<'_> {
     /// Looks at what came with the request before.
     fn pipelined(&mut self) -> Option<Next> {
         let input = std::mem::take(&mut *self.connection.input.borrow_mut());
+        if self.blank_lines(&input) {
+            self.connection.local.give_buffer(input);
+            return None;
+        }
         let next = self.parse(&input, Place::First);
         let left = match &next {
             Some((_, used)) => input.get(*used..).unwrap_or_default(),
@@ -213,6 +224,9 @@ impl Reading<'_> {
                 return Poll::Ready(self.ended());
             }
             if self.head.is_none() {
+                if self.blank_lines(bytes) {
+                    continue;
+                }
                 if let Some((next, used)) = self.parse(bytes, Place::First) {
                     connection.keep(bytes.get(used..).unwrap_or_default());
                     return Poll::Ready(next);
@@ -221,9 +235,12 @@ impl Reading<'_> {
                 continue;
             }
             connection.keep(bytes);
-            let looks_whole = memchr::memchr(b'\n', bytes).is_some();
+            let line_ended = memchr::memchr(b'\n', bytes).is_some();
             drop(scratch);
-            if looks_whole || connection.input.borrow().len() > self.limits.request_line {
+            // Only a line's end can make the head whole, and only so much may come before one.
+            self.unended = if line_ended { 0 } else { self.unended + read };
+            let most = self.limits.request_line.max(self.limits.headers);
+            if line_ended || self.unended > most {
                 let mut input = std::mem::take(&mut *connection.input.borrow_mut());
                 let parsed = self.parse(&input, Place::Later);
                 if let Some((_, used)) = &parsed {
@@ -235,6 +252,16 @@ impl Reading<'_> {
                 }
             }
         }
+    }
+
+    /// A line end behind a body does not begin a request (RFC 9112, 2.2): the connection stays idle. Only so many
+    /// are passed over.
+    fn blank_lines(&mut self, bytes: &[u8]) -> bool {
+        let blank = matches!(bytes, b"\r\n" | b"\r\n\r\n") && self.blank < MAX_BLANK_LINES;
+        if blank {
+            self.blank += bytes.len() / 2;
+        }
+        blank
     }
 
     /// Parses a head from the beginning of `input`; `None` when it is not whole. With it, the bytes it took.

@@ -40,10 +40,16 @@ pub(super) async fn linger(connection: &Connection) {
                         return Poll::Ready(());
                     }
                 }
-                Poll::Pending if !connection.timer.fired() => return Poll::Pending,
+                Poll::Pending if !connection.timer.fired() && !forced(connection) => {
+                    return Poll::Pending;
+                }
                 _ => return Poll::Ready(()),
             }
         }
     })
     .await;
+}
+
+fn forced(connection: &Connection) -> bool {
+    connection.local.drain.phase() == crate::drain::Phase::Forced
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use super::connection::{Connection, Outlook};
 use super::outbox::{Outbox, gone};
 use crate::base::{Detail, Error, Reason};
-use crate::exchange::{Answer, Answered, Disposition, Downstream, Piece};
+use crate::exchange::{Answer, Answered, Author, Disposition, Downstream, Piece};
 use crate::http1::body::{BodyReader, More};
 use crate::http1::response::Persist;
 use crate::http1::write::{self, ResponsePlan};
@@ -92,11 +92,11 @@ impl Side {
 
     /// Whether the connection goes on after this answer. It cannot where something of the request would be
     /// read as the next one.
-    fn decide(&mut self) -> Persist {
+    fn decide(&mut self, author: Author) -> Persist {
         if self.wants == Persist::Close || self.connection.outlook() == Outlook::Ends {
             return Persist::Close;
         }
-        if self.body.more() == More::Follows {
+        if self.body.more() == More::Follows && author == Author::Proxy {
             self.skip();
         }
         if self.body.more() == More::Follows {
@@ -271,7 +271,7 @@ impl Downstream for Side {
         scratch: &mut [u8],
         piece: Piece,
     ) -> Result<(), Error> {
-        self.persist = self.decide();
+        self.persist = self.decide(answer.author);
         let bodiless = matches!(answer.head.status, 100..=199 | 204 | 304);
         let body = match answer.body {
             BodyLength::None => BodyLength::None,
@@ -344,9 +344,13 @@ impl Downstream for Side {
     fn finish(&mut self) -> Disposition {
         self.outbox.release(&self.connection.local);
         match self.persist {
-            Persist::Reuse => Disposition::Reuse,
+            Persist::Reuse | Persist::Later => Disposition::Reuse,
             // The client said that it will send no more, and everything it sent was read.
-            Persist::Close if self.wants == Persist::Close && self.body.more() == More::Ended => {
+            Persist::Close
+                if self.wants == Persist::Close
+                    && self.body.more() == More::Ended
+                    && self.connection.input.borrow().is_empty() =>
+            {
                 Disposition::Close
             }
             Persist::Close => Disposition::Linger,

@@ -22,6 +22,7 @@ use crate::metrics::{Gauge, RetryResult};
 use crate::net::Timer;
 use crate::net::deadline::Tick;
 use crate::route::Route;
+use crate::upstream::Look;
 use crate::worker::ClusterView;
 
 /// Counts an exchange as active on its cluster while it lives.
@@ -132,7 +133,7 @@ impl<D: Downstream> Attempts<'_, D> {
     async fn run(&mut self) -> Result<Served, Error> {
         let mut source = match self.x.record.head().upgrade() {
             Upgrade::WebSocket => Source::Fresh,
-            Upgrade::None => Source::Pool,
+            Upgrade::None => Source::Pool(self.look()),
         };
         let usual = source;
         let mut ix = self.pick()?;
@@ -152,17 +153,18 @@ impl<D: Downstream> Attempts<'_, D> {
                 continue;
             }
             self.count_retry(cause.take(), RetryResult::Failure);
-            if self.down.answered() != Answered::Nothing
-                || error.reason().row().blame == Blame::Nobody
-            {
+            let blamed = error.reason().row().blame == Blame::Endpoint;
+            if blamed && failure.status.is_none() {
+                self.cluster
+                    .cells
+                    .failed(clock::between(began, clock::now()));
+            }
+            if !blamed || self.down.answered() != Answered::Nothing {
                 return Err(error);
             }
-            self.cluster
-                .cells
-                .failed(clock::between(began, clock::now()));
             let policy = &self.cluster.cluster.retry;
             match decide(policy, self.x.record.head().method(), &failure) {
-                Decision::FreshConnection if source == Source::Pool => source = Source::Fresh,
+                Decision::FreshConnection if source != Source::Fresh => source = Source::Fresh,
                 Decision::Stop(why) => return Err(self.denied(&error, why)),
                 Decision::FreshConnection | Decision::OtherEndpoint => {
                     self.allow(&failure)
@@ -179,6 +181,17 @@ impl<D: Downstream> Attempts<'_, D> {
             }
             self.outgoing.rewind();
             self.x.kit.partial.clear();
+        }
+    }
+
+    /// A request that can be sent again may meet a dead connection; for any other the kernel is asked.
+    fn look(&self) -> Look {
+        let head = self.x.record.head();
+        let short = |length| length <= self.cluster.cluster.retry.replay_buffer as u64;
+        match (keep(self.x, self.cluster), head.body()) {
+            (Keep::UpTo(_), BodyLength::None) => Look::Runtime,
+            (Keep::UpTo(_), BodyLength::Exact(length)) if short(length) => Look::Runtime,
+            _ => Look::Kernel,
         }
     }
 
@@ -258,7 +271,8 @@ impl<D: Downstream> Attempts<'_, D> {
             return Err(untouched(Error::from(Reason::Internal), &self.outgoing));
         };
         self.x.record.attempt(&cluster.cluster.name, &endpoint.text);
-        let checked = match checkout(self.x, cluster, ix, endpoint, source, began).await {
+        let left = self.timer.deadlines().until(self.limits.total);
+        let checked = match checkout(self.x, cluster, ix, endpoint, source, left, began).await {
             Ok(checked) => checked,
             Err(error) => return Err(untouched(error, &self.outgoing)),
         };
@@ -305,17 +319,23 @@ impl<D: Downstream> Attempts<'_, D> {
                 cluster.cells.responded(status, clock::between(began, now));
                 self.x.record.phase(Phase::Last);
                 self.x.record.end(Reason::Completed, Detail::None, now);
-                let idle =
+                let sent =
                     !self.outgoing.pending(&self.x.kit.outgoing) && self.upload == More::Ended;
-                if persist == Persist::Reuse
-                    && idle
-                    && let Some(set) = cluster.idle.get(ix.0 as usize)
-                {
-                    set.put(stream, self.timer.deadlines());
+                if let (true, Some(set)) = (sent, cluster.idle.get(ix.0 as usize)) {
+                    match persist {
+                        Persist::Reuse => set.put(stream, self.timer.deadlines()),
+                        Persist::Later => set.put_aside(stream, self.timer.deadlines()),
+                        Persist::Close => {}
+                    }
                 }
                 Ok(Served::Whole)
             }
-            Ok(Ended::Switched) => Ok(Served::Switched(stream, held, self.limits.tunnel)),
+            Ok(Ended::Switched) => {
+                cluster
+                    .cells
+                    .responded(101, clock::between(began, clock::now()));
+                Ok(Served::Switched(stream, held, self.limits.tunnel))
+            }
             Ok(Ended::Retryable(status)) => {
                 cluster
                     .cells

@@ -21,19 +21,21 @@ pub(super) struct Checked {
 /// Where the connection of an attempt may come from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Source {
-    /// From the pool, if one is there.
-    Pool,
+    /// From the pool, if one is there that looks quiet.
+    Pool(Look),
     /// Made anew: the request cannot share a connection, or a pooled one was just found dead.
     Fresh,
 }
 
-/// A connection to the endpoint: pooled if there is one, else a new one within the connect timeout.
+/// A connection to the endpoint: pooled if there is one, else a new one within the connect timeout and what is `left`
+/// of the exchange's time.
 pub(super) async fn checkout(
     x: &mut Exchange,
     cluster: &ClusterView,
     ix: EndpointIx,
     endpoint: &Arc<Endpoint>,
     source: Source,
+    left: Option<Duration>,
     began: Instant,
 ) -> Result<Checked, Error> {
     x.record.phase(Phase::Connect);
@@ -48,40 +50,27 @@ pub(super) async fn checkout(
         _in_flight: InFlight::begin(&endpoint.state),
         _slot: slot,
     };
-    if source == Source::Pool {
-        let repeatable = cluster
-            .cluster
-            .retry
-            .methods
-            .contains(x.record.head().method());
-        let look = if repeatable {
-            Look::Runtime
-        } else {
-            Look::Kernel
-        };
-        if let Some(stream) = cluster
-            .idle
-            .get(ix.0 as usize)
-            .and_then(|set| set.take(look))
-        {
-            cluster.cells.reused.inc();
-            x.record.connected(Duration::ZERO);
-            return Ok(Checked {
-                stream,
-                reused: Reused::Pooled,
-                held,
-            });
-        }
+    if let Source::Pool(look) = source
+        && let Some(set) = cluster.idle.get(ix.0 as usize)
+        && let Some(stream) = set.take(look)
+    {
+        cluster.cells.reused.inc();
+        x.record.connected(Duration::ZERO);
+        return Ok(Checked {
+            stream,
+            reused: Reused::Pooled,
+            held,
+        });
     }
-    let limit = cluster.cluster.timeouts.connect;
-    let connecting = upstream::connect(&endpoint.spec);
-    let connected = if limit.is_zero() {
-        connecting.await
-    } else {
-        tokio::time::timeout(limit, connecting)
-            .await
-            .unwrap_or_else(|_| Err(Error::from(Reason::ConnectTimeout)))
+    // The exchange's own end may be nearer than the connect timeout.
+    let connect = cluster.cluster.timeouts.connect;
+    let (limit, reason) = match left {
+        Some(left) if left < connect => (left, Reason::MaxDuration),
+        _ => (connect, Reason::ConnectTimeout),
     };
+    let connected = tokio::time::timeout(limit, upstream::connect(&endpoint.spec))
+        .await
+        .unwrap_or_else(|_| Err(Error::from(reason)));
     let took = clock::between(began, clock::now());
     x.record.connected(took);
     match connected {

@@ -37,7 +37,7 @@ use crate::route::{Action, Route, RouteInput, Scheme};
 use crate::worker::{Kit, Local, View};
 
 pub use refuse::refusal;
-pub use side::{Answer, Answered, Downstream, Piece};
+pub use side::{Answer, Answered, Author, Downstream, Piece};
 
 /// What becomes of the client's connection after an exchange.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 
 use bytes::Bytes;
 
-use super::side::{Answer, Answered, Downstream, Piece};
+use super::side::{Answer, Answered, Author, Downstream, Piece};
 use super::{Exchange, Served, filters_up};
 use crate::base::{Detail, Error, Reason, clock};
 use crate::filter::Reply;
@@ -108,7 +108,8 @@ async fn send<D: Downstream>(
         .listeners
         .get(x.listener)
         .map(|listener| listener.spec.timeouts.body);
-    timer.set(timer.deadlines().after(limit.unwrap_or_default()));
+    let limit = limit.unwrap_or_default();
+    timer.set(timer.deadlines().after(limit));
     let mut rest = body;
     let mut first = true;
     poll_fn(|cx| {
@@ -117,9 +118,9 @@ async fn send<D: Downstream>(
                 std::task::Poll::Ready(Ok(())) if !first && rest.is_empty() => {
                     return std::task::Poll::Ready(Ok(()));
                 }
-                std::task::Poll::Ready(Ok(())) => {}
+                std::task::Poll::Ready(Ok(())) => timer.set(timer.deadlines().after(limit)),
                 std::task::Poll::Ready(Err(error)) => return std::task::Poll::Ready(Err(error)),
-                std::task::Poll::Pending if timer.fired() => {
+                std::task::Poll::Pending if timer.fired() || forced(x) => {
                     let error = Error::new(Reason::BodyTimeout, Detail::WriteStall);
                     return std::task::Poll::Ready(Err(error));
                 }
@@ -150,6 +151,7 @@ async fn send<D: Downstream>(
                     edits: &x.kit.response_edits,
                     body: length,
                     switching: Upgrade::None,
+                    author: Author::Proxy,
                 };
                 down.head(cx, &answer, &mut scratch, piece)
             } else {
@@ -161,6 +163,10 @@ async fn send<D: Downstream>(
         }
     })
     .await
+}
+
+fn forced(x: &Exchange) -> bool {
+    x.local.drain.phase() == crate::drain::Phase::Forced
 }
 
 impl Exchange {

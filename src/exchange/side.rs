@@ -29,6 +29,17 @@ pub struct Answer<'a> {
     pub body: BodyLength,
     /// Whether this is the 101 that opens a tunnel.
     pub switching: Upgrade,
+    /// Who answers.
+    pub author: Author,
+}
+
+/// Who answers. While an endpoint does, the request's body may still be on its way there and is not ours to skip.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Author {
+    /// The endpoint.
+    Endpoint,
+    /// This proxy.
+    Proxy,
 }
 
 /// The client's side of one exchange. Calls never wait: what the kernel does not take is kept by the driver,

@@ -18,7 +18,7 @@ pub const MAX_NAME: usize = 256;
 /// Longest method, in bytes (E-029).
 pub const MAX_METHOD: usize = 32;
 /// Blank lines that are skipped before a request line (RFC 9112, 2.2; E-027).
-const MAX_BLANK_LINES: usize = 2;
+pub const MAX_BLANK_LINES: usize = 2;
 
 /// How large a head may be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -16,6 +16,9 @@ pub const MAX_COUNT: usize = 200;
 pub enum Persist {
     /// It may.
     Reuse,
+    /// It may after a while: the answer had no body but spoke of one, and an endpoint that sends it all the same
+    /// must not be heard by the next client (E-037).
+    Later,
     /// It must be closed.
     Close,
 }
@@ -151,8 +154,12 @@ fn decide(start: &mut Start, bytes: &[u8], fields: &[Field], method: Method) -> 
         Version::Http10 => start.hops.keep_alive && !start.hops.close,
     };
     let ambiguous = chunked && length.is_some();
-    if !persists || ambiguous || start.body == BodyLength::UntilClose {
+    let spoke_of_body = chunked || length.is_some_and(|length| length > 0);
+    let forbidden = spoke_of_body && matches!(start.status, 100..=199 | 204);
+    if !persists || ambiguous || forbidden || start.body == BodyLength::UntilClose {
         start.persist = Persist::Close;
+    } else if bodiless && spoke_of_body {
+        start.persist = Persist::Later;
     }
     Ok(())
 }

@@ -298,7 +298,7 @@ fn reads_responses_and_decides_their_framing() {
     );
     assert_eq!(
         read("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", Method::Head),
-        Ok(Some((200, BodyLength::None, Persist::Reuse)))
+        Ok(Some((200, BodyLength::None, Persist::Later)))
     );
     assert_eq!(get("HTTP/1.1 200 OK\r\nContent-Le"), Ok(None));
     assert_eq!(

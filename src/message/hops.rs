@@ -3,6 +3,9 @@
 use super::field::{Field, Known};
 use crate::base::Detail;
 
+/// Most tokens of one Connection field: each is compared with every field of the head.
+const MAX_TOKENS: usize = 32;
+
 /// What a message's Connection fields say, taken together.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(
@@ -24,7 +27,10 @@ impl Hops {
     /// Takes in the value of one Connection field: a list of tokens, never a substring match (E-045).
     /// Refuses a list that names a field which decides something behind us (E-115).
     pub fn read(&mut self, value: &[u8]) -> Result<(), Detail> {
-        for token in tokens(value) {
+        for (index, token) in tokens(value).enumerate() {
+            if index == MAX_TOKENS {
+                return Err(Detail::Connection);
+            }
             if token.eq_ignore_ascii_case(b"close") {
                 self.close = true;
             } else if token.eq_ignore_ascii_case(b"keep-alive") {

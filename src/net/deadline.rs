@@ -68,6 +68,15 @@ impl Deadlines {
         Tick(self.now.get().saturating_add(ticks).saturating_add(1))
     }
 
+    /// How long it is until `tick`, to the tick; `None` if it never comes.
+    pub fn until(&self, tick: Tick) -> Option<Duration> {
+        if tick == Tick::NEVER {
+            return None;
+        }
+        let ticks = tick.0.saturating_sub(self.now.get());
+        Some(TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX)))
+    }
+
     /// How many timers there are.
     pub fn len(&self) -> usize {
         self.slots.borrow().len()

@@ -179,3 +179,10 @@ fn hex(number: u64) -> [u8; 16] {
     }
     text
 }
+
+impl Drop for Journal {
+    /// Exchanges that end with their worker have lines too.
+    fn drop(&mut self) {
+        self.flush();
+    }
+}

@@ -21,10 +21,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::base::ListenerName;
+use crate::base::{ListenerName, clock};
 use crate::config::{self, Diagnostics};
 use crate::health::Prober;
 use crate::metrics::Hub;
@@ -32,6 +33,9 @@ use crate::net::bind::Group;
 use crate::record::{LogWriter, Sink};
 use crate::snapshot::{self, Live, Purpose, Snapshot};
 use crate::worker::{Command, Listening, Process};
+
+/// How long it may take until all workers have closed a socket that was given up.
+const GIVING_UP: Duration = Duration::from_secs(2);
 
 /// A configuration that was loaded and compiled. Nothing has been done for it yet.
 #[derive(Debug)]
@@ -150,6 +154,8 @@ pub struct Serving {
     prober: Prober,
     /// Addresses as configured, and as they are bound.
     sockets: BTreeMap<SocketAddr, SocketAddr>,
+    /// Addresses that were given up, and when: workers take a moment to empty their queues.
+    given_up: Vec<(SocketAddr, Instant)>,
     snapshot: Arc<Snapshot>,
     epoch: u64,
     digest: u64,
@@ -170,6 +176,7 @@ impl Serving {
             log,
             prober,
             sockets: BTreeMap::new(),
+            given_up: Vec::new(),
             snapshot,
             epoch: 0,
             digest: 0,
@@ -218,6 +225,19 @@ impl Serving {
     /// Opens the access log's file by its name again.
     pub fn reopen_log(&self) {
         self.log.reopen();
+    }
+
+    /// Whether what could not be made ready may be in a moment: the address is one that we are giving up ourselves.
+    pub fn settles(&self, unready: &Unready) -> bool {
+        let Unready::Bind(addr, error) = unready else {
+            return false;
+        };
+        let now = clock::now();
+        error.kind() == io::ErrorKind::AddrInUse
+            && self
+                .given_up
+                .iter()
+                .any(|(gone, since)| gone == addr && clock::between(*since, now) < GIVING_UP)
     }
 
     /// Makes a prepared configuration the one that runs, on every worker. Cannot fail.
@@ -278,6 +298,14 @@ impl Serving {
         for told in effective {
             let _ = told.await;
         }
+        let now = clock::now();
+        let gone = self
+            .sockets
+            .iter()
+            .filter(|(addr, _)| !wanted.iter().any(|(kept, _)| kept == *addr));
+        self.given_up
+            .retain(|(_, since)| clock::between(*since, now) < GIVING_UP);
+        self.given_up.extend(gone.map(|(_, real)| (*real, now)));
         self.sockets = wanted
             .into_iter()
             .filter_map(|(addr, _)| {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -17,6 +18,14 @@ use crate::reload::watch::Watch;
 use crate::reload::{self, Applied, Prepared, Serving};
 use crate::snapshot::{Live, ProcessSettings, Purpose};
 use crate::task;
+
+/// Why a configuration could not be made ready.
+enum Refusal {
+    /// For a moment only.
+    Settles,
+    /// For good.
+    Final(Reloaded),
+}
 
 /// An order to reload, and where its outcome is told.
 pub(super) type Order = oneshot::Sender<Reloaded>;
@@ -124,9 +133,12 @@ impl Control {
     /// Loads, compiles, prepares and commits; or changes nothing and says why.
     async fn reload(&mut self, trigger: &'static str) -> Reloaded {
         watchdog::reloading();
-        let outcome = match self.prepare() {
-            Ok((prepared, admin)) => self.commit(prepared, admin).await,
-            Err(refused) => refused,
+        let outcome = loop {
+            match self.prepare() {
+                Ok((prepared, admin)) => break self.commit(prepared, admin).await,
+                Err(Refusal::Settles) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(Refusal::Final(refused)) => break refused,
+            }
         };
         let result = outcome.result();
         let message = match &outcome {
@@ -179,21 +191,28 @@ impl Control {
         outcome
     }
 
-    fn prepare(&self) -> Result<(Prepared, Option<Bound>), Reloaded> {
+    fn prepare(&self) -> Result<(Prepared, Option<Bound>), Refusal> {
         let now = &self.serving.snapshot().process;
         let plan = reload::plan(&self.path, &self.live, Purpose::Follow(now))
-            .map_err(Reloaded::Invalid)?;
+            .map_err(|wrong| Refusal::Final(Reloaded::Invalid(wrong)))?;
         let wanted = plan.snapshot.process.admin.as_ref();
         let moved = wanted.map(|spec| &spec.bind) != now.admin.as_ref().map(|spec| &spec.bind);
         let admin = match wanted {
             Some(spec) if moved => Some(Bound::bind(&spec.bind).map_err(|error| {
-                Reloaded::Failed(format!("cannot listen on {}: {error}", spec.bind))
+                Refusal::Final(Reloaded::Failed(format!(
+                    "cannot listen on {}: {error}",
+                    spec.bind
+                )))
             })?),
             _ => None,
         };
-        let prepared = plan
-            .prepare(&self.serving)
-            .map_err(|error| Reloaded::Failed(error.to_string()))?;
+        let prepared = plan.prepare(&self.serving).map_err(|unready| {
+            if self.serving.settles(&unready) {
+                Refusal::Settles
+            } else {
+                Refusal::Final(Reloaded::Failed(unready.to_string()))
+            }
+        })?;
         Ok((prepared, admin))
     }
 
@@ -213,7 +232,7 @@ impl Control {
         {
             // The order that is answered now may have come through it: let the answer leave first.
             task::spawn("admin-end", async move {
-                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                tokio::time::sleep(Duration::from_millis(200)).await;
                 served.abort();
             });
         }

@@ -25,10 +25,21 @@ struct Idle {
     until: Tick,
 }
 
+#[derive(Debug)]
+struct Aside {
+    idle: Idle,
+    from: Tick,
+}
+
+/// How long a connection stays aside: long enough for bytes that are on their way.
+const ASIDE: Duration = Duration::from_millis(200);
+
 /// The idle connections of one connect spec, last in first out: the warmest is used, the coldest expire.
 #[derive(Debug, Default)]
 pub struct IdleSet {
     idle: RefCell<Vec<Idle>>,
+    /// Not to be used before a sweep found them silent.
+    aside: RefCell<Vec<Aside>>,
     limit: Cell<usize>,
     timeout: Cell<Duration>,
 }
@@ -66,6 +77,19 @@ impl IdleSet {
         }
     }
 
+    /// Puts a connection aside on which something unasked may still arrive; a sweep puts it back if it stayed
+    /// silent.
+    pub fn put_aside(&self, stream: Stream, clock: &Deadlines) {
+        let mut aside = self.aside.borrow_mut();
+        if aside.len() < self.limit.get() {
+            let until = clock.after(self.timeout.get());
+            aside.push(Aside {
+                idle: Idle { stream, until },
+                from: clock.after(ASIDE),
+            });
+        }
+    }
+
     /// How many connections wait.
     pub fn len(&self) -> usize {
         self.idle.borrow().len()
@@ -79,9 +103,18 @@ impl IdleSet {
     /// Closes all of them.
     pub fn clear(&self) {
         self.idle.borrow_mut().clear();
+        self.aside.borrow_mut().clear();
     }
 
     fn sweep(&self, now: Tick) {
+        let mut aside = self.aside.borrow_mut();
+        for waited in aside.extract_if(.., |aside| aside.from <= now) {
+            let mut idle = self.idle.borrow_mut();
+            if idle.len() < self.limit.get() && waited.idle.stream.quiet_now() == Quiet::Yes {
+                idle.push(waited.idle);
+            }
+        }
+        drop(aside);
         self.idle
             .borrow_mut()
             .retain(|idle| idle.until > now && idle.stream.quiet() == Quiet::Yes);

@@ -19,7 +19,7 @@ pub struct Kit {
 }
 
 /// Buffers that grew beyond this are not kept: one large request must not cost memory for ever.
-const KEEP: usize = 64 * 1024;
+const KEEP: usize = 16 * 1024;
 
 impl Kit {
     /// Makes it ready for the next exchange.

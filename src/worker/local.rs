@@ -29,7 +29,7 @@ pub const HEADROOM: usize = 32;
 pub const TAIL: usize = 32;
 
 /// How many kits and spare buffers a worker keeps.
-const SPARES: usize = 1024;
+const SPARES: usize = 256;
 
 /// How long the view of a removed listener is kept for the connections that it still has.
 const RETIRED: Duration = Duration::from_secs(10);
@@ -135,6 +135,7 @@ pub struct Presence(Rc<()>);
 
 impl Presence {
     /// One more, until what is returned is dropped.
+    #[must_use]
     pub fn join(&self) -> Self {
         Self(Rc::clone(&self.0))
     }
@@ -216,6 +217,7 @@ impl Local {
             epoch,
         );
         let before = self.view.replace(Rc::new(view));
+        before.forget_idle();
         self.epoch.set(epoch);
         self.retire(&before);
         self.carried.sweep(&self.view());

@@ -201,7 +201,6 @@ fn begin<S, F>(
     let local = Rc::clone(local);
     let presence = local.presence.join();
     task::spawn("accept", async move {
-        let _presence = presence;
         let mut stopped = stopped;
         loop {
             tokio::select! {
@@ -219,6 +218,7 @@ fn begin<S, F>(
         acceptor
             .close(|stream, peer| take(&local, listener.borrow().clone(), stream, peer, &serve))
             .await;
+        drop(presence);
     });
 }
 
@@ -235,8 +235,8 @@ fn take<S, F>(
     let presence = local.presence.join();
     let served = serve(Rc::clone(local), listener, stream, peer);
     task::spawn("connection", async move {
-        let _presence = presence;
         served.await;
+        drop(presence);
     });
 }
 

@@ -121,6 +121,13 @@ impl View {
             .position(|listener| listener.spec.name == *name)
     }
 
+    /// Nothing waits any more as far as this configuration's gauges say; those of the next say what does.
+    pub fn forget_idle(&self) {
+        for cluster in &self.clusters {
+            cluster.cells.idle.set(0);
+        }
+    }
+
     /// Writes down how many connections wait in the pool.
     pub fn observe_idle(&self) {
         for cluster in &self.clusters {

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use super::{Ended, Reading, Step, Transfer, Upload};
 use crate::base::{Detail, Error, Phase, Reason, clock};
 use crate::exchange::filters_up;
-use crate::exchange::side::{Answer, Answered, Downstream, Piece};
+use crate::exchange::side::{Answer, Answered, Author, Downstream, Piece};
 use crate::http1::body::{BodyReader, More};
 use crate::http1::response::{self, Persist, Start};
 use crate::http1::trailers;
@@ -154,6 +154,7 @@ impl<D: Downstream> Transfer<'_, D> {
             edits: &kit.response_edits,
             body,
             switching,
+            author: Author::Endpoint,
         };
         if piece.more == More::Ended && !self.response.trailers().is_empty() {
             let (start, more) = (piece.start, More::Follows);

@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use super::{Moved, Reading, Transfer, Upload};
 use crate::base::{Detail, Error, Reason};
-use crate::exchange::side::Downstream;
+use crate::exchange::side::{Answered, Downstream};
 use crate::http1::body::More;
 use crate::http1::chunked;
 use crate::message::BodyLength;
@@ -33,7 +33,12 @@ impl<D: Downstream> Transfer<'_, D> {
                     moved = Moved::Yes;
                 }
                 match written {
-                    Poll::Pending => return Ok(moved),
+                    Poll::Pending => {
+                        if moved == Moved::Yes {
+                            self.progressed();
+                        }
+                        return Ok(moved);
+                    }
                     Poll::Ready(Ok(())) => self.progressed(),
                     Poll::Ready(Err(error)) => return self.broken(error).map(|()| moved),
                 }
@@ -81,8 +86,16 @@ impl<D: Downstream> Transfer<'_, D> {
     fn read_piece(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
         let local = std::rc::Rc::clone(&self.x.local);
         let mut scratch = local.scratch();
-        let Poll::Ready(piece) = self.down.poll_body(cx, &mut scratch)? else {
-            return Ok(Poll::Pending);
+        let piece = match self.down.poll_body(cx, &mut scratch) {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(Ok(piece)) => piece,
+            // A client that has its answer, or the beginning of it, may stop sending (E-034).
+            Poll::Ready(Err(_)) if self.down.answered() != Answered::Nothing => {
+                self.upload = Upload::Broken;
+                self.upload_due = Tick::NEVER;
+                return Ok(Poll::Ready(()));
+            }
+            Poll::Ready(Err(error)) => return Err(error),
         };
         if let Some(limit) = self.route.limits.body
             && self.down.bodies().0 > limit
