@@ -15,13 +15,16 @@ use crate::net::socket::Quiet;
 pub enum Look {
     /// What the runtime has heard: enough where the request can be sent again.
     Runtime,
-    /// Ask the kernel (one `recv` with `MSG_PEEK`): for a request that must not be sent twice.
+    /// Ask the kernel (one `recv` with `MSG_PEEK`) about a connection that was idle for a tick or longer: for a
+    /// request that must not be sent twice. What was in use a moment ago is not what an endpoint closes for
+    /// idleness, and the runtime has heard of what came before its last turn.
     Kernel,
 }
 
 #[derive(Debug)]
 struct Idle {
     stream: Stream,
+    since: Tick,
     until: Tick,
 }
 
@@ -53,12 +56,12 @@ impl IdleSet {
 
     /// Takes the connection that was put back last and is still open and silent; closes the dead ones that
     /// it meets.
-    pub fn take(&self, look: Look) -> Option<Stream> {
+    pub fn take(&self, look: Look, clock: &Deadlines) -> Option<Stream> {
         loop {
-            let Idle { stream, .. } = self.idle.borrow_mut().pop()?;
+            let Idle { stream, since, .. } = self.idle.borrow_mut().pop()?;
             let quiet = match look {
-                Look::Runtime => stream.quiet(),
-                Look::Kernel => stream.quiet_now(),
+                Look::Kernel if since < clock.tick() => stream.quiet_now(),
+                Look::Kernel | Look::Runtime => stream.quiet(),
             };
             if quiet == Quiet::Yes {
                 return Some(stream);
@@ -72,6 +75,7 @@ impl IdleSet {
         if idle.len() < self.limit.get() {
             idle.push(Idle {
                 stream,
+                since: clock.tick(),
                 until: clock.after(self.timeout.get()),
             });
         }
@@ -84,7 +88,11 @@ impl IdleSet {
         if aside.len() < self.limit.get() {
             let until = clock.after(self.timeout.get());
             aside.push(Aside {
-                idle: Idle { stream, until },
+                idle: Idle {
+                    stream,
+                    since: clock.tick(),
+                    until,
+                },
                 from: clock.after(ASIDE),
             });
         }
@@ -180,7 +188,11 @@ mod tests {
         let (second, _) = listener.accept().unwrap();
         first.write_all(b"unasked").unwrap();
         drop(second);
-        assert!(set.take(Look::Kernel).is_none(), "one talks, one is closed");
+        deadlines.sweep(clock::now() + Duration::from_millis(200));
+        assert!(
+            set.take(Look::Kernel, &deadlines).is_none(),
+            "one talks, one is closed"
+        );
     }
 
     #[tokio::test]
