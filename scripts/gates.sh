@@ -3,8 +3,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# The long tests: those that are ignored otherwise.
-cargo test --locked --release --test it -- --ignored --test-threads=1
+# The integration tests at full size: kills, restarts, reloads, rotations, a million nonces.
+TIDEGATE_FAULT_SCALE=full cargo test --locked --release --test it -- --test-threads=1
 
 # Latency at a fixed rate, beside the peers, by another load generator.
 cargo build --locked --release --bin tidegate --example bench-origin

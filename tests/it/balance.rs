@@ -1,0 +1,193 @@
+//! Shares: what each endpoint gets of many requests.
+
+use crate::support::load::{Shape, Style};
+use crate::support::{Answer, Gate, Origin, Setup, weighted};
+
+struct Crowd(Vec<Origin>);
+
+impl Crowd {
+    fn new(count: usize) -> Self {
+        Self(
+            (0..count)
+                .map(|_| {
+                    Origin::plan()
+                        .counts_only()
+                        .respond(|request| Answer::ok(request.target.clone()))
+                        .start()
+                })
+                .collect(),
+        )
+    }
+
+    fn counts(&self) -> Vec<usize> {
+        self.0.iter().map(Origin::count).collect()
+    }
+}
+
+fn setup(crowd: &Crowd, weights: &[u32], balancer: &str) -> Setup {
+    let list: Vec<_> = crowd
+        .0
+        .iter()
+        .zip(weights)
+        .map(|(origin, weight)| weighted(origin.addr(), *weight))
+        .collect();
+    Setup::new()
+        .cluster("app", &list, &format!("balancer = \"{balancer}\""))
+        .route("all", "cluster = \"app\"")
+}
+
+#[track_caller]
+fn near(counts: &[usize], shares: &[f64], slack: f64) {
+    let total: usize = counts.iter().sum();
+    let sum: f64 = shares.iter().sum();
+    for (count, share) in counts.iter().zip(shares) {
+        let (got, want) = (*count as f64 / total as f64, share / sum);
+        assert!(
+            (got - want).abs() <= slack,
+            "{got:.3} instead of {want:.3}: {counts:?}"
+        );
+    }
+}
+
+/// The bar: shares within 2 % of the weights.
+#[test]
+fn round_robin_keeps_to_the_weights() {
+    let crowd = Crowd::new(3);
+    let proxy = setup(&crowd, &[1, 2, 3], "round_robin").workers(2).start();
+    let tally = Shape::gets(8, Style::KeepAlive)
+        .requests(300)
+        .start(proxy.web)
+        .join();
+    tally.all_good();
+    assert_eq!(tally.good, 2400);
+    near(&crowd.counts(), &[1.0, 2.0, 3.0], 0.02);
+}
+
+/// Smooth: the heavy endpoint is never asked three times in a row when 5:1:1 allows better.
+#[test]
+fn round_robin_is_smooth() {
+    let names = ["a", "b", "c"];
+    let origins: Vec<_> = names.map(Origin::named).into_iter().collect();
+    let list: Vec<_> = origins
+        .iter()
+        .zip([3, 1, 1])
+        .map(|(origin, weight)| weighted(origin.addr(), weight))
+        .collect();
+    let proxy = Setup::new()
+        .cluster("app", &list, "balancer = \"round_robin\"")
+        .route("all", "cluster = \"app\"")
+        .workers(1)
+        .start();
+    let mut client = proxy.client();
+    let turns: String = (0..50).map(|_| client.get("/").text()).collect();
+    assert_eq!(turns.matches('a').count(), 30, "{turns}");
+    // Where the cycle begins is chance; within it the heavy one never gets three turns in a row.
+    assert!(turns.matches("aaa").count() <= 1, "{turns}");
+}
+
+#[test]
+fn random_and_least_request_use_everybody() {
+    for balancer in ["random", "least_request", "least_connections"] {
+        let crowd = Crowd::new(4);
+        let proxy = setup(&crowd, &[1, 1, 1, 1], balancer).start();
+        let tally = Shape::gets(8, Style::KeepAlive)
+            .requests(200)
+            .start(proxy.web)
+            .join();
+        tally.all_good();
+        let counts = crowd.counts();
+        assert_eq!(counts.iter().sum::<usize>(), 1600);
+        if balancer != "least_connections" {
+            near(&counts, &[1.0; 4], 0.08);
+        }
+        assert!(
+            counts.iter().all(|count| *count > 0),
+            "{balancer}: {counts:?}"
+        );
+    }
+}
+
+#[test]
+fn weights_count_for_random_and_least_request() {
+    for balancer in ["random", "least_request"] {
+        let crowd = Crowd::new(2);
+        let proxy = setup(&crowd, &[1, 4], balancer).start();
+        Shape::gets(8, Style::KeepAlive)
+            .requests(200)
+            .start(proxy.web)
+            .join()
+            .all_good();
+        let counts = crowd.counts();
+        assert!(counts[1] > counts[0] * 2, "{balancer}: {counts:?}");
+    }
+}
+
+/// An endpoint that has much to do gets nothing more while others have nothing.
+#[test]
+fn load_moves_away_from_a_busy_endpoint() {
+    for balancer in ["least_request", "least_connections"] {
+        let gate = Gate::shut();
+        let inside = gate.clone();
+        let slow = Origin::answering(move |_| Answer::ok("slow").held(&inside));
+        let fast = Origin::named("fast");
+        let list = [weighted(slow.addr(), 1), weighted(fast.addr(), 1)];
+        let proxy = Setup::new()
+            .cluster("app", &list, &format!("balancer = \"{balancer}\""))
+            .route("all", "cluster = \"app\"")
+            .start();
+        // Until the slow one holds a few, wherever they went.
+        let mut held = Vec::new();
+        while slow.count() < 3 && held.len() < 200 {
+            let mut client = proxy.client();
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            held.push(client);
+            let (slow, fast, sent) = (&slow, &fast, held.len());
+            crate::support::eventually("it arrives", || {
+                (slow.count() + fast.count() >= sent).then_some(())
+            });
+        }
+        // From here on it is always the busier one.
+        let before = slow.count();
+        let mut client = proxy.client();
+        for _ in 0..100 {
+            assert_eq!(client.get("/").text(), "fast", "{balancer}");
+        }
+        assert_eq!(slow.count(), before, "{balancer}");
+        gate.open();
+        for client in &mut held {
+            client.response().is(200);
+        }
+    }
+}
+
+/// One slow endpoint cannot take everything: its cap holds over all workers.
+#[test]
+fn the_cap_per_endpoint_holds_over_all_workers() {
+    let gate = Gate::shut();
+    let inside = gate.clone();
+    let origin = Origin::answering(move |_| Answer::ok("x").held(&inside));
+    let keys = "bulkhead = { connections_per_endpoint = 1 }";
+    let proxy = Setup::over_with(&[origin.addr()], keys).workers(2).start();
+    let mut first = proxy.client();
+    first.send("GET /first HTTP/1.1\r\nHost: a\r\n\r\n");
+    origin.wait(1);
+    for _ in 0..10 {
+        let refused = proxy.get("/more");
+        refused.is(503);
+        assert!(refused.one("retry-after").is_some());
+    }
+    assert_eq!(origin.connections(), 1);
+    gate.open();
+    first.response().is(200);
+    for line in proxy
+        .wait_log(11)
+        .iter()
+        .filter(|line| line["path"] == "/more")
+    {
+        assert_eq!(line["reason"], "queue_full", "{line}");
+    }
+    // The slot is free again, whichever worker asks.
+    crate::support::eventually("a free slot", || {
+        (proxy.get("/after").status == 200).then_some(())
+    });
+}

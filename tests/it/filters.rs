@@ -1,0 +1,219 @@
+//! Routes and filters: which one is taken, and what it changes.
+
+use crate::support::{Answer, Origin, Setup, endpoint};
+
+fn named(names: &[&'static str]) -> (Vec<Origin>, Setup) {
+    let origins: Vec<_> = names.iter().map(|name| Origin::named(name)).collect();
+    let setup = names
+        .iter()
+        .zip(&origins)
+        .fold(Setup::new(), |setup, (name, origin)| {
+            setup.cluster(name, &[endpoint(origin.addr())], "")
+        });
+    (origins, setup)
+}
+
+fn ask(addr: std::net::SocketAddr, method: &str, host: &str, path: &str) -> (u16, String) {
+    let mut client = crate::support::Client::connect(addr);
+    client.send(format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n"
+    ));
+    let response = client.response_to(method);
+    (response.status, response.text())
+}
+
+#[test]
+fn the_most_exact_route_wins() {
+    let (_origins, setup) = named(&[
+        "any", "host", "wild", "deep", "prefix", "longer", "exact", "post",
+    ]);
+    let host = "hosts = [\"a.example\"]";
+    let proxy = setup
+        .route("any", "cluster = \"any\"")
+        .route("wild", "hosts = [\"*.example\"]\ncluster = \"wild\"")
+        .route("deep", "hosts = [\"*.b.example\"]\ncluster = \"deep\"")
+        .route(
+            "prefix",
+            &format!("{host}\npath_prefix = \"/p\"\ncluster = \"prefix\""),
+        )
+        .route(
+            "longer",
+            &format!("{host}\npath_prefix = \"/p/q\"\ncluster = \"longer\""),
+        )
+        .route(
+            "exact",
+            &format!("{host}\npath = \"/p/q/r\"\ncluster = \"exact\""),
+        )
+        .route("host", &format!("{host}\ncluster = \"host\""))
+        .route(
+            "post",
+            &format!("{host}\npath_prefix = \"/p\"\nmethods = [\"POST\"]\ncluster = \"post\""),
+        )
+        .start();
+    for (method, host, path, want) in [
+        ("GET", "other", "/", "any"),
+        ("GET", "a.example", "/", "host"),
+        ("GET", "A.EXAMPLE:81", "/", "host"),
+        ("GET", "a.example.", "/", "host"),
+        ("GET", "x.example", "/", "wild"),
+        ("GET", "y.x.example", "/", "wild"),
+        ("GET", "example", "/", "any"),
+        ("GET", "x.b.example", "/", "deep"),
+        ("GET", "b.example", "/", "wild"),
+        ("GET", "a.example", "/p", "prefix"),
+        ("GET", "a.example", "/p/", "prefix"),
+        ("GET", "a.example", "/px", "host"),
+        ("GET", "a.example", "/p/q", "longer"),
+        ("GET", "a.example", "/p/qx", "prefix"),
+        ("GET", "a.example", "/p/q/r", "exact"),
+        ("GET", "a.example", "/p/q/r/", "longer"),
+        ("GET", "a.example", "/x/../p/q/%72", "exact"),
+        ("POST", "a.example", "/p", "post"),
+        ("POST", "a.example", "/p/q", "longer"),
+        ("POST", "a.example", "/", "host"),
+    ] {
+        assert_eq!(
+            ask(proxy.web, method, host, path),
+            (200, want.into()),
+            "{method} {host}{path}"
+        );
+    }
+}
+
+#[test]
+fn without_a_route_it_is_404() {
+    let (_origins, setup) = named(&["app"]);
+    let proxy = setup
+        .route("app", "hosts = [\"a.example\"]\npath_prefix = \"/app\"\nmethods = [\"GET\"]\ncluster = \"app\"")
+        .start();
+    for (method, host, path) in [
+        ("GET", "b.example", "/app"),
+        ("GET", "a.example", "/"),
+        ("POST", "a.example", "/app"),
+    ] {
+        assert_eq!(
+            ask(proxy.web, method, host, path).0,
+            404,
+            "{method} {host}{path}"
+        );
+    }
+    assert_eq!(ask(proxy.web, "GET", "a.example", "/app/x").0, 200);
+    let log = proxy.wait_log(4);
+    let missed = log.iter().filter(|line| line["reason"] == "no_route");
+    assert_eq!(missed.count(), 3, "{log:?}");
+}
+
+#[test]
+fn fields_are_set_added_and_removed() {
+    let origin = Origin::answering(|_| {
+        Answer::ok("x")
+            .field("Server", "secret")
+            .field("X-Out", "theirs")
+            .field("X-Kept", "1")
+    });
+    let filters = "filters = [\n\
+        { request_headers = { set = { \"x-tenant\" = \"acme\" }, add = { \"x-many\" = \"2\" }, remove = [\"x-internal\"] } },\n\
+        { response_headers = { set = { \"x-out\" = \"ours\" }, add = { \"x-more\" = \"3\" }, remove = [\"server\"] } },\n]";
+    let proxy = Setup::over(&[origin.addr()])
+        .without_routes()
+        .route("all", &format!("cluster = \"app\"\n{filters}"))
+        .start();
+    let mut client = proxy.client();
+    client.send(
+        "GET / HTTP/1.1\r\nHost: a\r\nX-Tenant: evil\r\nx-tenant: evil\r\nX-Many: 1\r\nX-Internal: 1\r\n\
+         X-INTERNAL: 2\r\nX-Kept: yes\r\n\r\n",
+    );
+    let response = client.response();
+    assert_eq!(response.one("x-out"), Some("ours"));
+    assert_eq!(
+        (response.one("x-more"), response.one("x-kept")),
+        (Some("3"), Some("1"))
+    );
+    assert!(!response.head.has("server"));
+    let seen = origin.wait(1);
+    assert_eq!(seen.one("x-tenant"), Some("acme"));
+    assert_eq!(seen.head.all("x-many").collect::<Vec<_>>(), ["1", "2"]);
+    assert!(!seen.head.has("x-internal"));
+    assert_eq!(seen.one("x-kept"), Some("yes"));
+}
+
+/// On the request in the order of the file, on the response in the reverse of it.
+#[test]
+fn filters_run_in_order_and_back() {
+    let origin = Origin::start();
+    let filters = "filters = [\n\
+        { request_headers = { set = { \"x-last\" = \"first\" } } },\n\
+        { response_headers = { set = { \"x-last\" = \"outer\" } } },\n\
+        { response_headers = { set = { \"x-last\" = \"inner\" } } },\n\
+        { request_headers = { set = { \"x-last\" = \"second\" } } },\n]";
+    let proxy = Setup::over(&[origin.addr()])
+        .without_routes()
+        .route("all", &format!("cluster = \"app\"\n{filters}"))
+        .start();
+    let response = proxy.get("/");
+    assert_eq!(
+        response.one("x-last"),
+        Some("outer"),
+        "the first of the file speaks last"
+    );
+    assert_eq!(origin.wait(1).one("x-last"), Some("second"));
+}
+
+#[test]
+fn redirects_are_built_from_what_was_checked() {
+    let proxy = Setup::new()
+        .route("moved", "hosts = [\"www.example\"]\nredirect = { status = 308, host = \"shop.example\", scheme = \"https\" }")
+        .route("found", "hosts = [\"found.example\"]\nredirect = { status = 302, path = \"/here\" }")
+        .start();
+    let ask = |host: &str, target: &str| {
+        let mut client = proxy.client();
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        let response = client.response();
+        (
+            response.status,
+            response.one("location").unwrap_or_default().to_owned(),
+        )
+    };
+    assert_eq!(
+        ask("www.example", "/a/../b?q=%20"),
+        (308, "https://shop.example/b?q=%20".into())
+    );
+    // E-040: what was encoded stays encoded, and a path is never taken for a host.
+    let (_, location) = ask("www.example", "/%0d%0aSet-Cookie:%20x=y");
+    assert_eq!(location, "https://shop.example/%0D%0ASet-Cookie:%20x=y");
+    let (_, location) = ask("www.example", "//evil.example/x");
+    assert!(location.starts_with("https://shop.example/"), "{location}");
+    let (status, location) = ask("found.example", "/old?q=1");
+    assert_eq!(status, 302);
+    assert!(
+        location.contains("/here") && location.contains("found.example"),
+        "{location}"
+    );
+    let log = proxy.wait_log(4);
+    assert!(
+        log.iter().all(|line| line["reason"] == "local_reply"),
+        "{log:?}"
+    );
+}
+
+#[test]
+fn fixed_responses_are_as_configured() {
+    let proxy = Setup::new()
+        .route(
+            "maintenance",
+            "path = \"/maintenance\"\nrespond = { status = 503, headers = { \"retry-after\" = \"120\" }, \
+             body = \"back in two minutes\\n\" }",
+        )
+        .start();
+    let mut client = proxy.client();
+    for _ in 0..3 {
+        let response = client.get("/maintenance");
+        assert_eq!(
+            (response.status, response.one("retry-after")),
+            (503, Some("120"))
+        );
+        assert_eq!(response.text(), "back in two minutes\n");
+        let head = client.method("HEAD", "/maintenance", b"");
+        assert_eq!((head.status, head.one("content-length")), (503, Some("20")));
+    }
+}

@@ -1,0 +1,197 @@
+//! Bodies, byte for byte, in every framing, and with a bounded buffer.
+
+use crate::support::client::{Ends, chunks, pattern};
+use crate::support::{Answer, Client, Origin, Setup};
+use std::thread;
+
+const MIB: usize = 1 << 20;
+
+/// An origin that sends the request's body back, framed as the target says.
+fn mirror() -> Origin {
+    Origin::answering(|request| {
+        let answer = Answer::ok(request.body.clone());
+        match request.target.as_str() {
+            "/chunked" => answer.chunked(5000),
+            "/close" => answer.until_close(),
+            _ => answer,
+        }
+    })
+}
+
+#[test]
+fn bodies_pass_whole_in_every_framing() {
+    let origin = mirror();
+    let proxy = Setup::over(&[origin.addr()]).start();
+    let mut sent = 0;
+    for size in [0, 1, 127, 4096, 16_383, 16_384, 16_385, 65_536, MIB] {
+        for (target, ends) in [
+            ("/length", Ends::AtLength),
+            ("/chunked", Ends::Chunked),
+            ("/close", Ends::Chunked),
+        ] {
+            let body = pattern(size);
+            let mut client = proxy.client();
+            let response = client.post(target, &body);
+            response.is(200);
+            assert!(response.body == body, "{target} {size}");
+            if target != "/close" {
+                assert_eq!(response.ends, ends, "{target} {size}");
+            }
+            sent += 1;
+            assert!(origin.wait(sent).body == body, "{target} {size}");
+
+            let mut client = proxy.client();
+            client.send(format!(
+                "PUT {target} HTTP/1.1\r\nHost: test.example\r\nTransfer-Encoding: chunked\r\n\r\n"
+            ));
+            client.send(chunks(&body, 1009));
+            let response = client.response();
+            assert!(response.body == body, "chunked {target} {size}");
+            sent += 1;
+            let seen = origin.wait(sent);
+            assert!(seen.body == body, "chunked {target} {size}");
+            assert_eq!(seen.one("transfer-encoding"), Some("chunked"));
+        }
+    }
+}
+
+#[test]
+fn ten_mebibytes_pass_both_ways_at_once() {
+    let origin = mirror();
+    let proxy = Setup::over(&[origin.addr()]).start();
+    let body = pattern(10 * MIB);
+    for target in ["/length", "/chunked"] {
+        let response = proxy.client().post(target, &body);
+        assert!(response.is(200).body == body, "{target}");
+        let mut client = proxy.client();
+        client.send(format!(
+            "POST {target} HTTP/1.1\r\nHost: test.example\r\nTransfer-Encoding: chunked\r\n\r\n"
+        ));
+        client.send(chunks(&body, 70_000));
+        assert!(client.response().is(200).body == body, "chunked {target}");
+    }
+}
+
+/// An origin that answers while it still reads: what comes back is read before all was sent.
+#[test]
+fn both_directions_flow_at_once() {
+    let origin = Origin::plan()
+        .early(|_| {
+            use crate::support::answer::Step;
+            let head = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+            Some(Answer::raw(head).then(Step::Echo))
+        })
+        .start();
+    let proxy = Setup::over(&[origin.addr()]).start();
+    let mut client = proxy.client();
+    client.send("POST / HTTP/1.1\r\nHost: test.example\r\nContent-Length: 12\r\n\r\nping");
+    let response = client.try_head().unwrap();
+    response.is(200);
+    let chunked = response.one("transfer-encoding") == Some("chunked");
+    let hear = |client: &mut Client, want: &str| {
+        let mut got = String::new();
+        while got.len() < want.len() {
+            if chunked {
+                while !client.wire.buffer.windows(2).any(|w| w == b"\r\n") {
+                    assert_ne!(client.wire.fill(), Ok(0));
+                }
+                let at = client
+                    .wire
+                    .buffer
+                    .windows(2)
+                    .position(|w| w == b"\r\n")
+                    .unwrap();
+                let size = client.wire.exact(at + 2).unwrap();
+                let size = String::from_utf8_lossy(&size[..at]).into_owned();
+                let size = usize::from_str_radix(&size, 16).unwrap();
+                let piece = client.wire.exact(size + 2).unwrap();
+                got += &String::from_utf8_lossy(&piece[..size]);
+            } else {
+                got += &String::from_utf8_lossy(&client.wire.exact(1).unwrap());
+            }
+        }
+        assert_eq!(got, want);
+    };
+    hear(&mut client, "ping");
+    client.send("pong");
+    hear(&mut client, "pong");
+    client.send("last");
+    hear(&mut client, "last");
+}
+
+/// A client that does not read stops the origin, and the proxy holds little of what is under way.
+#[test]
+fn a_slow_reader_holds_a_bounded_buffer() {
+    let size = 64 * MIB;
+    let origin = Origin::answering(move |_| Answer::ok(pattern(size)));
+    let proxy = Setup::over(&[origin.addr()]).start();
+    proxy.get("/ready");
+    let before = proxy.resident();
+    let mut slow: Vec<_> = (0..4)
+        .map(|_| {
+            let mut client = proxy.client();
+            client.send("GET /big HTTP/1.1\r\nHost: test.example\r\n\r\n");
+            client.try_head().unwrap();
+            client
+        })
+        .collect();
+    // Meanwhile another client is served, many times over.
+    let mut other = proxy.client();
+    for _ in 0..20 {
+        other.method("HEAD", "/small", b"").is(200);
+    }
+    let grown = proxy.resident().saturating_sub(before);
+    assert!(
+        grown < 4 * 1024,
+        "{grown} KiB more for four clients that do not read"
+    );
+    let mut client = slow.pop().unwrap();
+    let body = client.wire.exact(size).unwrap();
+    assert!(body == pattern(size));
+}
+
+/// The same upstream: an origin that does not read stops the client.
+#[test]
+fn a_slow_origin_holds_a_bounded_buffer() {
+    use crate::support::Gate;
+    use crate::support::answer::Step;
+    let gate = Gate::shut();
+    let inside = gate.clone();
+    let origin = Origin::plan()
+        .early(move |head| {
+            let answer = Answer::silence()
+                .then(Step::Hold(inside.clone()))
+                .then(Step::Close);
+            head.first.starts_with("POST").then_some(answer)
+        })
+        .start();
+    let proxy = Setup::over(&[origin.addr()]).start();
+    proxy.get("/warm");
+    let before = proxy.resident();
+    let addr = proxy.web;
+    let sender = thread::spawn(move || {
+        let mut client = Client::connect(addr);
+        let length = 64 * MIB;
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"
+        ));
+        let piece = pattern(MIB);
+        let mut sent = 0;
+        while sent < length && client.wire.send(&piece).is_ok() {
+            sent += MIB;
+        }
+        sent
+    });
+    origin.wait(2);
+    for _ in 0..50 {
+        proxy.get("/other").is(200);
+    }
+    let grown = proxy.resident().saturating_sub(before);
+    assert!(
+        grown < 4 * 1024,
+        "{grown} KiB more for one origin that does not read"
+    );
+    gate.open();
+    let sent = sender.join().unwrap();
+    assert!(sent < 64 * MIB, "{sent} bytes went into the void");
+}

@@ -1,0 +1,37 @@
+//! Tidegate from the outside: the built binary as a process, real sockets, exact bytes.
+//!
+//! Every test starts a proxy of its own on free ports and ends it. Nothing is timed: durations are
+//! deadlines after which a test gives up. `TIDEGATE_FAULT_SCALE=full` runs the long ones at full size.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test says what it expects by stopping, and tells what it saw"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests have deadlines of their own"
+)]
+#![expect(clippy::float_cmp, reason = "counters are whole numbers")]
+#![expect(clippy::too_many_lines, reason = "tables")]
+
+mod accesslog;
+mod admin;
+mod balance;
+mod counts;
+mod drain;
+mod faults;
+mod filters;
+mod forward;
+mod framing;
+mod health;
+mod pool;
+mod reload;
+mod retry;
+mod selftest;
+mod support;
+mod timeouts;
+mod upgrade;

@@ -1,0 +1,301 @@
+//! Clocks that end what would never end, and only that.
+
+use crate::support::answer::Step;
+use crate::support::client::{Ends, pattern};
+use crate::support::websocket::{self, WebSocket};
+use crate::support::{Answer, Fault, Origin, Proxy, Setup};
+use serde_json::Value;
+use socket2::{Domain, Socket, Type};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Asserts how the only exchange so far ended.
+#[track_caller]
+fn ended(proxy: &Proxy, reason: &str, status: u16) -> Value {
+    let line = proxy.wait_log(1).remove(0);
+    assert_eq!(
+        (&line["reason"], &line["status"]),
+        (&reason.into(), &status.into()),
+        "{line}"
+    );
+    line
+}
+
+/// A listening socket that takes no more: its backlog is full, and a new SYN gets no answer.
+struct Blackhole {
+    _listener: Socket,
+    _waiting: Vec<Socket>,
+    addr: SocketAddr,
+}
+
+impl Blackhole {
+    fn new() -> Self {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener
+            .bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())
+            .unwrap();
+        listener.listen(0).unwrap();
+        let addr = listener.local_addr().unwrap().as_socket().unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..8 {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            let full = socket
+                .connect_timeout(&addr.into(), Duration::from_millis(200))
+                .is_err();
+            waiting.push(socket);
+            if full {
+                return Self {
+                    _listener: listener,
+                    _waiting: waiting,
+                    addr,
+                };
+            }
+        }
+        panic!("the backlog does not fill");
+    }
+}
+
+#[test]
+fn connect() {
+    let hole = Blackhole::new();
+    let keys = "timeouts = { connect = \"200ms\" }";
+    let proxy = Setup::over_with(&[hole.addr], keys).start();
+    proxy.client().post("/", b"x").is(504);
+    ended(&proxy, "connect_timeout", 504);
+}
+
+/// … and the request is not lost when there is another endpoint.
+#[test]
+fn connect_goes_on_elsewhere() {
+    let (hole, origin) = (Blackhole::new(), Origin::start());
+    let keys = "balancer = \"round_robin\"\ntimeouts = { connect = \"200ms\" }";
+    let proxy = Setup::over_with(&[hole.addr, origin.addr()], keys).start();
+    for _ in 0..4 {
+        proxy.client().post("/", b"x").is(200);
+    }
+    assert_eq!(origin.count(), 4);
+}
+
+#[test]
+fn header() {
+    let origin = Origin::start();
+    for begun in [
+        "G",
+        "GET / HTTP/1.1\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n",
+    ] {
+        let setup = Setup::over(&[origin.addr()]).listener("timeouts = { header = \"1s\" }");
+        let proxy = setup.start();
+        let mut client = proxy.client();
+        client.send(begun);
+        let response = client.response();
+        assert!(response.is(408).closes());
+        client.ends();
+        ended(&proxy, "header_timeout", 408);
+    }
+    assert_eq!(origin.connections(), 0);
+}
+
+/// The limit is on the whole head: a byte now and then does not help.
+#[test]
+fn header_of_a_slow_writer() {
+    let origin = Origin::start();
+    let proxy = Setup::over(&[origin.addr()])
+        .listener("timeouts = { header = \"1s\" }")
+        .start();
+    let mut client = proxy.client();
+    let mut writer = client.wire.stream.try_clone().unwrap();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nX: ");
+    let slow = std::thread::spawn(move || {
+        use std::io::Write;
+        for _ in 0..150 {
+            // The pace of the attacker.
+            std::thread::sleep(Duration::from_millis(100));
+            if writer.write_all(b"y").is_err() {
+                return;
+            }
+        }
+    });
+    client.response().is(408);
+    drop(client);
+    slow.join().unwrap();
+}
+
+#[test]
+fn idle_between_requests() {
+    let origin = Origin::start();
+    let proxy = Setup::over(&[origin.addr()])
+        .listener("timeouts = { idle = \"1s\" }")
+        .start();
+    let mut client = proxy.client();
+    client.get("/").is(200);
+    client.ends();
+    assert_eq!(proxy.wait_log(1).len(), 1, "an idle end is no exchange");
+}
+
+/// A connection that never says anything ends too, without an answer or a line.
+#[test]
+fn silence_from_the_start() {
+    let origin = Origin::start();
+    let setup =
+        Setup::over(&[origin.addr()]).listener("timeouts = { header = \"1s\", idle = \"1s\" }");
+    let proxy = setup.start();
+    let mut client = proxy.client();
+    let _ = client.wire.rest();
+    let accepted = proxy.metric("tidegate_connections_total", &[("listener", "web")]);
+    assert_eq!(accepted, 1.0);
+    proxy.wait_metric("tidegate_connections_active", &[("listener", "web")], |n| {
+        n == 0.0
+    });
+}
+
+#[test]
+fn body() {
+    for framing in [
+        "Content-Length: 10\r\n\r\nhalf",
+        "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+    ] {
+        let origin = Origin::start();
+        let proxy = Setup::over(&[origin.addr()])
+            .listener("timeouts = { body = \"1s\" }")
+            .start();
+        let mut client = proxy.client();
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}"));
+        assert!(client.response().is(408).closes());
+        client.ends();
+        ended(&proxy, "body_timeout", 408);
+        origin.wait_closed(1);
+        assert_eq!(origin.count(), 0, "half a body is no request");
+    }
+}
+
+#[test]
+fn response() {
+    for keys in ["timeouts = { response = \"1s\" }", ""] {
+        let origin = Origin::answering(|_| Answer::silence().then(Step::Hang));
+        let route = if keys.is_empty() {
+            "timeouts = { response = \"1s\" }"
+        } else {
+            ""
+        };
+        let proxy = Setup::over_with(&[origin.addr()], keys)
+            .without_routes()
+            .route("all", &format!("cluster = \"app\"\n{route}"))
+            .start();
+        proxy.get("/").is(504);
+        let line = ended(&proxy, "response_timeout", 504);
+        assert_eq!(line["attempts"], 1, "{line}");
+        // The connection that owes an answer is gone.
+        origin.wait_closed(1);
+        assert_eq!(origin.count(), 1);
+    }
+}
+
+#[test]
+fn response_body() {
+    let origin = Origin::answering(|request| {
+        let answer = match request.target.as_str() {
+            "/chunked" => Answer::ok(pattern(10_000)).chunked(100),
+            _ => Answer::ok(pattern(10_000)),
+        };
+        answer.cut(500, Step::Hang)
+    });
+    for path in ["/length", "/chunked"] {
+        let keys = "timeouts = { response_idle = \"1s\" }";
+        let proxy = Setup::over_with(&[origin.addr()], keys).start();
+        let fault = proxy.client().try_get(path);
+        assert!(
+            matches!(fault, Err(Fault::Truncated | Fault::Reset)),
+            "{fault:?}"
+        );
+        ended(&proxy, "upstream_idle", 200);
+    }
+}
+
+/// The whole exchange, retries and a busy body included.
+#[test]
+fn request() {
+    let drip = || {
+        let mut answer = Answer::ok("").until_close();
+        answer.steps = vec![Step::Send(
+            b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n".to_vec(),
+        )];
+        for _ in 0..200 {
+            answer = answer
+                .then(Step::Send(b"x".to_vec()))
+                .then(Step::Pause(Duration::from_millis(100)));
+        }
+        answer
+    };
+    let origin = Origin::answering(move |request| match request.target.as_str() {
+        "/drip" => drip(),
+        _ => Answer::silence().then(Step::Hang),
+    });
+    let setup = || {
+        Setup::over(&[origin.addr()])
+            .without_routes()
+            .route("all", "cluster = \"app\"\ntimeouts = { request = \"1s\" }")
+    };
+    let proxy = setup().start();
+    proxy.get("/hang").is(504);
+    ended(&proxy, "max_duration", 504);
+    let proxy = setup().start();
+    let fault = proxy.client().try_get("/drip");
+    assert!(
+        matches!(fault, Err(Fault::Truncated | Fault::Reset)),
+        "{fault:?}"
+    );
+    ended(&proxy, "max_duration", 200);
+}
+
+#[test]
+fn tunnel() {
+    let origin = Origin::answering(|_| websocket::accept());
+    let keys = "timeouts = { tunnel = \"1s\" }";
+    let proxy = Setup::over_with(&[origin.addr()], keys).start();
+    let mut socket = WebSocket::connect(proxy.web, "/");
+    socket.echoes("x");
+    socket.ends();
+    origin.wait_closed(1);
+    proxy.wait_log(1);
+}
+
+/// Slow is not dead: what moves within its time is left alone.
+#[test]
+fn activity_is_not_cut_off() {
+    let origin = Origin::answering(|request| {
+        let whole = Answer::ok(pattern(1000)).chunked(100);
+        let steps = (0..10).flat_map(|tenth| {
+            let pause = Step::Pause(Duration::from_millis(200));
+            [Step::Reply(tenth * 100, (tenth + 1) * 100), pause]
+        });
+        match request.target.as_str() {
+            "/slow" => Answer {
+                steps: steps.collect(),
+                ..whole
+            },
+            _ => Answer::ok(request.body.clone()),
+        }
+    });
+    let keys = "timeouts = { response_idle = \"1s\", response = \"1s\" }";
+    let proxy = Setup::over_with(&[origin.addr()], keys)
+        .listener("timeouts = { body = \"1s\", header = \"1s\", idle = \"1s\" }")
+        .start();
+    let addr = proxy.web;
+    let upload = std::thread::spawn(move || {
+        let mut client = crate::support::Client::connect(addr);
+        client.send("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
+        for byte in b"0123456789" {
+            // The pace of a slow client, well within the limit between two reads.
+            std::thread::sleep(Duration::from_millis(200));
+            client.send([*byte]);
+        }
+        client.response().text()
+    });
+    let response = proxy.get("/slow");
+    assert_eq!(
+        (response.ends, response.body == pattern(1000)),
+        (Ends::Chunked, true)
+    );
+    assert_eq!(upload.join().unwrap(), "0123456789");
+}
