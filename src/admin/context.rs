@@ -28,8 +28,6 @@ pub struct Context {
     pub reload: Reload,
     /// Whether traffic is wanted.
     pub readiness: Arc<Readiness>,
-    /// What a change must carry.
-    pub token: Option<Token>,
 }
 
 /// What the interface shows of the configuration in effect.
@@ -45,6 +43,8 @@ pub struct Running {
     pub clusters: Vec<Arc<Cluster>>,
     /// How the last load ended.
     pub last_load: Loaded,
+    /// What a change must carry.
+    pub token: Option<Token>,
 }
 
 /// One listener at work.
@@ -68,7 +68,7 @@ pub struct Loaded {
 }
 
 /// The answer to an order to reload.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Reloaded {
     /// A configuration took effect.
     Applied {

@@ -39,9 +39,12 @@ pub async fn serve(bound: Bound, context: Context) -> io::Result<Infallible> {
 }
 
 async fn serve_within(limits: Limits, bound: Bound, context: Context) -> io::Result<Infallible> {
-    let guard = Guard {
-        exposure: bound.addr().exposure(),
-        token: context.token.clone(),
+    let exposure = bound.addr().exposure();
+    let running = context.running.clone();
+    // A reload may change the token while the socket stays.
+    let guard = move || Guard {
+        exposure,
+        token: running.borrow().token.clone(),
     };
-    serve::serve(bound, guard, routes::router(context), limits).await
+    serve::serve(bound, Box::new(guard), routes::router(context), limits).await
 }

@@ -55,7 +55,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Serves `router` behind `guard`, for as long as the future lives.
 pub(super) async fn serve(
     bound: Bound,
-    guard: Guard,
+    guard: Rules,
     router: Router,
     limits: Limits,
 ) -> io::Result<Infallible> {
@@ -112,8 +112,11 @@ impl Listener {
     }
 }
 
+/// The guard of the configuration in effect.
+pub(super) type Rules = Box<dyn Fn() -> Guard>;
+
 struct Service {
-    guard: Guard,
+    guard: Rules,
     router: Router,
     limits: Limits,
 }
@@ -149,7 +152,7 @@ impl Service {
         local: Option<SocketAddr>,
     ) -> Response<Body> {
         let (parts, body) = request.into_parts();
-        let mut response = if let Err(refusal) = self.guard.admit(&parts, local) {
+        let mut response = if let Err(refusal) = (self.guard)().admit(&parts, local) {
             (refusal.status(), refusal.text()).into_response()
         } else {
             let request = Request::from_parts(parts, Body::new(body));

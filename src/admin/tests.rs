@@ -44,6 +44,7 @@ fn running() -> Running {
             at: Duration::from_secs(1_700_000_000),
             message: None,
         },
+        token: None,
     }
 }
 
@@ -78,14 +79,14 @@ fn with_limits<F: Future<Output = ()> + 'static>(
         .unwrap();
     let local = tokio::task::LocalSet::new();
     let hub = Hub::new(2);
-    let (_sender, receiver) = watch::channel(Arc::new(running()));
+    let token = token.map(Token::new);
+    let (_sender, receiver) = watch::channel(Arc::new(Running { token, ..running() }));
     register(&hub, receiver.clone());
     let context = Context {
         hub,
         running: receiver,
         reload: Reload::new(move || async move { reloaded() }),
         readiness: Arc::new(Readiness::new()),
-        token: token.map(Token::new),
     };
     let bound = Bound::bind(bind).unwrap();
     let rig = Rig {

@@ -14,12 +14,18 @@ pub struct Group {
 }
 
 impl Group {
-    /// Binds `workers` sockets to `addr`. Fails when another process listens there.
+    /// Binds `workers` sockets to `addr`. Fails when somebody listens there.
     pub fn bind(addr: SocketAddr, workers: usize) -> io::Result<Self> {
-        let mut real = addr;
         if addr.port() != 0 {
             socket::prove_free(addr)?;
         }
+        Self::bind_beside(addr, workers)
+    }
+
+    /// Binds where this process listens already, on an address that includes `addr` or is included by it: that
+    /// nobody else does has been proved.
+    pub fn bind_beside(addr: SocketAddr, workers: usize) -> io::Result<Self> {
+        let mut real = addr;
         let mut sockets = Vec::with_capacity(workers);
         for _ in 0..workers {
             let socket = socket::bind_shared(real)?;

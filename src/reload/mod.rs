@@ -12,70 +12,48 @@
 //! **Cancel safety.** [`Serving::commit`] must run to its end: it is awaited by the control thread alone.
 
 mod changes;
+mod debounce;
+mod load;
+mod sockets;
 pub mod watch;
 
-use std::collections::BTreeMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::base::{ListenerName, clock};
-use crate::config::{self, Diagnostics};
+use crate::config::Diagnostics;
 use crate::health::Prober;
+use crate::listener::overlaps;
 use crate::metrics::Hub;
 use crate::net::bind::Group;
 use crate::record::{LogWriter, Sink};
-use crate::snapshot::{self, Live, Purpose, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::worker::{Command, Listening, Process};
+
+use sockets::{Claim, Open, Sockets, Wanted};
+
+pub use load::{Attempt, Effort, Plan, Trigger, attempt, plan};
 
 /// How long it may take until all workers have closed a socket that was given up.
 const GIVING_UP: Duration = Duration::from_secs(2);
 
-/// A configuration that was loaded and compiled. Nothing has been done for it yet.
-#[derive(Debug)]
-pub struct Plan {
-    /// What would run.
-    pub snapshot: Arc<Snapshot>,
-    /// What is suspicious in it.
-    pub warnings: Diagnostics,
-    /// Tells one text from another, secrets included.
-    pub digest: u64,
-    /// Files and directories whose change may change it.
-    pub watch: Vec<PathBuf>,
-}
-
-/// Loads and compiles.
-pub fn plan(path: &Path, live: &Live, purpose: Purpose<'_>) -> Result<Plan, Diagnostics> {
-    let mut loaded = config::load(path)?;
-    let compiled = snapshot::compile(
-        &loaded.raw,
-        &loaded.files,
-        live,
-        purpose,
-        &mut loaded.diagnostics,
-    );
-    match compiled {
-        Some(snapshot) if !loaded.diagnostics.has_errors() => Ok(Plan {
-            snapshot: Arc::new(snapshot),
-            digest: loaded.files.digest(),
-            watch: loaded.watch,
-            warnings: loaded.diagnostics,
-        }),
-        _ => Err(loaded.diagnostics),
-    }
-}
+/// How long is waited for a worker to say that it runs a new configuration. It takes it on in any case.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a right configuration could not take effect.
 #[derive(Debug)]
 pub enum Unready {
-    /// An address cannot be listened on.
-    Bind(SocketAddr, io::Error),
+    /// An address cannot be listened on, for this listener.
+    Bind(SocketAddr, ListenerName, io::Error),
     /// The access log cannot be opened.
     AccessLog(io::Error),
 }
@@ -83,7 +61,12 @@ pub enum Unready {
 impl fmt::Display for Unready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bind(addr, error) => write!(f, "cannot listen on {addr}: {error}"),
+            Self::Bind(addr, listener, error) => {
+                write!(
+                    f,
+                    "cannot listen on {addr} (listener `{listener}`): {error}"
+                )
+            }
             Self::AccessLog(error) => write!(f, "cannot open the access log: {error}"),
         }
     }
@@ -95,8 +78,9 @@ impl std::error::Error for Unready {}
 #[derive(Debug)]
 pub struct Prepared {
     plan: Plan,
-    /// By the address in the configuration: where it is really bound, and a socket for each worker.
-    bound: BTreeMap<SocketAddr, (SocketAddr, Vec<TcpListener>)>,
+    keep: Vec<Open>,
+    /// With a socket for each worker.
+    bound: Vec<(Open, Vec<TcpListener>)>,
     sink: Option<Sink>,
 }
 
@@ -110,25 +94,49 @@ impl Plan {
         } else {
             Some(Sink::open(output).map_err(Unready::AccessLog)?)
         };
-        let mut groups = Vec::new();
-        for (_, addr) in self.snapshot.binds() {
-            if !serving.sockets.contains_key(&addr) {
-                let group = Group::bind(addr, serving.process.workers)
-                    .map_err(|error| Unready::Bind(addr, error))?;
-                groups.push((addr, group));
-            }
+        let wanted = self.snapshot.binds().filter_map(|(ix, addr)| {
+            let listener = self.snapshot.listeners.get(ix)?;
+            Some((addr, listener.name.clone()))
+        });
+        let sockets = Sockets::new(&serving.open, wanted);
+        let mut groups = Vec::with_capacity(sockets.bind.len());
+        for wanted in sockets.bind {
+            groups.push((wanted.bind(serving.process.workers)?, wanted));
         }
-        let mut bound = BTreeMap::new();
-        for (addr, group) in groups {
-            let real = group.addr;
-            let sockets = group.listen().map_err(|error| Unready::Bind(addr, error))?;
-            bound.insert(addr, (real, sockets));
+        let mut bound = Vec::with_capacity(groups.len());
+        for (group, wanted) in groups {
+            bound.push(wanted.listen(group)?);
         }
         Ok(Prepared {
             plan: self,
+            keep: sockets.keep,
             bound,
             sink,
         })
+    }
+}
+
+impl Wanted {
+    fn bind(&self, workers: usize) -> Result<Group, Unready> {
+        match self.claim {
+            Claim::Unproved => Group::bind(self.asked, workers),
+            Claim::Ours => Group::bind_beside(self.asked, workers),
+        }
+        .map_err(|error| Unready::Bind(self.asked, self.listener.clone(), error))
+    }
+
+    fn listen(self, group: Group) -> Result<(Open, Vec<TcpListener>), Unready> {
+        let Self {
+            asked, listener, ..
+        } = self;
+        let addr = group.addr;
+        match group.listen() {
+            Ok(sockets) => {
+                let what = Listening { addr, listener };
+                Ok((Open { asked, what }, sockets))
+            }
+            Err(error) => Err(Unready::Bind(asked, listener, error)),
+        }
     }
 }
 
@@ -152,13 +160,11 @@ pub struct Serving {
     workers: Vec<mpsc::Sender<Command>>,
     log: LogWriter,
     prober: Prober,
-    /// Addresses as configured, and as they are bound.
-    sockets: BTreeMap<SocketAddr, SocketAddr>,
+    open: Vec<Open>,
     /// Addresses that were given up, and when: workers take a moment to empty their queues.
     given_up: Vec<(SocketAddr, Instant)>,
     snapshot: Arc<Snapshot>,
     epoch: u64,
-    digest: u64,
 }
 
 impl Serving {
@@ -175,11 +181,10 @@ impl Serving {
             workers,
             log,
             prober,
-            sockets: BTreeMap::new(),
+            open: Vec::new(),
             given_up: Vec::new(),
             snapshot,
             epoch: 0,
-            digest: 0,
         }
     }
 
@@ -203,23 +208,30 @@ impl Serving {
         self.epoch
     }
 
-    /// Tells its text from another.
-    pub fn digest(&self) -> u64 {
-        self.digest
-    }
-
     /// Where a listener really listens.
     pub fn addrs(&self, listener: &ListenerName) -> Vec<SocketAddr> {
-        self.snapshot
-            .binds()
-            .filter(|(ix, _)| {
-                self.snapshot
-                    .listeners
-                    .get(*ix)
-                    .is_some_and(|one| one.name == *listener)
-            })
-            .filter_map(|(_, addr)| self.sockets.get(&addr).copied())
+        let open = self.open.iter();
+        open.filter(|open| open.what.listener == *listener)
+            .map(|open| open.what.addr)
             .collect()
+    }
+
+    /// Waits until a worker is gone. Cancel safe.
+    pub async fn loss(&self) {
+        let mut closed: Vec<_> = self
+            .workers
+            .iter()
+            .map(|worker| Box::pin(worker.closed()))
+            .collect();
+        poll_fn(|context| {
+            let mut closed = closed.iter_mut();
+            if closed.any(|one| one.as_mut().poll(context).is_ready()) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 
     /// Opens the access log's file by its name again.
@@ -229,25 +241,28 @@ impl Serving {
 
     /// Whether what could not be made ready may be in a moment: the address is one that we are giving up ourselves.
     pub fn settles(&self, unready: &Unready) -> bool {
-        let Unready::Bind(addr, error) = unready else {
+        let Unready::Bind(addr, _, error) = unready else {
             return false;
         };
         let now = clock::now();
         error.kind() == io::ErrorKind::AddrInUse
-            && self
-                .given_up
-                .iter()
-                .any(|(gone, since)| gone == addr && clock::between(*since, now) < GIVING_UP)
+            && self.given_up.iter().any(|(gone, since)| {
+                overlaps(*gone, *addr) && clock::between(*since, now) < GIVING_UP
+            })
     }
 
     /// Makes a prepared configuration the one that runs, on every worker. Cannot fail.
     pub async fn commit(&mut self, prepared: Prepared) -> Applied {
         let Prepared {
             plan,
-            mut bound,
+            keep,
+            bound,
             sink,
         } = prepared;
-        let changes = changes::describe(&self.snapshot, &plan.snapshot, self.epoch);
+        let changes = match self.epoch {
+            0 => Vec::new(),
+            _ => changes::between(&self.snapshot, &plan.snapshot),
+        };
         self.epoch += 1;
         if let Some(sink) = sink {
             self.log.switch(sink);
@@ -256,80 +271,75 @@ impl Serving {
         self.process
             .max_connections
             .store(settings.max_connections, Ordering::Relaxed);
-        let wanted: Vec<(SocketAddr, ListenerName)> = plan
-            .snapshot
-            .binds()
-            .filter_map(|(ix, addr)| Some((addr, plan.snapshot.listeners.get(ix)?.name.clone())))
-            .collect();
-        let mut effective = Vec::new();
-        for worker in &self.workers {
-            let mut open = Vec::new();
-            let mut keep = Vec::new();
-            for (addr, listener) in &wanted {
-                let listener = listener.clone();
-                if let Some((real, sockets)) = bound.get_mut(addr) {
-                    if let Some(socket) = sockets.pop() {
-                        open.push((
-                            Listening {
-                                addr: *real,
-                                listener,
-                            },
-                            socket,
-                        ));
-                    }
-                } else if let Some(&addr) = self.sockets.get(addr) {
-                    keep.push(Listening { addr, listener });
-                }
-            }
-            let (done, told) = oneshot::channel();
-            let snapshot = Arc::clone(&plan.snapshot);
-            let command = Command::Commit {
-                snapshot,
-                epoch: self.epoch,
-                open,
-                keep,
-                done,
-            };
-            // A worker that is gone has nothing to switch; its loss is reported by the watchdog.
-            if worker.send(command).await.is_ok() {
-                effective.push(told);
-            }
-        }
-        for told in effective {
-            let _ = told.await;
-        }
-        let now = clock::now();
-        let gone = self
-            .sockets
-            .iter()
-            .filter(|(addr, _)| !wanted.iter().any(|(kept, _)| kept == *addr));
-        self.given_up
-            .retain(|(_, since)| clock::between(*since, now) < GIVING_UP);
-        self.given_up.extend(gone.map(|(_, real)| (*real, now)));
-        self.sockets = wanted
-            .into_iter()
-            .filter_map(|(addr, _)| {
-                let real = bound
-                    .get(&addr)
-                    .map(|(real, _)| *real)
-                    .or_else(|| self.sockets.get(&addr).copied());
-                Some((addr, real?))
-            })
-            .collect();
+        let open = self.tell_workers(&plan.snapshot, keep, bound).await;
+        self.give_up(&open);
+        self.open = open;
         self.snapshot = plan.snapshot;
-        self.digest = plan.digest;
-        let targets = self
-            .snapshot
-            .clusters
-            .iter()
-            .flat_map(|cluster| cluster.targets())
-            .collect();
-        self.prober.apply(targets);
+        let clusters = self.snapshot.clusters.iter();
+        let targets = clusters.flat_map(|cluster| cluster.targets());
+        self.prober.apply(targets.collect());
         Applied {
             epoch: self.epoch,
             changes,
             warnings: plan.warnings,
             watch: plan.watch,
         }
+    }
+
+    /// Writes down what is open no more.
+    fn give_up(&mut self, open: &[Open]) {
+        let now = clock::now();
+        let stays = |addr| open.iter().any(|open| open.what.addr == addr);
+        let gone = self.open.iter().map(|open| open.what.addr);
+        let gone = gone.filter(|addr| !stays(*addr));
+        self.given_up
+            .retain(|(_, since)| clock::between(*since, now) < GIVING_UP);
+        self.given_up.extend(gone.map(|addr| (addr, now)));
+    }
+
+    /// Gives each worker the configuration and its sockets, and waits until all run it. What is open then.
+    async fn tell_workers(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        keep: Vec<Open>,
+        bound: Vec<(Open, Vec<TcpListener>)>,
+    ) -> Vec<Open> {
+        let kept: Vec<Listening> = keep.iter().map(|open| open.what.clone()).collect();
+        let mut columns: Vec<_> = bound
+            .into_iter()
+            .map(|(open, sockets)| (open, sockets.into_iter()))
+            .collect();
+        let mut answers = Vec::with_capacity(self.workers.len());
+        for (id, worker) in self.workers.iter().enumerate() {
+            let open = columns
+                .iter_mut()
+                .filter_map(|(open, sockets)| Some((open.what.clone(), sockets.next()?)));
+            let (done, told) = oneshot::channel();
+            let command = Command::Commit {
+                snapshot: Arc::clone(snapshot),
+                epoch: self.epoch,
+                open: open.collect(),
+                keep: kept.clone(),
+                done,
+            };
+            // A worker that is gone has nothing to switch; the control thread notices its loss.
+            if worker.send(command).await.is_ok() {
+                answers.push((id, told));
+            }
+        }
+        let deadline = clock::now() + PATIENCE;
+        for (worker, told) in answers {
+            if tokio::time::timeout_at(deadline.into(), told)
+                .await
+                .is_err()
+            {
+                tracing::warn!(
+                    worker,
+                    "a worker is busy; it takes on the configuration later"
+                );
+            }
+        }
+        let added = columns.into_iter().map(|(open, _)| open);
+        keep.into_iter().chain(added).collect()
     }
 }

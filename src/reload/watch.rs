@@ -1,109 +1,78 @@
 //! Notices that a file of the configuration changed.
 //!
-//! Directories are watched, not files: editors and `kubectl` put a new file (or a symbolic link) in the place of
-//! the old one, and a watch on the old one would go blind.
+//! What is watched are directories: a file that is replaced by a rename, or a symbolic link that is pointed
+//! elsewhere (as Kubernetes does with mounted configurations), is another file, and a watch on the old one would
+//! never speak again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::Instant;
 
-use notify::event::{EventKind, ModifyKind};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
-/// Silence after a change before it is acted on: a file is often written in several steps.
-const SETTLE: Duration = Duration::from_millis(300);
-/// Longest wait for that silence.
-const PATIENCE: Duration = Duration::from_secs(2);
+use super::debounce::Debounce;
+use crate::base::clock;
 
-/// Names whose writing matters. What is created, renamed or removed matters whatever its name: a symbolic link on
-/// the way to a file may be exchanged.
-type Names = Arc<Mutex<BTreeSet<OsString>>>;
+/// Symbolic links that are followed for one path.
+const MAX_LINKS: usize = 32;
 
 /// A watch over the configuration's files.
 #[derive(Debug)]
 pub struct Watch {
     events: mpsc::Receiver<()>,
-    watcher: Option<RecommendedWatcher>,
-    watched: BTreeSet<PathBuf>,
-    names: Names,
+    eyes: Option<Eyes>,
+    debounce: Debounce,
+    paths: Vec<PathBuf>,
 }
 
 impl Watch {
     /// A watch over nothing. Where the system has no watches left it stays one, and says so.
     pub fn new() -> Self {
         let (sender, events) = mpsc::channel(1);
-        let names = Names::default();
-        let wanted = Arc::clone(&names);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // A watch that lost events must be taken for a change.
-            if event.is_ok_and(|event| !matters(&event, &wanted)) {
-                return;
-            }
-            // One pending event is as good as many.
-            let _ = sender.try_send(());
-        });
-        let watcher = watcher
+        let eyes = Eyes::open(sender)
             .map_err(|error| tracing::warn!(%error, "files are not watched; SIGHUP reloads"))
             .ok();
         Self {
             events,
-            watcher,
-            watched: BTreeSet::new(),
-            names,
+            eyes,
+            debounce: Debounce::default(),
+            paths: Vec::new(),
         }
     }
 
-    /// Watches what these paths depend on, and nothing else.
+    /// Watches what these paths depend on, and nothing else. What is new is due to be looked at: whatever
+    /// changed since it was read was not seen.
     pub fn follow(&mut self, paths: &[PathBuf]) {
-        let Some(watcher) = &mut self.watcher else {
-            return;
-        };
-        let names = paths
-            .iter()
-            .filter_map(|path| path.file_name().map(ToOwned::to_owned));
-        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names.collect();
-        let wanted: BTreeSet<PathBuf> = paths.iter().flat_map(|path| directories(path)).collect();
-        for gone in self.watched.difference(&wanted) {
-            let _ = watcher.unwatch(gone);
+        paths.clone_into(&mut self.paths);
+        if self.look() == News::More {
+            self.debounce.changed(clock::now());
         }
-        for new in wanted.difference(&self.watched) {
-            if let Err(error) = watcher.watch(new, RecursiveMode::NonRecursive) {
-                tracing::warn!(%error, directory = %new.display(), "cannot watch; SIGHUP reloads");
+    }
+
+    /// Waits until something changed and then nothing for a moment; not for ever where changes never end.
+    /// Cancel safe: a change that was seen is kept.
+    pub async fn changed(&mut self) {
+        loop {
+            tokio::select! {
+                Some(()) = self.events.recv() => self.debounce.changed(clock::now()),
+                () = until(self.debounce.due()) => {
+                    self.debounce.clear();
+                    // A link may lead elsewhere now: watch first, so that no change falls before the reading.
+                    self.look();
+                    return;
+                }
             }
         }
-        self.watched = wanted;
     }
 
-    /// Waits until something changed and then nothing for a moment. Cancel safe, but for the moment.
-    pub async fn changed(&mut self) {
-        if self.watcher.is_none() || self.events.recv().await.is_none() {
-            std::future::pending::<()>().await;
+    fn look(&mut self) -> News {
+        match &mut self.eyes {
+            Some(eyes) => eyes.look_at(&self.paths),
+            None => News::Same,
         }
-        let settled = async {
-            while tokio::time::timeout(SETTLE, self.events.recv())
-                .await
-                .is_ok_and(|event| event.is_some())
-            {}
-        };
-        let _ = tokio::time::timeout(PATIENCE, settled).await;
-    }
-}
-
-/// Whether an event may be a change of the configuration. A log that is written in the same directory is not.
-fn matters(event: &notify::Event, names: &Names) -> bool {
-    match event.kind {
-        EventKind::Access(_) => false,
-        EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => {
-            let names = names.lock().unwrap_or_else(PoisonError::into_inner);
-            event
-                .paths
-                .iter()
-                .any(|path| path.file_name().is_some_and(|name| names.contains(name)))
-        }
-        _ => true,
     }
 }
 
@@ -113,43 +82,237 @@ impl Default for Watch {
     }
 }
 
-/// The directory of a path and, where the path is a symbolic link, that of what it points to.
-fn directories(path: &Path) -> Vec<PathBuf> {
-    let parent = |path: &Path| -> Option<PathBuf> {
-        if path.is_dir() {
-            return Some(path.to_owned());
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What decides whether an event matters.
+#[derive(Debug, Default)]
+struct Interest {
+    /// Files and links.
+    names: BTreeSet<PathBuf>,
+    /// Directories in which every name matters.
+    folders: BTreeSet<PathBuf>,
+}
+
+impl Interest {
+    fn new(paths: &[PathBuf]) -> Self {
+        let mut interest = Self::default();
+        for path in paths {
+            let steps = steps(path);
+            if let Some(end) = steps.last()
+                && end.is_dir()
+            {
+                interest.folders.insert(end.clone());
+            }
+            interest.names.extend(steps);
         }
-        let parent = path.parent()?;
-        Some(if parent.as_os_str().is_empty() {
-            PathBuf::from(".")
-        } else {
-            parent.to_owned()
+        interest
+    }
+
+    /// The directories to be watched.
+    fn directories(&self) -> BTreeSet<PathBuf> {
+        let parents = self.names.iter().filter_map(|path| path.parent());
+        let parents = parents.map(Path::to_path_buf);
+        parents.chain(self.folders.iter().cloned()).collect()
+    }
+
+    fn covers(&self, path: &Path) -> bool {
+        self.names.contains(path)
+            || path
+                .parent()
+                .is_some_and(|parent| self.folders.contains(parent))
+    }
+
+    fn matters(&self, event: &Event) -> bool {
+        let reads = matches!(event.kind, EventKind::Access(_));
+        event.need_rescan() || !reads && event.paths.iter().any(|path| self.covers(path))
+    }
+}
+
+/// Every path whose replacement gives `path` another meaning: the links on the way, and where it ends.
+fn steps(path: &Path) -> Vec<PathBuf> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let mut todo: VecDeque<OsString> = parts(&path).collect();
+    let mut links = Vec::new();
+    let mut at = PathBuf::new();
+    while let Some(part) = todo.pop_front() {
+        if part == ".." {
+            at.pop();
+            continue;
+        }
+        let next = at.join(part);
+        match std::fs::read_link(&next) {
+            Ok(target) if links.len() < MAX_LINKS => {
+                for part in parts(&target).collect::<Vec<_>>().into_iter().rev() {
+                    todo.push_front(part);
+                }
+                links.push(next);
+            }
+            _ => at = next,
+        }
+    }
+    links.push(at);
+    links
+}
+
+/// Names of a path; joining the root starts anew.
+fn parts(path: &Path) -> impl Iterator<Item = OsString> {
+    let parts = path.components().filter(|part| *part != Component::CurDir);
+    parts.map(|part| part.as_os_str().to_owned())
+}
+
+/// Whether there is more to see than before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum News {
+    Same,
+    More,
+}
+
+/// The system's watcher, pointed at directories.
+#[derive(Debug)]
+struct Eyes {
+    watcher: RecommendedWatcher,
+    interest: Arc<Mutex<Interest>>,
+    directories: BTreeSet<PathBuf>,
+}
+
+impl Eyes {
+    fn open(changed: mpsc::Sender<()>) -> notify::Result<Self> {
+        let interest: Arc<Mutex<Interest>> = Arc::default();
+        let shared = Arc::clone(&interest);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            let interest = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            // A watch that lost events must be taken for a change.
+            if event.map_or(true, |event| interest.matters(&event)) {
+                // Full: one that was not looked at yet says the same.
+                let _ = changed.try_send(());
+            }
+        })?;
+        Ok(Self {
+            watcher,
+            interest,
+            directories: BTreeSet::new(),
         })
-    };
-    let real = path.canonicalize().ok();
-    [parent(path), real.as_deref().and_then(parent)]
-        .into_iter()
-        .flatten()
-        .collect()
+    }
+
+    /// Watches what these paths depend on now, and nothing else.
+    fn look_at(&mut self, paths: &[PathBuf]) -> News {
+        let interest = Interest::new(paths);
+        let directories = interest.directories();
+        *self.interest.lock().unwrap_or_else(PoisonError::into_inner) = interest;
+        for gone in self.directories.difference(&directories) {
+            let _ = self.watcher.unwatch(gone);
+        }
+        for directory in &directories {
+            // Also those that are watched already: one that was removed and made again is another.
+            if let Err(error) = self.watcher.watch(directory, RecursiveMode::NonRecursive) {
+                tracing::warn!(%error, directory = %directory.display(), "cannot watch for changes");
+            }
+        }
+        let news = if directories.is_subset(&self.directories) {
+            News::Same
+        } else {
+            News::More
+        };
+        self.directories = directories;
+        news
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    struct Dir(PathBuf);
+
+    impl Dir {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("tg-files-{}-{name}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir_all(&path).unwrap();
+            Self(fs::canonicalize(path).unwrap())
+        }
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn event(path: PathBuf) -> Event {
+        Event::new(EventKind::Any).add_path(path)
+    }
+
+    #[test]
+    fn links_are_followed_step_by_step() {
+        let dir = Dir::new("links");
+        let at = |path: &str| dir.0.join(path);
+        // As Kubernetes mounts a ConfigMap.
+        fs::create_dir(at("..2026_01")).unwrap();
+        fs::write(at("..2026_01/a.toml"), "").unwrap();
+        symlink("..2026_01", at("..data")).unwrap();
+        symlink("..data/a.toml", at("a.toml")).unwrap();
+        let path = at("a.toml");
+        assert_eq!(
+            steps(&path),
+            [path.clone(), at("..data"), at("..2026_01/a.toml")]
+        );
+
+        let interest = Interest::new(std::slice::from_ref(&path));
+        assert_eq!(
+            interest.directories(),
+            [dir.0.clone(), at("..2026_01")].into()
+        );
+        assert!(interest.matters(&event(at("..data"))), "pointed elsewhere");
+        assert!(interest.matters(&event(path.clone())));
+        assert!(!interest.matters(&event(at("access.log"))));
+        let read = Event::new(EventKind::Access(notify::event::AccessKind::Any)).add_path(path);
+        assert!(!interest.matters(&read));
+    }
 
     #[tokio::test]
-    async fn a_file_that_is_replaced_by_a_rename_is_noticed() {
-        let dir = std::env::temp_dir().join(format!("tidegate-watch-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let file = dir.join("tidegate.toml");
-        std::fs::write(&file, "a").unwrap();
+    async fn a_replaced_file_and_a_link_that_is_pointed_elsewhere_are_noticed() {
+        let dir = Dir::new("watch");
+        let at = |path: &str| dir.0.join(path);
+        for (folder, text) in [("..1", "a"), ("..2", "b")] {
+            fs::create_dir(at(folder)).unwrap();
+            fs::write(at(folder).join("a.toml"), text).unwrap();
+        }
+        symlink("..1", at("..data")).unwrap();
+        symlink("..data/a.toml", at("a.toml")).unwrap();
         let mut watch = Watch::new();
-        watch.follow(std::slice::from_ref(&file));
-        std::fs::write(dir.join("new"), "b").unwrap();
-        std::fs::rename(dir.join("new"), &file).unwrap();
+        watch.follow(&[at("a.toml")]);
         watch.changed().await;
-        std::fs::write(&file, "c").unwrap();
+
+        symlink("..2", at("..tmp")).unwrap();
+        fs::rename(at("..tmp"), at("..data")).unwrap();
         watch.changed().await;
-        std::fs::remove_dir_all(&dir).unwrap();
+        fs::write(at("..2/new"), "c").unwrap();
+        fs::rename(at("..2/new"), at("..2/a.toml")).unwrap();
+        watch.changed().await;
+    }
+
+    #[test]
+    fn every_name_in_a_folder_of_includes_matters() {
+        let dir = Dir::new("folder");
+        let interest = Interest::new(&[dir.0.clone(), dir.0.join("missing/x.toml")]);
+        assert!(interest.matters(&event(dir.0.join("new.toml"))));
+        assert!(!interest.matters(&event(dir.0.join("sub/new.toml"))));
+        assert!(interest.matters(&event(dir.0.join("missing/x.toml"))));
+    }
+
+    #[test]
+    fn a_circle_of_links_ends() {
+        let dir = Dir::new("circle");
+        symlink("b", dir.0.join("a")).unwrap();
+        symlink("a", dir.0.join("b")).unwrap();
+        assert_eq!(steps(&dir.0.join("a")).len(), MAX_LINKS + 1);
     }
 }

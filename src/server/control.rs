@@ -1,6 +1,5 @@
 //! The control thread's work: one reload at a time, whoever asks for it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,35 +7,37 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::journal::Level;
+use super::loads::{Answer, Loads};
 use super::signal::{Asked, Signals};
-use super::watchdog;
+use super::{notify, watchdog};
 use crate::admin::{self, Bound, Context, Listening, Loaded, Readiness, Reload, Reloaded, Running};
 use crate::base::clock;
 use crate::config::Diagnostics;
 use crate::metrics::ReloadResult;
 use crate::reload::watch::Watch;
-use crate::reload::{self, Applied, Prepared, Serving};
-use crate::snapshot::{Live, ProcessSettings, Purpose};
+use crate::reload::{Applied, Attempt, Plan, Prepared, Serving, Trigger};
+use crate::snapshot::ProcessSettings;
 use crate::task;
+use crate::worker::Command;
 
-/// Why a configuration could not be made ready.
-enum Refusal {
-    /// For a moment only.
-    Settles,
-    /// For good.
-    Final(Reloaded),
+/// Pause between two attempts at an address that this process is giving up.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// Why serving is over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Over {
+    /// By this signal.
+    Asked(&'static str),
+    /// A worker ended that was not told to: a fault of this program.
+    WorkerGone,
 }
-
-/// An order to reload, and where its outcome is told.
-pub(super) type Order = oneshot::Sender<Reloaded>;
 
 /// Everything that the control thread holds.
 pub(super) struct Control {
-    path: PathBuf,
-    live: Live,
+    loads: Loads,
     serving: Serving,
     level: Level,
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<Answer>,
     running: Option<watch::Sender<Arc<Running>>>,
     readiness: Arc<Readiness>,
     admin: Option<JoinHandle<()>>,
@@ -45,15 +46,13 @@ pub(super) struct Control {
 
 impl Control {
     pub(super) fn new(
-        path: PathBuf,
-        live: Live,
+        loads: Loads,
         serving: Serving,
         level: Level,
-        orders: mpsc::Sender<Order>,
+        orders: mpsc::Sender<Answer>,
     ) -> Self {
         Self {
-            path,
-            live,
+            loads,
             serving,
             level,
             orders,
@@ -92,56 +91,69 @@ impl Control {
             hash = self.serving.snapshot().fingerprint,
             "serving"
         );
-        watchdog::ready("serving");
+        notify::ready("serving");
     }
 
-    /// Carries out orders until a signal asks to end; which one.
+    /// Carries out orders until it is over; why.
     pub(super) async fn run(
         &mut self,
-        mut inbox: mpsc::Receiver<Order>,
+        mut inbox: mpsc::Receiver<Answer>,
         signals: &mut Signals,
-    ) -> &'static str {
+    ) -> Over {
         loop {
             tokio::select! {
                 asked = signals.next() => match asked {
-                    Asked::End(signal) => return signal,
+                    Asked::End(signal) => return Over::Asked(signal),
                     Asked::Reopen => self.serving.reopen_log(),
-                    Asked::Reload => {
-                        self.reload("SIGHUP").await;
-                    }
+                    Asked::Reload => self.loads.ask(Trigger::Signal, None, self.serving.snapshot()),
                 },
-                Some(order) = inbox.recv() => {
-                    let outcome = self.reload("api").await;
-                    let _ = order.send(outcome);
+                Some(answer) = inbox.recv() => {
+                    self.loads.ask(Trigger::Api, Some(answer), self.serving.snapshot());
                 }
                 () = self.watch.changed() => {
-                    if self.changed() {
-                        self.reload("file").await;
-                    }
+                    self.loads.ask(Trigger::File, None, self.serving.snapshot());
+                }
+                () = self.serving.loss() => return Over::WorkerGone,
+                (batch, attempt) = self.loads.next() => {
+                    let outcome = self.reload(batch.trigger, attempt).await;
+                    batch.answer(&outcome);
+                    self.loads.begin(self.serving.snapshot());
                 }
             }
         }
     }
 
-    /// Whether the text is another than the one that runs. A text that cannot be read is: the reload says why.
-    fn changed(&self) -> bool {
-        crate::config::load(&self.path).map_or(true, |loaded| {
-            loaded.files.digest() != self.serving.digest()
-        })
+    /// Puts into effect what was loaded; or changes nothing and says why.
+    async fn reload(&mut self, trigger: Trigger, attempt: Result<Attempt, String>) -> Reloaded {
+        let attempt = match attempt {
+            Ok(Attempt::Same) => {
+                return Reloaded::Applied {
+                    epoch: self.serving.epoch(),
+                    changes: Vec::new(),
+                    warnings: Diagnostics::default(),
+                };
+            }
+            Ok(Attempt::Right(plan)) => Ok(plan),
+            Ok(Attempt::Wrong(diagnostics)) => Err(Reloaded::Invalid(diagnostics)),
+            Err(why) => Err(Reloaded::Failed(why)),
+        };
+        notify::reloading();
+        let prepared = match attempt {
+            Ok(plan) => self.prepare(plan).await,
+            Err(refused) => Err(refused),
+        };
+        let outcome = match prepared {
+            Ok((prepared, admin)) => self.commit(prepared, admin).await,
+            Err(refused) => refused,
+        };
+        self.tell(trigger, &outcome);
+        outcome
     }
 
-    /// Loads, compiles, prepares and commits; or changes nothing and says why.
-    async fn reload(&mut self, trigger: &'static str) -> Reloaded {
-        watchdog::reloading();
-        let outcome = loop {
-            match self.prepare() {
-                Ok((prepared, admin)) => break self.commit(prepared, admin).await,
-                Err(Refusal::Settles) => tokio::time::sleep(Duration::from_millis(50)).await,
-                Err(Refusal::Final(refused)) => break refused,
-            }
-        };
+    /// Says how a load ended: in the log, in the metrics, to the admin interface, to the service manager.
+    fn tell(&self, trigger: Trigger, outcome: &Reloaded) {
         let result = outcome.result();
-        let message = match &outcome {
+        let message = match outcome {
             Reloaded::Applied {
                 epoch,
                 changes,
@@ -151,7 +163,7 @@ impl Control {
                     tracing::warn!("{line}");
                 }
                 tracing::info!(
-                    trigger,
+                    %trigger,
                     epoch,
                     changes = changes.join(", "),
                     "configuration reloaded"
@@ -162,12 +174,12 @@ impl Control {
                 for line in diagnostics.lines() {
                     tracing::error!("{line}");
                 }
-                tracing::error!(trigger, "configuration refused; the one before goes on");
+                tracing::error!(%trigger, "configuration refused; the one before goes on");
                 Some(diagnostics.lines().collect::<Vec<_>>().join("\n"))
             }
             Reloaded::Failed(why) => {
                 tracing::error!(
-                    trigger,
+                    %trigger,
                     why,
                     "configuration not in effect; the one before goes on"
                 );
@@ -183,37 +195,33 @@ impl Control {
         if let Some(running) = &self.running {
             running.send_replace(Arc::new(shown));
         }
-        watchdog::ready(if result == ReloadResult::Ok {
+        notify::ready(if result == ReloadResult::Ok {
             "serving"
         } else {
             "serving; the last reload was refused"
         });
-        outcome
     }
 
-    fn prepare(&self) -> Result<(Prepared, Option<Bound>), Refusal> {
+    async fn prepare(&self, plan: Plan) -> Result<(Prepared, Option<Bound>), Reloaded> {
         let now = &self.serving.snapshot().process;
-        let plan = reload::plan(&self.path, &self.live, Purpose::Follow(now))
-            .map_err(|wrong| Refusal::Final(Reloaded::Invalid(wrong)))?;
         let wanted = plan.snapshot.process.admin.as_ref();
         let moved = wanted.map(|spec| &spec.bind) != now.admin.as_ref().map(|spec| &spec.bind);
         let admin = match wanted {
             Some(spec) if moved => Some(Bound::bind(&spec.bind).map_err(|error| {
-                Refusal::Final(Reloaded::Failed(format!(
-                    "cannot listen on {}: {error}",
+                Reloaded::Failed(format!(
+                    "cannot listen on {} (the admin interface): {error}",
                     spec.bind
-                )))
+                ))
             })?),
             _ => None,
         };
-        let prepared = plan.prepare(&self.serving).map_err(|unready| {
-            if self.serving.settles(&unready) {
-                Refusal::Settles
-            } else {
-                Refusal::Final(Reloaded::Failed(unready.to_string()))
+        loop {
+            match plan.clone().prepare(&self.serving) {
+                Ok(prepared) => return Ok((prepared, admin)),
+                Err(unready) if self.serving.settles(&unready) => tokio::time::sleep(SETTLE).await,
+                Err(unready) => return Err(Reloaded::Failed(unready.to_string())),
             }
-        })?;
-        Ok((prepared, admin))
+        }
     }
 
     async fn commit(&mut self, prepared: Prepared, admin: Option<Bound>) -> Reloaded {
@@ -230,17 +238,14 @@ impl Control {
         if (gone || admin.is_some())
             && let Some(served) = self.admin.take()
         {
-            // The order that is answered now may have come through it: let the answer leave first.
-            task::spawn("admin-end", async move {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                served.abort();
-            });
+            // Requests under way are tasks of their own, so the order that is answered now is answered.
+            served.abort();
         }
         if let Some(bound) = admin {
             self.serve_admin(bound);
         }
         self.watch.follow(&watch);
-        self.live.clusters.sweep();
+        self.loads.sweep();
         Reloaded::Applied {
             epoch,
             changes,
@@ -251,13 +256,11 @@ impl Control {
     fn serve_admin(&mut self, bound: Bound) {
         let Some(running) = &self.running else { return };
         let orders = self.orders.clone();
-        let token = self.settings().admin.and_then(|spec| spec.token);
         let context = Context {
             hub: Arc::clone(self.serving.hub()),
             running: running.subscribe(),
             reload: Reload::new(move || order(orders.clone())),
             readiness: Arc::clone(&self.readiness),
-            token,
         };
         tracing::info!(addr = %bound.addr(), "admin");
         self.admin = Some(task::spawn("admin", async move {
@@ -281,6 +284,11 @@ impl Control {
                 .collect(),
             clusters: snapshot.clusters.clone(),
             last_load,
+            token: snapshot
+                .process
+                .admin
+                .as_ref()
+                .and_then(|spec| spec.token.clone()),
         }
     }
 
@@ -293,6 +301,14 @@ impl Control {
     /// The settings in effect.
     pub(super) fn settings(&self) -> ProcessSettings {
         self.serving.snapshot().process.clone()
+    }
+
+    /// Looks after the workers from now on.
+    pub(super) fn watch_workers(&self, workers: Vec<mpsc::Sender<Command>>) {
+        task::spawn(
+            "watchdog",
+            watchdog::run(workers, Arc::clone(&self.readiness)),
+        );
     }
 
     /// From now on `/ready` says no.
@@ -315,7 +331,7 @@ impl Control {
 }
 
 /// Passes an order on to the control thread's loop and waits for its outcome.
-async fn order(orders: mpsc::Sender<Order>) -> Reloaded {
+async fn order(orders: mpsc::Sender<Answer>) -> Reloaded {
     let (outcome, told) = oneshot::channel();
     let stopped = || Reloaded::Failed("the process is stopping".to_owned());
     if orders.send(outcome).await.is_err() {

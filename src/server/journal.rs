@@ -41,8 +41,15 @@ pub(super) fn start(settings: &ProcessSettings) -> Level {
     }
 }
 
+/// Libraries speak up at `info` and above only: their details are theirs.
 fn filter(level: LogLevel) -> EnvFilter {
-    EnvFilter::new(level.as_str())
+    EnvFilter::new(match level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "info,tidegate=debug",
+        LogLevel::Trace => "info,tidegate=trace",
+    })
 }
 
 impl Level {

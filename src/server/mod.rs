@@ -12,11 +12,14 @@
 mod control;
 pub mod demo;
 mod journal;
+mod loads;
+mod notify;
 mod signal;
 mod watchdog;
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -31,17 +34,24 @@ use crate::metrics::Hub;
 use crate::net::socket;
 use crate::record::LogWriter;
 use crate::reload::{self, Plan, Serving};
-use crate::snapshot::{Live, Purpose};
+use crate::snapshot::Live;
 use crate::worker::local::Clients;
 use crate::worker::thread::{self, Start};
 use crate::worker::{Process, Worker};
-use control::Control;
+use control::{Control, Over};
+use loads::Loads;
 
 /// Exit code of a wrong configuration.
 const REFUSED: u8 = 2;
 
 /// How long workers may take to end after they were forced to.
 const LAST_GRACE: Duration = Duration::from_millis(900);
+
+/// How long jobs on other threads (a configuration that is being read) may hold up the end.
+const LEFTOVERS: Duration = Duration::from_millis(100);
+
+/// Fewer connections than these are hardly meant.
+const FEW_CONNECTIONS: usize = 1000;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -54,9 +64,9 @@ pub struct Options {
 
 /// Runs until a signal ends it: 0 after a drain, 1 when it could not start, 2 when the configuration is wrong.
 pub fn run(options: &Options) -> ExitCode {
-    let live = Live::default();
-    let plan = match reload::plan(&options.config, &live, Purpose::Start) {
-        Ok(plan) => plan,
+    let live = Arc::new(Live::default());
+    let (plan, digest) = match reload::plan(&options.config, &live) {
+        Ok(planned) => planned,
         Err(diagnostics) => {
             tell(&diagnostics.render_text(options.color));
             return ExitCode::from(REFUSED);
@@ -70,13 +80,17 @@ pub fn run(options: &Options) -> ExitCode {
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default());
     let ended = match runtime {
-        Ok(runtime) => runtime.block_on(serve(options, live, plan, journal)),
+        Ok(runtime) => {
+            let loads = Loads::new(options.config.clone(), live, digest);
+            let ended = runtime.block_on(serve(loads, plan, journal));
+            runtime.shutdown_timeout(LEFTOVERS);
+            ended
+        }
         Err(error) => Err(format!("cannot build the control runtime: {error}")),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            tracing::error!("{message}");
             tell(&format!("error: {message}\n"));
             ExitCode::FAILURE
         }
@@ -85,15 +99,10 @@ pub fn run(options: &Options) -> ExitCode {
 
 /// Standard error; that it is closed ends nothing.
 fn tell(text: &str) {
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-async fn serve(
-    options: &Options,
-    live: Live,
-    plan: Plan,
-    journal: journal::Level,
-) -> Result<(), String> {
+async fn serve(loads: Loads, plan: Plan, journal: journal::Level) -> Result<(), String> {
     let settings = plan.snapshot.process.clone();
     let mut signals =
         signal::Signals::new().map_err(|error| format!("cannot take signals: {error}"))?;
@@ -108,13 +117,15 @@ async fn serve(
     let log =
         LogWriter::start(&hub).map_err(|error| format!("cannot start the log writer: {error}"))?;
     let admin = match &settings.admin {
-        Some(spec) => Some(
-            Bound::bind(&spec.bind)
-                .map_err(|error| format!("cannot listen on {}: {error}", spec.bind))?,
-        ),
+        Some(spec) => Some(Bound::bind(&spec.bind).map_err(|error| {
+            format!(
+                "cannot listen on {} (the admin interface): {error}",
+                spec.bind
+            )
+        })?),
         None => None,
     };
-    warn_of_backlog();
+    warn_of_limits(settings.max_connections);
     let workers = start_workers(&process, &log, &plan)?;
     let commands: Vec<_> = workers
         .iter()
@@ -123,12 +134,15 @@ async fn serve(
     let serving = Serving::new(process, commands.clone(), log, Arc::clone(&plan.snapshot));
     let prepared = plan.prepare(&serving).map_err(|error| error.to_string())?;
     let (orders, inbox) = mpsc::channel(16);
-    let mut control = Control::new(options.config.clone(), live, serving, journal, orders);
+    let mut control = Control::new(loads, serving, journal, orders);
     control.start(prepared, admin).await;
-    watchdog::start(commands.clone());
-    let asked = control.run(inbox, &mut signals).await;
-    drain(control, workers, &commands, &mut signals, asked).await;
-    Ok(())
+    control.watch_workers(commands.clone());
+    let over = control.run(inbox, &mut signals).await;
+    drain(control, workers, &commands, &mut signals, over).await;
+    match over {
+        Over::Asked(_) => Ok(()),
+        Over::WorkerGone => Err("a worker ended by itself".to_owned()),
+    }
 }
 
 fn start_workers(
@@ -151,8 +165,14 @@ fn start_workers(
         .collect()
 }
 
-/// The kernel shortens accept queues without a word (E-149).
-fn warn_of_backlog() {
+/// Says now what will be in the way under load. The kernel shortens accept queues without a word (E-149).
+fn warn_of_limits(max_connections: usize) {
+    if max_connections < FEW_CONNECTIONS {
+        tracing::warn!(
+            max_connections,
+            "few connections are allowed: raise the limit of open files, or runtime.max_connections"
+        );
+    }
     if let Some(most) = socket::somaxconn()
         && most < socket::BACKLOG
     {
@@ -170,15 +190,20 @@ async fn drain(
     workers: Vec<Worker>,
     commands: &[mpsc::Sender<crate::worker::Command>],
     signals: &mut signal::Signals,
-    asked: &'static str,
+    over: Over,
 ) {
     use crate::drain::Phase;
     use crate::worker::Command;
     let settings = control.settings();
     control.unready();
-    watchdog::stopping();
+    notify::stopping();
+    let why = match over {
+        Over::Asked(signal) => signal,
+        Over::WorkerGone => "a worker ended by itself",
+    };
     tracing::info!(
-        signal = asked,
+        why,
+        connections = control.connections(),
         delay_ms = settings.shutdown_delay.as_millis(),
         timeout_ms = settings.drain_timeout.as_millis(),
         "draining"
@@ -187,12 +212,13 @@ async fn drain(
         () = tokio::time::sleep(settings.shutdown_delay) => false,
         _ = signals.end() => true,
     };
-    let tell = async |phase| {
+    let tell = |phase| {
         for worker in commands {
-            let _ = worker.send(Command::Drain(phase)).await;
+            // One that does not take it is gone, or stuck: then it is cut with the process.
+            let _ = worker.try_send(Command::Drain(phase));
         }
     };
-    tell(Phase::Draining).await;
+    tell(Phase::Draining);
     let left = if forced {
         "a second signal"
     } else {
@@ -205,7 +231,7 @@ async fn drain(
     if !left.is_empty() {
         let open = control.connections();
         tracing::warn!(connections = open, "{left} ends what is left");
-        tell(Phase::Forced).await;
+        tell(Phase::Forced);
         let _ = tokio::time::timeout(LAST_GRACE, ended(&workers)).await;
     }
     for worker in workers {
@@ -224,6 +250,13 @@ async fn ended(workers: &[Worker]) {
     }
 }
 
+/// Directories for temporary files belong to everybody: what is there already is not ours to follow.
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create_new(true).open(path)?;
+    file.write_all(text.as_bytes())
+}
+
 /// `tidegate demo`: origins in this process and a proxy in front of them.
 pub fn demo(color: Color) -> ExitCode {
     let origins = match demo::start_origins() {
@@ -236,7 +269,7 @@ pub fn demo(color: Color) -> ExitCode {
         }
     };
     let config = std::env::temp_dir().join(format!("tidegate-demo-{}.toml", std::process::id()));
-    if let Err(error) = std::fs::write(&config, origins.config()) {
+    if let Err(error) = write_new(&config, &origins.config()) {
         tell(&format!(
             "error: cannot write {}: {error}\n",
             config.display()

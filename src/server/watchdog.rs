@@ -1,64 +1,94 @@
-//! What systemd is told: ready, reloading, stopping, and that the workers still turn (E-257).
+//! Whether the workers still turn: a worker that is stuck makes the process unready, and a service manager that
+//! hears nothing any more may restart it (E-257).
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use sd_notify::NotifyState;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::task;
+use super::notify;
+use crate::admin::Readiness;
+use crate::base::clock;
 use crate::worker::Command;
 
-/// How long a worker may take to answer.
+/// Pause between two looks, unless the service manager wants to hear more often.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A worker that has not answered for so long is stuck.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Why `/ready` says no.
+const STUCK: &str = "a worker is stuck";
 
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "cannot notify the service manager");
-    }
-}
-
-/// The process serves.
-pub(super) fn ready(status: &str) {
-    notify(&[NotifyState::Ready, NotifyState::Status(status)]);
-}
-
-/// A reload begins; [`ready`] says that it ended.
-pub(super) fn reloading() {
-    if let Ok(now) = NotifyState::monotonic_usec_now() {
-        notify(&[NotifyState::Reloading, now]);
-    }
-}
-
-/// The process drains.
-pub(super) fn stopping() {
-    notify(&[NotifyState::Stopping]);
-}
-
-/// Pings the workers, and the service manager when all of them answered. Without one it only says in the log
-/// which worker does not turn.
-pub(super) fn start(workers: Vec<mpsc::Sender<Command>>) {
-    let asked = sd_notify::watchdog_enabled();
-    let every = asked.map_or(PATIENCE, |timeout| timeout / 2);
-    task::spawn("watchdog", async move {
-        loop {
-            tokio::time::sleep(every).await;
-            let mut stuck = 0_usize;
-            for (id, worker) in workers.iter().enumerate() {
-                let (answer, answered) = oneshot::channel();
-                let alive = async {
-                    worker.send(Command::Ping(answer)).await.is_ok() && answered.await.is_ok()
-                };
-                if !tokio::time::timeout(PATIENCE.min(every), alive)
-                    .await
-                    .unwrap_or(false)
-                {
-                    stuck += 1;
-                    tracing::error!(worker = id, "a worker does not answer");
+/// Looks after the workers for as long as the future lives.
+pub(super) async fn run(workers: Vec<mpsc::Sender<Command>>, readiness: Arc<Readiness>) {
+    // Twice within the manager's limit.
+    let pause = sd_notify::watchdog_enabled().map_or(PAUSE, |limit| PAUSE.min(limit / 2));
+    let mut before = None;
+    loop {
+        let stuck = first_stuck(&workers).await;
+        match stuck {
+            None => {
+                readiness.unblock(STUCK);
+                notify::alive();
+            }
+            Some(worker) => {
+                readiness.block(STUCK);
+                if before != Some(worker) {
+                    tracing::error!(worker, "a worker does not answer");
                 }
             }
-            if stuck == 0 && asked.is_some() {
-                notify(&[NotifyState::Watchdog]);
-            }
         }
-    });
+        if let (Some(worker), None) = (before, stuck) {
+            tracing::info!(worker, "all workers answer again");
+        }
+        before = stuck;
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Asks all at once and gives them the same time.
+async fn first_stuck(workers: &[mpsc::Sender<Command>]) -> Option<usize> {
+    let deadline = clock::now() + PATIENCE;
+    let mut answers = Vec::with_capacity(workers.len());
+    for worker in workers {
+        let (answer, answered) = oneshot::channel();
+        // A full queue is not emptied: no answer will come.
+        let _ = worker.try_send(Command::Ping(answer));
+        answers.push(answered);
+    }
+    for (id, answered) in answers.into_iter().enumerate() {
+        match tokio::time::timeout_at(deadline.into(), answered).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return Some(id),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_is_gone_or_full_is_stuck() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let (alive, mut inbox) = mpsc::channel(1);
+        let (gone, _) = mpsc::channel(1);
+        let (full, _kept) = mpsc::channel(1);
+        let (ping, _) = oneshot::channel();
+        full.try_send(Command::Ping(ping)).unwrap();
+        let answering = std::thread::spawn(move || {
+            while let Some(Command::Ping(answer)) = inbox.blocking_recv() {
+                answer.send(()).unwrap();
+            }
+        });
+        runtime.block_on(async {
+            assert_eq!(first_stuck(std::slice::from_ref(&alive)).await, None);
+            assert_eq!(first_stuck(&[alive.clone(), gone]).await, Some(1));
+            assert_eq!(first_stuck(&[alive, full]).await, Some(1));
+        });
+        answering.join().unwrap();
+    }
 }

@@ -1,0 +1,155 @@
+//! Which sockets stay, which are bound: the difference between what is open and what is wanted.
+
+use std::net::SocketAddr;
+
+use crate::base::ListenerName;
+use crate::listener::overlaps;
+use crate::worker::Listening;
+
+/// An address that is listened on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Open {
+    /// As it was written; port 0: any.
+    pub(super) asked: SocketAddr,
+    /// As it is, and for which listener.
+    pub(super) what: Listening,
+}
+
+/// An address to be listened on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Wanted {
+    pub(super) asked: SocketAddr,
+    pub(super) listener: ListenerName,
+    pub(super) claim: Claim,
+}
+
+/// Whose the address is until now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Claim {
+    /// It must be proved that nobody has it.
+    Unproved,
+    /// This process listens on an address that overlaps it.
+    Ours,
+}
+
+/// What becomes of listening sockets.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(super) struct Sockets {
+    /// Stay open, for the listener that they are for from now on.
+    pub(super) keep: Vec<Open>,
+    pub(super) bind: Vec<Wanted>,
+}
+
+impl Sockets {
+    pub(super) fn new(
+        open: &[Open],
+        wanted: impl Iterator<Item = (SocketAddr, ListenerName)>,
+    ) -> Self {
+        let mut left: Vec<&Open> = open.iter().collect();
+        let mut sockets = Self::default();
+        for (asked, listener) in wanted {
+            // Port 0 is another address each time it is asked for: only the name tells which is meant.
+            let found = left.iter().position(|open| {
+                open.asked == asked && (asked.port() != 0 || open.what.listener == listener)
+            });
+            if let Some(index) = found {
+                let addr = left.remove(index).what.addr;
+                let what = Listening { addr, listener };
+                sockets.keep.push(Open { asked, what });
+                continue;
+            }
+            let ours = open.iter().any(|open| overlaps(open.what.addr, asked));
+            sockets.bind.push(Wanted {
+                asked,
+                listener,
+                claim: if ours { Claim::Ours } else { Claim::Unproved },
+            });
+        }
+        sockets
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> ListenerName {
+        ListenerName::parse(text).unwrap()
+    }
+
+    fn open(asked: &str, addr: &str, listener: &str) -> Open {
+        Open {
+            asked: asked.parse().unwrap(),
+            what: Listening {
+                addr: addr.parse().unwrap(),
+                listener: name(listener),
+            },
+        }
+    }
+
+    fn plan(open: &[Open], wanted: &[(&str, &str)]) -> Sockets {
+        let wanted = wanted
+            .iter()
+            .map(|(addr, listener)| (addr.parse().unwrap(), name(listener)));
+        Sockets::new(open, wanted)
+    }
+
+    fn bound(sockets: &Sockets) -> Vec<(String, Claim)> {
+        let one = |wanted: &Wanted| (wanted.asked.to_string(), wanted.claim);
+        sockets.bind.iter().map(one).collect()
+    }
+
+    #[test]
+    fn an_address_that_stays_keeps_its_socket_whatever_its_listener_is_called() {
+        let before = [
+            open("127.0.0.1:80", "127.0.0.1:80", "a"),
+            open("127.0.0.1:81", "127.0.0.1:81", "b"),
+            open("127.0.0.1:82", "127.0.0.1:82", "gone"),
+        ];
+        let after = plan(
+            &before,
+            &[
+                ("127.0.0.1:81", "a"),
+                ("127.0.0.1:80", "b"),
+                ("127.0.0.1:83", "new"),
+            ],
+        );
+        assert_eq!(
+            after.keep,
+            [
+                open("127.0.0.1:81", "127.0.0.1:81", "a"),
+                open("127.0.0.1:80", "127.0.0.1:80", "b"),
+            ]
+        );
+        assert_eq!(
+            bound(&after),
+            [("127.0.0.1:83".to_owned(), Claim::Unproved)]
+        );
+    }
+
+    #[test]
+    fn any_port_is_kept_by_name_and_one_by_one() {
+        let before = [
+            open("127.0.0.1:0", "127.0.0.1:4001", "a"),
+            open("127.0.0.1:0", "127.0.0.1:4002", "b"),
+        ];
+        let any = "127.0.0.1:0";
+        let after = plan(&before, &[(any, "b"), (any, "b"), (any, "c")]);
+        assert_eq!(after.keep, [open(any, "127.0.0.1:4002", "b")]);
+        assert_eq!(after.bind.len(), 2);
+    }
+
+    #[test]
+    fn from_all_addresses_to_one_is_beside_ourselves() {
+        let before = [open("0.0.0.0:80", "0.0.0.0:80", "a")];
+        let after = plan(&before, &[("127.0.0.1:80", "a"), ("[::]:80", "a")]);
+        assert!(after.keep.is_empty());
+        assert_eq!(
+            bound(&after),
+            [
+                ("127.0.0.1:80".to_owned(), Claim::Ours),
+                ("[::]:80".to_owned(), Claim::Unproved),
+            ]
+        );
+    }
+}
