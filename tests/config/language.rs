@@ -165,7 +165,7 @@ fn item(line: &str, kind: Kind, about: &[&str], rename: Option<String>) -> Optio
             meaning.trim(),
             Some(default.trim_end_matches('.').to_owned()),
         ),
-        None => (text.as_str(), None),
+        None => (text.trim(), None),
     };
     Some(Item {
         name,

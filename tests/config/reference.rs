@@ -71,6 +71,30 @@ fn every_key_that_is_not_built_has_a_refusal_in_the_snapshots() {
     assert!(missing.is_empty(), "no C0401 input uses {missing:?}");
 }
 
+#[test]
+fn the_keys_marked_start_are_those_that_a_reload_refuses() {
+    let marked: BTreeSet<String> = read()
+        .iter()
+        .flat_map(|table| {
+            let place = title(table).trim_matches(['`', '[', ']']).to_owned();
+            let at_start = |item: &&Item| item.read == Read::AtStart;
+            let name = move |item: &Item| format!("{place}.{}", item.name);
+            table.items.iter().filter(at_start).map(name)
+        })
+        .collect();
+    let source = std::fs::read_to_string(root("src/snapshot/settings.rs")).unwrap();
+    let refused: BTreeSet<String> = source
+        .split("restart_only(\"")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap().to_owned())
+        .collect();
+    assert!(!refused.is_empty());
+    assert_eq!(
+        marked, refused,
+        "`Read at start.` in src/config/raw, and restart_only(…) in src/snapshot/settings.rs"
+    );
+}
+
 fn refused(table: &Table) -> impl Iterator<Item = &Item> {
     table.items.iter().filter(|item| item.built == Built::No)
 }

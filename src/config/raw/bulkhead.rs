@@ -15,7 +15,8 @@ pub struct Bulkhead {
     pub requests: Option<Spanned<u32>>,
     /// Waiting for a slot. Not in this build.
     pub queue: Option<Spanned<Queue>>,
-    /// Idle connections kept to one endpoint, all workers. Default: `64`.
+    /// Idle connections kept to one endpoint, all workers: each keeps its share, rounded up to a whole number.
+    /// Default: `64`.
     pub idle_per_endpoint: Option<Spanned<u32>>,
     /// How long an idle connection is kept. Range: above `0s`. Default: `55s`.
     pub idle_timeout: Option<Spanned<Duration>>,

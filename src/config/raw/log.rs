@@ -11,7 +11,7 @@ use crate::config::types::{Choice, FilePath, Ratio};
 pub struct Log {
     /// Least level that is written. `RUST_LOG` wins over it. Default: `info`.
     pub level: Option<Spanned<Level>>,
-    /// How a line looks. Default: `text`.
+    /// How a line looks. Default: `text`. Read at start.
     pub format: Option<Spanned<Format>>,
     /// `[log.access]`.
     #[serde(default)]

@@ -18,7 +18,8 @@ pub struct Retry {
     pub on: Option<Spanned<Vec<Spanned<RetryOn>>>>,
     /// Methods that may be sent twice. Default: the idempotent ones.
     pub methods: Option<Spanned<Vec<Spanned<String>>>>,
-    /// For one try; 0s: none. Default: `0s`.
+    /// How long one try waits for the response head once it has its connection (`timeouts.connect` bounds getting
+    /// one); it ends as `response_timeout`, which is tried again only where `on` lists that; 0s: none. Default: `0s`.
     pub per_try_timeout: Option<Spanned<Duration>>,
     /// Pause before a try.
     pub backoff: Option<Spanned<Backoff>>,
