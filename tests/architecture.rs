@@ -128,6 +128,18 @@ fn a_room_imports_only_rooms_above_it() {
 }
 
 #[test]
+fn the_page_has_the_rooms_in_the_order_of_the_map() {
+    let page = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let (_, table) = page.split_once("| room | turns").unwrap();
+    let shown: Vec<&str> = table
+        .lines()
+        .skip(2)
+        .map_while(|line| line.strip_prefix("| ")?.split(' ').next())
+        .collect();
+    assert_eq!(shown, rooms(), "the rooms of docs/architecture.md");
+}
+
+#[test]
 fn rooms_are_named_by_crate_paths() {
     let mut faults = String::new();
     for source in sources("src") {
