@@ -1,5 +1,6 @@
 //! Floors of versions below which a dependency has a fault that traffic could use, and crates that
-//! must not come back. There is no advisory database where this runs, so the list is kept here.
+//! must not come back. The list is the whole check: it asks no database and no network, so its answer is the
+//! same everywhere and changes only by a commit.
 
 #![expect(
     clippy::unwrap_used,
