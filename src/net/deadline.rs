@@ -41,6 +41,8 @@ pub struct Deadlines {
     slots: RefCell<Slab<Rc<Slot>>>,
     start: Instant,
     now: Cell<u64>,
+    /// No timer is due before this tick: most sweeps need not look at any.
+    earliest: Cell<u64>,
 }
 
 impl Deadlines {
@@ -50,6 +52,7 @@ impl Deadlines {
             slots: RefCell::new(Slab::new()),
             start,
             now: Cell::new(0),
+            earliest: Cell::new(NEVER),
         })
     }
 
@@ -92,14 +95,25 @@ impl Deadlines {
         let elapsed = now.saturating_duration_since(self.start).as_millis() / TICK.as_millis();
         let tick = u64::try_from(elapsed).unwrap_or(NEVER - 1);
         self.now.set(tick);
+        if self.earliest.get() > tick {
+            return;
+        }
+        let mut earliest = NEVER;
         for (_, slot) in &*self.slots.borrow() {
-            if slot.due.get() <= tick
-                && !slot.fired.replace(true)
-                && let Some(waker) = &*slot.waker.borrow()
-            {
+            let due = slot.due.get();
+            if slot.fired.get() {
+                continue;
+            }
+            if due > tick {
+                earliest = earliest.min(due);
+                continue;
+            }
+            slot.fired.set(true);
+            if let Some(waker) = &*slot.waker.borrow() {
                 waker.wake_by_ref();
             }
         }
+        self.earliest.set(earliest);
     }
 
     /// Brings every idle timer's deadline down to `within`, of one group or of all: the start of a drain.
@@ -111,6 +125,7 @@ impl Deadlines {
                 slot.due.set(due);
             }
         }
+        self.earliest.set(self.earliest.get().min(due));
     }
 
     /// Marks every timer as due and wakes its task: the forced end of a drain.
@@ -154,6 +169,8 @@ impl Timer {
     #[inline]
     pub fn set(&self, tick: Tick) {
         self.slot.due.set(tick.0);
+        let earliest = &self.deadlines.earliest;
+        earliest.set(earliest.get().min(tick.0));
         self.slot.fired.set(false);
         self.slot.idle.set(false);
     }

@@ -7,8 +7,11 @@
 //! **Cancel safety.** Dropping a [`JoinHandle`] detaches the task; aborting drops its future in place.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 
+use pin_project_lite::pin_project;
 use tokio::task::{JoinError, JoinHandle};
 
 static ALIVE: AtomicU64 = AtomicU64::new(0);
@@ -29,22 +32,51 @@ impl Drop for Alive {
     }
 }
 
+pin_project! {
+    /// A future with what must live as long as it. A plain struct: an `async` block around a future would hold it
+    /// twice, and a connection's task is most of what an idle connection costs.
+    struct Held<F, G> {
+        alive: Alive,
+        guard: G,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future, G> Future for Held<F, G> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().future.poll(cx)
+    }
+}
+
 /// Starts a task on the current thread's runtime (a worker's or the control thread's).
 ///
 /// # Panics
 ///
 /// Outside of a local or current-thread runtime with a local set: that is a fault of this program.
-#[expect(clippy::disallowed_methods, reason = "the one home of spawning")]
 pub fn spawn<F>(name: &'static str, future: F) -> JoinHandle<F::Output>
 where
     F: Future + 'static,
     F::Output: 'static,
 {
+    spawn_holding(name, (), future)
+}
+
+/// Starts a task as [`spawn`] does, and drops `guard` when it has ended, in whatever way.
+#[expect(clippy::disallowed_methods, reason = "the one home of spawning")]
+pub fn spawn_holding<F, G>(name: &'static str, guard: G, future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+    G: 'static,
+{
     ALIVE.fetch_add(1, Ordering::Relaxed);
-    let alive = Alive(name);
-    tokio::task::spawn_local(async move {
-        let _alive = alive;
-        future.await
+    tokio::task::spawn_local(Held {
+        alive: Alive(name),
+        guard,
+        future,
     })
 }
 

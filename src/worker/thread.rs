@@ -234,10 +234,7 @@ fn take<S, F>(
 {
     let presence = local.presence.join();
     let served = serve(Rc::clone(local), listener, stream, peer);
-    task::spawn("connection", async move {
-        served.await;
-        drop(presence);
-    });
+    task::spawn_holding("connection", presence, served);
 }
 
 async fn back_off(addr: SocketAddr, cells: &ListenerCells, failure: Failure) {

@@ -304,6 +304,16 @@ fn collect(
     partial: &mut Vec<u8>,
     fields: &mut Vec<Field>,
 ) -> Result<Option<Collected>, Error> {
+    if partial.is_empty() {
+        // The whole head in one read: only the head is kept, the body stays where it is.
+        let parsed = response::parse(input, method, fields)?;
+        let kept = parsed.map_or(input.len(), |head| head.len);
+        partial.extend_from_slice(input.get(..kept).unwrap_or_default());
+        return Ok(parsed.map(|head| Collected {
+            used: head.len,
+            head,
+        }));
+    }
     let before = partial.len();
     partial.extend_from_slice(input);
     let parsed = response::parse(partial, method, fields)?;
