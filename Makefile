@@ -6,6 +6,8 @@ SHELL := /bin/bash
 # Tools built from crates.io live outside the tree, so that a fresh clone finds them again.
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidegate
 export TIDEGATE_TOOLS := $(TOOLS)
+# Shown by tidegate_build_info.
+export TIDEGATE_COMMIT ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
 .PHONY: help run test check unit deny doc fmt tools gates bench bench-micro bench-quick clean
 

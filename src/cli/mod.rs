@@ -17,8 +17,6 @@ use clap::{Parser, Subcommand};
 use crate::config::Color;
 use crate::server;
 
-/// The command failed while it ran.
-pub const FAILED: u8 = 1;
 /// The words on the command line, or the configuration, are wrong.
 pub const REFUSED: u8 = 2;
 

@@ -3,7 +3,6 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::base::Reason;
 use crate::config::raw::retry as raw;
 use crate::config::types::{self, ByteSize};
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned};
@@ -43,19 +42,6 @@ pub struct RetryOn {
 }
 
 impl RetryOn {
-    /// Whether an attempt that ended so is tried again.
-    pub fn reason(&self, reason: Reason) -> bool {
-        match reason {
-            Reason::DnsFailed
-            | Reason::ConnectRefused
-            | Reason::ConnectTimeout
-            | Reason::UpstreamTls => self.connect,
-            Reason::UpstreamReset => self.reset,
-            Reason::ResponseTimeout => self.response_timeout,
-            _ => false,
-        }
-    }
-
     /// Whether a response with this status is tried again.
     #[inline]
     pub fn status(&self, status: u16) -> bool {

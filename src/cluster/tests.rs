@@ -3,7 +3,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::base::Reason;
 use crate::config::{self, Color, Diagnostics};
 use crate::endpoint::{Admin, EndpointIx, InFlight};
 use crate::health::{Check, HttpCheck, Observation, Status};
@@ -68,8 +67,8 @@ fn what_is_not_written_has_the_documented_default() {
     let retry = &cluster.retry;
     assert_eq!((retry.attempts, retry.replay_buffer), (2, 65_536));
     assert_eq!(retry.per_try_timeout, None);
-    assert!(retry.on.reason(Reason::ConnectRefused) && retry.on.reason(Reason::UpstreamReset));
-    assert!(!retry.on.reason(Reason::ResponseTimeout) && !retry.on.status(503));
+    assert!(retry.on.connect && retry.on.reset);
+    assert!(!retry.on.response_timeout && !retry.on.status(503));
     assert!(retry.methods.contains(Method::Put) && !retry.methods.contains(Method::Post));
     assert_eq!(
         retry.budget,
@@ -170,7 +169,7 @@ fn everything_written_arrives() {
     assert_eq!(cluster.targets().count(), 4);
 
     let retry = &cluster.retry;
-    assert!(!retry.on.reason(Reason::ConnectRefused) && retry.on.reason(Reason::ResponseTimeout));
+    assert!(!retry.on.connect && retry.on.response_timeout);
     assert!(retry.on.status(503) && !retry.on.status(502));
     assert!(retry.methods.contains(Method::Post) && !retry.methods.contains(Method::Get));
     assert_eq!(retry.per_try_timeout, Some(Duration::from_secs(3)));

@@ -29,7 +29,7 @@ use std::time::Instant;
 use crate::base::{Detail, Error, Phase, Reason};
 use crate::endpoint::{ConnectionSlot, InFlight};
 use crate::filter::{RequestView, ResponseView, Verdict};
-use crate::message::forwarded::{self, Trust};
+use crate::message::forwarded::{self, Proto, Trust};
 use crate::message::{BodyLength, Edits, Known, RequestHead, ResponseHead};
 use crate::net::{Stream, Timer};
 use crate::record::{ConnectionFacts, Record};
@@ -203,7 +203,11 @@ async fn serve<D: Downstream>(
             attempt::forward(x, down, timer, route, cluster).await
         }
         Action::Redirect(redirect) => {
-            let reply = redirect.reply(x.record.head(), Scheme::Http);
+            let asked = match forwarded::proto(x.record.head(), x.trust, Proto::Http) {
+                Proto::Http => Scheme::Http,
+                Proto::Https => Scheme::Https,
+            };
+            let reply = redirect.reply(x.record.head(), asked);
             refuse::reply(x, down, timer, route, &reply).await
         }
         Action::Respond(reply) => refuse::reply(x, down, timer, route, reply).await,

@@ -3,8 +3,6 @@
 //! What is decided here and never copied: request line, Host, framing, hop-by-hop fields, forwarding fields.
 //! All other field lines were validated byte by byte and are copied as they stand, in runs.
 
-use std::net::IpAddr;
-
 use crate::message::forwarded::Trust;
 use crate::message::{
     BodyLength, Edits, Field, Hops, Known, Method, RequestHead, ResponseHead, Upgrade, Version,
@@ -318,9 +316,4 @@ fn is_alias(name: &[u8]) -> bool {
             known,
             Known::Host | Known::ContentLength | Known::XRequestId | Known::Authorization
         )
-}
-
-/// The client's address as it is written for X-Forwarded-For.
-pub fn addr_text(addr: IpAddr) -> Box<str> {
-    crate::base::cidr::canonical(addr).to_string().into()
 }

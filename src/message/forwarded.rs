@@ -28,13 +28,17 @@ pub fn trust(peer: IpAddr, trusted: &CidrSet) -> Trust {
     }
 }
 
-/// The client's address: the peer, or, behind trusted proxies, the rightmost address of X-Forwarded-For that
+/// The client's address: the peer, or, behind trusted proxies, the rightmost address of X-Forwarded-For (or, without
+/// one, of Forwarded) that
 /// is not itself trusted. An entry that is not an address ends the search: what stands left of it was not
 /// written by anyone we trust.
 pub fn client(peer: IpAddr, head: &RequestHead, trusted: &CidrSet) -> IpAddr {
     let mut client = canonical(peer);
     if trust(peer, trusted) == Trust::Stranger {
         return client;
+    }
+    if head.first(Known::XForwardedFor).is_none() {
+        return forwarded_client(client, head, trusted);
     }
     let values = head
         .fields()
@@ -52,6 +56,70 @@ pub fn client(peer: IpAddr, head: &RequestHead, trusted: &CidrSet) -> IpAddr {
         }
     }
     client
+}
+
+/// The same from Forwarded (RFC 7239), which is read where no X-Forwarded-For was sent.
+fn forwarded_client(peer: IpAddr, head: &RequestHead, trusted: &CidrSet) -> IpAddr {
+    let mut client = peer;
+    for element in forwarded_elements(head).take(MAX_HOPS) {
+        let Some(addr) = parameter(element, b"for").and_then(address) else {
+            break;
+        };
+        client = canonical(addr);
+        if !trusted.contains(addr) {
+            break;
+        }
+    }
+    client
+}
+
+/// The elements of all Forwarded fields, last first.
+fn forwarded_elements(head: &RequestHead) -> impl Iterator<Item = &[u8]> {
+    head.fields()
+        .iter()
+        .rev()
+        .filter(|field| field.known == Known::Forwarded)
+        .flat_map(|field| head.value(field).rsplit(|&byte| byte == b','))
+}
+
+/// The value of a parameter, without quotes. A comma or semicolon inside of quotes is not expected: no address and
+/// no scheme has one.
+fn parameter<'a>(element: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    element.split(|&byte| byte == b';').find_map(|pair| {
+        let at = pair.iter().position(|&byte| byte == b'=')?;
+        let (key, value) = pair.split_at_checked(at)?;
+        let value = value.get(1..)?.trim_ascii();
+        let bare = value
+            .strip_prefix(b"\"")
+            .and_then(|value| value.strip_suffix(b"\""))
+            .unwrap_or(value);
+        key.trim_ascii().eq_ignore_ascii_case(name).then_some(bare)
+    })
+}
+
+/// The scheme that the client used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Proto {
+    /// Plain.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+/// What a trusted proxy says of the client's scheme, in X-Forwarded-Proto or else in Forwarded; otherwise `own`, that
+/// of the listener.
+pub fn proto(head: &RequestHead, trust: Trust, own: Proto) -> Proto {
+    if trust == Trust::Stranger {
+        return own;
+    }
+    let said = head
+        .first(Known::XForwardedProto)
+        .or_else(|| forwarded_elements(head).find_map(|element| parameter(element, b"proto")));
+    match said {
+        Some(said) if said.eq_ignore_ascii_case(b"https") => Proto::Https,
+        Some(said) if said.eq_ignore_ascii_case(b"http") => Proto::Http,
+        _ => own,
+    }
 }
 
 /// An address as it is found in the wild: bare, bracketed, or with a port.
@@ -112,5 +180,30 @@ mod tests {
     fn a_long_list_is_read_to_a_bound() {
         let long = vec!["10.0.0.2"; 10_000].join(",");
         assert_eq!(resolve("10.0.0.1", &[&long]), "10.0.0.2");
+    }
+
+    #[test]
+    fn forwarded_is_read_where_it_stands_alone() {
+        let head = |value: &str, known| {
+            let mut head = head(&[value]);
+            head.fields[0].known = known;
+            head
+        };
+        let trusted = CidrSet::new(&[CidrSet::parse_entry("10.0.0.0/8").unwrap()]);
+        let resolve = |value| {
+            let head = head(value, Known::Forwarded);
+            client("10.0.0.1".parse().unwrap(), &head, &trusted).to_string()
+        };
+        assert_eq!(
+            resolve("for=192.0.2.60;proto=https, For=10.1.1.1"),
+            "192.0.2.60"
+        );
+        assert_eq!(resolve("for=\"[2001:db8::17]:4711\""), "2001:db8::17");
+        assert_eq!(resolve("for=unknown"), "10.0.0.1");
+        let said = head("for=192.0.2.60; Proto=HTTPS", Known::Forwarded);
+        assert_eq!(proto(&said, Trust::Proxy, Proto::Http), Proto::Https);
+        assert_eq!(proto(&said, Trust::Stranger, Proto::Http), Proto::Http);
+        let said = head("https", Known::XForwardedProto);
+        assert_eq!(proto(&said, Trust::Proxy, Proto::Http), Proto::Https);
     }
 }

@@ -78,14 +78,6 @@ impl Method {
     pub const fn index(self) -> usize {
         self as usize
     }
-
-    /// Idempotent by definition (RFC 9110, 9.2.2).
-    pub const fn is_idempotent(self) -> bool {
-        matches!(
-            self,
-            Self::Get | Self::Head | Self::Options | Self::Trace | Self::Put | Self::Delete
-        )
-    }
 }
 
 /// Version of the protocol that a message came in.

@@ -14,7 +14,7 @@ use super::sink::Sink;
 const RETRY: Duration = Duration::from_millis(100);
 
 /// How long the end of the process waits for a stalled output.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// The writer thread. It keeps trying when the output fails; meanwhile lines queue up to 8 MiB, then whole
 /// batches are dropped and counted. Dropping it writes what is queued.
@@ -57,7 +57,7 @@ impl LogWriter {
         self.queue.order(Order::Reopen);
     }
 
-    /// Writes what is queued and ends the thread; waits at most two seconds for a stalled output.
+    /// Writes what is queued and ends the thread; waits at most 300 ms for a stalled output.
     /// Dropping does the same.
     pub fn close(self) {
         drop(self);

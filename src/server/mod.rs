@@ -45,7 +45,7 @@ use loads::Loads;
 const REFUSED: u8 = 2;
 
 /// How long workers may take to end after they were forced to.
-const LAST_GRACE: Duration = Duration::from_millis(900);
+const LAST_GRACE: Duration = Duration::from_millis(500);
 
 /// How long jobs on other threads (a configuration that is being read) may hold up the end.
 const LEFTOVERS: Duration = Duration::from_millis(100);

@@ -4,7 +4,6 @@ use std::num::NonZero;
 use std::time::Duration;
 
 use super::compile::Purpose;
-use crate::base::hash::HashKey;
 use crate::config::raw::log::{Format, Level};
 use crate::config::raw::runtime::Workers;
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned, raw};
@@ -23,8 +22,6 @@ pub struct ProcessSettings {
     pub shutdown_delay: Duration,
     /// Most connections from clients, over all listeners.
     pub max_connections: usize,
-    /// Key of all hashing that must agree between instances.
-    pub hash_key: HashKey,
     /// Where the admin interface listens.
     pub admin: Option<AdminSpec>,
     /// Level of the process's own log.
@@ -87,8 +84,6 @@ impl LogFormat {
 }
 
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
-/// Instances that say nothing agree with each other.
-const HASH_SEED: &str = "tidegate";
 /// Descriptors that are not connections: log, listeners, admin, probes, libraries.
 const RESERVED_FILES: u64 = 200;
 /// A process that may hardly open files still takes a few connections.
@@ -105,6 +100,9 @@ pub(super) fn compile(
     if let Some(file) = &runtime.secret_file {
         diagnostics.unsupported(file.span, "a secret file");
     }
+    if let Some(seed) = &runtime.hash_seed {
+        diagnostics.unsupported(seed.span, "balancing by a hash");
+    }
     let admin = match &raw.admin {
         None => None,
         Some(raw) => Some(AdminSpec::compile(raw, diagnostics)?),
@@ -112,10 +110,6 @@ pub(super) fn compile(
     let duration = |raw: Option<Spanned<crate::config::types::Duration>>, default| {
         raw.map_or(default, |raw| raw.value.get())
     };
-    let seed = runtime
-        .hash_seed
-        .as_ref()
-        .map_or(HASH_SEED, |seed| seed.as_str());
     let (workers, workers_by) = workers(runtime.workers, purpose, diagnostics);
     Some(ProcessSettings {
         workers,
@@ -123,7 +117,6 @@ pub(super) fn compile(
         drain_timeout: duration(runtime.drain_timeout, DRAIN_TIMEOUT),
         shutdown_delay: duration(runtime.shutdown_delay, Duration::ZERO),
         max_connections: max_connections(runtime.max_connections),
-        hash_key: HashKey::from_seed(seed),
         admin,
         log_level: raw
             .log

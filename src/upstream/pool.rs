@@ -6,6 +6,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use super::ConnectSpec;
+use crate::base::ClusterName;
 use crate::net::Stream;
 use crate::net::deadline::{Deadlines, Tick};
 use crate::net::socket::Quiet;
@@ -129,22 +130,24 @@ impl IdleSet {
     }
 }
 
-/// All idle sets of one worker, by connect spec. A set lives as long as a configuration or an exchange holds
+/// All idle sets of one worker, by cluster and connect spec. A set lives as long as a configuration or an exchange holds
 /// it; with the last of them its connections close.
 #[derive(Debug, Default)]
 pub struct Pool {
-    sets: RefCell<HashMap<ConnectSpec, Weak<IdleSet>>>,
+    sets: RefCell<HashMap<(ClusterName, ConnectSpec), Weak<IdleSet>>>,
 }
 
 impl Pool {
-    /// The set of this connect spec.
-    pub fn set(&self, spec: &ConnectSpec) -> Rc<IdleSet> {
+    /// The set of this connect spec in this cluster. Two clusters that reach the same address share none: each
+    /// has its own limits, and one of them must not use up the other's.
+    pub fn set(&self, cluster: &ClusterName, spec: &ConnectSpec) -> Rc<IdleSet> {
+        let key = (cluster.clone(), spec.clone());
         let mut sets = self.sets.borrow_mut();
-        if let Some(set) = sets.get(spec).and_then(Weak::upgrade) {
+        if let Some(set) = sets.get(&key).and_then(Weak::upgrade) {
             return set;
         }
         let set = Rc::new(IdleSet::default());
-        sets.insert(spec.clone(), Rc::downgrade(&set));
+        sets.insert(key, Rc::downgrade(&set));
         set
     }
 
@@ -166,6 +169,10 @@ mod tests {
     use crate::base::{EndpointAddr, clock};
     use std::io::Write;
 
+    fn cluster() -> ClusterName {
+        ClusterName::parse("app").unwrap()
+    }
+
     fn spec(addr: std::net::SocketAddr) -> ConnectSpec {
         ConnectSpec {
             addr: EndpointAddr::Inet(addr),
@@ -178,7 +185,7 @@ mod tests {
         let spec = spec(listener.local_addr().unwrap());
         let deadlines = Deadlines::new(clock::now());
         let pool = Pool::default();
-        let set = pool.set(&spec);
+        let set = pool.set(&cluster(), &spec);
         set.tune(2, Duration::from_secs(1));
         for _ in 0..3 {
             set.put(super::super::connect(&spec).await.unwrap(), &deadlines);
@@ -202,17 +209,17 @@ mod tests {
         let start = clock::now();
         let deadlines = Deadlines::new(start);
         let pool = Pool::default();
-        let set = pool.set(&spec);
+        let set = pool.set(&cluster(), &spec);
         set.tune(8, Duration::from_secs(1));
         set.put(super::super::connect(&spec).await.unwrap(), &deadlines);
         deadlines.sweep(start + Duration::from_millis(900));
         pool.sweep(&deadlines);
-        assert_eq!(pool.set(&spec).len(), 1);
+        assert_eq!(pool.set(&cluster(), &spec).len(), 1);
         deadlines.sweep(start + Duration::from_millis(1300));
         pool.sweep(&deadlines);
         assert!(set.is_empty());
         set.put(super::super::connect(&spec).await.unwrap(), &deadlines);
         drop(set);
-        assert!(pool.set(&spec).is_empty());
+        assert!(pool.set(&cluster(), &spec).is_empty());
     }
 }

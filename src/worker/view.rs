@@ -168,7 +168,7 @@ impl ClusterView {
             .set
             .iter()
             .map(|endpoint| {
-                let set = pool.set(&endpoint.spec);
+                let set = pool.set(&cluster.name, &endpoint.spec);
                 set.tune(limit, cluster.bulkhead.idle_timeout);
                 set
             })

@@ -37,13 +37,13 @@ pub struct ListenerLimits {
 pub struct RouteTimeouts {
     /// The whole exchange, retries included; 0s: no limit. Default: `0s`.
     pub request: Option<Spanned<Duration>>,
-    /// Request sent to response head.
+    /// Request sent to response head. Range: above `0s`.
     pub response: Option<Spanned<Duration>>,
-    /// Between two reads of a response body.
+    /// Between two reads of a response body. Range: above `0s`.
     pub response_idle: Option<Spanned<Duration>>,
-    /// Idle time of WebSocket and other long streams.
+    /// Idle time of WebSocket and other long streams. Range: above `0s`.
     pub tunnel: Option<Spanned<Duration>>,
-    /// Between two reads of a request body.
+    /// Between two reads of a request body. Range: above `0s`.
     pub body: Option<Spanned<Duration>>,
 }
 

@@ -8,7 +8,7 @@ use super::{Route, RouteIx, RouteLimits, RouteTable, RouteTimeouts, Rule};
 use crate::base::{ClusterName, ListenerName, RouteName};
 use crate::config::raw::{self, Config};
 use crate::config::types::Duration;
-use crate::config::{Code, Diagnostic, Diagnostics, Spanned};
+use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
 use crate::filter;
 
 /// The label of exchanges that found no route.
@@ -60,7 +60,7 @@ fn compile_one(
         name: name?,
         action: action?,
         filters: filters?,
-        timeouts: timeouts(&raw.timeouts, &defaults.timeouts),
+        timeouts: timeouts(&raw.timeouts, &defaults.timeouts, diagnostics)?,
         limits: limits(&raw.limits, &defaults.limits),
     };
     Some((route, rule?))
@@ -84,17 +84,47 @@ fn compile_name(raw: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<
 }
 
 /// The route's own value, or the default's.
-fn timeouts(own: &raw::RouteTimeouts, default: &raw::RouteTimeouts) -> RouteTimeouts {
-    let pick = |own: Option<Spanned<Duration>>, default: Option<Spanned<Duration>>| {
-        own.or(default).map(|duration| duration.get())
+fn timeouts(
+    own: &raw::RouteTimeouts,
+    default: &raw::RouteTimeouts,
+    diagnostics: &mut Diagnostics,
+) -> Option<RouteTimeouts> {
+    let mut wrong = false;
+    let mut pick =
+        |key: &str, own: Option<Spanned<Duration>>, default: Option<Spanned<Duration>>| {
+            let raw = own.or(default)?;
+            if raw.is_zero() {
+                wrong = true;
+                // One in `[defaults.route]` is met by every route.
+                let known =
+                    |item: &Diagnostic| item.code() == Code::BadValue && item.span() == raw.span;
+                if !diagnostics.iter().any(known) {
+                    diagnostics.push(never(key, raw.span));
+                }
+            }
+            Some(raw.get())
+        };
+    let timeouts = RouteTimeouts {
+        request: own
+            .request
+            .or(default.request)
+            .map(|request| request.get())
+            .filter(|request| !request.is_zero()),
+        response: pick("response", own.response, default.response),
+        response_idle: pick("response_idle", own.response_idle, default.response_idle),
+        tunnel: pick("tunnel", own.tunnel, default.tunnel),
+        body: pick("body", own.body, default.body),
     };
-    RouteTimeouts {
-        request: pick(own.request, default.request).filter(|request| !request.is_zero()),
-        response: pick(own.response, default.response),
-        response_idle: pick(own.response_idle, default.response_idle),
-        tunnel: pick(own.tunnel, default.tunnel),
-        body: pick(own.body, default.body),
-    }
+    (!wrong).then_some(timeouts)
+}
+
+fn never(key: &str, span: Span) -> Diagnostic {
+    Diagnostic::error(
+        Code::BadValue,
+        span,
+        format!("`{key}` must be longer than 0s"),
+    )
+    .hint("a peer that falls silent must not hold an exchange for ever: the longest is 8760h")
 }
 
 fn limits(own: &raw::RouteLimits, default: &raw::RouteLimits) -> RouteLimits {

@@ -35,7 +35,7 @@ fn a_route_gets_its_own_values_then_the_defaults() {
         listeners = ["inner"]
         hosts = ["Example.com"]
         cluster = "api"
-        timeouts = { request = "0s", response = "3s", tunnel = "0s" }
+        timeouts = { request = "0s", response = "3s", tunnel = "2h" }
         limits = { body = "0B" }
         [[routes]]
         name = "b"
@@ -49,7 +49,7 @@ fn a_route_gets_its_own_values_then_the_defaults() {
         request: None,
         response: Some(Duration::from_secs(3)),
         response_idle: None,
-        tunnel: Some(Duration::ZERO),
+        tunnel: Some(Duration::from_secs(7200)),
         body: Some(Duration::from_secs(7)),
     };
     assert_eq!((a.timeouts, a.limits.body), (expected, None));
@@ -112,6 +112,10 @@ fn said(keys: &str) -> Vec<String> {
 }
 
 const FLAWS: &[(&str, &str)] = &[
+    (
+        "cluster = 'api'\ntimeouts = { tunnel = '0s' }",
+        "C0107]: `tunnel` must be longer than 0s",
+    ),
     ("", "C0215]: route `r` has no action"),
     (
         "cluster = 'api'\nrespond = { status = 200 }",
