@@ -49,7 +49,7 @@ fn a_route_gets_its_own_values_then_the_defaults() {
         request: None,
         response: Some(Duration::from_secs(3)),
         response_idle: None,
-        tunnel: Some(Duration::from_secs(7200)),
+        tunnel: Some(Duration::from_hours(2)),
         body: Some(Duration::from_secs(7)),
     };
     assert_eq!((a.timeouts, a.limits.body), (expected, None));
