@@ -122,10 +122,13 @@ fn both_directions_flow_at_once() {
 /// A client that does not read stops the origin, and the proxy holds little of what is under way.
 #[test]
 fn a_slow_reader_holds_a_bounded_buffer() {
-    let size = 64 * MIB;
-    let origin = Origin::answering(move |_| Answer::ok(pattern(size)));
+    let big = Answer::ok(pattern(32 * MIB));
+    let origin = Origin::answering(move |request| match request.target.as_str() {
+        "/big" => big.clone(),
+        _ => Answer::ok("small"),
+    });
     let proxy = Setup::over(&[origin.addr()]).start();
-    proxy.get("/ready");
+    proxy.get("/small").is(200);
     let before = proxy.resident();
     let mut slow: Vec<_> = (0..4)
         .map(|_| {
@@ -146,8 +149,8 @@ fn a_slow_reader_holds_a_bounded_buffer() {
         "{grown} KiB more for four clients that do not read"
     );
     let mut client = slow.pop().unwrap();
-    let body = client.wire.exact(size).unwrap();
-    assert!(body == pattern(size));
+    let body = client.wire.exact(32 * MIB).unwrap();
+    assert!(body == pattern(32 * MIB));
 }
 
 /// The same upstream: an origin that does not read stops the client.
