@@ -22,6 +22,9 @@ fn busy(origin: &Origin) -> Proxy {
     client.get("/empty").is(502);
     client.send("GET / HTTP/1.1\r\n\r\n");
     client.response().is(400);
+    // The last one is counted when its connection is through.
+    let ended = "tidegate_request_terminations_total";
+    proxy.wait_metric(ended, &[("reason", "bad_request")], |count| count == 1.0);
     proxy
 }
 
