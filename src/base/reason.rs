@@ -126,13 +126,13 @@ reasons! {
     Denied = "denied", 403, Local, Nobody, Never;
     /// Over a rate limit.
     RateLimited = "rate_limited", 429, Local, Nobody, Never;
-    /// Over a cap of connections.
+    /// Over a cap of connections: closed at accept.
     ConnLimit = "conn_limit", 503, Local, Nobody, Never;
-    /// Shedding load to stay alive.
+    /// We ran out of local ports or file descriptors.
     Overloaded = "overloaded", 503, Local, Nobody, Never;
     /// The process or the listener is on its way out.
     Draining = "draining", 503, Local, Nobody, Never;
-    /// Every endpoint is at its cap and the queue is full.
+    /// Every endpoint is at its cap, and so is the queue if there is one.
     QueueFull = "queue_full", 503, Local, Nobody, Never;
     /// Waited in the queue for too long.
     QueueTimeout = "queue_timeout", 503, Local, Nobody, Never;
@@ -156,7 +156,7 @@ reasons! {
     UpstreamTruncated = "upstream_truncated", 502, Upstream, Endpoint, Never;
     /// The response body stalled.
     UpstreamIdle = "upstream_idle", 504, Upstream, Endpoint, Never;
-    /// The last status that may be retried came when no try was left.
+    /// A status that is tried again came, and there was no endpoint left to try.
     RetriesExhausted = "retries_exhausted", 502, Upstream, Endpoint, Never;
     /// The whole exchange took longer than the route allows.
     MaxDuration = "max_duration", 504, Local, Nobody, Never;
