@@ -52,7 +52,7 @@ pub(super) async fn checkout(
     };
     if let Source::Pool(look) = source
         && let Some(set) = cluster.idle.get(ix.0 as usize)
-        && let Some(stream) = set.take(look, &x.local.deadlines)
+        && let Some(stream) = set.take(look)
     {
         cluster.cells.reused.inc();
         x.record.connected(Duration::ZERO);

@@ -16,16 +16,14 @@ use crate::net::socket::Quiet;
 pub enum Look {
     /// What the runtime has heard: enough where the request can be sent again.
     Runtime,
-    /// Ask the kernel (one `recv` with `MSG_PEEK`) about a connection that was idle for a tick or longer: for a
-    /// request that must not be sent twice. What was in use a moment ago is not what an endpoint closes for
-    /// idleness, and the runtime has heard of what came before its last turn.
+    /// Ask the kernel (one `recv` with `MSG_PEEK`): for a request that must not be sent twice. An endpoint may close
+    /// right behind its answer, without a word and since the runtime's last turn.
     Kernel,
 }
 
 #[derive(Debug)]
 struct Idle {
     stream: Stream,
-    since: Tick,
     until: Tick,
 }
 
@@ -57,12 +55,12 @@ impl IdleSet {
 
     /// Takes the connection that was put back last and is still open and silent; closes the dead ones that
     /// it meets.
-    pub fn take(&self, look: Look, clock: &Deadlines) -> Option<Stream> {
+    pub fn take(&self, look: Look) -> Option<Stream> {
         loop {
-            let Idle { stream, since, .. } = self.idle.borrow_mut().pop()?;
+            let Idle { stream, .. } = self.idle.borrow_mut().pop()?;
             let quiet = match look {
-                Look::Kernel if since < clock.tick() => stream.quiet_now(),
-                Look::Kernel | Look::Runtime => stream.quiet(),
+                Look::Runtime => stream.quiet(),
+                Look::Kernel => stream.quiet_now(),
             };
             if quiet == Quiet::Yes {
                 return Some(stream);
@@ -76,7 +74,6 @@ impl IdleSet {
         if idle.len() < self.limit.get() {
             idle.push(Idle {
                 stream,
-                since: clock.tick(),
                 until: clock.after(self.timeout.get()),
             });
         }
@@ -89,11 +86,7 @@ impl IdleSet {
         if aside.len() < self.limit.get() {
             let until = clock.after(self.timeout.get());
             aside.push(Aside {
-                idle: Idle {
-                    stream,
-                    since: clock.tick(),
-                    until,
-                },
+                idle: Idle { stream, until },
                 from: clock.after(ASIDE),
             });
         }
@@ -195,11 +188,7 @@ mod tests {
         let (second, _) = listener.accept().unwrap();
         first.write_all(b"unasked").unwrap();
         drop(second);
-        deadlines.sweep(clock::now() + Duration::from_millis(200));
-        assert!(
-            set.take(Look::Kernel, &deadlines).is_none(),
-            "one talks, one is closed"
-        );
+        assert!(set.take(Look::Kernel).is_none(), "one talks, one is closed");
     }
 
     #[tokio::test]
