@@ -12,10 +12,11 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, value_parser};
 
 use crate::config::Color;
 use crate::server;
+use crate::server::demo::Ports;
 
 /// The words on the command line, or the configuration, are wrong.
 pub const REFUSED: u8 = 2;
@@ -54,7 +55,14 @@ enum Command {
         json: bool,
     },
     /// Start three small origins and a proxy in front of them, and say what to try
-    Demo,
+    Demo {
+        /// Where the proxy listens, on 127.0.0.1
+        #[arg(long, default_value_t = Ports::FIRST.proxy, value_parser = value_parser!(u16).range(1..))]
+        port: u16,
+        /// Where its admin interface listens, on 127.0.0.1
+        #[arg(long, value_name = "PORT", default_value_t = Ports::FIRST.admin, value_parser = value_parser!(u16).range(1..))]
+        admin_port: u16,
+    },
     /// Say which version this is
     Version,
 }
@@ -66,7 +74,13 @@ pub fn main() -> ExitCode {
             config: file(config),
             color: color(),
         }),
-        Command::Demo => server::demo(color()),
+        Command::Demo { port, admin_port } => {
+            let ports = Ports {
+                proxy: port,
+                admin: admin_port,
+            };
+            server::demo(ports, color())
+        }
         Command::Check { config, json } => {
             let output = if json {
                 check::Output::Json

@@ -20,14 +20,31 @@ use hyper_util::rt::TokioIo;
 
 use crate::task;
 
-/// What the demo runs, with the origins on the ports they ask for first.
+/// What the demo runs, with everything on the ports of first choice.
 pub const CONFIG: &str = include_str!("../../config/demo.toml");
 
-/// What to try, with the origins on the ports they ask for first.
+/// What to try, with everything on the ports of first choice.
 pub const WHAT_TO_TRY: &str = include_str!("what_to_try.txt");
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 const FIRST_PORT: u16 = 9001;
+
+/// Where the demo's proxy listens, on 127.0.0.1.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ports {
+    /// The proxy.
+    pub proxy: u16,
+    /// Its admin interface.
+    pub admin: u16,
+}
+
+impl Ports {
+    /// The ports of first choice: those of [`CONFIG`].
+    pub const FIRST: Self = Self {
+        proxy: 8080,
+        admin: 9901,
+    };
+}
 
 /// Where the origins listen.
 #[derive(Debug)]
@@ -58,14 +75,14 @@ pub fn start_origins() -> io::Result<Origins> {
 }
 
 impl Origins {
-    /// The demo's configuration, for the ports that the origins really have.
-    pub fn config(&self) -> String {
-        self.on_real_ports(CONFIG)
+    /// The demo's configuration, for these ports and those that the origins really have.
+    pub fn config(&self, ports: Ports) -> String {
+        self.on_real_ports(ports, CONFIG)
     }
 
-    /// What to try, for the ports that the origins really have.
-    pub fn what_to_try(&self) -> String {
-        self.on_real_ports(WHAT_TO_TRY)
+    /// What to try, for these ports and those that the origins really have.
+    pub fn what_to_try(&self, ports: Ports) -> String {
+        self.on_real_ports(ports, WHAT_TO_TRY)
     }
 
     /// One line for each origin that did not get the port it asks for first.
@@ -79,20 +96,28 @@ impl Origins {
             .collect()
     }
 
-    fn on_real_ports(&self, text: &str) -> String {
-        // Two steps, so that a free port which happens to be another's first choice is not replaced
-        // again.
-        let marked = (FIRST_PORT..).zip(0..self.addrs.len()).fold(
-            text.to_owned(),
-            |text, (wanted, index)| {
-                text.replace(&format!("127.0.0.1:{wanted}"), &format!("\0{index}\0"))
-            },
-        );
-        self.addrs
+    fn on_real_ports(&self, ports: Ports, text: &str) -> String {
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let moves: Vec<(SocketAddr, SocketAddr)> = (FIRST_PORT..)
+            .map(local)
+            .zip(self.addrs.iter().copied())
+            .chain([
+                (local(Ports::FIRST.proxy), local(ports.proxy)),
+                (local(Ports::FIRST.admin), local(ports.admin)),
+            ])
+            .collect();
+        // Two steps, so that a port which happens to be another's first choice is not replaced again.
+        let marked = moves
             .iter()
             .enumerate()
-            .fold(marked, |text, (index, addr)| {
-                text.replace(&format!("\0{index}\0"), &addr.to_string())
+            .fold(text.to_owned(), |text, (index, (first, _))| {
+                text.replace(&first.to_string(), &format!("\0{index}\0"))
+            });
+        moves
+            .iter()
+            .enumerate()
+            .fold(marked, |text, (index, (_, real))| {
+                text.replace(&format!("\0{index}\0"), &real.to_string())
             })
     }
 }
@@ -243,13 +268,23 @@ mod tests {
                 "127.0.0.1:45000".parse().unwrap(),
             ],
         };
-        let config = origins.config();
+        let ports = Ports {
+            proxy: 9001,
+            admin: 18081,
+        };
+        let config = origins.config(ports);
         let endpoints = config.split("endpoints").nth(1).unwrap();
         let found: Vec<usize> = ["127.0.0.1:9002", "127.0.0.1:9003", "127.0.0.1:45000"]
             .map(|addr| endpoints.find(addr).unwrap())
             .into();
-        assert!(found.is_sorted() && !config.contains("9001"));
-        assert!(origins.what_to_try().contains("127.0.0.1:9002/_demo/down"));
+        assert!(found.is_sorted() && !endpoints.contains("9001"));
+        assert!(config.contains("bind = [\"127.0.0.1:9001\"]"));
+        assert!(config.contains("bind = \"127.0.0.1:18081\""));
+        let tries = origins.what_to_try(ports);
+        assert!(
+            tries.contains("127.0.0.1:9002/_demo/down") && tries.contains("127.0.0.1:9001/echo")
+        );
+        assert!(!tries.contains("8080") && !tries.contains("9901"));
         assert_eq!(origins.moved().len(), 3);
     }
 }

@@ -258,7 +258,7 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// `tidegate demo`: origins in this process and a proxy in front of them.
-pub fn demo(color: Color) -> ExitCode {
+pub fn demo(ports: demo::Ports, color: Color) -> ExitCode {
     let origins = match demo::start_origins() {
         Ok(origins) => origins,
         Err(error) => {
@@ -269,7 +269,7 @@ pub fn demo(color: Color) -> ExitCode {
         }
     };
     let config = std::env::temp_dir().join(format!("tidegate-demo-{}.toml", std::process::id()));
-    if let Err(error) = write_new(&config, &origins.config()) {
+    if let Err(error) = write_new(&config, &origins.config(ports)) {
         tell(&format!(
             "error: cannot write {}: {error}\n",
             config.display()
@@ -279,7 +279,7 @@ pub fn demo(color: Color) -> ExitCode {
     for line in origins.moved() {
         tell(&format!("{line}\n"));
     }
-    tell(&origins.what_to_try());
+    tell(&origins.what_to_try(ports));
     tell(&format!(
         "The configuration is {}: edit it and see it reload.\n\n",
         config.display()

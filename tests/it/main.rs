@@ -22,6 +22,7 @@ mod accesslog;
 mod admin;
 mod balance;
 mod counts;
+mod demo;
 mod drain;
 mod faults;
 mod filters;

@@ -255,7 +255,8 @@ pub fn lines(text: &str) -> Vec<Value> {
         .collect()
 }
 
-fn collect(from: Option<impl Read + Send + 'static>, into: &Arc<Mutex<String>>) {
+/// Collects what a child says into a text.
+pub fn collect(from: Option<impl Read + Send + 'static>, into: &Arc<Mutex<String>>) {
     let (mut from, into) = (from.expect("a pipe"), Arc::clone(into));
     thread::spawn(move || {
         let mut scratch = [0; 4096];
