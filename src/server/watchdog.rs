@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::notify;
@@ -45,20 +46,24 @@ pub(super) async fn run(workers: Vec<mpsc::Sender<Command>>, readiness: Arc<Read
     }
 }
 
-/// Asks all at once and gives them the same time.
+/// Asks all at once and gives them the same time. A worker that is gone is not stuck: it ended because it was told
+/// to, or the process ends with it.
 async fn first_stuck(workers: &[mpsc::Sender<Command>]) -> Option<usize> {
     let deadline = clock::now() + PATIENCE;
     let mut answers = Vec::with_capacity(workers.len());
-    for worker in workers {
+    for (id, worker) in workers.iter().enumerate() {
         let (answer, answered) = oneshot::channel();
-        // A full queue is not emptied: no answer will come.
-        let _ = worker.try_send(Command::Ping(answer));
-        answers.push(answered);
+        match worker.try_send(Command::Ping(answer)) {
+            Ok(()) => answers.push((id, answered)),
+            Err(TrySendError::Closed(_)) => {}
+            // A queue that nobody empties: no answer will come.
+            Err(TrySendError::Full(_)) => return Some(id),
+        }
     }
-    for (id, answered) in answers.into_iter().enumerate() {
-        match tokio::time::timeout_at(deadline.into(), answered).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return Some(id),
+    for (id, answered) in answers {
+        let silent = tokio::time::timeout_at(deadline.into(), answered).await;
+        if silent.is_err() {
+            return Some(id);
         }
     }
     None
@@ -69,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_that_is_gone_or_full_is_stuck() {
+    fn a_worker_that_is_full_is_stuck_and_one_that_is_gone_is_not() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
@@ -81,12 +86,13 @@ mod tests {
         full.try_send(Command::Ping(ping)).unwrap();
         let answering = std::thread::spawn(move || {
             while let Some(Command::Ping(answer)) = inbox.blocking_recv() {
-                answer.send(()).unwrap();
+                // Nobody waits for it any more once another one is known to be stuck.
+                let _ = answer.send(());
             }
         });
         runtime.block_on(async {
             assert_eq!(first_stuck(std::slice::from_ref(&alive)).await, None);
-            assert_eq!(first_stuck(&[alive.clone(), gone]).await, Some(1));
+            assert_eq!(first_stuck(&[alive.clone(), gone]).await, None);
             assert_eq!(first_stuck(&[alive, full]).await, Some(1));
         });
         answering.join().unwrap();
