@@ -29,6 +29,7 @@ mod filters;
 mod forward;
 mod framing;
 mod health;
+mod limits;
 mod notify;
 mod pool;
 mod reload;

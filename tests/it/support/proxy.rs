@@ -189,6 +189,18 @@ impl Proxy {
         assert_eq!(status.code(), Some(0), "{}", self.output());
     }
 
+    /// Processor time so far, user and system, in ticks (100 a second).
+    pub fn ticks(&self) -> u64 {
+        let stat = self.proc("stat");
+        // The name in parentheses may hold anything.
+        let (_, rest) = stat.rsplit_once(')').expect("a name");
+        let fields: Vec<_> = rest.split_whitespace().collect();
+        fields[11..=12]
+            .iter()
+            .map(|ticks| ticks.parse::<u64>().expect("a number"))
+            .sum()
+    }
+
     pub fn log_path(&self) -> PathBuf {
         self.setup.log_path()
     }
