@@ -1,8 +1,9 @@
 //! Keyed hashing: the same key and seed give the same number on every instance and after a restart.
 
-use std::hash::Hasher;
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use siphasher::sip::SipHasher13;
+use siphasher::sip128::{self, Hasher128 as _};
 
 /// Two words that key a hash, made from the configured seed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,6 +25,36 @@ impl HashKey {
         let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
         hasher.write(bytes);
         hasher.finish()
+    }
+
+    /// A key that nobody outside can know: what a client chooses cannot be aimed at a place in a table.
+    pub fn random() -> Self {
+        let word = || RandomState::new().hash_one(());
+        Self(word(), word())
+    }
+
+    /// A hash of 128 bits under this key, of what is written to it: wide enough to stand for its text.
+    #[inline]
+    pub fn hasher128(self) -> Hasher128 {
+        Hasher128(sip128::SipHasher13::new_with_keys(self.0, self.1))
+    }
+}
+
+/// See [`HashKey::hasher128`].
+#[derive(Clone, Debug)]
+pub struct Hasher128(sip128::SipHasher13);
+
+impl Hasher128 {
+    /// Adds bytes.
+    #[inline]
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+
+    /// The hash of all that was written.
+    #[inline]
+    pub fn finish(&self) -> u128 {
+        self.0.finish128().as_u128()
     }
 }
 

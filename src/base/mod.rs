@@ -15,5 +15,5 @@ pub mod reason;
 pub use addr::EndpointAddr;
 pub use cidr::CidrSet;
 pub use error::Error;
-pub use name::{ClusterName, ListenerName, RouteName};
+pub use name::{ClusterName, LimiterName, ListenerName, RouteName};
 pub use reason::{Detail, Phase, Reason, Side};

@@ -90,6 +90,10 @@ name! {
     /// A cluster: a named group of endpoints and the policy for reaching them.
     ClusterName
 }
+name! {
+    /// A rate limiter.
+    LimiterName
+}
 
 #[cfg(test)]
 mod tests {

@@ -15,6 +15,7 @@ pub mod forwarded;
 pub mod framing;
 pub mod head;
 pub mod hops;
+pub mod key;
 pub mod method;
 pub mod path;
 
@@ -23,4 +24,5 @@ pub use field::{Field, Known, Span};
 pub use framing::BodyLength;
 pub use head::{Expect, RequestHead, ResponseHead, Upgrade};
 pub use hops::Hops;
+pub use key::{KeyInput, KeySource};
 pub use method::{Method, Version};

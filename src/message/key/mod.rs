@@ -1,0 +1,263 @@
+//! What tells requests apart: the spelling of the configuration, and the reading of it from a request.
+//!
+//! One home for limiters, splits and balancers by hash, so that `header:x-api-key` means the same everywhere.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::field::Known;
+use super::head::RequestHead;
+use super::hops::is_token;
+use crate::base::cidr::canonical;
+use crate::base::hash::{HashKey, Hasher128};
+
+/// The network of an IPv6 client that counts as one (RFC 6177: a subscriber commonly holds a whole /64).
+const IPV6_PREFIX: u8 = 64;
+
+/// One property of a request.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum KeySource {
+    /// `client_ip`: the address of the client, behind trusted proxies; of an IPv6 address so many leading bits.
+    ClientIp(u8),
+    /// `global`: the same for all.
+    Global,
+    /// `route`: the name of the route.
+    Route,
+    /// `host`: without port, in lower case.
+    Host,
+    /// `path`: canonical, without the query.
+    Path,
+    /// `header:NAME`: the first field of the name.
+    Header(Box<str>),
+    /// `cookie:NAME`: the first cookie of the name.
+    Cookie(Box<str>),
+    /// `query:NAME`: the first parameter of the name, decoded.
+    Query(Box<str>),
+}
+
+/// What a key is read from.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyInput<'a> {
+    /// The canonical head.
+    pub head: &'a RequestHead,
+    /// Who asks, behind trusted proxies.
+    pub client: IpAddr,
+    /// The name of the route.
+    pub route: &'a str,
+}
+
+/// A property that was read.
+#[derive(Clone, Copy, Debug)]
+pub enum KeyValue<'a> {
+    /// It stands in the request.
+    Bytes(&'a [u8]),
+    /// It stands there, percent-encoded.
+    Encoded(&'a [u8]),
+    /// An IPv4 address, or the network of an IPv6 address.
+    Addr(IpAddr),
+}
+
+/// Why a text is not a key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum KeyError {
+    /// No word that we know.
+    Unknown,
+    /// `header:`, `cookie:` or `query:` without a name that could be one.
+    Name,
+    /// `client_ip/N` with an N that is not 1 to 128.
+    Prefix,
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "not something that a request has",
+            Self::Name => "a name must follow the colon",
+            Self::Prefix => "the prefix of IPv6 addresses is 1 to 128",
+        })
+    }
+}
+
+impl std::error::Error for KeyError {}
+
+impl KeySource {
+    /// Reads the configuration's spelling.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        if let Some((word, name)) = text.split_once(':') {
+            let name_of = |sound: bool| sound.then(|| name.into()).ok_or(KeyError::Name);
+            let token = !name.is_empty() && name.bytes().all(is_token);
+            return match word {
+                "header" => name_of(token).map(Self::Header),
+                "cookie" => name_of(token).map(Self::Cookie),
+                "query" => name_of(!name.is_empty()).map(Self::Query),
+                _ => Err(KeyError::Unknown),
+            };
+        }
+        if let Some(prefix) = text.strip_prefix("client_ip/") {
+            return match prefix.parse() {
+                Ok(bits @ 1..=128) => Ok(Self::ClientIp(bits)),
+                _ => Err(KeyError::Prefix),
+            };
+        }
+        Ok(match text {
+            "client_ip" => Self::ClientIp(IPV6_PREFIX),
+            "global" => Self::Global,
+            "route" => Self::Route,
+            "host" => Self::Host,
+            "path" => Self::Path,
+            _ => return Err(KeyError::Unknown),
+        })
+    }
+
+    /// Reads it from a request; `None`: the request has no such thing.
+    pub fn read<'a>(&self, input: &KeyInput<'a>) -> Option<KeyValue<'a>> {
+        let head = input.head;
+        Some(match self {
+            Self::ClientIp(prefix) => KeyValue::Addr(network(input.client, *prefix)),
+            Self::Global => KeyValue::Bytes(b""),
+            Self::Route => KeyValue::Bytes(input.route.as_bytes()),
+            Self::Host => KeyValue::Bytes(head.host()),
+            Self::Path => KeyValue::Bytes(head.path()),
+            Self::Header(name) => KeyValue::Bytes(field(head, name.as_bytes())?),
+            Self::Cookie(name) => KeyValue::Bytes(cookie(head, name.as_bytes())?),
+            Self::Query(name) => KeyValue::Encoded(parameter(head.query()?, name.as_bytes())?),
+        })
+    }
+
+    /// Whether what is read may be a secret of the client's.
+    pub fn is_private(&self) -> bool {
+        matches!(self, Self::Header(_) | Self::Cookie(_) | Self::Query(_))
+    }
+}
+
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClientIp(IPV6_PREFIX) => f.write_str("client_ip"),
+            Self::ClientIp(prefix) => write!(f, "client_ip/{prefix}"),
+            Self::Global => f.write_str("global"),
+            Self::Route => f.write_str("route"),
+            Self::Host => f.write_str("host"),
+            Self::Path => f.write_str("path"),
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+            Self::Query(name) => write!(f, "query:{name}"),
+        }
+    }
+}
+
+impl KeyValue<'_> {
+    /// Puts the bytes that it means into a hash, and how many they are: joined values cannot run together.
+    pub fn feed(&self, hasher: &mut Hasher128) {
+        let mut length = 0;
+        let mut write = |bytes: &[u8]| {
+            hasher.write(bytes);
+            length += bytes.len();
+        };
+        match self {
+            Self::Bytes(bytes) => write(bytes),
+            Self::Addr(IpAddr::V4(addr)) => write(&addr.octets()),
+            Self::Addr(IpAddr::V6(addr)) => write(&addr.octets()),
+            Self::Encoded(text) if !is_encoded(text) => write(text),
+            Self::Encoded(text) => decoded(text).for_each(|byte| write(&[byte])),
+        }
+        hasher.write(&(length as u64).to_le_bytes());
+    }
+}
+
+/// As an operator reads it; what is not printable is shown as an escape.
+impl fmt::Display for KeyValue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) | Self::Encoded(bytes) => bytes.escape_ascii().fmt(f),
+            Self::Addr(addr) => addr.fmt(f),
+        }
+    }
+}
+
+/// A number for several properties of a request together. What the request lacks is a value of its own, other
+/// than an empty one: all requests that lack it are one.
+pub fn joined(key: HashKey, sources: &[KeySource], input: &KeyInput<'_>) -> Hasher128 {
+    let mut hasher = key.hasher128();
+    for source in sources {
+        match source.read(input) {
+            Some(value) => value.feed(&mut hasher),
+            None => hasher.write(&u64::MAX.to_le_bytes()),
+        }
+    }
+    hasher
+}
+
+fn network(addr: IpAddr, prefix: u8) -> IpAddr {
+    match canonical(addr) {
+        IpAddr::V6(addr) => {
+            let mask = u128::MAX
+                .checked_shl(128 - u32::from(prefix))
+                .unwrap_or_default();
+            IpAddr::V6((addr.to_bits() & mask).into())
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+/// The first field of a name.
+fn field<'a>(head: &'a RequestHead, name: &[u8]) -> Option<&'a [u8]> {
+    let mut fields = head.fields().iter();
+    fields
+        .find(|field| head.name(field).eq_ignore_ascii_case(name))
+        .map(|field| head.value(field))
+}
+
+/// The first cookie of a name (RFC 6265, 5.4; several Cookie fields come from HTTP/2).
+fn cookie<'a>(head: &'a RequestHead, name: &[u8]) -> Option<&'a [u8]> {
+    let fields = head.fields().iter();
+    fields
+        .filter(|field| field.known == Known::Cookie)
+        .flat_map(|field| head.value(field).split(|&byte| byte == b';'))
+        .find_map(|pair| {
+            let at = memchr::memchr(b'=', pair)?;
+            let (key, value) = pair.split_at_checked(at)?;
+            (key.trim_ascii() == name).then(|| value.get(1..).unwrap_or_default().trim_ascii())
+        })
+}
+
+/// The first parameter of a name, as it was written. The name is compared as it is meant.
+fn parameter<'a>(query: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    query.split(|&byte| byte == b'&').find_map(|pair| {
+        let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
+        let (key, value) = pair.split_at_checked(at)?;
+        let same = key == name || (is_encoded(key) && decoded(key).eq(name.iter().copied()));
+        same.then(|| value.get(1..).unwrap_or_default())
+    })
+}
+
+fn is_encoded(text: &[u8]) -> bool {
+    memchr::memchr2(b'%', b'+', text).is_some()
+}
+
+/// The bytes of a query's text: `a%62c` and `abc` must be one client.
+fn decoded(text: &[u8]) -> impl Iterator<Item = u8> {
+    let digit = |at: usize| {
+        let byte = *text.get(at)?;
+        char::from(byte).to_digit(16)
+    };
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let byte = *text.get(at)?;
+        at += 1;
+        Some(match byte {
+            b'+' => b' ',
+            b'%' => match (digit(at), digit(at + 1)) {
+                (Some(high), Some(low)) => {
+                    at += 2;
+                    u8::try_from(high * 16 + low).unwrap_or(byte)
+                }
+                _ => byte,
+            },
+            byte => byte,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests;
