@@ -337,6 +337,8 @@ details! {
     BodyNotReplayable = "body_not_replayable", 0;
     /// Not retried: the budget is spent.
     BudgetEmpty = "budget_empty", 0;
+    /// Not retried: the pause before it would take what is left of the exchange's time.
+    Deadline = "deadline", 0;
     /// Not retried: no try left.
     Attempts = "attempts", 0;
     /// Not retried: no other endpoint.

@@ -1,22 +1,23 @@
 //! Attempts: pick an endpoint, check out a connection, transfer; and again where the table allows it.
 
-use std::future::poll_fn;
-use std::time::Instant;
+use std::future::{Future, poll_fn};
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use super::checkout::{Checked, Source, checkout};
 use super::outgoing::{Keep, Outgoing};
-use super::retry::{Decision, Failure, Reused, decide};
+use super::retry::{Account, Decision, Failure, Reused, decide};
 use super::side::{Answered, Downstream};
-use super::transfer::{Ended, Limits, StatusRetry, Transfer};
+use super::transfer::{Ended, Limits, Transfer};
 use super::{Exchange, Served};
 use crate::balance::{Pick, PickInput};
 use crate::base::reason::Blame;
 use crate::base::{Detail, Error, Phase, Reason, clock};
+use crate::drain;
 use crate::endpoint::{EndpointIx, Tried};
 use crate::http1::body::More;
 use crate::http1::response::Persist;
 use crate::http1::write;
-use crate::limit::Grant;
 use crate::message::{BodyLength, Upgrade};
 use crate::metrics::{Gauge, RetryResult};
 use crate::net::Timer;
@@ -45,7 +46,7 @@ struct Attempts<'x, D> {
     outgoing: Outgoing,
     upload: More,
     tried: Tried,
-    retries: u32,
+    account: Account<'x>,
 }
 
 /// Forwards the exchange to the cluster.
@@ -78,7 +79,7 @@ pub(super) async fn forward<D: Downstream>(
         outgoing,
         upload,
         tried,
-        retries: 0,
+        account: Account::new(cluster),
     };
     attempts.run().await
 }
@@ -140,7 +141,11 @@ impl<D: Downstream> Attempts<'_, D> {
         let mut cause: Option<Reason> = None;
         loop {
             let began = clock::now();
-            let (error, failure) = match self.once(ix, source, began).await {
+            let Failed {
+                error,
+                failure,
+                paid,
+            } = match self.once(ix, source, began).await {
                 Ok(served) => {
                     self.count_retry(cause, RetryResult::Success);
                     return Ok(served);
@@ -162,21 +167,26 @@ impl<D: Downstream> Attempts<'_, D> {
             if !blamed || self.down.answered() != Answered::Nothing {
                 return Err(error);
             }
-            let policy = &self.cluster.cluster.retry;
-            match decide(policy, self.x.record.head().method(), &failure) {
+            let method = self.x.record.head().method();
+            match decide(self.account.policy(), method, &failure) {
                 Decision::FreshConnection if source != Source::Fresh => source = Source::Fresh,
                 Decision::Stop(why) => return Err(self.denied(&error, why)),
                 Decision::FreshConnection | Decision::OtherEndpoint => {
-                    self.allow(&failure)
-                        .map_err(|why| self.denied(&error, why))?;
+                    let left = self.timer.deadlines().until(self.limits.total);
+                    let pause = match paid {
+                        Some(pause) => pause,
+                        None => self
+                            .account
+                            .pay(left, clock::now())
+                            .map_err(|why| self.denied(&error, why))?,
+                    };
                     self.tried.insert(ix);
                     cause = Some(error.reason());
                     ix = self
                         .pick()
                         .map_err(|_| self.denied(&error, Detail::NoOther))?;
                     source = usual;
-                    self.pause().await;
-                    self.retries += 1;
+                    self.pause(pause).await?;
                 }
             }
             self.outgoing.rewind();
@@ -220,27 +230,14 @@ impl<D: Downstream> Attempts<'_, D> {
         Err(Error::new(reason, detail))
     }
 
-    /// Attempts left, and budget. A retry for a status was paid for when it was decided.
-    fn allow(&self, failure: &Failure) -> Result<(), Detail> {
-        if failure.status.is_some() {
-            return Ok(());
-        }
-        if self.retries >= self.cluster.cluster.retry.attempts {
-            return Err(Detail::Attempts);
-        }
-        match self.cluster.budget.borrow_mut().withdraw(clock::now()) {
-            Grant::Granted => Ok(()),
-            Grant::Denied => Err(Detail::BudgetEmpty),
-        }
-    }
-
     /// The error as the client and the log get it: with why it was not tried again.
     fn denied(&self, error: &Error, why: Detail) -> Error {
-        if why == Detail::None {
-            return Error::new(error.reason(), error.detail());
-        }
-        self.cluster.cells.retry_denied(why);
-        Error::new(error.reason(), why)
+        self.account.denied(why);
+        let detail = match why {
+            Detail::None => error.detail(),
+            why => why,
+        };
+        Error::new(error.reason(), detail)
     }
 
     fn count_retry(&self, cause: Option<Reason>, result: RetryResult) {
@@ -249,14 +246,25 @@ impl<D: Downstream> Attempts<'_, D> {
         }
     }
 
-    async fn pause(&self) {
-        let policy = &self.cluster.cluster.retry;
-        let pause = policy
-            .backoff
-            .pause(self.retries, &mut fastrand::Rng::new());
-        if !pause.is_zero() {
-            tokio::time::sleep(pause).await;
-        }
+    /// Waits before another try. A client that leaves meanwhile needs none, and a drain does not wait for it.
+    async fn pause(&mut self, pause: Duration) -> Result<(), Error> {
+        let mut sleep = (!pause.is_zero()).then(|| Box::pin(tokio::time::sleep(pause)));
+        poll_fn(|cx| {
+            // While a body is on its way the client's bytes are that, and say nothing of the client.
+            if self.upload == More::Ended
+                && let Poll::Ready(gone) = self.down.poll_gone(cx)
+            {
+                return Poll::Ready(Err(gone));
+            }
+            if self.x.local.drain.phase() == drain::Phase::Forced {
+                return Poll::Ready(Err(Error::from(Reason::Shutdown)));
+            }
+            match &mut sleep {
+                Some(sleep) => sleep.as_mut().poll(cx).map(Ok),
+                None => Poll::Ready(Ok(())),
+            }
+        })
+        .await
     }
 
     /// One attempt at one endpoint.
@@ -265,7 +273,7 @@ impl<D: Downstream> Attempts<'_, D> {
         ix: EndpointIx,
         source: Source,
         began: Instant,
-    ) -> Result<Served, (Error, Failure)> {
+    ) -> Result<Served, Failed> {
         let cluster = self.cluster;
         let Some(endpoint) = cluster.cluster.set.endpoint(ix) else {
             return Err(untouched(Error::from(Reason::Internal), &self.outgoing));
@@ -281,15 +289,9 @@ impl<D: Downstream> Attempts<'_, D> {
             reused,
             held,
         } = checked;
-        let policy = &cluster.cluster.retry;
-        let statuses = (!policy.on.statuses.is_empty() && self.retries < policy.attempts)
-            .then_some(StatusRetry {
-                on: &policy.on,
-                methods: policy.methods,
-                budget: &cluster.budget,
-                cells: &cluster.cells,
-            });
-        let per_try = policy
+        let per_try = self
+            .account
+            .policy()
             .per_try_timeout
             .map(|limit| Box::pin(tokio::time::sleep(limit)));
         let mut transfer = Transfer::new(
@@ -301,24 +303,28 @@ impl<D: Downstream> Attempts<'_, D> {
             &mut self.outgoing,
             self.limits,
             self.upload,
+            &self.account,
         );
-        transfer.statuses = statuses;
         transfer.per_try = per_try;
         let ended = poll_fn(|cx| transfer.poll(cx)).await;
         self.upload = transfer.upload();
-        let failure = |error: &Error, status| Failure {
-            reason: error.reason(),
-            status,
-            accepted: self.outgoing.accepted(),
-            reused,
-            resendable: self.outgoing.resendable(),
+        let failed = |error: Error, status, paid| Failed {
+            failure: Failure {
+                reason: error.reason(),
+                status,
+                accepted: self.outgoing.accepted(),
+                reused,
+                resendable: self.outgoing.resendable(),
+            },
+            error,
+            paid,
         };
         match ended {
-            Ok(Ended::Whole(status, persist)) => {
+            Ok(Ended::Whole(status, persist, not_retried)) => {
                 let now = clock::now();
                 cluster.cells.responded(status, clock::between(began, now));
                 self.x.record.phase(Phase::Last);
-                self.x.record.end(Reason::Completed, Detail::None, now);
+                self.x.record.end(Reason::Completed, not_retried, now);
                 let sent =
                     !self.outgoing.pending(&self.x.kit.outgoing) && self.upload == More::Ended;
                 if let (true, Some(set)) = (sent, cluster.idle.get(ix.0 as usize)) {
@@ -336,30 +342,37 @@ impl<D: Downstream> Attempts<'_, D> {
                     .responded(101, clock::between(began, clock::now()));
                 Ok(Served::Switched(stream, held, self.limits.tunnel))
             }
-            Ok(Ended::Retryable(status)) => {
+            Ok(Ended::Retryable(status, pause)) => {
                 cluster
                     .cells
                     .responded(status, clock::between(began, clock::now()));
                 let error = Error::from(Reason::RetriesExhausted);
-                let failure = failure(&error, Some(status));
-                Err((error, failure))
+                Err(failed(error, Some(status), Some(pause)))
             }
-            Err(error) => {
-                let failure = failure(&error, None);
-                Err((error, failure))
-            }
+            Err(error) => Err(failed(error, None, None)),
         }
     }
 }
 
+/// An attempt that gave no response to pass on.
+struct Failed {
+    error: Error,
+    failure: Failure,
+    /// The pause before the next try, where that is paid for already.
+    paid: Option<Duration>,
+}
+
 /// A failure before anything was written.
-fn untouched(error: Error, outgoing: &Outgoing) -> (Error, Failure) {
-    let failure = Failure {
-        reason: error.reason(),
-        status: None,
-        accepted: 0,
-        reused: Reused::Fresh,
-        resendable: outgoing.resendable(),
-    };
-    (error, failure)
+fn untouched(error: Error, outgoing: &Outgoing) -> Failed {
+    Failed {
+        failure: Failure {
+            reason: error.reason(),
+            status: None,
+            accepted: 0,
+            reused: Reused::Fresh,
+            resendable: outgoing.resendable(),
+        },
+        error,
+        paid: None,
+    }
 }

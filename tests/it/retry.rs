@@ -360,3 +360,108 @@ fn a_slow_try_gives_way_when_that_is_configured() {
         "{statuses:?}"
     );
 }
+
+/// The log says why there was no further try, whether the client got a refusal or an answer that is listed.
+#[test]
+fn the_log_says_why_a_retry_was_not_made() {
+    let busy = || Answer {
+        status: 503,
+        ..Answer::ok("busy")
+    };
+    let origins: Vec<_> = (0..4).map(|_| Origin::answering(move |_| busy())).collect();
+    let addrs: Vec<_> = origins.iter().map(Origin::addr).collect();
+    let ask = |keys: &str, method: &str, body: &[u8]| {
+        let proxy = Setup::over_with(&addrs, &format!("[clusters.app.retry]\n{keys}")).start();
+        let status = proxy.client().method(method, "/", body).status;
+        assert_eq!(status, 503, "the endpoint's own answer");
+        let line = proxy.wait_log(1).remove(0);
+        let detail = line["detail"].as_str().unwrap_or_default().to_owned();
+        if !detail.is_empty() {
+            let labels = [("cluster", "app"), ("reason", detail.as_str())];
+            let denied = proxy.metric("tidegate_upstream_retry_denied_total", &labels);
+            assert_eq!(denied, 1.0, "{line}");
+        }
+        (detail, line["attempts"].as_u64().unwrap_or_default())
+    };
+    let on = "on = [\"503\"]\nbackoff = { base = \"0s\" }";
+    let table: [(&str, &str, &[u8], &str, u64); 7] = [
+        ("attempts = 2", "GET", b"", "attempts", 3),
+        ("attempts = 0", "GET", b"", "attempts", 1),
+        ("attempts = 2", "POST", b"x", "not_idempotent", 1),
+        (
+            "replay_buffer = \"4B\"",
+            "PUT",
+            b"longer",
+            "body_not_replayable",
+            1,
+        ),
+        (
+            "budget = { ratio = 0.0, min_per_second = 0 }",
+            "GET",
+            b"",
+            "budget_empty",
+            1,
+        ),
+        ("methods = []", "GET", b"", "not_idempotent", 1),
+        ("attempts = 4", "HEAD", b"", "attempts", 5),
+    ];
+    for (keys, method, body, detail, attempts) in table {
+        let seen = ask(&format!("{on}\n{keys}"), method, body);
+        assert_eq!(seen, (detail.to_owned(), attempts), "{keys} {method}");
+    }
+    // What the configuration does not list needs no reason.
+    assert_eq!(ask("attempts = 2", "GET", b""), (String::new(), 1));
+}
+
+/// `timeouts.request` caps all tries: a pause that it does not leave room for is not begun.
+#[test]
+fn the_time_of_the_whole_exchange_caps_the_tries() {
+    let origin = rude(Step::Close);
+    let keys = "[clusters.app.retry]\nattempts = 8\n\
+                budget = { ratio = 1.0, min_per_second = 100 }\n\
+                backoff = { base = \"1h\", max = \"1h\" }";
+    let proxy = Setup::new()
+        .cluster("app", &[endpoint(origin.addr())], keys)
+        .route(
+            "all",
+            "cluster = \"app\"\ntimeouts = { request = \"500ms\" }",
+        )
+        .start();
+    // Once in thousands the jitter draws a pause that fits.
+    let mut client = proxy.client();
+    let statuses: Vec<_> = (0..5).map(|_| client.get("/").status).collect();
+    assert!(
+        statuses.iter().filter(|status| **status == 502).count() >= 4,
+        "{statuses:?}"
+    );
+    let log = proxy.wait_log(5);
+    let denied = log.iter().filter(|line| line["detail"] == "deadline");
+    assert!(denied.count() >= 4, "{log:?}");
+}
+
+/// A client that leaves in the pause is not tried for again.
+#[test]
+fn the_pause_ends_with_the_client() {
+    let origin = rude(Step::Close);
+    let keys = "[clusters.app.retry]\nbudget = { ratio = 1.0, min_per_second = 100 }\n\
+                backoff = { base = \"1h\", max = \"1h\" }";
+    let mut proxy = Setup::over_with(&[origin.addr()], keys).start();
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    origin.wait_closed(1);
+    socket2::SockRef::from(&client.wire.stream)
+        .set_linger(Some(std::time::Duration::ZERO))
+        .unwrap();
+    drop(client);
+    let line = proxy.wait_line("the client's end", |_| true);
+    assert_eq!(line["reason"], "client_abort", "{line}");
+    assert_eq!((origin.count(), &line["attempts"]), (1, &1.into()));
+    // Nor does a drain that is out of time wait for it.
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    origin.wait_closed(2);
+    proxy.signal("TERM");
+    proxy.signal("TERM");
+    proxy.wait_exit(crate::support::DEADLINE);
+    assert_eq!(origin.count(), 2);
+}

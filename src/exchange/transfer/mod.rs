@@ -6,7 +6,6 @@
 mod response;
 mod upload;
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -16,14 +15,12 @@ use tokio::time::Sleep;
 
 use super::Exchange;
 use super::outgoing::Outgoing;
+use super::retry::Account;
 use super::side::Downstream;
 use crate::base::{Detail, Error, Phase, Reason};
-use crate::cluster::{Methods, RetryOn};
 use crate::http1::body::{BodyReader, More};
 use crate::http1::response::Persist;
-use crate::limit::RetryBudget;
 use crate::message::Expect;
-use crate::metrics::ClusterCells;
 use crate::net::deadline::{Deadlines, Tick};
 use crate::net::{Stream, Timer};
 use crate::route::Route;
@@ -43,19 +40,6 @@ pub(super) struct Limits {
     pub(super) total: Tick,
 }
 
-/// What decides whether a status is tried again.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct StatusRetry<'x> {
-    /// The statuses.
-    pub(super) on: &'x RetryOn,
-    /// The methods.
-    pub(super) methods: Methods,
-    /// What pays for it.
-    pub(super) budget: &'x RefCell<RetryBudget>,
-    /// Where a denial is counted.
-    pub(super) cells: &'x ClusterCells,
-}
-
 /// Where the request body stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Upload {
@@ -70,12 +54,14 @@ enum Upload {
 /// How an attempt that got a response ended.
 #[derive(Debug)]
 pub(super) enum Ended {
-    /// The response, of this status, is with the client. Whether the endpoint's connection may be used again.
-    Whole(u16, Persist),
+    /// The response, of this status, is with the client. Whether the endpoint's connection may be used again; and if
+    /// the configuration retries the status, why that was not done.
+    Whole(u16, Persist, Detail),
     /// The protocol was changed.
     Switched,
-    /// The response is one that the configuration retries; nothing was passed on.
-    Retryable(u16),
+    /// The response is one that the configuration retries; nothing was passed on. The retry is paid for, and comes
+    /// after this pause.
+    Retryable(u16, Duration),
 }
 
 /// One attempt under way.
@@ -87,8 +73,8 @@ pub(super) struct Transfer<'x, D> {
     pub(super) stream: &'x Stream,
     pub(super) outgoing: &'x mut Outgoing,
     pub(super) limits: Limits,
-    /// Statuses that are retried, when this attempt is not the last.
-    pub(super) statuses: Option<StatusRetry<'x>>,
+    account: &'x Account<'x>,
+    not_retried: Detail,
     /// Ends the wait for a response head.
     pub(super) per_try: Option<Pin<Box<Sleep>>>,
     upload: Upload,
@@ -121,6 +107,7 @@ impl<'x, D: Downstream> Transfer<'x, D> {
         outgoing: &'x mut Outgoing,
         limits: Limits,
         body: More,
+        account: &'x Account<'x>,
     ) -> Self {
         let upload = match body {
             More::Follows => Upload::Body,
@@ -134,7 +121,8 @@ impl<'x, D: Downstream> Transfer<'x, D> {
             stream,
             outgoing,
             limits,
-            statuses: None,
+            account,
+            not_retried: Detail::None,
             per_try: None,
             upload,
             reading: Reading::Head,

@@ -1,15 +1,16 @@
 //! The response's direction: from the endpoint to the client.
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::{Ended, Reading, Step, Transfer, Upload};
 use crate::base::{Detail, Error, Phase, Reason, clock};
 use crate::exchange::filters_up;
+use crate::exchange::retry::{Decision, Failure, Reused, decide};
 use crate::exchange::side::{Answer, Answered, Author, Downstream, Piece};
 use crate::http1::body::{BodyReader, More};
 use crate::http1::response::{self, Persist, Start};
 use crate::http1::trailers;
-use crate::limit::Grant;
 use crate::message::{BodyLength, Field, Known, Method, Upgrade};
 use crate::net::deadline::Tick;
 use crate::worker::local::{HEADROOM, READ};
@@ -32,7 +33,8 @@ impl<D: Downstream> Transfer<'_, D> {
             return Ok(Step::Ended(Ended::Switched));
         }
         if self.down.answered() == Answered::Whole {
-            return Ok(Step::Ended(Ended::Whole(self.status, self.persist)));
+            let ended = Ended::Whole(self.status, self.persist, self.not_retried);
+            return Ok(Step::Ended(ended));
         }
         let local = std::rc::Rc::clone(&self.x.local);
         let mut scratch = local.scratch();
@@ -117,8 +119,10 @@ impl<D: Downstream> Transfer<'_, D> {
         len: usize,
     ) -> Result<Step, Error> {
         let (status, body, switching) = self.judge(start)?;
-        if switching == Upgrade::None && self.retries(status) {
-            return Ok(Step::Ended(Ended::Retryable(status)));
+        if switching == Upgrade::None
+            && let Some(pause) = self.retries(status)
+        {
+            return Ok(Step::Ended(Ended::Retryable(status, pause)));
         }
         self.reading = Reading::Body;
         self.x.record.first_byte(clock::now());
@@ -180,22 +184,31 @@ impl<D: Downstream> Transfer<'_, D> {
         Ok(Step::Moved)
     }
 
-    /// Whether this status is tried again; if so the retry is paid for.
-    fn retries(&self, status: u16) -> bool {
-        let Some(statuses) = &self.statuses else {
-            return false;
+    /// Whether this status is tried again; if so the retry is paid for, and comes after the pause.
+    fn retries(&mut self, status: u16) -> Option<Duration> {
+        let policy = self.account.policy();
+        if !policy.on.status(status) {
+            return None;
+        }
+        let failure = Failure {
+            reason: Reason::RetriesExhausted,
+            status: Some(status),
+            accepted: self.outgoing.accepted(),
+            reused: Reused::Fresh,
+            resendable: self.outgoing.resendable(),
         };
-        let asked = statuses.on.status(status)
-            && statuses.methods.contains(self.x.record.head().method())
-            && self.outgoing.resendable();
-        if !asked {
-            return false;
-        }
-        let grant = statuses.budget.borrow_mut().withdraw(clock::now());
-        if grant == Grant::Denied {
-            statuses.cells.retry_denied(Detail::BudgetEmpty);
-        }
-        grant == Grant::Granted
+        let paid = match decide(policy, self.x.record.head().method(), &failure) {
+            Decision::Stop(why) => Err(why),
+            Decision::FreshConnection | Decision::OtherEndpoint => {
+                let left = self.clock().until(self.limits.total);
+                self.account.pay(left, clock::now())
+            }
+        };
+        paid.inspect_err(|&why| {
+            self.account.denied(why);
+            self.not_retried = why;
+        })
+        .ok()
     }
 
     /// Status, body length, and whether the protocol changes: only to what was asked for, and only when the

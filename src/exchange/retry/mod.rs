@@ -1,0 +1,214 @@
+//! Whether an attempt that failed is followed by another: one table (reliability rules E-200 to E-202), and what a
+//! retry is paid from.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use crate::base::reason::Retry;
+use crate::base::{Detail, Reason};
+use crate::cluster::RetryPolicy;
+use crate::limit::Grant;
+use crate::message::Method;
+use crate::worker::ClusterView;
+
+/// How an attempt failed before any byte of a response that may be passed on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failure {
+    /// Why.
+    pub(super) reason: Reason,
+    /// Whether it is an answer with a status that the configuration retries.
+    pub(super) status: Option<u16>,
+    /// Bytes of the request that the kernel took.
+    pub(super) accepted: u64,
+    /// Whether the connection had served another request before.
+    pub(super) reused: Reused,
+    /// Whether all that was sent can be sent again.
+    pub(super) resendable: bool,
+}
+
+/// Whether a connection came from the pool.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Reused {
+    /// It was made for this attempt.
+    Fresh,
+    /// It came from the pool.
+    Pooled,
+}
+
+/// What follows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Decision {
+    /// The same endpoint over a new connection: the pooled one was dead, which says nothing about the endpoint.
+    /// Not counted against the budget.
+    FreshConnection,
+    /// Another endpoint, if tries, time and budget allow.
+    OtherEndpoint,
+    /// None, and why.
+    Stop(Detail),
+}
+
+/// A failure, as far as it matters for what follows. The rows of the table, in its order.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Case {
+    NoConnection,
+    PooledUntouched,
+    PooledDead,
+    FreshUntouched,
+    Reset,
+    ResponseTimeout,
+    Status,
+    Final,
+}
+
+/// Which requests a row tries again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Who {
+    /// Any method: nothing of it can have been done.
+    Any,
+    /// A method of `methods`, if all that was sent is kept.
+    Repeatable,
+    /// None.
+    Nobody,
+}
+
+/// What the configuration has to list.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum On {
+    Always,
+    Connect,
+    Reset,
+    ResponseTimeout,
+    Status,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    who: Who,
+    on: On,
+    then: Decision,
+}
+
+const fn row(who: Who, on: On, then: Decision) -> Row {
+    Row { who, on, then }
+}
+
+impl Case {
+    /// The table. `docs/reliability.md` shows it, and a test holds the page to it.
+    #[expect(clippy::match_same_arms, reason = "one row for each case")]
+    const fn row(self) -> Row {
+        use Decision::{FreshConnection, OtherEndpoint, Stop};
+        match self {
+            Self::NoConnection => row(Who::Any, On::Connect, OtherEndpoint),
+            Self::PooledUntouched => row(Who::Any, On::Always, FreshConnection),
+            Self::PooledDead => row(Who::Repeatable, On::Always, FreshConnection),
+            Self::FreshUntouched => row(Who::Any, On::Connect, OtherEndpoint),
+            Self::Reset => row(Who::Repeatable, On::Reset, OtherEndpoint),
+            Self::ResponseTimeout => row(Who::Repeatable, On::ResponseTimeout, OtherEndpoint),
+            Self::Status => row(Who::Repeatable, On::Status, OtherEndpoint),
+            Self::Final => row(Who::Nobody, On::Always, Stop(Detail::None)),
+        }
+    }
+
+    fn of(failure: &Failure, policy: &RetryPolicy) -> Self {
+        if failure.status.is_some() {
+            return Self::Status;
+        }
+        match (failure.reason.row().retry, failure.reused) {
+            (Retry::OtherEndpoint, _) => Self::NoConnection,
+            (Retry::IfIdempotent, Reused::Pooled) if failure.accepted == 0 => Self::PooledUntouched,
+            (Retry::IfIdempotent, Reused::Pooled) => Self::PooledDead,
+            // Where `on` has no `connect` it is a reset like any other.
+            (Retry::IfIdempotent, Reused::Fresh) if failure.accepted == 0 && policy.on.connect => {
+                Self::FreshUntouched
+            }
+            (Retry::IfIdempotent, Reused::Fresh) => Self::Reset,
+            (Retry::IfConfigured, _) => Self::ResponseTimeout,
+            (Retry::Never, _) => Self::Final,
+        }
+    }
+}
+
+/// What the table says. Pure: tries, time and budget are looked at only after it allows a retry.
+pub(super) fn decide(policy: &RetryPolicy, method: Method, failure: &Failure) -> Decision {
+    let Row { who, on, then } = Case::of(failure, policy).row();
+    let listed = match on {
+        On::Always => true,
+        On::Connect => policy.on.connect,
+        On::Reset => policy.on.reset,
+        On::ResponseTimeout => policy.on.response_timeout,
+        On::Status => failure
+            .status
+            .is_some_and(|status| policy.on.status(status)),
+    };
+    if !listed {
+        return Decision::Stop(Detail::None);
+    }
+    match who {
+        Who::Nobody => Decision::Stop(Detail::None),
+        Who::Repeatable if !policy.methods.contains(method) => {
+            Decision::Stop(Detail::NotIdempotent)
+        }
+        // Nothing is kept where no try would follow.
+        Who::Any | Who::Repeatable if !failure.resendable && policy.attempts == 0 => {
+            Decision::Stop(Detail::Attempts)
+        }
+        Who::Any | Who::Repeatable if !failure.resendable => {
+            Decision::Stop(Detail::BodyNotReplayable)
+        }
+        Who::Any | Who::Repeatable => then,
+    }
+}
+
+/// What the retries of one exchange are paid from.
+#[derive(Debug)]
+pub(super) struct Account<'x> {
+    cluster: &'x ClusterView,
+    /// Retries paid for.
+    made: Cell<u32>,
+}
+
+impl<'x> Account<'x> {
+    pub(super) fn new(cluster: &'x ClusterView) -> Self {
+        Self {
+            cluster,
+            made: Cell::new(0),
+        }
+    }
+
+    pub(super) fn policy(&self) -> &'x RetryPolicy {
+        &self.cluster.cluster.retry
+    }
+
+    /// Pays for one more try, with `left` of the exchange's time, and gives the pause before it. The budget comes last:
+    /// what another rule denies must not use it up.
+    pub(super) fn pay(&self, left: Option<Duration>, now: Instant) -> Result<Duration, Detail> {
+        let policy = self.policy();
+        if self.made.get() >= policy.attempts {
+            return Err(Detail::Attempts);
+        }
+        let pause = policy
+            .backoff
+            .pause(self.made.get(), &mut fastrand::Rng::new());
+        if left.is_some_and(|left| left <= pause) {
+            return Err(Detail::Deadline);
+        }
+        match self.cluster.budget.borrow_mut().withdraw(now) {
+            Grant::Granted => {
+                self.made.set(self.made.get() + 1);
+                Ok(pause)
+            }
+            Grant::Denied => Err(Detail::BudgetEmpty),
+        }
+    }
+
+    /// Counts a retry that was not made.
+    pub(super) fn denied(&self, why: Detail) {
+        if why != Detail::None {
+            self.cluster.cells.retry_denied(why);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
