@@ -9,7 +9,7 @@ export TIDEGATE_TOOLS := $(TOOLS)
 # Shown by tidegate_build_info.
 export TIDEGATE_COMMIT ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help run test check unit deny doc fmt tools gates bench bench-micro bench-quick clean
+.PHONY: help run test check unit deny doc fmt tools gates bench bench-micro bench-quick instructions clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
@@ -57,6 +57,10 @@ bench-micro: ## single functions: pick, route, heads (criterion)
 bench-quick: tools ## the same with three short rounds; writes nothing
 	cargo build --locked --release --bin tidegate --example bench-origin
 	python3 benches/peers/bench.py --quick
+
+instructions: tools ## instructions per request by callgrind, against the committed baseline (seconds)
+	cargo build --locked --release --bin tidegate --example bench-origin
+	python3 benches/peers/instructions.py
 
 clean: ## remove what was built
 	cargo clean

@@ -6,6 +6,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # The integration tests at full size: kills, restarts, reloads, rotations, a million nonces.
 TIDEGATE_FAULT_SCALE=full cargo test --locked --release --test it -- --test-threads=1
 
-# Latency at a fixed rate, beside the peers, by another load generator.
+# What a request costs in instructions: not more than the committed baseline allows.
 cargo build --locked --release --bin tidegate --example bench-origin
+python3 benches/peers/instructions.py
+
+# Latency at a fixed rate, beside the peers, by another load generator.
 python3 benches/peers/bench.py --rate 4000 --rounds 5 --seconds 4 --idle 0

@@ -12,6 +12,7 @@ wanted=(
   python3:python3
   strace:strace
   taskset:util-linux
+  valgrind:valgrind
   wrk:wrk
 )
 
