@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use tidegate::balance::{Balancer, Cursor, PickInput};
-use tidegate::base::{ClusterName, EndpointAddr};
+use tidegate::base::{ClusterName, EndpointAddr, clock};
 use tidegate::endpoint::{Admin, Endpoint, EndpointKey, EndpointSet, EndpointState, Tried};
 use tidegate::health::Status;
 use tidegate::upstream::ConnectSpec;
 
-const BALANCERS: [Balancer; 4] = [
+const BALANCERS: [Balancer; 5] = [
+    Balancer::LeastTime,
     Balancer::RoundRobin,
     Balancer::Random,
     Balancer::LeastRequest,
@@ -57,7 +58,7 @@ fn pick(criterion: &mut Criterion) {
             let set = set(size, weights, every);
             for balancer in BALANCERS {
                 let mut cursor = Cursor::with_seed(1);
-                let tried = Tried::new();
+                let (tried, now) = (Tried::new(), clock::now());
                 let id = BenchmarkId::new(balancer.as_str(), size);
                 group.bench_function(id, |bencher| {
                     bencher.iter(|| {
@@ -65,6 +66,7 @@ fn pick(criterion: &mut Criterion) {
                             tried: &tried,
                             cap: 1024,
                             hash: None,
+                            now,
                         };
                         balancer.pick(black_box(&set), &mut cursor, &input)
                     });

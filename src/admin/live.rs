@@ -45,5 +45,9 @@ fn collect(cluster: &Cluster, scrape: &mut Scrape) {
         ] {
             scrape.gauge(metric, &[name, &endpoint.text], value);
         }
+        if let Some(time) = endpoint.state.pace.time() {
+            let labels = [name, &endpoint.text];
+            scrape.gauge(&names::UPSTREAM_ENDPOINT_EWMA, &labels, time.as_secs_f64());
+        }
     }
 }

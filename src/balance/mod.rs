@@ -8,10 +8,13 @@
 
 mod least_connections;
 mod least_request;
+mod least_time;
 mod random;
 mod round_robin;
 #[cfg(test)]
 mod tests;
+
+use std::time::Instant;
 
 use crate::endpoint::{Availability, EndpointIx, EndpointSet, Tier, Tried};
 use round_robin::Wheel;
@@ -28,6 +31,8 @@ pub enum Balancer {
     LeastRequest,
     /// The least loaded of all.
     LeastConnections,
+    /// The one of two drawn by chance that would answer sooner.
+    LeastTime,
 }
 
 impl Balancer {
@@ -38,6 +43,7 @@ impl Balancer {
             Self::Random => "random",
             Self::LeastRequest => "least_request",
             Self::LeastConnections => "least_connections",
+            Self::LeastTime => "least_time",
         }
     }
 }
@@ -49,8 +55,10 @@ pub struct PickInput<'a> {
     pub tried: &'a Tried,
     /// Connections that each endpoint may have; 0: any number.
     pub cap: u32,
-    /// Hash of the request's key, for balancers that pick by key; these four do not look at it.
+    /// Hash of the request's key, for balancers that pick by key.
     pub hash: Option<u64>,
+    /// The time.
+    pub now: Instant,
 }
 
 /// What came of it.
@@ -151,6 +159,20 @@ impl Field<'_> {
             u64::from(endpoint.weight),
         ))
     }
+
+    /// What asking this endpoint costs now, in seconds; `None` while nobody knows.
+    #[inline]
+    fn cost(&self, ix: EndpointIx) -> Option<f64> {
+        self.set.endpoint(ix)?.state.pace.cost(self.input.now)
+    }
+
+    /// Whether this endpoint asked to be left alone.
+    #[inline]
+    fn is_held(&self, ix: EndpointIx) -> bool {
+        self.set
+            .endpoint(ix)
+            .is_some_and(|e| e.state.pace.is_held(self.input.now))
+    }
 }
 
 impl Balancer {
@@ -199,6 +221,7 @@ impl Balancer {
                 Self::Random => random::pick(&field, &mut cursor.rng),
                 Self::LeastRequest => least_request::pick(&field, &mut cursor.rng),
                 Self::LeastConnections => least_connections::pick(&field, &mut cursor.rng),
+                Self::LeastTime => least_time::pick(&field, &mut cursor.rng),
             }
         })
     }

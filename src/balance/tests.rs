@@ -1,13 +1,17 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::base::{ClusterName, EndpointAddr};
-use crate::endpoint::{Admin, ConnectionSlot, Endpoint, EndpointKey, EndpointState, InFlight};
+use crate::base::{ClusterName, EndpointAddr, clock};
+use crate::endpoint::{
+    Admin, ConnectionSlot, Endpoint, EndpointKey, EndpointState, InFlight, Outcome, Seen,
+};
 use crate::upstream::ConnectSpec;
 
-const ALL: [Balancer; 4] = [
+const ALL: [Balancer; 5] = [
+    Balancer::LeastTime,
     Balancer::RoundRobin,
     Balancer::Random,
     Balancer::LeastRequest,
@@ -46,6 +50,7 @@ fn input(tried: &Tried) -> PickInput<'_> {
         tried,
         cap: 0,
         hash: None,
+        now: clock::now(),
     }
 }
 
@@ -174,6 +179,7 @@ fn draws_respect_the_weights() {
         Balancer::Random,
         Balancer::LeastRequest,
         Balancer::LeastConnections,
+        Balancer::LeastTime,
     ] {
         for weights in [[1, 1, 1, 1], [10, 20, 30, 40], [1, 1, 500, 498]] {
             for seed in 0..4 {
@@ -235,6 +241,83 @@ fn least_request_avoids_the_busy_one() {
     assert_eq!(counts[2], 0, "two are always compared: {counts:?}");
 }
 
+fn see(set: &EndpointSet, ix: u32, took: u64, outcome: Outcome) {
+    let took = Duration::from_millis(took);
+    let at = clock::now();
+    let endpoint = set.endpoint(EndpointIx(ix)).unwrap();
+    endpoint.observe(&Seen { outcome, took, at });
+}
+
+const FINE: Outcome = Outcome::Answered {
+    status: 200,
+    retry_after: None,
+};
+
+#[test]
+fn least_time_asks_who_would_answer_sooner() {
+    let set = set(&[1; 5]);
+    for ix in 0..5 {
+        see(&set, ix, if ix == 2 { 100 } else { 10 }, FINE);
+    }
+    let mut cursor = Cursor::with_seed(4);
+    let shares = counts(Balancer::LeastTime, &set, &mut cursor, 10_000);
+    assert_eq!(shares[2], 0, "two are always compared: {shares:?}");
+    // Ten times slower, but the others have a queue of twenty each.
+    let busy = [0, 1, 3, 4].map(|ix| &set.endpoint(EndpointIx(ix)).unwrap().state);
+    let held = busy.map(|state| (0..20).map(|_| InFlight::begin(state)).collect::<Vec<_>>());
+    let shares = counts(Balancer::LeastTime, &set, &mut cursor, 10_000);
+    assert!((3_500..4_500).contains(&shares[2]), "{shares:?}");
+    drop(held);
+}
+
+#[test]
+fn least_time_is_not_drawn_to_who_refuses_quickly() {
+    let set = set(&[1; 4]);
+    for ix in 0..4 {
+        see(&set, ix, 10, FINE);
+    }
+    for _ in 0..50 {
+        see(&set, 1, 0, Outcome::Failed);
+    }
+    let shares = counts(Balancer::LeastTime, &set, &mut Cursor::with_seed(4), 10_000);
+    assert_eq!(shares[1], 10_000 - shares[0] - shares[2] - shares[3]);
+    assert!(shares[1] <= 2_500, "{shares:?}");
+}
+
+#[test]
+fn least_time_heeds_a_retry_after_while_it_can() {
+    let asks = Outcome::Answered {
+        status: 503,
+        retry_after: Some(Duration::from_secs(30)),
+    };
+    let set = set(&[1; 3]);
+    see(&set, 0, 1, asks);
+    let shares = counts(Balancer::LeastTime, &set, &mut Cursor::with_seed(4), 10_000);
+    assert_eq!(shares[0], 0, "{shares:?}");
+    see(&set, 1, 1, asks);
+    see(&set, 2, 1, asks);
+    let shares = counts(Balancer::LeastTime, &set, &mut Cursor::with_seed(4), 10_000);
+    assert!(shares[0] > 0, "{shares:?}");
+}
+
+#[test]
+fn who_has_not_answered_yet_gets_no_more_than_its_turn() {
+    let set = set(&[1; 4]);
+    for ix in 1..4 {
+        see(&set, ix, 10, FINE);
+    }
+    let mut cursor = Cursor::with_seed(4);
+    let mut held = Vec::new();
+    let mut shares = [0u32; 4];
+    for _ in 0..400 {
+        let ix = picked(Balancer::LeastTime, &set, &mut cursor);
+        shares[ix] += 1;
+        let ix = EndpointIx(u32::try_from(ix).unwrap());
+        held.push(InFlight::begin(&set.endpoint(ix).unwrap().state));
+    }
+    assert!(shares[0].abs_diff(100) < 5, "{shares:?}");
+}
+
 #[test]
 fn a_cap_makes_full_and_then_spills_over() {
     let endpoints = vec![endpoint(0, 1, 0), endpoint(1, 1, 1)];
@@ -244,6 +327,7 @@ fn a_cap_makes_full_and_then_spills_over() {
         tried: &tried,
         cap: 1,
         hash: None,
+        now: clock::now(),
     };
     for balancer in ALL {
         let mut cursor = Cursor::with_seed(1);

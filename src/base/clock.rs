@@ -3,6 +3,7 @@
 //! Durations come from the monotonic clock, so a jump of the wall clock (NTP, leap second, an
 //! operator) never fires or stretches a timeout; the wall clock is for display only.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The monotonic clock.
@@ -18,6 +19,14 @@ pub fn wall() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
+}
+
+/// `at` as nanoseconds that fit an atomic: since a moment that is the same for the whole process. Never 0,
+/// so that 0 can say "never".
+pub fn stamp(at: Instant) -> u64 {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    let since = between(*ORIGIN.get_or_init(now), at).as_nanos();
+    u64::try_from(since).unwrap_or(u64::MAX).max(1)
 }
 
 /// Time from `earlier` to `later`, zero when the order is reversed.

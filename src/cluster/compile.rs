@@ -126,7 +126,7 @@ fn balancer(raw: &raw::Cluster, diagnostics: &mut Diagnostics) -> Option<Balance
         raw::Balancer::Random => return Some(Balancer::Random),
         raw::Balancer::LeastRequest => return Some(Balancer::LeastRequest),
         raw::Balancer::LeastConnections => return Some(Balancer::LeastConnections),
-        raw::Balancer::LeastTime => "least_time",
+        raw::Balancer::LeastTime => return Some(Balancer::LeastTime),
         raw::Balancer::IpHash => "ip_hash",
         raw::Balancer::RingHash(_) => "ring_hash",
         raw::Balancer::Maglev(_) => "maglev",

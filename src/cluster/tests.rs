@@ -317,7 +317,6 @@ fn nonsense_is_refused() {
 #[test]
 fn what_this_build_lacks_is_refused_at_its_place() {
     for (line, what) in [
-        ("balancer = 'least_time'", "the balancer `least_time`"),
         ("balancer = 'ip_hash'", "the balancer `ip_hash`"),
         (
             "balancer = { ring_hash = { key = 'path' } }",

@@ -7,6 +7,7 @@
 //!
 //! **Not here.** Which endpoint is picked (`balance`), who probes (`health`), connections (`upstream`).
 
+pub mod seen;
 pub mod set;
 pub mod state;
 pub mod tried;
@@ -18,6 +19,7 @@ use crate::base::{ClusterName, EndpointAddr};
 use crate::health::HealthCell;
 use crate::upstream::ConnectSpec;
 
+pub use seen::{Outcome, Pace, Seen};
 pub use set::{EndpointIx, EndpointSet, Tier};
 pub use state::{Admin, ConnectionSlot, EndpointState, InFlight};
 pub use tried::{MAX_TRIED, Tried};
@@ -73,6 +75,12 @@ pub enum Availability {
 }
 
 impl Endpoint {
+    /// Takes what an attempt has shown. The one call for everything that judges an endpoint by real traffic.
+    #[inline]
+    pub fn observe(&self, seen: &Seen) {
+        self.state.pace.observe(seen);
+    }
+
     /// Whether this endpoint may be picked while it may have `cap` connections (0: any number).
     #[inline]
     pub fn availability(&self, cap: u32) -> Availability {

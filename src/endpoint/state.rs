@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use crossbeam_utils::CachePadded;
 
+use super::Pace;
 use crate::health::{HealthCell, Status};
 use crate::state::Registry;
 
@@ -25,6 +26,8 @@ pub struct EndpointState {
     in_flight: CachePadded<AtomicU32>,
     connections: AtomicU32,
     admin: AtomicU8,
+    /// What attempts have shown.
+    pub pace: Pace,
     /// One cell for each check by which this endpoint is judged in a living configuration.
     health: Registry<u64, HealthCell>,
 }

@@ -9,6 +9,7 @@ use super::outgoing::{Keep, Outgoing};
 use super::retry::{Account, Decision, Failure, Reused, decide};
 use super::side::{Answered, Downstream};
 use super::transfer::{Ended, Limits, Transfer};
+use super::watch::Watch;
 use super::{Exchange, Served};
 use crate::balance::{Pick, PickInput};
 use crate::base::reason::Blame;
@@ -211,6 +212,11 @@ impl<D: Downstream> Attempts<'_, D> {
             tried: &self.tried,
             cap: cluster.bulkhead.connections_per_endpoint,
             hash: None,
+            now: if self.tried.is_empty() {
+                self.x.started
+            } else {
+                clock::now()
+            },
         };
         let reason =
             match cluster
@@ -280,9 +286,13 @@ impl<D: Downstream> Attempts<'_, D> {
         };
         self.x.record.attempt(&cluster.cluster.name, &endpoint.text);
         let left = self.timer.deadlines().until(self.limits.total);
+        let watch = Watch::new(endpoint, began);
         let checked = match checkout(self.x, cluster, ix, endpoint, source, left, began).await {
             Ok(checked) => checked,
-            Err(error) => return Err(untouched(error, &self.outgoing)),
+            Err(error) => {
+                watch.ended(&error, Reused::Fresh);
+                return Err(untouched(error, &self.outgoing));
+            }
         };
         let Checked {
             stream,
@@ -300,6 +310,7 @@ impl<D: Downstream> Attempts<'_, D> {
             self.route,
             self.timer,
             &stream,
+            &watch,
             &mut self.outgoing,
             self.limits,
             self.upload,
@@ -349,7 +360,10 @@ impl<D: Downstream> Attempts<'_, D> {
                 let error = Error::from(Reason::RetriesExhausted);
                 Err(failed(error, Some(status), Some(pause)))
             }
-            Err(error) => Err(failed(error, None, None)),
+            Err(error) => {
+                watch.ended(&error, reused);
+                Err(failed(error, None, None))
+            }
         }
     }
 }

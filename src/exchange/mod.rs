@@ -21,6 +21,7 @@ mod refuse;
 mod retry;
 mod side;
 mod transfer;
+mod watch;
 
 use std::net::IpAddr;
 use std::rc::Rc;

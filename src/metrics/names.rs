@@ -134,6 +134,8 @@ metrics! {
         "Attempts under way at one endpoint.";
     UPSTREAM_ENDPOINT_CONNECTIONS_ACTIVE: Gauge "tidegate_upstream_endpoint_connections_active" ["cluster", "endpoint"]
         "Connections to one endpoint that are in use or being made.";
+    UPSTREAM_ENDPOINT_EWMA: Gauge "tidegate_upstream_endpoint_ewma_seconds" ["cluster", "endpoint"]
+        "Running average of the time to a response's head at one endpoint, by which least_time picks.";
 
     HEALTH_CHECKS: Counter "tidegate_health_checks_total" ["cluster", "result"]
         "Probes, by result (pass, fail, timeout).";

@@ -77,6 +77,7 @@ fn busy() -> std::sync::Arc<Hub> {
             &names::UPSTREAM_ENDPOINT_WEIGHT,
             &names::UPSTREAM_ENDPOINT_REQUESTS_ACTIVE,
             &names::UPSTREAM_ENDPOINT_CONNECTIONS_ACTIVE,
+            &names::UPSTREAM_ENDPOINT_EWMA,
         ] {
             scrape.gauge(metric, &["app", "127.0.0.1:9001"], 1.0);
         }

@@ -160,6 +160,27 @@ fn load_moves_away_from_a_busy_endpoint() {
     }
 }
 
+/// Who answered sooner is asked; and who asked to be left alone is left alone.
+#[test]
+fn least_time_goes_where_answers_come_soon_and_heeds_retry_after() {
+    let busy = Origin::answering(|_| Answer::status(503).field("Retry-After", "60"));
+    let fast = Origin::named("fast");
+    let list = [weighted(busy.addr(), 1), weighted(fast.addr(), 1)];
+    let proxy = Setup::new()
+        .cluster("app", &list, "balancer = \"least_time\"")
+        .route("all", "cluster = \"app\"")
+        .start();
+    let mut client = proxy.client();
+    for _ in 0..200 {
+        client.get("/");
+    }
+    assert_eq!((busy.count(), fast.count()), (1, 199));
+    let addr = fast.addr().to_string();
+    let labels = [("cluster", "app"), ("endpoint", addr.as_str())];
+    let name = "tidegate_upstream_endpoint_ewma_seconds";
+    proxy.wait_metric(name, &labels, |seconds| seconds > 0.0 && seconds < 5.0);
+}
+
 /// One slow endpoint cannot take everything: its cap holds over all workers.
 #[test]
 fn the_cap_per_endpoint_holds_over_all_workers() {

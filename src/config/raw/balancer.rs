@@ -17,7 +17,7 @@ pub enum Balancer {
     LeastRequest,
     /// The least busy of all.
     LeastConnections,
-    /// The fastest of two at random. Not in this build.
+    /// The one of two at random that would answer sooner.
     LeastTime,
     /// By client address. Not in this build.
     IpHash,

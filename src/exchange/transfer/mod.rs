@@ -17,6 +17,7 @@ use super::Exchange;
 use super::outgoing::Outgoing;
 use super::retry::Account;
 use super::side::Downstream;
+use super::watch::Watch;
 use crate::base::{Detail, Error, Phase, Reason};
 use crate::http1::body::{BodyReader, More};
 use crate::http1::response::Persist;
@@ -71,6 +72,8 @@ pub(super) struct Transfer<'x, D> {
     pub(super) route: &'x Route,
     pub(super) timer: &'x Timer,
     pub(super) stream: &'x Stream,
+    /// Is told how the endpoint answers.
+    watch: &'x Watch<'x>,
     pub(super) outgoing: &'x mut Outgoing,
     pub(super) limits: Limits,
     account: &'x Account<'x>,
@@ -104,6 +107,7 @@ impl<'x, D: Downstream> Transfer<'x, D> {
         route: &'x Route,
         timer: &'x Timer,
         stream: &'x Stream,
+        watch: &'x Watch<'x>,
         outgoing: &'x mut Outgoing,
         limits: Limits,
         body: More,
@@ -119,6 +123,7 @@ impl<'x, D: Downstream> Transfer<'x, D> {
             route,
             timer,
             stream,
+            watch,
             outgoing,
             limits,
             account,

@@ -119,13 +119,17 @@ impl<D: Downstream> Transfer<'_, D> {
         len: usize,
     ) -> Result<Step, Error> {
         let (status, body, switching) = self.judge(start)?;
+        let now = clock::now();
+        let kit = &*self.x.kit;
+        self.watch
+            .answered(&start.head(&kit.partial, &kit.fields), now);
         if switching == Upgrade::None
             && let Some(pause) = self.retries(status)
         {
             return Ok(Step::Ended(Ended::Retryable(status, pause)));
         }
         self.reading = Reading::Body;
-        self.x.record.first_byte(clock::now());
+        self.x.record.first_byte(now);
         self.x.record.phase(Phase::Data);
         self.x.record.status(status);
         self.status = status;
