@@ -8,7 +8,7 @@ use std::sync::Arc;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use tidegate::balance::{Balancer, Cursor, PickInput};
 use tidegate::base::{ClusterName, EndpointAddr, clock};
-use tidegate::endpoint::{Admin, Endpoint, EndpointKey, EndpointSet, EndpointState, Tried};
+use tidegate::endpoint::{Admin, Endpoint, EndpointKey, EndpointSet, EndpointState, Origin, Tried};
 use tidegate::health::Status;
 use tidegate::upstream::ConnectSpec;
 
@@ -38,6 +38,8 @@ fn set(size: u32, weights: u32, every: u32) -> EndpointSet {
                 addr,
             },
             weight: number % weights + 1,
+            admin: state.admin(),
+            origin: Origin::default(),
             tier: 0,
             health: Some(state.health_cell(1, Status::Healthy)),
             state,

@@ -14,6 +14,7 @@ use crate::cluster::Cluster;
 use crate::config::Diagnostics;
 use crate::listener::admin::Token;
 use crate::metrics::{Hub, ReloadResult};
+use crate::snapshot::Live;
 
 use super::readiness::Readiness;
 
@@ -24,14 +25,18 @@ pub struct Context {
     pub hub: Arc<Hub>,
     /// What runs; sent anew after every load, also after one that was refused.
     pub running: watch::Receiver<Arc<Running>>,
+    /// What operators have said.
+    pub live: Arc<Live>,
     /// Loads the configuration.
     pub reload: Reload,
+    /// Puts what operators have said in force.
+    pub swap: Swap,
     /// Whether traffic is wanted.
     pub readiness: Arc<Readiness>,
 }
 
 /// What the interface shows of the configuration in effect.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Running {
     /// Counts configurations that took effect; the first is 1.
     pub epoch: u64,
@@ -120,5 +125,32 @@ impl Reload {
 impl fmt::Debug for Reload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Reload")
+    }
+}
+
+type Swapped = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Passes on the order to put in force what operators have said.
+#[derive(Clone)]
+pub struct Swap(Arc<dyn Fn() -> Swapped + Send + Sync>);
+
+impl Swap {
+    /// An order that is carried out by `order`.
+    pub fn new<F>(order: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self(Arc::new(move || Box::pin(order())))
+    }
+
+    /// Orders it and waits until every worker keeps to it.
+    pub async fn order(&self) {
+        (self.0)().await;
+    }
+}
+
+impl fmt::Debug for Swap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Swap")
     }
 }

@@ -6,19 +6,23 @@ use tokio::sync::watch;
 
 use crate::cluster::Cluster;
 use crate::metrics::{Hub, PROTOCOL, Scrape, names};
+use crate::snapshot::Live;
 use crate::task;
 
 use super::context::Running;
 use super::wire::{STATES, state};
 
 /// Makes `hub` show endpoints and tasks at every scrape. Called once.
-pub fn register(hub: &Hub, running: watch::Receiver<Arc<Running>>) {
+pub fn register(hub: &Hub, running: watch::Receiver<Arc<Running>>, live: Arc<Live>) {
     hub.register(Box::new(move |scrape| {
         scrape.gauge(&names::RUNTIME_TASKS, &[], task::alive() as f64);
         scrape.add(&names::RUNTIME_TASK_PANICS, &[], task::panics());
         let running = running.borrow().clone();
         for cluster in &running.clusters {
             collect(cluster, scrape);
+            let said = live.clusters.overrides().of_cluster(&cluster.name).len() as f64;
+            let name = cluster.name.as_str();
+            scrape.gauge(&names::UPSTREAM_ENDPOINT_OVERRIDES, &[name], said);
         }
     }));
 }

@@ -12,6 +12,7 @@
 //! **Cancel safety.** Dropping the future of [`serve()`] closes the socket; requests under way end with it.
 
 mod bind;
+mod clusters;
 mod context;
 mod guard;
 mod live;
@@ -26,7 +27,7 @@ use std::convert::Infallible;
 use std::io;
 
 pub use bind::Bound;
-pub use context::{Context, Listening, Loaded, Reload, Reloaded, Running};
+pub use context::{Context, Listening, Loaded, Reload, Reloaded, Running, Swap};
 pub use live::register;
 pub use readiness::Readiness;
 

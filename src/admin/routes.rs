@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use crate::metrics::ReloadResult;
 use crate::task;
 
+use super::clusters;
 use super::context::Context;
 use super::wire::{ReloadAnswer, Status};
 
@@ -23,6 +24,11 @@ GET  /metrics         for Prometheus
 GET  /live            the process answers
 GET  /ready           traffic is wanted; 503 with the reasons if not
 GET  /api/v1/status   version, configuration, listeners, clusters and their endpoints
+GET  /api/v1/clusters                                       clusters and their endpoints
+GET  /api/v1/clusters/{cluster}                             one of them
+GET  /api/v1/clusters/{cluster}/endpoints/{address}         one endpoint
+PUT  /api/v1/clusters/{cluster}/endpoints/{address}         { \"state\": \"drain\", \"weight\": 5, \"ttl\": \"10m\" }
+DELETE /api/v1/clusters/{cluster}/endpoints/{address}       take that back
 POST /api/v1/reload   load the configuration again
 ";
 
@@ -37,6 +43,7 @@ pub(super) fn router(context: Context) -> Router {
         .route("/ready", get(ready))
         .route("/api/v1/status", get(status))
         .route("/api/v1/reload", post(reload))
+        .merge(clusters::router())
         .fallback(async || (StatusCode::NOT_FOUND, "no such path; see /\n"))
         .method_not_allowed_fallback(async || {
             (

@@ -81,11 +81,14 @@ fn with_limits<F: Future<Output = ()> + 'static>(
     let hub = Hub::new(2);
     let token = token.map(Token::new);
     let (_sender, receiver) = watch::channel(Arc::new(Running { token, ..running() }));
-    register(&hub, receiver.clone());
+    let live = Arc::new(crate::snapshot::Live::default());
+    register(&hub, receiver.clone(), Arc::clone(&live));
     let context = Context {
         hub,
+        live,
         running: receiver,
         reload: Reload::new(move || async move { reloaded() }),
+        swap: Swap::new(|| async {}),
         readiness: Arc::new(Readiness::new()),
     };
     let bound = Bound::bind(bind).unwrap();
@@ -183,10 +186,11 @@ fn metrics_and_status_show_what_runs() {
         assert!(status.head.contains("content-type: application/json"));
         let mut status = status.json();
         status["uptime_seconds"] = 0.into();
-        let endpoint = |address: &str, state: &str| {
+        let endpoint = |address: &str, state: &str, why: &str| {
             serde_json::json!({
-                "address": address, "weight": 1, "tier": 0, "state": state,
-                "in_flight": 0, "connections": 0,
+                "address": address, "weight": 1, "configured_weight": 1, "tier": 0,
+                "state": state, "why": why, "available": state == "healthy",
+                "in_flight": 0, "connections": 0, "override": null,
             })
         };
         let expected = serde_json::json!({
@@ -201,8 +205,8 @@ fn metrics_and_status_show_what_runs() {
             "clusters": [{
                 "name": "app", "balancer": "least_request",
                 "endpoints": [
-                    endpoint("127.0.0.1:9001", "disabled"),
-                    endpoint("127.0.0.1:9002", "healthy"),
+                    endpoint("127.0.0.1:9001", "disabled", "the file says so"),
+                    endpoint("127.0.0.1:9002", "healthy", "nothing speaks against it"),
                 ],
             }],
         });
@@ -340,5 +344,76 @@ fn silent_clients_do_not_keep_others_out() {
         }
         assert_eq!(rig.ask("GET /live", "").await.status, 200);
         drop(silent);
+    });
+}
+
+#[test]
+fn what_is_said_of_an_endpoint_is_judged_before_it_counts() {
+    with_admin(&loopback(), None, applied, |rig| async move {
+        let path = "/api/v1/clusters/app/endpoints/127.0.0.1:9001";
+        let put = async |path: &str, body: &str| {
+            let fields = format!("Content-Length: {}\r\n", body.len());
+            let request = format!("PUT {path} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n{body}");
+            let stream = TcpStream::connect(rig.tcp()).await.unwrap();
+            exchange(stream, &request).await
+        };
+        for (path, body, status, says) in [
+            (path, "", 422, "EOF"),
+            (path, "{}", 422, "say a `state`"),
+            (path, r#"{"state": "off"}"#, 422, "unknown variant"),
+            (path, r#"{"weight": 0}"#, 422, "drain"),
+            (path, r#"{"weight": 1001}"#, 422, "1-1000"),
+            (path, r#"{"weight": 5, "ttl": "0s"}"#, 422, "longer than 0s"),
+            (path, r#"{"weight": 5, "ttl": "5"}"#, 422, "not a duration"),
+            (path, r#"{"weihgt": 5}"#, 422, "unknown field"),
+            (
+                "/api/v1/clusters/x/endpoints/127.0.0.1:9001",
+                "{}",
+                404,
+                "no cluster `x`",
+            ),
+            (
+                "/api/v1/clusters/app/endpoints/127.0.0.1:9",
+                "{}",
+                404,
+                "no endpoint",
+            ),
+            (
+                "/api/v1/clusters/app/endpoints/here",
+                "{}",
+                400,
+                "expected `IP:port`",
+            ),
+        ] {
+            let answer = put(path, body).await;
+            assert_eq!(answer.status, status, "{path} {body}: {answer:?}");
+            let error = answer.json()["error"].as_str().unwrap().to_owned();
+            assert!(error.contains(says), "{path} {body}: {error}");
+        }
+        assert_eq!(put(path, &" ".repeat(5000)).await.status, 413);
+
+        let answer = put(path, r#"{"weight": 5, "state": "drain", "ttl": "1h"}"#).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let said = &answer.json()["override"];
+        assert_eq!(
+            (&said["weight"], &said["state"]),
+            (&5.into(), &"drain".into())
+        );
+        assert!(said["remaining_seconds"].as_f64().unwrap() > 3599.0);
+        let metrics = rig.ask("GET /metrics", "").await.body;
+        let line = "tidegate_upstream_endpoint_overrides{cluster=\"app\"} 1\n";
+        assert!(metrics.contains(line), "{metrics}");
+        for _ in 0..2 {
+            let answer = rig.ask(&format!("DELETE {path}"), "").await;
+            assert_eq!(
+                (answer.status, &answer.json()["override"]),
+                (200, &serde_json::Value::Null)
+            );
+        }
+        let all = rig.ask("GET /api/v1/clusters", "").await.json();
+        let one = rig.ask("GET /api/v1/clusters/app", "").await.json();
+        assert_eq!(all["clusters"][0], one);
+        let endpoint = rig.ask(&format!("GET {path}"), "").await.json();
+        assert_eq!(one["endpoints"][0], endpoint);
     });
 }

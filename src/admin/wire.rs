@@ -1,10 +1,16 @@
 //! The JSON that the interface speaks. Keys are public: they are added, never changed.
 
-use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
 
-use crate::cluster::Cluster;
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock;
+use crate::cluster::{Cluster, Override, Overrides};
+use crate::config::types::Duration;
 use crate::config::{Color, Diagnostics};
-use crate::endpoint::{Availability, Endpoint};
+use crate::endpoint::{Admin, Availability, Endpoint};
 use crate::metrics::Hub;
 
 use super::context::{Context, Loaded, Reloaded, Running};
@@ -42,33 +48,108 @@ struct Listener {
     addresses: Vec<String>,
 }
 
+/// One cluster: `GET /api/v1/clusters/{cluster}`, and a part of the lists.
 #[derive(Debug, Serialize)]
-struct ClusterStatus {
+pub(super) struct ClusterStatus {
     name: String,
     balancer: &'static str,
     endpoints: Vec<EndpointStatus>,
+    /// What was said of endpoints that are not there at the moment.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    absent: Vec<AbsentStatus>,
 }
 
+/// `GET /api/v1/clusters`.
 #[derive(Debug, Serialize)]
-struct EndpointStatus {
+pub(super) struct Clusters {
+    clusters: Vec<ClusterStatus>,
+}
+
+/// One endpoint: `GET /api/v1/clusters/{cluster}/endpoints/{address}`, and the answer to a change of it.
+#[derive(Debug, Serialize)]
+pub(super) struct EndpointStatus {
     address: String,
+    /// In effect.
     weight: u32,
+    /// As the file or DNS gives it.
+    configured_weight: u32,
     /// 0 is used first.
     tier: u8,
+    /// `healthy`, `unhealthy`, `draining` or `disabled`.
     state: &'static str,
+    /// Why it is that, and why it may not be picked if that is so.
+    why: String,
+    /// Whether it may be picked now.
+    available: bool,
     in_flight: u32,
     /// Leased or being made.
     connections: u32,
+    /// An operator's word, `null` where there is none.
+    #[serde(rename = "override")]
+    said: Option<OverrideStatus>,
+}
+
+#[derive(Debug, Serialize)]
+struct OverrideStatus {
+    state: Option<&'static str>,
+    weight: Option<u32>,
+    /// Until it ends by itself; `null`: never.
+    remaining_seconds: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct AbsentStatus {
+    address: String,
+    #[serde(rename = "override")]
+    said: OverrideStatus,
+}
+
+/// The body of `PUT /api/v1/clusters/{cluster}/endpoints/{address}`: all that is said, in place of what was said before.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OverrideRequest {
+    /// Without it: as the file says.
+    pub(super) state: Option<AdminWord>,
+    /// Without it: as the file or DNS says.
+    pub(super) weight: Option<u32>,
+    /// Without it: until it is taken back, or the file changes.
+    pub(super) ttl: Option<Duration>,
+}
+
+/// A state that an operator may give.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum AdminWord {
+    Ready,
+    Drain,
+    Disabled,
+}
+
+impl From<AdminWord> for Admin {
+    fn from(word: AdminWord) -> Self {
+        match word {
+            AdminWord::Ready => Self::Ready,
+            AdminWord::Drain => Self::Drain,
+            AdminWord::Disabled => Self::Disabled,
+        }
+    }
+}
+
+/// What a refused request is told.
+#[derive(Debug, Serialize)]
+pub(super) struct Refusal {
+    pub(super) error: String,
 }
 
 /// What an endpoint's state is called, in the API and as a label.
-pub(super) const STATES: [&str; 3] = ["healthy", "unhealthy", "disabled"];
+pub(super) const STATES: [&str; 4] = ["healthy", "unhealthy", "draining", "disabled"];
 
 /// The state of an endpoint, whatever its cap says: a full one is a healthy one.
 pub(super) fn state(endpoint: &Endpoint) -> &'static str {
     match endpoint.availability(0) {
         Availability::Available | Availability::Full => "healthy",
         Availability::Unhealthy => "unhealthy",
+        Availability::Draining => "draining",
         Availability::Disabled => "disabled",
     }
 }
@@ -89,11 +170,7 @@ impl Status {
                     addresses: listening.addrs.iter().map(ToString::to_string).collect(),
                 })
                 .collect(),
-            clusters: running
-                .clusters
-                .iter()
-                .map(|c| ClusterStatus::of(c))
-                .collect(),
+            clusters: Clusters::of(&running.clusters, context.live.clusters.overrides()).clusters,
         }
     }
 }
@@ -117,20 +194,83 @@ impl Configuration {
     }
 }
 
+impl Clusters {
+    pub(super) fn of(clusters: &[Arc<Cluster>], overrides: &Overrides) -> Self {
+        let clusters = clusters.iter().map(|c| ClusterStatus::of(c, overrides));
+        Self {
+            clusters: clusters.collect(),
+        }
+    }
+}
+
 impl ClusterStatus {
-    fn of(cluster: &Cluster) -> Self {
-        let endpoints = cluster.set.iter().map(|endpoint| EndpointStatus {
-            address: endpoint.text.to_string(),
-            weight: endpoint.weight,
-            tier: endpoint.tier,
-            state: state(endpoint),
-            in_flight: endpoint.state.in_flight(),
-            connections: endpoint.state.connections(),
+    pub(super) fn of(cluster: &Cluster, overrides: &Overrides) -> Self {
+        let now = clock::now();
+        let mut said: BTreeMap<_, _> = overrides.of_cluster(&cluster.name).into_iter().collect();
+        let endpoints = cluster
+            .set
+            .iter()
+            .map(|endpoint| {
+                let said = said.remove(&endpoint.key);
+                EndpointStatus::of(cluster, endpoint, said.as_ref(), now)
+            })
+            .collect();
+        let absent = said.iter().map(|(key, said)| AbsentStatus {
+            address: key.addr.to_string(),
+            said: OverrideStatus::of(said, now),
         });
         Self {
             name: cluster.name.to_string(),
             balancer: cluster.balancer.as_str(),
-            endpoints: endpoints.collect(),
+            endpoints,
+            absent: absent.collect(),
+        }
+    }
+}
+
+impl EndpointStatus {
+    pub(super) fn of(
+        cluster: &Cluster,
+        endpoint: &Endpoint,
+        said: Option<&Override>,
+        now: Instant,
+    ) -> Self {
+        let availability = endpoint.availability(cluster.bulkhead.connections_per_endpoint);
+        Self {
+            address: endpoint.text.to_string(),
+            weight: endpoint.weight,
+            configured_weight: endpoint.origin.weight,
+            tier: endpoint.tier,
+            state: state(endpoint),
+            why: why(endpoint, availability, said).to_owned(),
+            available: availability == Availability::Available,
+            in_flight: endpoint.state.in_flight(),
+            connections: endpoint.state.connections(),
+            said: said.map(|said| OverrideStatus::of(said, now)),
+        }
+    }
+}
+
+/// Why an endpoint is in its state.
+fn why(endpoint: &Endpoint, availability: Availability, said: Option<&Override>) -> &'static str {
+    let operator = said.is_some_and(|said| said.admin().is_some());
+    match (availability, operator) {
+        (Availability::Available, _) if endpoint.health.is_some() => "the probes pass",
+        (Availability::Available, _) => "nothing speaks against it",
+        (Availability::Full, _) => "it has as many connections as it may have",
+        (Availability::Unhealthy, _) => "the probes fail",
+        (Availability::Draining | Availability::Disabled, true) => "an operator said so",
+        (Availability::Draining | Availability::Disabled, false) => "the file says so",
+    }
+}
+
+impl OverrideStatus {
+    fn of(said: &Override, now: Instant) -> Self {
+        let remaining = |until| clock::between(now, until).as_secs_f64();
+        Self {
+            state: said.admin().map(Admin::as_str),
+            weight: said.weight(),
+            remaining_seconds: said.until().map(remaining),
         }
     }
 }

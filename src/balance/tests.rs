@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::base::{ClusterName, EndpointAddr, clock};
 use crate::endpoint::{
-    Admin, ConnectionSlot, Endpoint, EndpointKey, EndpointState, InFlight, Outcome, Seen,
+    Admin, ConnectionSlot, Endpoint, EndpointKey, EndpointState, InFlight, Origin, Outcome, Seen,
 };
 use crate::upstream::ConnectSpec;
 
@@ -29,6 +29,8 @@ fn endpoint(port: usize, weight: u32, tier: u8) -> Arc<Endpoint> {
             addr,
         },
         weight,
+        admin: Admin::Ready,
+        origin: Origin::default(),
         tier,
         health: None,
         state: Arc::new(EndpointState::default()),
@@ -166,7 +168,7 @@ fn who_comes_back_takes_its_share_at_once() {
     set.endpoint(EndpointIx(0))
         .unwrap()
         .state
-        .set_admin(Admin::Enabled);
+        .set_admin(Admin::Ready);
     let with = counts(Balancer::RoundRobin, &set, &mut cursor, 50);
     assert!(with[0].abs_diff(20) <= 1, "{with:?}");
 }

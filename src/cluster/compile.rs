@@ -44,7 +44,10 @@ pub fn compile(
         Probes::On(spec) => Some(&**spec),
         Probes::Off | Probes::Wrong => None,
     };
-    let set = endpoints::compile(name, &raw.endpoints, spec, live, diagnostics);
+    let members = endpoints::compile(name, &raw.endpoints, diagnostics);
+    let made = members
+        .as_ref()
+        .map(|members| members.assemble(name, spec, live));
     let health = match health {
         Probes::On(spec) => Some(spec),
         Probes::Off => None,
@@ -53,9 +56,12 @@ pub fn compile(
     if refused == Support::Lacking {
         return None;
     }
+    let made = made?;
     Some(Cluster {
         name: name.clone(),
-        set: set?,
+        members: Arc::new(members?),
+        set: made.set,
+        knowledge: made.knowledge,
         balancer: balancer?,
         timeouts: timeouts?,
         bulkhead: bulkhead?,

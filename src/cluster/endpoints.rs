@@ -1,32 +1,21 @@
-//! `endpoints` of a cluster → [`EndpointSet`].
+//! `endpoints` of a cluster → [`Members`].
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use super::Live;
+use super::members::{Member, Members};
 use crate::base::addr::AddrError;
 use crate::base::{ClusterName, EndpointAddr};
+use crate::config::raw::endpoint::State;
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned, raw};
-use crate::endpoint::{Endpoint, EndpointKey, EndpointSet, MAX_WEIGHT};
-use crate::health::HealthSpec;
-use crate::upstream::ConnectSpec;
-
-/// One endpoint as it was written, with meaning.
-struct Entrant {
-    addr: EndpointAddr,
-    weight: u32,
-    tier: u8,
-}
+use crate::endpoint::{Admin, MAX_WEIGHT};
 
 pub(super) fn compile(
     cluster: &ClusterName,
     raw: &Spanned<Vec<Spanned<raw::Endpoint>>>,
-    health: Option<&HealthSpec>,
-    live: &Live,
     diagnostics: &mut Diagnostics,
-) -> Option<EndpointSet> {
+) -> Option<Members> {
     if raw.is_empty() {
         diagnostics.push(
             Diagnostic::error(
@@ -39,15 +28,15 @@ pub(super) fn compile(
         return None;
     }
     let mut seen: HashMap<EndpointAddr, Span> = HashMap::new();
-    let mut entrants = Vec::with_capacity(raw.len());
+    let mut members = Vec::with_capacity(raw.len());
     for raw in &raw.value {
-        let Some(entrant) = entrant(raw, diagnostics) else {
+        let Some(member) = member(raw, diagnostics) else {
             continue;
         };
-        match seen.entry(entrant.addr.clone()) {
+        match seen.entry(member.addr.clone()) {
             Entry::Vacant(slot) => {
                 slot.insert(raw.span);
-                entrants.push(entrant);
+                members.push(member);
             }
             Entry::Occupied(first) => diagnostics.push(
                 Diagnostic::error(
@@ -55,7 +44,7 @@ pub(super) fn compile(
                     raw.span,
                     format!(
                         "endpoint `{}` stands twice in cluster `{cluster}`",
-                        entrant.addr
+                        member.addr
                     ),
                 )
                 .also(*first.get(), "first here")
@@ -63,46 +52,22 @@ pub(super) fn compile(
             ),
         }
     }
-    if entrants.len() < raw.len() {
-        return None;
-    }
-    let make = |entrant| Arc::new(endpoint(cluster, entrant, health, live));
-    Some(EndpointSet::new(entrants.into_iter().map(make).collect()))
+    (members.len() == raw.len()).then(|| Members::new(members))
 }
 
-fn endpoint(
-    cluster: &ClusterName,
-    entrant: Entrant,
-    health: Option<&HealthSpec>,
-    live: &Live,
-) -> Endpoint {
-    let key = EndpointKey {
-        cluster: cluster.clone(),
-        addr: entrant.addr,
-    };
-    let state = live.endpoint(&key);
-    let cell = |spec: &HealthSpec| state.health_cell(spec.fingerprint(), spec.policy.initial);
-    Endpoint {
-        text: key.addr.to_string().into(),
-        weight: entrant.weight,
-        tier: entrant.tier,
-        spec: Arc::new(ConnectSpec {
-            addr: key.addr.clone(),
-        }),
-        health: health.map(cell),
-        key,
-        state,
-    }
-}
-
-fn entrant(raw: &Spanned<raw::Endpoint>, diagnostics: &mut Diagnostics) -> Option<Entrant> {
+fn member(raw: &Spanned<raw::Endpoint>, diagnostics: &mut Diagnostics) -> Option<Member> {
     let addr = addr(raw, diagnostics);
     let weight = weight(raw.weight.as_ref(), diagnostics);
     let tier = tier(raw, diagnostics);
-    Some(Entrant {
+    Some(Member {
         addr: addr?,
         weight: weight?,
         tier: tier?,
+        admin: match raw.state.map(|state| state.value) {
+            None | Some(State::Ready) => Admin::Ready,
+            Some(State::Drain) => Admin::Drain,
+            Some(State::Disabled) => Admin::Disabled,
+        },
     })
 }
 
@@ -167,7 +132,7 @@ fn weight(raw: Option<&Spanned<u32>>, diagnostics: &mut Diagnostics) -> Option<u
         return Some(raw.value);
     }
     let hint = if raw.value == 0 {
-        "to drain an endpoint, remove it and reload: exchanges under way are finished, nothing new goes there"
+        "for an endpoint that gets nothing new write state = \"drain\": what is under way is finished"
     } else {
         "only the ratio of the weights counts: divide them all by the same number"
     };

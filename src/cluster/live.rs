@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use super::Cluster;
+use super::overrides::Overrides;
 use crate::endpoint::{EndpointKey, EndpointState};
 use crate::state::Registry;
 
 /// The state of every endpoint that a configuration or an exchange still holds, the cells of its probes
-/// included. One for the process.
+/// included; and what operators have said of endpoints. One for the process.
 #[derive(Debug, Default)]
 pub struct Live {
     endpoints: Registry<EndpointKey, EndpointState>,
+    overrides: Overrides,
 }
 
 impl Live {
@@ -23,9 +26,21 @@ impl Live {
         self.endpoints.keep_or_make(key, EndpointState::default)
     }
 
+    /// What operators have said.
+    pub fn overrides(&self) -> &Overrides {
+        &self.overrides
+    }
+
     /// Forgets the identities of what is gone. To be called after a reload.
     pub fn sweep(&self) {
         self.endpoints.sweep();
+    }
+
+    /// Forgets what was said over values that are others in these clusters, which are in effect.
+    pub fn settle<'c>(&self, clusters: impl IntoIterator<Item = &'c Arc<Cluster>>) {
+        for cluster in clusters {
+            self.overrides.settle(&cluster.set);
+        }
     }
 
     /// How many endpoints are remembered.

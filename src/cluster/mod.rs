@@ -2,8 +2,9 @@
 //! probes.
 //!
 //! **Invariants.** A [`Cluster`] is immutable and belongs to one configuration; what must outlive that is asked
-//! for by identity in [`Live`] and held by the endpoints. A cluster that was compiled has at least one endpoint
-//! and no two with the same address.
+//! for by identity in [`Live`] and held by the endpoints. What changes its endpoints while a configuration runs (an
+//! operator's word) makes a new cluster of the same [`Members`], which takes the old one's place as a whole. A
+//! cluster that was compiled has at least one endpoint and no two with the same address.
 //!
 //! **Not here.** Picking (`balance`), connecting (`upstream`), and what a policy makes of one exchange
 //! (`exchange`).
@@ -11,6 +12,8 @@
 mod compile;
 mod endpoints;
 pub mod live;
+pub mod members;
+pub mod overrides;
 pub mod retry;
 #[cfg(test)]
 mod tests;
@@ -25,6 +28,8 @@ use crate::health::{HealthSpec, Target};
 
 pub use compile::compile;
 pub use live::Live;
+pub use members::{Knowledge, Members};
+pub use overrides::{Override, Overrides, TooMany};
 pub use retry::{Backoff, Budget, Methods, RetryOn, RetryPolicy};
 
 /// A compiled cluster.
@@ -32,8 +37,12 @@ pub use retry::{Backoff, Budget, Methods, RetryOn, RetryPolicy};
 pub struct Cluster {
     /// Its name.
     pub name: ClusterName,
-    /// Its endpoints.
+    /// Its endpoints as they were written.
+    pub members: Arc<Members>,
+    /// Its endpoints, made of that.
     pub set: EndpointSet,
+    /// What was known when they were made.
+    pub knowledge: Knowledge,
     /// How one is picked.
     pub balancer: Balancer,
     /// How long its endpoints may take; a route may say otherwise.
@@ -71,6 +80,43 @@ pub struct Bulkhead {
 }
 
 impl Cluster {
+    /// Whether its endpoints would be others if they were made now.
+    pub fn is_stale(&self, live: &Live) -> bool {
+        self.knowledge != Members::knowledge(&self.name, live)
+    }
+
+    /// The same cluster with its endpoints made anew. Takes as long as it has endpoints: not for a thread that must
+    /// answer soon.
+    #[must_use]
+    pub fn remade(&self, live: &Live) -> Self {
+        let made = self
+            .members
+            .assemble(&self.name, self.health.as_deref(), live);
+        Self {
+            name: self.name.clone(),
+            members: Arc::clone(&self.members),
+            set: made.set,
+            knowledge: made.knowledge,
+            balancer: self.balancer,
+            timeouts: self.timeouts,
+            bulkhead: self.bulkhead,
+            retry: self.retry.clone(),
+            health: self.health.clone(),
+        }
+    }
+
+    /// Puts operators' words in force, for all workers at once. Called when this cluster takes effect.
+    pub fn enforce(&self) {
+        for endpoint in self.set.iter() {
+            let (before, now) = (endpoint.state.set_admin(endpoint.admin), endpoint.admin);
+            if before != now {
+                let cluster = self.name.as_str();
+                let (now, before) = (now.as_str(), before.as_str());
+                tracing::info!(cluster, endpoint = %endpoint.text, now, before, "endpoint's state");
+            }
+        }
+    }
+
     /// What the prober has to probe for this cluster.
     pub fn targets(&self) -> impl Iterator<Item = Target> {
         let spec = self.health.iter();

@@ -236,7 +236,7 @@ fn all_errors_are_told_at_once_and_where() {
         "write the address alone: \"127.0.0.1:80\"",
         "for a unix socket write \"unix:/run/app.sock\"",
         "port 0 cannot be connected to",
-        "to drain an endpoint, remove it and reload",
+        "for an endpoint that gets nothing new write state",
     ] {
         assert!(text.contains(hint), "{hint}: {text}");
     }

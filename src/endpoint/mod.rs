@@ -42,6 +42,27 @@ impl fmt::Display for EndpointKey {
 /// Largest weight; the smallest is 1.
 pub const MAX_WEIGHT: u32 = 1000;
 
+/// What the file or DNS says of an endpoint; an operator may have said otherwise since.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Origin {
+    /// Its weight.
+    pub weight: u32,
+    /// The weight that the file gives, also where DNS gives another.
+    pub written_weight: u32,
+    /// The state that the file gives.
+    pub admin: Admin,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self {
+            weight: 1,
+            written_weight: 1,
+            admin: Admin::Ready,
+        }
+    }
+}
+
 /// An endpoint as one configuration sees it.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -49,8 +70,13 @@ pub struct Endpoint {
     pub key: EndpointKey,
     /// Its address as text, for the log.
     pub text: Arc<str>,
-    /// Its share among the endpoints of its tier, 1-[`MAX_WEIGHT`].
+    /// Its share among the endpoints of its tier, 1-[`MAX_WEIGHT`], as it is in effect.
     pub weight: u32,
+    /// An operator's word, or the file's where there is none. It is in force ([`EndpointState::admin`]) once the
+    /// set that this endpoint stands in is.
+    pub admin: Admin,
+    /// What was written.
+    pub origin: Origin,
     /// 0 is used first; a higher tier only when no lower one has an available endpoint.
     pub tier: u8,
     /// How to connect.
@@ -70,6 +96,8 @@ pub enum Availability {
     Full,
     /// The probes say no.
     Unhealthy,
+    /// An operator lets it run empty: nothing new goes to it.
+    Draining,
     /// An operator says no.
     Disabled,
 }
@@ -84,8 +112,10 @@ impl Endpoint {
     /// Whether this endpoint may be picked while it may have `cap` connections (0: any number).
     #[inline]
     pub fn availability(&self, cap: u32) -> Availability {
-        if self.state.admin() == Admin::Disabled {
-            return Availability::Disabled;
+        match self.state.admin() {
+            Admin::Ready => {}
+            Admin::Drain => return Availability::Draining,
+            Admin::Disabled => return Availability::Disabled,
         }
         if self.health.as_ref().is_some_and(|cell| !cell.is_healthy()) {
             return Availability::Unhealthy;

@@ -15,9 +15,38 @@ use crate::state::Registry;
 pub enum Admin {
     /// It serves.
     #[default]
-    Enabled = 0,
-    /// Nothing new goes to it.
-    Disabled = 1,
+    Ready = 0,
+    /// Nothing new goes to it; who is bound to it may stay.
+    Drain = 1,
+    /// Nothing goes to it.
+    Disabled = 2,
+}
+
+impl Admin {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Ready, Self::Drain, Self::Disabled];
+
+    /// As it is written in the file and in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Drain => "drain",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    /// Reads what [`Admin::as_str`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|admin| admin.as_str() == text)
+    }
+
+    const fn from_u8(value: u8) -> Self {
+        match value {
+            0 => Self::Ready,
+            1 => Self::Drain,
+            _ => Self::Disabled,
+        }
+    }
 }
 
 /// State of one (cluster, address), shared by all workers and kept over a reload.
@@ -50,16 +79,12 @@ impl EndpointState {
     /// An operator's word.
     #[inline]
     pub fn admin(&self) -> Admin {
-        if self.admin.load(Ordering::Relaxed) == Admin::Enabled as u8 {
-            Admin::Enabled
-        } else {
-            Admin::Disabled
-        }
+        Admin::from_u8(self.admin.load(Ordering::Relaxed))
     }
 
-    /// Sets an operator's word; exchanges under way go on.
-    pub fn set_admin(&self, admin: Admin) {
-        self.admin.store(admin as u8, Ordering::Relaxed);
+    /// Sets an operator's word and gives the one before; exchanges under way go on.
+    pub fn set_admin(&self, admin: Admin) -> Admin {
+        Admin::from_u8(self.admin.swap(admin as u8, Ordering::Relaxed))
     }
 
     /// The cell of the check with this fingerprint. A check that is new here starts from the status

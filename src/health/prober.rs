@@ -107,6 +107,16 @@ impl Prober {
     ///
     /// Must run on the control thread's runtime.
     pub fn apply(&mut self, targets: Vec<Target>) {
+        self.replace(|_| true, targets);
+    }
+
+    /// [`Prober::apply`] for one cluster; all others go on as they are.
+    pub fn apply_to(&mut self, cluster: &ClusterName, targets: Vec<Target>) {
+        self.replace(|identity| identity.cluster == *cluster, targets);
+    }
+
+    /// Makes `targets` the ones that are probed of those that are `meant`.
+    fn replace(&mut self, meant: impl Fn(&Identity) -> bool, targets: Vec<Target>) {
         let mut wanted = HashSet::with_capacity(targets.len());
         let mut fresh = Vec::new();
         for target in targets {
@@ -129,7 +139,8 @@ impl Prober {
                 None => fresh.push((identity, target)),
             }
         }
-        self.running.retain(|identity, _| wanted.contains(identity));
+        self.running
+            .retain(|identity, _| !meant(identity) || wanted.contains(identity));
         let count = u32::try_from(fresh.len()).unwrap_or(u32::MAX);
         for (number, (identity, target)) in (0..count).zip(fresh) {
             let delay = schedule::first(&target.spec.policy, number, count);

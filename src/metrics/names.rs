@@ -125,11 +125,13 @@ metrics! {
     UPSTREAM_RETRY_DENIED: Counter "tidegate_upstream_retry_denied_total" ["cluster", "reason"]
         "Retries that were not made, by what spoke against them.";
     UPSTREAM_ENDPOINTS: Gauge "tidegate_upstream_endpoints" ["cluster", "state"]
-        "Endpoints of a cluster, by state.";
+        "Endpoints of a cluster, by state (healthy, unhealthy, draining, disabled).";
     UPSTREAM_ENDPOINT_HEALTHY: Gauge "tidegate_upstream_endpoint_healthy" ["cluster", "endpoint"]
         "1 if the endpoint may be picked, 0 if it may not.";
     UPSTREAM_ENDPOINT_WEIGHT: Gauge "tidegate_upstream_endpoint_weight" ["cluster", "endpoint"]
-        "Weight of an endpoint in its cluster.";
+        "Weight of an endpoint in its cluster, as it is in effect.";
+    UPSTREAM_ENDPOINT_OVERRIDES: Gauge "tidegate_upstream_endpoint_overrides" ["cluster"]
+        "Endpoints of which an operator has said something that the file does not; those that are not there are counted.";
     UPSTREAM_ENDPOINT_REQUESTS_ACTIVE: Gauge "tidegate_upstream_endpoint_requests_active" ["cluster", "endpoint"]
         "Attempts under way at one endpoint.";
     UPSTREAM_ENDPOINT_CONNECTIONS_ACTIVE: Gauge "tidegate_upstream_endpoint_connections_active" ["cluster", "endpoint"]

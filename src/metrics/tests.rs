@@ -72,6 +72,7 @@ fn busy() -> std::sync::Arc<Hub> {
     health.became_unhealthy(TransitionCause::Active);
     hub.register(Box::new(|scrape| {
         scrape.gauge(&names::UPSTREAM_ENDPOINTS, &["app", "healthy"], 3.0);
+        scrape.gauge(&names::UPSTREAM_ENDPOINT_OVERRIDES, &["app"], 1.0);
         for metric in [
             &names::UPSTREAM_ENDPOINT_HEALTHY,
             &names::UPSTREAM_ENDPOINT_WEIGHT,

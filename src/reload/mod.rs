@@ -15,6 +15,7 @@ mod changes;
 mod debounce;
 mod load;
 mod sockets;
+mod swap;
 pub mod watch;
 
 use std::fmt;
@@ -42,6 +43,7 @@ use crate::worker::{Command, Listening, Process};
 use sockets::{Claim, Open, Sockets, Wanted};
 
 pub use load::{Attempt, Effort, Plan, Trigger, attempt, plan};
+pub use swap::{Remade, remake};
 
 /// How long it may take until all workers have closed a socket that was given up.
 const GIVING_UP: Duration = Duration::from_secs(2);
@@ -271,6 +273,9 @@ impl Serving {
         self.process
             .max_connections
             .store(settings.max_connections, Ordering::Relaxed);
+        for cluster in &plan.snapshot.clusters {
+            cluster.enforce();
+        }
         let open = self.tell_workers(&plan.snapshot, keep, bound).await;
         self.give_up(&open);
         self.open = open;
@@ -327,19 +332,24 @@ impl Serving {
                 answers.push((id, told));
             }
         }
-        let deadline = clock::now() + PATIENCE;
-        for (worker, told) in answers {
-            if tokio::time::timeout_at(deadline.into(), told)
-                .await
-                .is_err()
-            {
-                tracing::warn!(
-                    worker,
-                    "a worker is busy; it takes on the configuration later"
-                );
-            }
-        }
+        heard(answers).await;
         let added = columns.into_iter().map(|(open, _)| open);
         keep.into_iter().chain(added).collect()
+    }
+}
+
+/// Waits until every worker has said that it runs what it was sent.
+async fn heard(answers: Vec<(usize, oneshot::Receiver<()>)>) {
+    let deadline = clock::now() + PATIENCE;
+    for (worker, told) in answers {
+        if tokio::time::timeout_at(deadline.into(), told)
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                worker,
+                "a worker is busy; it takes on the configuration later"
+            );
+        }
     }
 }

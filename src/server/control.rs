@@ -3,20 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::journal::Level;
-use super::loads::{Answer, Loads};
+use super::loads::Loads;
+use super::orders::{self, Order};
 use super::signal::{Asked, Signals};
+use super::swaps::{Event, Swaps};
 use super::{notify, watchdog};
-use crate::admin::{self, Bound, Context, Listening, Loaded, Readiness, Reload, Reloaded, Running};
+use crate::admin::{
+    self, Bound, Context, Listening, Loaded, Readiness, Reload, Reloaded, Running, Swap,
+};
 use crate::base::clock;
 use crate::config::Diagnostics;
 use crate::metrics::ReloadResult;
 use crate::reload::watch::Watch;
 use crate::reload::{Applied, Attempt, Plan, Prepared, Serving, Trigger};
-use crate::snapshot::ProcessSettings;
+use crate::snapshot::{Live, ProcessSettings};
 use crate::task;
 use crate::worker::Command;
 
@@ -34,10 +38,12 @@ pub(super) enum Over {
 
 /// Everything that the control thread holds.
 pub(super) struct Control {
+    live: Arc<Live>,
     loads: Loads,
+    swaps: Swaps,
     serving: Serving,
     level: Level,
-    orders: mpsc::Sender<Answer>,
+    orders: mpsc::Sender<Order>,
     running: Option<watch::Sender<Arc<Running>>>,
     readiness: Arc<Readiness>,
     admin: Option<JoinHandle<()>>,
@@ -46,12 +52,15 @@ pub(super) struct Control {
 
 impl Control {
     pub(super) fn new(
+        live: Arc<Live>,
         loads: Loads,
         serving: Serving,
         level: Level,
-        orders: mpsc::Sender<Answer>,
+        orders: mpsc::Sender<Order>,
     ) -> Self {
         Self {
+            swaps: Swaps::new(Arc::clone(&live)),
+            live,
             loads,
             serving,
             level,
@@ -72,7 +81,7 @@ impl Control {
             message: None,
         };
         let (sender, receiver) = watch::channel(Arc::new(self.shown(loaded)));
-        admin::register(self.serving.hub(), receiver);
+        admin::register(self.serving.hub(), receiver, Arc::clone(&self.live));
         self.running = Some(sender);
         self.count(ReloadResult::Ok);
         self.watch.follow(&applied.watch);
@@ -97,7 +106,7 @@ impl Control {
     /// Carries out orders until it is over; why.
     pub(super) async fn run(
         &mut self,
-        mut inbox: mpsc::Receiver<Answer>,
+        mut inbox: mpsc::Receiver<Order>,
         signals: &mut Signals,
     ) -> Over {
         loop {
@@ -107,9 +116,13 @@ impl Control {
                     Asked::Reopen => self.serving.reopen_log(),
                     Asked::Reload => self.loads.ask(Trigger::Signal, None, self.serving.snapshot()),
                 },
-                Some(answer) = inbox.recv() => {
-                    self.loads.ask(Trigger::Api, Some(answer), self.serving.snapshot());
-                }
+                Some(order) = inbox.recv() => match order {
+                    Order::Reload(answer) => {
+                        self.loads.ask(Trigger::Api, Some(answer), self.serving.snapshot());
+                    }
+                    Order::Swap(heard) => self.swaps.ask(Some(heard), self.serving.snapshot()),
+                },
+                event = self.swaps.next() => self.swap(event).await,
                 () = self.watch.changed() => {
                     self.loads.ask(Trigger::File, None, self.serving.snapshot());
                 }
@@ -119,6 +132,29 @@ impl Control {
                     batch.answer(&outcome);
                     self.loads.begin(self.serving.snapshot());
                 }
+            }
+        }
+    }
+
+    /// Puts endpoints into effect that were made anew.
+    async fn swap(&mut self, event: Event) {
+        match event {
+            Event::Ended => self.swaps.ask(None, self.serving.snapshot()),
+            Event::Made(remade, heard) => {
+                self.serving.swap(remade).await;
+                let clusters = &self.serving.snapshot().clusters;
+                if let Some(running) = &self.running {
+                    running.send_modify(|running| {
+                        *running = Arc::new(Running {
+                            clusters: clusters.clone(),
+                            ..Running::clone(running)
+                        });
+                    });
+                }
+                for heard in heard {
+                    let _ = heard.send(());
+                }
+                self.swaps.begin(self.serving.snapshot());
             }
         }
     }
@@ -246,6 +282,9 @@ impl Control {
         }
         self.watch.follow(&watch);
         self.loads.sweep();
+        self.swaps.settle(self.serving.snapshot());
+        // What was said while the configuration was compiled is not in it.
+        self.swaps.ask(None, self.serving.snapshot());
         Reloaded::Applied {
             epoch,
             changes,
@@ -255,11 +294,13 @@ impl Control {
 
     fn serve_admin(&mut self, bound: Bound) {
         let Some(running) = &self.running else { return };
-        let orders = self.orders.clone();
+        let (reloads, swaps) = (self.orders.clone(), self.orders.clone());
         let context = Context {
             hub: Arc::clone(self.serving.hub()),
+            live: Arc::clone(&self.live),
             running: running.subscribe(),
-            reload: Reload::new(move || order(orders.clone())),
+            reload: Reload::new(move || orders::reload(reloads.clone())),
+            swap: Swap::new(move || orders::swap(swaps.clone())),
             readiness: Arc::clone(&self.readiness),
         };
         tracing::info!(addr = %bound.addr(), "admin");
@@ -328,16 +369,6 @@ impl Control {
         }
         drop(self.serving);
     }
-}
-
-/// Passes an order on to the control thread's loop and waits for its outcome.
-async fn order(orders: mpsc::Sender<Answer>) -> Reloaded {
-    let (outcome, told) = oneshot::channel();
-    let stopped = || Reloaded::Failed("the process is stopping".to_owned());
-    if orders.send(outcome).await.is_err() {
-        return stopped();
-    }
-    told.await.unwrap_or_else(|_| stopped())
 }
 
 /// Diagnostics travel between tasks of one thread, but the admin interface asks for `Send`.

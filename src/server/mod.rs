@@ -14,7 +14,9 @@ pub mod demo;
 mod journal;
 mod loads;
 mod notify;
+mod orders;
 mod signal;
+mod swaps;
 mod watchdog;
 
 use std::fs::OpenOptions;
@@ -81,8 +83,8 @@ pub fn run(options: &Options) -> ExitCode {
         .build_local(tokio::runtime::LocalOptions::default());
     let ended = match runtime {
         Ok(runtime) => {
-            let loads = Loads::new(options.config.clone(), live, digest);
-            let ended = runtime.block_on(serve(loads, plan, journal));
+            let loads = Loads::new(options.config.clone(), Arc::clone(&live), digest);
+            let ended = runtime.block_on(serve(live, loads, plan, journal));
             runtime.shutdown_timeout(LEFTOVERS);
             ended
         }
@@ -102,7 +104,12 @@ fn tell(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-async fn serve(loads: Loads, plan: Plan, journal: journal::Level) -> Result<(), String> {
+async fn serve(
+    live: Arc<Live>,
+    loads: Loads,
+    plan: Plan,
+    journal: journal::Level,
+) -> Result<(), String> {
     let settings = plan.snapshot.process.clone();
     let mut signals =
         signal::Signals::new().map_err(|error| format!("cannot take signals: {error}"))?;
@@ -134,7 +141,7 @@ async fn serve(loads: Loads, plan: Plan, journal: journal::Level) -> Result<(), 
     let serving = Serving::new(process, commands.clone(), log, Arc::clone(&plan.snapshot));
     let prepared = plan.prepare(&serving).map_err(|error| error.to_string())?;
     let (orders, inbox) = mpsc::channel(16);
-    let mut control = Control::new(loads, serving, journal, orders);
+    let mut control = Control::new(live, loads, serving, journal, orders);
     control.start(prepared, admin).await;
     control.watch_workers(commands.clone());
     let over = control.run(inbox, &mut signals).await;

@@ -49,7 +49,7 @@ pub fn compile(
     }
     Some(Snapshot {
         listeners: listeners?.into_iter().map(Arc::new).collect(),
-        routes: routes?,
+        routes: Arc::new(routes?),
         clusters,
         process: process?,
         access_log: access_log?,

@@ -16,6 +16,7 @@ mod tests;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::base::ClusterName;
 use crate::cluster::Cluster;
 use crate::listener::ListenerSpec;
 use crate::record::AccessLog;
@@ -24,13 +25,13 @@ use crate::route::RouteTable;
 pub use compile::{Live, Purpose, compile};
 pub use settings::{LogFormat, LogLevel, ProcessSettings, WorkersBy};
 
-/// One configuration, as it runs.
-#[derive(Debug)]
+/// One configuration, as it runs. Parts are shared with the snapshots that differ from it in one cluster.
+#[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Listeners, in the order of the file.
     pub listeners: Vec<Arc<ListenerSpec>>,
     /// Routes; positions of listeners and clusters in it are those of this snapshot.
-    pub routes: RouteTable,
+    pub routes: Arc<RouteTable>,
     /// Clusters, sorted by name.
     pub clusters: Vec<Arc<Cluster>>,
     /// What the process as a whole keeps to.
@@ -42,6 +43,26 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The cluster of this name, with its position.
+    pub fn cluster(&self, name: &ClusterName) -> Option<(usize, &Arc<Cluster>)> {
+        let found = self.clusters.binary_search_by(|other| other.name.cmp(name));
+        let ix = found.ok()?;
+        Some((ix, self.clusters.get(ix)?))
+    }
+
+    /// The same configuration with these clusters in the place of those of the same name.
+    #[must_use]
+    pub fn with(&self, clusters: impl IntoIterator<Item = Arc<Cluster>>) -> Self {
+        let mut next = self.clone();
+        for cluster in clusters {
+            let ix = self.cluster(&cluster.name).map(|(ix, _)| ix);
+            if let Some(slot) = ix.and_then(|ix| next.clusters.get_mut(ix)) {
+                *slot = cluster;
+            }
+        }
+        next
+    }
+
     /// Every address that is listened on, with its listener's position.
     pub fn binds(&self) -> impl Iterator<Item = (usize, SocketAddr)> {
         self.listeners

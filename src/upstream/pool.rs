@@ -47,10 +47,15 @@ pub struct IdleSet {
 }
 
 impl IdleSet {
-    /// How many may stay, and for how long. Taken anew with each configuration.
+    /// How many may stay, and for how long. Taken anew with each configuration; those over the limit close, the
+    /// coldest first.
     pub fn tune(&self, limit: usize, timeout: Duration) {
         self.limit.set(limit);
         self.timeout.set(timeout);
+        let mut idle = self.idle.borrow_mut();
+        let over = idle.len().saturating_sub(limit);
+        idle.drain(..over);
+        self.aside.borrow_mut().truncate(limit);
     }
 
     /// Takes the connection that was put back last and is still open and silent; closes the dead ones that

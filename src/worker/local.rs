@@ -223,12 +223,21 @@ impl Local {
         self.carried.sweep(&self.view());
     }
 
+    /// Takes on a snapshot that differs from the one in effect in some clusters alone. Exchanges that are under way
+    /// keep theirs.
+    pub fn swap(&self, snapshot: Arc<Snapshot>) {
+        let view = self
+            .view()
+            .swapped(self.id, &self.process, &self.pool, &self.carried, snapshot);
+        self.view.replace(Rc::new(view));
+    }
+
     /// Keeps the last view of listeners that are gone, so that a request which is on its way on one of their
     /// connections still finds its answer; those that are silent end soon.
     fn retire(&self, before: &Rc<View>) {
         let until = self.deadlines.after(RETIRED);
         let view = self.view();
-        for listener in &before.listeners {
+        for listener in before.listeners.iter() {
             let name = &listener.spec.name;
             if view.listener(name).is_none() {
                 self.retired

@@ -49,6 +49,13 @@ pub enum Command {
         /// Told when it is in effect here.
         done: oneshot::Sender<()>,
     },
+    /// The same configuration with other endpoints in some clusters.
+    Swap {
+        /// What is in effect from now on.
+        snapshot: Arc<Snapshot>,
+        /// Told when it is in effect here.
+        done: oneshot::Sender<()>,
+    },
     /// The end: first gentle, then forced.
     Drain(Phase),
     /// Answer: shows that this worker is alive.
@@ -153,6 +160,10 @@ where
                     for (what, socket) in open {
                         begin(&local, &accepting, what, socket, serve.clone());
                     }
+                    let _ = done.send(());
+                }
+                Some(Command::Swap { snapshot, done }) => {
+                    local.swap(snapshot);
                     let _ = done.send(());
                 }
                 Some(Command::Ping(answer)) => {

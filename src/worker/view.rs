@@ -9,6 +9,7 @@ use super::local::Process;
 use crate::balance::Cursor;
 use crate::base::{ClusterName, ListenerName};
 use crate::cluster::Cluster;
+use crate::endpoint::Admin;
 use crate::limit::RetryBudget;
 use crate::listener::ListenerSpec;
 use crate::metrics::{ClusterCells, ExchangeCells, ListenerCells};
@@ -23,9 +24,9 @@ pub struct View {
     /// Its number.
     pub epoch: u64,
     /// By position in the snapshot.
-    pub listeners: Vec<ListenerView>,
+    pub listeners: Rc<Vec<ListenerView>>,
     /// By position in the snapshot.
-    pub clusters: Vec<ClusterView>,
+    pub clusters: Vec<Rc<ClusterView>>,
 }
 
 /// A listener and what it counts on this worker.
@@ -104,13 +105,43 @@ impl View {
         let clusters = snapshot
             .clusters
             .iter()
-            .map(|cluster| ClusterView::build(worker, process, pool, carried, cluster))
+            .map(|cluster| Rc::new(ClusterView::build(worker, process, pool, carried, cluster)))
             .collect();
         Self {
             snapshot,
             epoch,
-            listeners,
+            listeners: Rc::new(listeners),
             clusters,
+        }
+    }
+
+    /// The view of a snapshot that differs from this one's in some clusters alone: all else is shared, so the price
+    /// is that of those clusters' endpoints.
+    pub(super) fn swapped(
+        &self,
+        worker: usize,
+        process: &Process,
+        pool: &Pool,
+        carried: &Carried,
+        snapshot: Arc<Snapshot>,
+    ) -> Self {
+        let next = |(cluster, before): (&Arc<Cluster>, &Rc<ClusterView>)| {
+            if Arc::ptr_eq(cluster, &before.cluster) {
+                Rc::clone(before)
+            } else {
+                Rc::new(ClusterView::build(worker, process, pool, carried, cluster))
+            }
+        };
+        Self {
+            epoch: self.epoch,
+            listeners: Rc::clone(&self.listeners),
+            clusters: snapshot
+                .clusters
+                .iter()
+                .zip(&self.clusters)
+                .map(next)
+                .collect(),
+            snapshot,
         }
     }
 
@@ -169,6 +200,11 @@ impl ClusterView {
             .iter()
             .map(|endpoint| {
                 let set = pool.set(&cluster.name, &endpoint.spec);
+                // An endpoint that is to run empty keeps no connection longer than an exchange needs it.
+                let limit = match endpoint.admin {
+                    Admin::Ready => limit,
+                    Admin::Drain | Admin::Disabled => 0,
+                };
                 set.tune(limit, cluster.bulkhead.idle_timeout);
                 set
             })

@@ -31,6 +31,7 @@ mod framing;
 mod health;
 mod limits;
 mod notify;
+mod overrides;
 mod pool;
 mod reload;
 mod retry;

@@ -20,6 +20,20 @@ pub struct Endpoint {
     pub backup: Option<Spanned<bool>>,
     /// Endpoints of the lowest tier that has an available one are used. Default: `0`.
     pub tier: Option<Spanned<u8>>,
+    /// `drain`: nothing new goes to it; `disabled`: nothing at all. The admin interface may say otherwise for a while. Default: `ready`.
+    pub state: Option<Spanned<State>>,
+}
+
+/// `state` of an endpoint.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It serves.
+    Ready,
+    /// Nothing new goes to it.
+    Drain,
+    /// Nothing goes to it.
+    Disabled,
 }
 
 /// An endpoint with settings. Range: `1` to `1000`.
@@ -30,6 +44,7 @@ struct EndpointTable {
     weight: Option<Spanned<u32>>,
     backup: Option<Spanned<bool>>,
     tier: Option<Spanned<u8>>,
+    state: Option<Spanned<State>>,
 }
 
 struct Reader;
@@ -48,6 +63,7 @@ impl<'de> Visitor<'de> for Reader {
             weight: None,
             backup: None,
             tier: None,
+            state: None,
         })
     }
 
@@ -58,6 +74,7 @@ impl<'de> Visitor<'de> for Reader {
             weight: table.weight,
             backup: table.backup,
             tier: table.tier,
+            state: table.state,
         })
     }
 }
