@@ -5,6 +5,9 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use siphasher::sip::SipHasher13;
 use siphasher::sip128::{self, Hasher128 as _};
 
+/// The seed where the configuration names none.
+pub const DEFAULT_SEED: &str = "tidegate";
+
 /// Two words that key a hash, made from the configured seed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct HashKey(u64, u64);

@@ -31,6 +31,7 @@ use crate::base::{Detail, Error, Phase, Reason};
 use crate::endpoint::{ConnectionSlot, InFlight};
 use crate::filter::{RequestView, ResponseView, Verdict};
 use crate::message::forwarded::{self, Proto, Trust};
+use crate::message::key::KeyInput;
 use crate::message::{BodyLength, Edits, Known, RequestHead, ResponseHead};
 use crate::net::{Stream, Timer};
 use crate::record::{ConnectionFacts, Record};
@@ -198,10 +199,15 @@ async fn serve<D: Downstream>(
     if let Verdict::Respond(reply) = filters_down(x, route) {
         return refuse::reply(x, down, timer, route, &reply).await;
     }
+    let chosen = match &route.action {
+        Action::Cluster(ix) => Some(*ix),
+        Action::Split(split) => split.choose(&key_input(x, route)),
+        Action::Redirect(_) | Action::Respond(_) => None,
+    };
     match &route.action {
-        Action::Cluster(ix) => {
-            let cluster = view.clusters.get(ix.index()).ok_or(INTERNAL)?;
-            attempt::forward(x, down, timer, route, cluster).await
+        Action::Cluster(_) | Action::Split(_) => {
+            let cluster = chosen.and_then(|ix| view.clusters.get(ix.index()));
+            attempt::forward(x, down, timer, route, cluster.ok_or(INTERNAL)?).await
         }
         Action::Redirect(redirect) => {
             let asked = match forwarded::proto(x.record.head(), x.trust, Proto::Http) {
@@ -212,6 +218,15 @@ async fn serve<D: Downstream>(
             refuse::reply(x, down, timer, route, &reply).await
         }
         Action::Respond(reply) => refuse::reply(x, down, timer, route, reply).await,
+    }
+}
+
+/// What keys are read from.
+fn key_input<'x>(x: &'x Exchange, route: &'x Route) -> KeyInput<'x> {
+    KeyInput {
+        head: x.record.head(),
+        client: x.client,
+        route: route.name.as_str(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The conditions of a route: listeners, path, methods.
 
+use regex::bytes::Regex;
+
 use crate::message::Method;
 
 /// The listeners that a route serves.
@@ -37,13 +39,17 @@ impl ListenerSet {
 }
 
 /// The path of a route, canonical.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum PathMatch {
     /// This path alone.
     Exact(Box<[u8]>),
     /// This path and everything below it, by segment. Without a trailing slash: the empty prefix is that of
     /// every path, `*` included.
     Prefix(Box<[u8]>),
+    /// A path that this expression matches from end to end.
+    Regex(Regex),
+    /// Any path: nothing was asked.
+    Any,
 }
 
 impl PathMatch {
@@ -52,10 +58,13 @@ impl PathMatch {
         Self::Prefix(path.strip_suffix(b"/").unwrap_or(path).into())
     }
 
-    /// The text without its kind.
-    pub fn text(&self) -> &[u8] {
-        match self {
-            Self::Exact(text) | Self::Prefix(text) => text,
+    /// Whether this path fulfils what the index does not know: the others were found by their text.
+    #[inline]
+    pub(super) fn may_be(&self, path: &[u8], known: Option<&Regex>) -> bool {
+        match (self, known) {
+            (Self::Exact(_) | Self::Prefix(_) | Self::Any, _) => true,
+            (Self::Regex(regex), None) => regex.is_match(path),
+            (Self::Regex(regex), Some(known)) => regex.as_str() == known.as_str(),
         }
     }
 }

@@ -3,11 +3,13 @@
 //! Turns a request head and the listener it came in on into a [`Route`]. Finding one is a pure function of the
 //! [`RouteInput`]; it allocates nothing, and its cost is bounded by the configuration alone: whatever a client
 //! sends, there is one look-up by host, at most one for each label of the longest wildcard, and one search
-//! among the paths of each host that matches.
+//! among the paths of each host that matches. Expressions are tried one after another, each in time linear in
+//! the path.
 //!
 //! **Precedence.** Of all routes that match entirely, the largest wins by: priority, host (exact, most labels
-//! of a wildcard, any), path (exact, longest prefix), methods given, then order in the file. A miss under an
-//! exact host falls through to wildcards, then to routes for any host.
+//! of a wildcard, any), path (exact, longest prefix, expression, none asked), methods given, number of
+//! conditions on header fields, number of other conditions, then order in the file (as in the Kubernetes Gateway
+//! API). A miss under an exact host falls through to wildcards, then to routes for any host.
 //!
 //! **Invariants.** Host and path are compared in their canonical forms only, and the path that is matched is
 //! the path that is forwarded. A [`RouteIx`] is stable within its table.
@@ -17,8 +19,10 @@
 
 mod compile;
 mod condition;
+mod demand;
 mod host;
 mod redirect;
+mod split;
 mod table;
 mod unreachable;
 
@@ -32,8 +36,10 @@ use crate::message::RequestHead;
 
 pub use compile::compile;
 pub use condition::{ListenerSet, MethodSet, PathMatch};
+pub use demand::{Demands, FieldDemand, ValueDemand, Wanted};
 pub use host::{HostError, HostPattern};
 pub use redirect::{Query, Redirect, Scheme};
+pub use split::Split;
 pub use table::{RouteTable, Rule};
 
 /// What of an exchange decides its route.
@@ -89,6 +95,8 @@ pub struct Route {
 pub enum Action {
     /// It goes to an endpoint of this cluster.
     Cluster(ClusterIx),
+    /// It goes to one of several clusters.
+    Split(Split),
     /// The client is sent elsewhere.
     Redirect(Redirect),
     /// The answer is fixed.

@@ -3,7 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
+use regex::bytes::Regex;
+
 use super::condition::{ListenerSet, MethodSet, PathMatch};
+use super::demand::{Demands, Evidence};
 use super::host::HostPattern;
 use super::{Route, RouteInput, RouteIx};
 use crate::message::Method;
@@ -21,6 +24,8 @@ pub struct Rule {
     pub methods: MethodSet,
     /// The listeners.
     pub listeners: ListenerSet,
+    /// What else is asked.
+    pub demands: Demands,
 }
 
 /// All routes of a configuration.
@@ -46,6 +51,10 @@ struct Group {
     entries: Vec<Entry>,
     /// The routes of the empty prefix. Not among the entries: most hosts have no other, and then there is
     /// nothing to compare.
+    root: Vec<RouteIx>,
+    /// Those of an expression: looked at one after another.
+    patterns: Vec<RouteIx>,
+    /// Those that ask for no path.
     every: Vec<RouteIx>,
 }
 
@@ -65,8 +74,11 @@ pub(super) struct Key<'a> {
     pub listener: usize,
     pub host: &'a [u8],
     pub path: &'a [u8],
+    /// Known of the path instead of its bytes: this expression matches it.
+    pub pattern: Option<&'a Regex>,
     pub method: Method,
     pub token: &'a [u8],
+    pub evidence: Evidence<'a>,
 }
 
 #[derive(Clone, Copy)]
@@ -143,8 +155,10 @@ impl RouteTable {
             listener: input.listener,
             host: input.head.host(),
             path: input.head.path(),
+            pattern: None,
             method: input.head.method(),
             token: input.head.method_token(),
+            evidence: Evidence::Request(input.head, input.client),
         })
     }
 
@@ -201,6 +215,8 @@ impl RouteTable {
             }
             next = entry.parent;
         }
+        self.consider(&group.root, key, best);
+        self.consider(&group.patterns, key, best);
         self.consider(&group.every, key, best);
     }
 
@@ -214,7 +230,10 @@ impl RouteTable {
             if best.is_some_and(|best| best.priority >= rule.priority) {
                 return;
             }
-            if rule.listeners.contains(key.listener) && rule.methods.contains(key.method, key.token)
+            if rule.listeners.contains(key.listener)
+                && rule.methods.contains(key.method, key.token)
+                && rule.path.may_be(key.path, key.pattern)
+                && (rule.demands.is_empty() || rule.demands.are_met(key.evidence))
             {
                 *best = Some(Best {
                     priority: rule.priority,
@@ -233,13 +252,15 @@ impl RouteTable {
 impl Group {
     fn add(&mut self, path: &PathMatch, route: RouteIx) {
         // Sorted and merged by `seal`.
-        let (exact, prefix) = match path {
-            PathMatch::Prefix(text) if text.is_empty() => return self.every.push(route),
-            PathMatch::Exact(_) => (vec![route], vec![]),
-            PathMatch::Prefix(_) => (vec![], vec![route]),
+        let (text, exact, prefix) = match path {
+            PathMatch::Any => return self.every.push(route),
+            PathMatch::Regex(_) => return self.patterns.push(route),
+            PathMatch::Prefix(text) if text.is_empty() => return self.root.push(route),
+            PathMatch::Exact(text) => (text, vec![route], vec![]),
+            PathMatch::Prefix(text) => (text, vec![], vec![route]),
         };
         self.entries.push(Entry {
-            text: path.text().into(),
+            text: text.clone(),
             parent: None,
             exact,
             prefix,
@@ -274,6 +295,8 @@ impl Group {
                 rank(&mut entry.prefix, rules);
             }
         }
+        rank(&mut self.root, rules);
+        rank(&mut self.patterns, rules);
         rank(&mut self.every, rules);
         self.entries.shrink_to_fit();
     }
@@ -285,7 +308,8 @@ fn rank(routes: &mut Vec<RouteIx>, rules: &[Rule]) {
         let rule = rules.get(route.index());
         let priority = rule.map_or(0, |rule| rule.priority);
         let any = rule.is_some_and(|rule| rule.methods.is_any());
-        (Reverse(priority), any, route.0)
+        let demands = rule.map_or((0, 0), |rule| rule.demands.weight());
+        (Reverse(priority), any, Reverse(demands), route.0)
     });
     routes.dedup();
     routes.shrink_to_fit();

@@ -2,6 +2,7 @@
 
 use super::RouteIx;
 use super::condition::PathMatch;
+use super::demand::Evidence;
 use super::host::HostPattern;
 use super::table::{Key, RouteTable, Rule};
 use crate::message::Method;
@@ -17,7 +18,8 @@ pub(super) struct Unreachable {
 ///
 /// One request of each kind is enough to know. A host of a wildcard that is in no narrower wildcard, a path
 /// below a prefix that is below no longer prefix, and a method that nobody names are matched only by routes
-/// that match every request of that kind: who wins there wins them all.
+/// that match every request of that kind: who wins there wins them all. Of what else a route asks, and of
+/// expressions, it is known only that they are met; a route that asks for something else is taken not to match.
 pub(super) fn find_unreachable(table: &RouteTable, listeners: usize) -> Vec<Unreachable> {
     let routes = (0..).map(RouteIx).zip(table.rules());
     routes
@@ -43,9 +45,11 @@ fn winners<'a>(
     rule: &'a Rule,
     listeners: usize,
 ) -> impl Iterator<Item = RouteIx> + 'a {
-    let path = match &rule.path {
-        PathMatch::Exact(path) => path.to_vec(),
-        PathMatch::Prefix(path) => [path, b"/".as_slice(), UNHEARD.as_bytes()].concat(),
+    let (path, pattern) = match &rule.path {
+        PathMatch::Exact(path) => (path.to_vec(), None),
+        PathMatch::Prefix(path) => ([path, b"/".as_slice(), UNHEARD.as_bytes()].concat(), None),
+        PathMatch::Regex(regex) => (UNHEARD.into(), Some(regex)),
+        PathMatch::Any => (UNHEARD.into(), None),
     };
     let hosts: Vec<String> = match rule.hosts.as_slice() {
         [] => vec![UNHEARD.to_owned()],
@@ -63,8 +67,10 @@ fn winners<'a>(
                     listener,
                     host: host.as_bytes(),
                     path: &path,
+                    pattern,
                     method,
                     token,
+                    evidence: Evidence::Only(&rule.demands),
                 }));
             }
         }

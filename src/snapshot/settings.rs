@@ -100,9 +100,6 @@ pub(super) fn compile(
     if let Some(file) = &runtime.secret_file {
         diagnostics.unsupported(file.span, "a secret file");
     }
-    if let Some(seed) = &runtime.hash_seed {
-        diagnostics.unsupported(seed.span, "balancing by a hash");
-    }
     let admin = match &raw.admin {
         None => None,
         Some(raw) => Some(AdminSpec::compile(raw, diagnostics)?),

@@ -81,6 +81,94 @@ fn the_most_exact_route_wins() {
 }
 
 #[test]
+fn a_route_can_ask_for_fields_query_cookies_and_clients() {
+    let (_origins, setup) = named(&[
+        "any", "field", "like", "query", "cookie", "near", "far", "regex",
+    ]);
+    let proxy = setup
+        .route("any", "cluster = \"any\"")
+        .route(
+            "field",
+            "headers = { x-version = \"2\" }\ncluster = \"field\"",
+        )
+        .route(
+            "like",
+            "headers_regex = { User-Agent = \"curl/[0-9.]+\" }\ncluster = \"like\"",
+        )
+        .route(
+            "query",
+            "query = { \"a b\" = \"1&2\" }\ncluster = \"query\"",
+        )
+        .route("cookie", "cookies = { side = \"b\" }\ncluster = \"cookie\"")
+        .route(
+            "near",
+            "path = \"/here\"\nclients = [\"127.0.0.1\"]\ncluster = \"near\"",
+        )
+        .route(
+            "far",
+            "path = \"/there\"\nclients = [\"10.0.0.0/8\"]\ncluster = \"far\"",
+        )
+        .route(
+            "regex",
+            "path_regex = \"/item/[0-9]+\"\ncluster = \"regex\"",
+        )
+        .start();
+    for (target, field, want) in [
+        ("/", "X: 1", "any"),
+        ("/", "X-Version: 2", "field"),
+        ("/", "X-Version: 22", "any"),
+        ("/", "User-Agent: curl/8.1", "like"),
+        ("/", "User-Agent: curl/8.1 x", "any"),
+        ("/?c=d&a+b=1%262", "X: 1", "query"),
+        ("/?a+b=1&2", "X: 1", "any"),
+        ("/", "Cookie: x=y; side=b", "cookie"),
+        ("/", "Cookie: x=side=b", "any"),
+        ("/here", "X: 1", "near"),
+        ("/there", "X: 1", "any"),
+        ("/item/12", "X: 1", "regex"),
+        ("/item/%31", "X: 1", "regex"),
+        ("/item/x", "X: 1", "any"),
+    ] {
+        let mut client = crate::support::Client::connect(proxy.web);
+        client.send(format!(
+            "GET {target} HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n"
+        ));
+        let response = client.response_to("GET");
+        let got = (response.status, response.text());
+        assert_eq!(got, (200, want.to_owned()), "{target} {field}");
+    }
+}
+
+#[test]
+fn a_split_keeps_a_client_on_its_side() {
+    let (origins, setup) = named(&["a", "b"]);
+    let split = "split = [{ cluster = \"a\", weight = 3 }, { cluster = \"b\", weight = 1 }]";
+    let proxy = setup
+        .route("drawn", &format!("path_prefix = \"/drawn\"\n{split}"))
+        .route("kept", &format!("{split}\nsplit_key = \"cookie:cart\""))
+        .workers(2)
+        .start();
+    let mut client = crate::support::Client::connect(proxy.web);
+    let mut ask = |target: &str, cart: u32| {
+        client.send(format!(
+            "GET {target} HTTP/1.1\r\nHost: a\r\nCookie: cart={cart}\r\n\r\n"
+        ));
+        let response = client.response_to("GET");
+        assert_eq!(response.status, 200);
+        response.text()
+    };
+    let first: Vec<_> = (0..400).map(|cart| ask("/", cart)).collect();
+    let again: Vec<_> = (0..400).map(|cart| ask("/", cart)).collect();
+    assert_eq!(first, again);
+    // Five standard deviations of 400 draws.
+    let share = |sides: &[String]| sides.iter().filter(|side| *side == "b").count();
+    assert!((57..=143).contains(&share(&first)), "{}", share(&first));
+    let drawn: Vec<_> = (0..400).map(|_| ask("/drawn", 1)).collect();
+    assert!((57..=143).contains(&share(&drawn)), "{}", share(&drawn));
+    drop(origins);
+}
+
+#[test]
 fn without_a_route_it_is_404() {
     let (_origins, setup) = named(&["app"]);
     let proxy = setup

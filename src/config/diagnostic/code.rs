@@ -96,6 +96,8 @@ codes! {
     SecretUnavailable = "C0218",
     /// A key that cannot stand on a listener of this protocol.
     NotOnProtocol = "C0219",
+    /// Not a regular expression, or one that would take too much memory.
+    BadRegex = "C0222",
 
     /// A route that can never match.
     UnreachableRoute = "C0301",

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::filter::Filter;
 use super::timeouts::{RouteLimits, RouteTimeouts};
 use crate::config::span::Spanned;
-use crate::config::types::{Choice, Named};
+use crate::config::types::{Choice, Named, OneOrMany};
 
 /// `[[routes]]`: what a request must look like, the filters it goes through, and one action.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -23,33 +23,35 @@ pub struct Route {
     pub path: Option<Spanned<String>>,
     /// Its beginning, by segments.
     pub path_prefix: Option<Spanned<String>>,
-    /// The whole path by regular expression. Not in this build.
+    /// The whole path by regular expression, over its canonical form.
     pub path_regex: Option<Spanned<String>>,
     /// Methods. Default: any method.
     pub methods: Option<Spanned<Vec<Spanned<String>>>>,
-    /// Header fields by exact value. Not in this build.
+    /// Header fields by exact value: one field of the name must have it. The case of a name makes no difference.
     #[serde(default)]
     pub headers: Named<Spanned<String>>,
-    /// Header fields by regular expression. Not in this build.
+    /// Header fields by regular expression, which must match the whole value.
     #[serde(default)]
     pub headers_regex: Named<Spanned<String>>,
-    /// Query parameters by exact value. Not in this build.
+    /// Query parameters by exact value, decoded: the first of the name must have it.
     #[serde(default)]
     pub query: Named<Spanned<String>>,
-    /// Cookies by exact value. Not in this build.
+    /// Cookies by exact value: the first of the name must have it.
     #[serde(default)]
     pub cookies: Named<Spanned<String>>,
-    /// Networks of clients. Not in this build.
+    /// Networks of clients, behind trusted proxies; an address stands for itself.
     pub clients: Option<Spanned<Vec<Spanned<String>>>>,
     /// Steps, in this order on the request, in reverse on the response.
     #[serde(default)]
     pub filters: Vec<Spanned<Choice<Filter>>>,
     /// Action: send to a cluster.
     pub cluster: Option<Spanned<String>>,
-    /// Action: send to several clusters by weight. Not in this build.
+    /// Action: send to several clusters by weight.
     pub split: Option<Spanned<Vec<Spanned<SplitPart>>>>,
-    /// What keeps a client on its side of a split. Not in this build.
-    pub split_key: Option<Spanned<String>>,
+    /// What keeps a client on its side of a split: `client_ip`, `host`, `path`, `header:NAME`, `cookie:NAME`,
+    /// `query:NAME`, or several of them joined. A request without it is told apart by its client's address.
+    /// Default: each request is drawn anew.
+    pub split_key: Option<Spanned<OneOrMany<String>>>,
     /// Action: send the client elsewhere.
     pub redirect: Option<Spanned<Redirect>>,
     /// Action: answer from here.
@@ -68,7 +70,7 @@ pub struct Route {
 pub struct SplitPart {
     /// Where to.
     pub cluster: Spanned<String>,
-    /// Its share.
+    /// Its share, as a ratio to the others. Range: `0` to `1000000`.
     pub weight: Spanned<u32>,
 }
 

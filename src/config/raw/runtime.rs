@@ -20,7 +20,8 @@ pub struct Runtime {
     pub max_connections: Option<Spanned<u32>>,
     /// SIGTERM: how long `/ready` says 503 while still serving. Default: `0s`.
     pub shutdown_delay: Option<Spanned<Duration>>,
-    /// Seed of everything that must hash alike on several instances. Not in this build.
+    /// Seed of everything that must hash alike on several instances: with the same one, the same key goes the
+    /// same way. Default: a fixed text.
     pub hash_seed: Option<Spanned<String>>,
     /// Key that signs sticky cookies and makes ticket keys. Not in this build.
     pub secret_file: Option<Spanned<FilePath>>,

@@ -147,6 +147,16 @@ impl fmt::Display for KeySource {
 }
 
 impl KeyValue<'_> {
+    /// Whether these bytes are what it means.
+    pub fn means(&self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Bytes(found) => *found == bytes,
+            Self::Encoded(found) if !is_encoded(found) => *found == bytes,
+            Self::Encoded(found) => decoded(found).eq(bytes.iter().copied()),
+            Self::Addr(_) => false,
+        }
+    }
+
     /// Puts the bytes that it means into a hash, and how many they are: joined values cannot run together.
     pub fn feed(&self, hasher: &mut Hasher128) {
         let mut length = 0;

@@ -4,21 +4,33 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::{Action, ClusterIx, HostPattern, Query, Redirect, Scheme};
+use super::super::{Action, ClusterIx, HostPattern, Query, Redirect, Scheme, Split};
 use super::conditions::{bad_host, canonical_path};
+use crate::base::hash::HashKey;
 use crate::base::{ClusterName, Reason};
 use crate::config::raw::{self, route};
+use crate::config::types::OneOrMany;
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned, suggest};
 use crate::filter::{Place, Reply, compile_fields};
+use crate::message::key::KeySource;
 
 /// Compiles the one action of a route.
 pub(super) fn compile(
     raw: &raw::Route,
     clusters: &[ClusterName],
+    hash: HashKey,
     diagnostics: &mut Diagnostics,
 ) -> Option<Action> {
-    if let Some(key) = &raw.split_key {
-        diagnostics.unsupported(key.span, "splits over clusters");
+    if let (Some(key), None) = (&raw.split_key, &raw.split) {
+        diagnostics.push(
+            Diagnostic::error(
+                Code::Conflict,
+                key.span,
+                "`split_key` stands without `split`",
+            )
+            .label("there is nothing to keep a client on"),
+        );
+        return None;
     }
     let given: Vec<(&str, Span)> = [
         ("cluster", raw.cluster.as_ref().map(|it| it.span)),
@@ -38,7 +50,7 @@ pub(super) fn compile(
                     format!("route `{}` has no action", raw.name.escape_debug()),
                 )
                 .label("where do its requests go?")
-                .hint("add one of `cluster`, `redirect` and `respond`"),
+                .hint("add one of `cluster`, `split`, `redirect` and `respond`"),
             );
             return None;
         }
@@ -61,8 +73,7 @@ pub(super) fn compile(
         }
     }
     if let Some(split) = &raw.split {
-        diagnostics.unsupported(split.span, "splits over clusters");
-        return None;
+        return compile_split(raw, split, clusters, hash, diagnostics).map(Action::Split);
     }
     if let Some(redirect) = &raw.redirect {
         return compile_redirect(redirect, diagnostics).map(Action::Redirect);
@@ -78,7 +89,16 @@ fn compile_cluster(
     clusters: &[ClusterName],
     diagnostics: &mut Diagnostics,
 ) -> Option<ClusterIx> {
-    let name = raw.cluster.as_ref()?;
+    find_cluster(raw, raw.cluster.as_ref()?, clusters, diagnostics)
+}
+
+/// The position of a cluster that the route names.
+fn find_cluster(
+    raw: &raw::Route,
+    name: &Spanned<String>,
+    clusters: &[ClusterName],
+    diagnostics: &mut Diagnostics,
+) -> Option<ClusterIx> {
     let position = clusters
         .iter()
         .position(|known| known.as_str() == name.value);
@@ -102,6 +122,94 @@ fn compile_cluster(
         },
     );
     None
+}
+
+/// Largest weight of a part; 0 sends nothing there, until a reload says otherwise.
+const MAX_WEIGHT: u32 = 1_000_000;
+
+fn compile_split(
+    raw: &raw::Route,
+    split: &Spanned<Vec<Spanned<route::SplitPart>>>,
+    clusters: &[ClusterName],
+    hash: HashKey,
+    diagnostics: &mut Diagnostics,
+) -> Option<Split> {
+    let mut parts: Vec<(ClusterIx, &str, u32, Span)> = Vec::with_capacity(split.len());
+    let mut sound = Some(());
+    for part in &split.value {
+        let found = find_cluster(raw, &part.cluster, clusters, diagnostics);
+        let first = parts.iter().find(|(ix, ..)| Some(*ix) == found);
+        let problem = if part.weight.value > MAX_WEIGHT {
+            let message = format!("weight {} is not in 0-{MAX_WEIGHT}", part.weight.value);
+            let error = Diagnostic::error(Code::BadWeight, part.weight.span, message);
+            Some(error.hint("only the ratio of the weights counts"))
+        } else {
+            first.map(|&(.., span)| {
+                let name = part.cluster.escape_debug();
+                let message = format!("cluster `{name}` stands twice in this split");
+                Diagnostic::error(Code::DuplicateName, part.cluster.span, message)
+                    .also(span, "first here")
+            })
+        };
+        match (found, problem) {
+            (Some(ix), None) => {
+                parts.push((
+                    ix,
+                    part.cluster.as_str(),
+                    part.weight.value,
+                    part.cluster.span,
+                ));
+            }
+            (_, problem) => {
+                if let Some(problem) = problem {
+                    diagnostics.push(problem);
+                }
+                sound = None;
+            }
+        }
+    }
+    let key = match &raw.split_key {
+        None => Some(Vec::new()),
+        Some(keys) => compile_keys(keys, diagnostics),
+    };
+    if sound.is_some() && parts.iter().all(|&(_, _, weight, _)| weight == 0) {
+        diagnostics.push(
+            Diagnostic::error(Code::Empty, split.span, "this split sends nothing anywhere")
+                .hint("at least one part must have a weight above 0"),
+        );
+        return None;
+    }
+    sound?;
+    let parts: Vec<_> = parts
+        .into_iter()
+        .map(|(ix, name, weight, _)| (ix, name, weight))
+        .collect();
+    Some(Split::new(&parts, key?, hash))
+}
+
+fn compile_keys(
+    raw: &Spanned<OneOrMany<String>>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<KeySource>> {
+    let mut sources = Some(Vec::new());
+    for text in &raw.value.0 {
+        match (KeySource::parse(text), &mut sources) {
+            (Ok(source), Some(sources)) => sources.push(source),
+            (Ok(_), None) => {}
+            (Err(error), _) => {
+                let message = format!("`{}` is not a key", text.escape_debug());
+                diagnostics.push(
+                    Diagnostic::error(Code::BadValue, raw.span, message)
+                        .label(error.to_string())
+                        .note(
+                            "keys are client_ip, global, route, host, path, header:NAME, cookie:NAME and query:NAME",
+                        ),
+                );
+                sources = None;
+            }
+        }
+    }
+    sources
 }
 
 fn compile_redirect(

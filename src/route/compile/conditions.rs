@@ -1,9 +1,9 @@
 //! What a route asks of a request.
 
 use super::super::{HostError, HostPattern, ListenerSet, MethodSet, PathMatch, Rule};
+use super::demands;
 use crate::base::ListenerName;
 use crate::config::raw;
-use crate::config::types::Named;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned, suggest};
 use crate::http1::request::MAX_METHOD;
 use crate::message::Method;
@@ -20,44 +20,19 @@ pub(super) fn compile(
     let hosts = compile_hosts(raw, diagnostics);
     let path = compile_path(raw, diagnostics);
     let methods = compile_methods(raw, diagnostics);
-    refuse_unbuilt(raw, diagnostics)?;
+    let demands = demands::compile(raw, diagnostics);
     Some(Rule {
         priority: raw.priority.map_or(0, |priority| priority.value),
         hosts: hosts?,
         path: path?,
         methods: methods?,
         listeners: listeners?,
+        demands: demands?,
     })
 }
 
-fn refuse_unbuilt(raw: &raw::Route, diagnostics: &mut Diagnostics) -> Option<()> {
-    fn first<T>(named: &Named<T>) -> Option<&Spanned<String>> {
-        named.iter().next().map(|(name, _)| name)
-    }
-    let found = [
-        (first(&raw.headers), "conditions on header fields"),
-        (first(&raw.headers_regex), "conditions on header fields"),
-        (first(&raw.query), "conditions on the query"),
-        (first(&raw.cookies), "conditions on cookies"),
-    ];
-    let spans = found
-        .into_iter()
-        .filter_map(|(name, what)| Some((name?.span, what)))
-        .chain(
-            raw.clients
-                .iter()
-                .map(|list| (list.span, "conditions on clients")),
-        );
-    let mut sound = Some(());
-    for (span, what) in spans {
-        diagnostics.unsupported(span, what);
-        sound = None;
-    }
-    sound
-}
-
 /// Refuses a list that is there but holds nothing: it would match nothing, or be taken for "any".
-fn refuse_empty<T>(
+pub(super) fn refuse_empty<T>(
     list: &Spanned<Vec<T>>,
     what: &str,
     diagnostics: &mut Diagnostics,
@@ -73,7 +48,7 @@ fn refuse_empty<T>(
 }
 
 /// Compiles every item, so that every error is reported.
-fn compile_each<T, U>(
+pub(super) fn compile_each<T, U>(
     list: &[Spanned<T>],
     mut compile: impl FnMut(&Spanned<T>) -> Result<U, Box<Diagnostic>>,
     diagnostics: &mut Diagnostics,
@@ -171,11 +146,14 @@ fn compile_path(raw: &raw::Route, diagnostics: &mut Diagnostics) -> Option<PathM
         return None;
     }
     match given.first() {
-        None => Some(PathMatch::prefix(b"/")),
-        Some((_, regex)) if raw.path_regex.is_some() => {
-            diagnostics.unsupported(regex.span, "conditions on the path by regular expression");
-            None
-        }
+        None => Some(PathMatch::Any),
+        Some((_, regex)) if raw.path_regex.is_some() => match demands::whole(regex) {
+            Ok(regex) => Some(PathMatch::Regex(regex)),
+            Err(diagnostic) => {
+                diagnostics.push(*diagnostic);
+                None
+            }
+        },
         Some((_, path)) => match canonical_path(path) {
             Ok(path) if raw.path.is_some() => Some(PathMatch::Exact(path)),
             Ok(path) => Some(PathMatch::prefix(&path)),

@@ -2,9 +2,11 @@
 
 mod action;
 mod conditions;
+mod demands;
 
 use super::unreachable::find_unreachable;
 use super::{Route, RouteIx, RouteLimits, RouteTable, RouteTimeouts, Rule};
+use crate::base::hash::{DEFAULT_SEED, HashKey};
 use crate::base::{ClusterName, ListenerName, RouteName};
 use crate::config::raw::{self, Config};
 use crate::config::types::Duration;
@@ -24,9 +26,11 @@ pub fn compile(
     clusters: &[ClusterName],
     diagnostics: &mut Diagnostics,
 ) -> Option<RouteTable> {
+    let seed = raw.runtime.hash_seed.as_ref();
     let names = Names {
         listeners,
         clusters,
+        hash: HashKey::from_seed(seed.map_or(DEFAULT_SEED, |seed| seed.as_str())),
     };
     let defaults = &raw.defaults.route;
     let routes: Vec<_> = raw
@@ -44,6 +48,7 @@ pub fn compile(
 struct Names<'a> {
     listeners: &'a [ListenerName],
     clusters: &'a [ClusterName],
+    hash: HashKey,
 }
 
 fn compile_one(
@@ -55,7 +60,7 @@ fn compile_one(
     let name = compile_name(&raw.name, diagnostics);
     let rule = conditions::compile(raw, names.listeners, diagnostics);
     let filters = filter::compile(&raw.filters, diagnostics);
-    let action = action::compile(raw, names.clusters, diagnostics);
+    let action = action::compile(raw, names.clusters, names.hash, diagnostics);
     let route = Route {
         name: name?,
         action: action?,
@@ -154,8 +159,8 @@ fn warn_of_unreachable(
             .label("no request gets here")
             .also(behind.span, "this route takes its requests")
             .note(
-                "the winner has the larger priority, then the more exact host, then the more exact path, \
-                 then methods, then the earlier place in the file",
+                "the winner has the larger priority, then the more exact host, then the more exact path (exact, \
+                 longest prefix, regex, none), then methods, then more conditions, then the earlier place in the file",
             ),
         );
     }

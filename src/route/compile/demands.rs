@@ -1,0 +1,162 @@
+//! What a route asks of header fields, query, cookies and clients.
+
+use std::collections::HashSet;
+
+use regex::bytes::{Regex, RegexBuilder};
+
+use super::super::{Demands, FieldDemand, ValueDemand, Wanted};
+use super::conditions::{compile_each, refuse_empty};
+use crate::base::cidr::CidrSet;
+use crate::config::raw;
+use crate::config::types::Named;
+use crate::config::{Code, Diagnostic, Diagnostics, Spanned};
+use crate::message::hops::is_token;
+use crate::message::key::KeySource;
+
+/// Most memory that one compiled expression may take. A request is matched in time linear in its length
+/// whatever the expression.
+const MAX_REGEX: usize = 1 << 20;
+
+/// An expression that must match from end to end, over bytes: `.` is any byte but a line end, `\w` is ASCII.
+pub(super) fn whole(raw: &Spanned<String>) -> Result<Regex, Box<Diagnostic>> {
+    let anchored = format!(r"\A(?:{})\z", raw.value);
+    let built = RegexBuilder::new(&anchored)
+        .unicode(false)
+        .size_limit(MAX_REGEX)
+        .build();
+    built.map_err(|error| {
+        let why = match &error {
+            regex::Error::CompiledTooBig(_) => "compiled it would take more than 1 MiB".to_owned(),
+            error => reason(&error.to_string()),
+        };
+        let shown = raw.escape_debug();
+        let message = format!("`{shown}` is not a regular expression");
+        Box::new(
+            Diagnostic::error(Code::BadRegex, raw.span, message)
+                .label(why)
+                .note(
+                    "the syntax is that of the Rust crate `regex`: no look-around, no back-references; it must \
+                     match from end to end",
+                ),
+        )
+    })
+}
+
+/// The last line of what the library says; the lines before show the expression with our anchors.
+fn reason(text: &str) -> String {
+    let line = text.lines().last().unwrap_or_default().trim();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}
+
+pub(super) fn compile(raw: &raw::Route, diagnostics: &mut Diagnostics) -> Option<Demands> {
+    let exact = fields(&raw.headers, diagnostics, |value| {
+        let sent = value
+            .bytes()
+            .all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..));
+        if sent && value.trim_ascii().len() == value.len() {
+            return Ok(Wanted::Exactly(value.as_bytes().into()));
+        }
+        let message = format!("no field can have the value `{}`", value.escape_debug());
+        Err(Box::new(
+            Diagnostic::error(Code::BadField, value.span, message)
+                .note("a value has no control characters and no blanks at its ends"),
+        ))
+    });
+    let like = fields(&raw.headers_regex, diagnostics, |value| {
+        whole(value).map(Wanted::Like)
+    });
+    let query = values(&raw.query, diagnostics, |name| {
+        (!name.is_empty()).then(|| KeySource::Query(name.into()))
+    });
+    let cookies = values(&raw.cookies, diagnostics, |name| {
+        let sound = !name.is_empty() && name.bytes().all(is_token);
+        sound.then(|| KeySource::Cookie(name.into()))
+    });
+    let clients = clients(raw, diagnostics);
+    Some(Demands {
+        fields: [exact?, like?].concat(),
+        values: [query?, cookies?].concat(),
+        clients: clients?,
+    })
+}
+
+fn fields(
+    raw: &Named<Spanned<String>>,
+    diagnostics: &mut Diagnostics,
+    wanted: impl Fn(&Spanned<String>) -> Result<Wanted, Box<Diagnostic>>,
+) -> Option<Vec<FieldDemand>> {
+    let mut seen = HashSet::new();
+    let mut demands = Some(Vec::with_capacity(raw.len()));
+    for (name, value) in raw.iter() {
+        let lower = name.to_ascii_lowercase();
+        let problem = if name.is_empty() || !name.bytes().all(is_token) {
+            Some(bad_name(name, "a field name is a word without blanks"))
+        } else if !seen.insert(lower.clone()) {
+            let message = format!("field `{}` stands here twice", name.value);
+            let error = Diagnostic::error(Code::DuplicateName, name.span, message);
+            Some(error.note("the case of a field name makes no difference"))
+        } else {
+            None
+        };
+        let wanted = wanted(value).map_err(|error| diagnostics.push(*error));
+        match (problem, wanted, &mut demands) {
+            (None, Ok(wanted), Some(demands)) => demands.push(FieldDemand {
+                name: lower.into_bytes().into(),
+                wanted,
+            }),
+            (Some(problem), _, _) => {
+                diagnostics.push(problem);
+                demands = None;
+            }
+            (None, _, _) => demands = None,
+        }
+    }
+    demands
+}
+
+fn values(
+    raw: &Named<Spanned<String>>,
+    diagnostics: &mut Diagnostics,
+    source: impl Fn(&str) -> Option<KeySource>,
+) -> Option<Vec<ValueDemand>> {
+    let mut demands = Some(Vec::with_capacity(raw.len()));
+    for (name, value) in raw.iter() {
+        match (source(name), &mut demands) {
+            (Some(source), Some(demands)) => demands.push(ValueDemand {
+                source,
+                value: value.as_bytes().into(),
+            }),
+            (Some(_), None) => {}
+            (None, _) => {
+                diagnostics.push(bad_name(name, "no request can have it"));
+                demands = None;
+            }
+        }
+    }
+    demands
+}
+
+fn bad_name(name: &Spanned<String>, label: &str) -> Diagnostic {
+    let message = format!("`{}` is not a name to look for", name.escape_debug());
+    Diagnostic::error(Code::BadField, name.span, message).label(label)
+}
+
+#[expect(
+    clippy::option_option,
+    reason = "the outer says that it is sound, the inner that it is there"
+)]
+fn clients(raw: &raw::Route, diagnostics: &mut Diagnostics) -> Option<Option<CidrSet>> {
+    let Some(list) = &raw.clients else {
+        return Some(None);
+    };
+    refuse_empty(list, "clients", diagnostics)?;
+    let parse = |text: &Spanned<String>| {
+        CidrSet::parse_entry(text).ok_or_else(|| {
+            let message = format!("`{}` is not a network", text.escape_debug());
+            let error = Diagnostic::error(Code::BadNetwork, text.span, message);
+            Box::new(error.hint("write an address, or a network such as \"10.0.0.0/8\""))
+        })
+    };
+    let nets = compile_each(list, parse, diagnostics)?;
+    Some(Some(CidrSet::new(&nets)))
+}
