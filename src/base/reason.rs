@@ -319,6 +319,10 @@ details! {
     Reset = "reset", 0;
     /// Nothing was read by the peer for too long.
     WriteStall = "write_stall", 0;
+    /// The body comes more slowly than the least rate (E-131).
+    BodyRate = "body_rate", 0;
+    /// The client takes the answer more slowly than the least rate (E-132).
+    WriteRate = "write_rate", 0;
     /// Between two requests for too long.
     Idle = "idle", 0;
     /// The kernel has no local port left (E-150).

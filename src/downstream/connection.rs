@@ -7,9 +7,13 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
+use super::linger::Patience;
 use crate::base::ListenerName;
 use crate::drain::Phase;
 use crate::http1::request::HeadLimits;
+use crate::listener::ListenerSpec;
+use crate::metrics::Closed;
+use crate::net::deadline::Tick;
 use crate::net::{Stream, Timer};
 use crate::record::ConnectionFacts;
 use crate::worker::local::group;
@@ -26,6 +30,12 @@ pub(super) struct Connection {
     pub(super) input: RefCell<Vec<u8>>,
     /// Where the listener stands in the worker's view, and in which one.
     listener: Cell<(u64, Option<usize>)>,
+    /// How many more requests it may serve.
+    requests: Cell<u32>,
+    /// When it is old.
+    old: Tick,
+    /// What will have ended it.
+    cause: Cell<Closed>,
 }
 
 impl Connection {
@@ -34,10 +44,18 @@ impl Connection {
         listener: ListenerName,
         stream: TcpStream,
         peer: SocketAddr,
+        spec: &ListenerSpec,
     ) -> Self {
+        let requests = match spec.limits.requests_per_connection {
+            0 => u32::MAX,
+            most => most,
+        };
         Self {
             stream: stream.into(),
             local: Rc::clone(local),
+            requests: Cell::new(requests),
+            old: local.deadlines.after(jittered(spec.timeouts.age)),
+            cause: Cell::new(Closed::Client),
             timer: Rc::new(Timer::new(&local.deadlines, group(&listener))),
             facts: ConnectionFacts::new(listener, peer),
             input: RefCell::default(),
@@ -75,20 +93,68 @@ impl Connection {
                 headers: spec.limits.headers,
                 count: spec.limits.header_count,
             },
+            first_byte: spec.timeouts.first_byte,
             header: spec.timeouts.header,
             idle: match self.outlook() {
                 Outlook::Stays => spec.timeouts.idle,
-                Outlook::Ends => LAST_WAIT,
+                Outlook::Ends(_) => LAST_WAIT,
+            },
+            patience: Patience {
+                time: spec.timeouts.linger,
+                skip: spec.limits.skip,
+                linger: spec.limits.linger,
             },
         })
     }
 
     /// Whether this connection should go on after the exchange that it serves.
     pub(super) fn outlook(&self) -> Outlook {
-        if self.local.drain.phase() == Phase::Serving && self.position().is_some() {
-            Outlook::Stays
+        if self.local.drain.phase() != Phase::Serving || self.position().is_none() {
+            Outlook::Ends(Closed::Drain)
+        } else if self.requests.get() == 0 {
+            Outlook::Ends(Closed::Requests)
+        } else if self.old <= self.local.deadlines.tick() {
+            Outlook::Ends(Closed::Age)
         } else {
-            Outlook::Ends
+            Outlook::Stays
+        }
+    }
+
+    /// One more request begins.
+    pub(super) fn count_request(&self) {
+        let left = self.requests.get();
+        if left != u32::MAX {
+            self.requests.set(left.saturating_sub(1));
+        }
+    }
+
+    /// What will have ended it, as far as is known now.
+    pub(super) fn ends_by(&self, cause: Closed) {
+        self.cause.set(cause);
+    }
+
+    /// What ended it.
+    pub(super) fn cause(&self) -> Closed {
+        self.cause.get()
+    }
+
+    /// Moves bytes that were kept into `place`, from its beginning; how many.
+    pub(super) fn take_input(&self, place: &mut [u8]) -> usize {
+        let mut input = self.input.borrow_mut();
+        let len = input.len().min(place.len());
+        if let (Some(to), Some(from)) = (place.get_mut(..len), input.get(..len)) {
+            to.copy_from_slice(from);
+            input.drain(..len);
+        }
+        len
+    }
+
+    /// Puts bytes that were taken back in front of those that are kept.
+    pub(super) fn give_back(&self, bytes: &[u8]) {
+        if self.input.borrow().is_empty() {
+            self.keep(bytes);
+        } else {
+            self.input.borrow_mut().splice(..0, bytes.iter().copied());
         }
     }
 
@@ -113,6 +179,11 @@ impl Connection {
     }
 }
 
+/// A tenth more or less, so that connections which came together do not come back together.
+fn jittered(age: Duration) -> Duration {
+    age.mul_f64(0.9 + 0.2 * fastrand::f64())
+}
+
 /// How long a connection that is to end waits for one more request.
 pub(super) const LAST_WAIT: Duration = Duration::from_secs(1);
 
@@ -120,10 +191,14 @@ pub(super) const LAST_WAIT: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
     pub(super) limits: HeadLimits,
+    /// Accepted to first byte.
+    pub(super) first_byte: Duration,
     /// First byte to whole head.
     pub(super) header: Duration,
     /// Silence between two requests.
     pub(super) idle: Duration,
+    /// What is done for a client that still sends when it has its answer.
+    pub(super) patience: Patience,
 }
 
 /// What is to become of a connection.
@@ -131,6 +206,6 @@ pub(super) struct Terms {
 pub(super) enum Outlook {
     /// It may serve further requests.
     Stays,
-    /// It ends after this answer: the process drains, or the listener is gone.
-    Ends,
+    /// It ends after this answer.
+    Ends(Closed),
 }

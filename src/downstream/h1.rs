@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use reusable_box_future::ReusableLocalBoxFuture;
 
 use super::connection::{Connection, Terms};
+use super::linger::Skipped;
 use super::side::Side;
 use super::{linger, tunnel};
 use crate::base::{Detail, Error, Reason, clock};
@@ -16,6 +17,7 @@ use crate::drain::Phase;
 use crate::exchange::{self, Disposition, Exchange};
 use crate::http1::request::{HeadLimits, MAX_BLANK_LINES, Progress, parse};
 use crate::message::RequestHead;
+use crate::metrics::Closed;
 use crate::record::Record;
 use crate::worker::View;
 use crate::worker::local::{HEADROOM, READ};
@@ -40,6 +42,7 @@ pub(super) async fn drive(connection: Rc<Connection>) {
     .await;
     let mut place = Place::First;
     while let Some(terms) = connection.terms() {
+        connection.ends_by(Closed::Client);
         let next = next_head(&connection, &terms, place).await;
         let (head, began, refused) = match next {
             Next::End => break,
@@ -57,16 +60,23 @@ pub(super) async fn drive(connection: Rc<Connection>) {
         place = Place::Later;
         match disposition {
             Disposition::Reuse => {}
+            Disposition::Drain(body) => {
+                if linger::skip(&connection, body, terms.patience).await == Skipped::Part {
+                    linger::linger(&connection, terms.patience).await;
+                    break;
+                }
+            }
             Disposition::Close => break,
             Disposition::Abort => {
                 connection.stream.abort();
                 break;
             }
             Disposition::Linger => {
-                linger::linger(&connection).await;
+                linger::linger(&connection, terms.patience).await;
                 break;
             }
             Disposition::Tunnel(parts) => {
+                connection.ends_by(Closed::Tunnel);
                 Box::pin(tunnel::run(&connection, parts)).await;
                 break;
             }
@@ -86,9 +96,10 @@ fn exchange(
 ) -> Option<Slot> {
     let settings = view.listeners.get(listener)?;
     let side = match refused {
-        None => Side::serving(connection, &head),
-        Some(_) => Side::refusing(connection),
+        None => Side::serving(connection, &settings.spec, &head),
+        Some(_) => Side::refusing(connection, &settings.spec),
     };
+    connection.count_request();
     let facts = &connection.facts;
     let record = Record::open(
         &connection.local.journal,
@@ -149,6 +160,7 @@ struct Reading<'c> {
     connection: &'c Connection,
     limits: HeadLimits,
     header: Duration,
+    place: Place,
     head: Option<(RequestHead, Instant)>,
     /// Bytes since the last end of a line.
     unended: usize,
@@ -160,7 +172,7 @@ async fn next_head(connection: &Connection, terms: &Terms, place: Place) -> Next
     let clock = &connection.local.deadlines;
     match place {
         // Nothing is lost with a connection that never spoke: a drain need not wait for it.
-        Place::First => connection.timer.set_idle(clock.after(terms.header)),
+        Place::First => connection.timer.set_idle(clock.after(terms.first_byte)),
         Place::Later => {
             let idle = match connection.local.drain.phase() {
                 Phase::Serving => terms.idle,
@@ -173,6 +185,7 @@ async fn next_head(connection: &Connection, terms: &Terms, place: Place) -> Next
         connection,
         limits: terms.limits,
         header: terms.header,
+        place,
         head: None,
         unended: 0,
         blank: 0,
@@ -287,17 +300,20 @@ impl Reading<'_> {
     /// The deadline passed: silence between requests is an end, half a head is refused.
     fn late(&mut self) -> Next {
         let forced = self.connection.local.drain.phase() == Phase::Forced;
-        match self.head.take() {
-            Some((head, began)) => {
-                let reason = if forced {
-                    Reason::Shutdown
-                } else {
-                    Reason::HeaderTimeout
-                };
-                Next::Refused(head, began, Error::from(reason))
-            }
-            None => Next::End,
+        if let Some((head, began)) = self.head.take() {
+            let reason = if forced {
+                Reason::Shutdown
+            } else {
+                Reason::HeaderTimeout
+            };
+            return Next::Refused(head, began, Error::from(reason));
         }
+        self.connection.ends_by(match self.place {
+            _ if self.connection.local.drain.phase() != Phase::Serving => Closed::Drain,
+            Place::First => Closed::FirstByte,
+            Place::Later => Closed::Idle,
+        });
+        Next::End
     }
 
     /// The client closed: in the middle of a head that is worth a line.

@@ -1,31 +1,94 @@
-//! The lingering close: a client that is still sending must be able to read the answer (E-034, E-035).
+//! What a client still sends when it has its answer.
 //!
-//! Closing a socket with unread bytes in it makes the kernel send a reset, which throws away what the client has
-//! not read yet. So: a FIN, then read and throw away, within a bound of bytes and of time, then close.
+//! Before the connection goes on, the rest of a request's body is skipped. Before it closes, the client must be able
+//! to read the answer (E-034, E-035): closing a socket with unread bytes in it makes the kernel send a reset, which
+//! throws away what the client has not read yet. So: a FIN, then read and throw away, within a bound of bytes and of
+//! time, then close.
 
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
 use super::connection::Connection;
+use crate::http1::body::{BodyReader, More};
 use crate::worker::local::{HEADROOM, READ};
 
-/// Most bytes that are read and thrown away.
-const MOST: usize = 256 * 1024;
-/// Longest time that they are waited for.
-const LONGEST: Duration = Duration::from_secs(2);
+/// How much is thrown away, and for how long it is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Longest time.
+    pub(super) time: Duration,
+    /// Most bytes before the connection goes on.
+    pub(super) skip: u64,
+    /// Most bytes before it closes.
+    pub(super) linger: u64,
+}
+
+/// Whether the rest of a body was skipped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Skipped {
+    /// The next request may follow.
+    Whole,
+    /// It was too long, did not come, or is malformed.
+    Part,
+}
+
+/// Throws the rest of a body away.
+pub(super) async fn skip(
+    connection: &Connection,
+    mut body: BodyReader,
+    patience: Patience,
+) -> Skipped {
+    let deadline = connection.local.deadlines.after(patience.time);
+    connection.timer.set(deadline);
+    let mut thrown = 0;
+    poll_fn(|cx| {
+        loop {
+            let mut scratch = connection.local.scratch();
+            let buf = scratch
+                .get_mut(HEADROOM..HEADROOM + READ)
+                .unwrap_or_default();
+            let kept = connection.take_input(buf);
+            let len = match kept {
+                0 => match connection.stream.poll_read(cx, buf) {
+                    Poll::Ready(Ok(len @ 1..)) => len,
+                    Poll::Pending if !connection.timer.fired() && !forced(connection) => {
+                        return Poll::Pending;
+                    }
+                    _ => return Poll::Ready(Skipped::Part),
+                },
+                kept => kept,
+            };
+            let Ok(decoded) = body.decode(&mut scratch, HEADROOM, len) else {
+                return Poll::Ready(Skipped::Part);
+            };
+            connection.give_back(
+                scratch
+                    .get(HEADROOM + decoded.used..HEADROOM + len)
+                    .unwrap_or_default(),
+            );
+            thrown += decoded.used as u64;
+            if decoded.more == More::Ended {
+                return Poll::Ready(Skipped::Whole);
+            }
+            if thrown > patience.skip {
+                return Poll::Ready(Skipped::Part);
+            }
+        }
+    })
+    .await
+}
 
 /// Closes gently.
-pub(super) async fn linger(connection: &Connection) {
+pub(super) async fn linger(connection: &Connection, patience: Patience) {
     if poll_fn(|cx| connection.stream.poll_shutdown(cx))
         .await
         .is_err()
     {
         return;
     }
-    connection
-        .timer
-        .set(connection.local.deadlines.after(LONGEST));
+    let deadline = connection.local.deadlines.after(patience.time);
+    connection.timer.set(deadline);
     let mut thrown = 0;
     poll_fn(|cx| {
         loop {
@@ -35,8 +98,8 @@ pub(super) async fn linger(connection: &Connection) {
                 .unwrap_or_default();
             match connection.stream.poll_read(cx, buf) {
                 Poll::Ready(Ok(read @ 1..)) => {
-                    thrown += read;
-                    if thrown > MOST {
+                    thrown += read as u64;
+                    if thrown > patience.linger {
                         return Poll::Ready(());
                     }
                 }

@@ -56,10 +56,11 @@ pub async fn serve(local: Rc<Local>, listener: ListenerName, stream: TcpStream, 
         settings.cells.rejected(Reason::ConnLimit, Detail::Client);
         return;
     };
+    let connection = Rc::new(Connection::new(&local, listener, stream, peer, spec));
     drop(view);
-    let connection = Connection::new(&local, listener, stream, peer);
-    h1::drive(Rc::new(connection)).await;
-    drop((counted, admission, client));
+    h1::drive(Rc::clone(&connection)).await;
+    counted.cells.closed(connection.cause());
+    drop((connection, counted, admission, client));
 }
 
 /// Counts a connection while it lives.
@@ -82,6 +83,6 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.cells.active.dec();
-        self.cells.closed(clock::between(self.since, clock::now()));
+        self.cells.lasted(clock::between(self.since, clock::now()));
     }
 }

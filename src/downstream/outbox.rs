@@ -32,6 +32,11 @@ impl Outbox {
         &mut self.bytes
     }
 
+    /// How many bytes wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.bytes.len() - self.taken
+    }
+
     /// Gives the memory back.
     pub(super) fn release(&mut self, local: &Local) {
         local.give_buffer(std::mem::take(&mut self.bytes));
@@ -64,7 +69,7 @@ impl Outbox {
             Poll::Ready(Err(error)) => return Err(gone(error)),
             Poll::Pending => 0,
         };
-        let waiting = self.bytes.len() - self.taken;
+        let waiting = self.waiting();
         if wrote < waiting {
             self.taken += wrote;
             self.bytes.extend_from_slice(bytes);

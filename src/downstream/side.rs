@@ -6,18 +6,18 @@ use std::task::{Context, Poll};
 use super::connection::{Connection, Outlook};
 use super::outbox::{Outbox, gone};
 use crate::base::{Detail, Error, Reason};
+use crate::exchange::finish::{self, Promise, Rest, Wish};
 use crate::exchange::{Answer, Answered, Author, Disposition, Downstream, Piece};
 use crate::http1::body::{BodyReader, More};
 use crate::http1::response::Persist;
 use crate::http1::write::{self, ResponsePlan};
 use crate::http1::{chunked, trailers};
+use crate::listener::{HalfClose, ListenerSpec};
 use crate::message::{
     BodyLength, Edits, Expect, Method, RequestHead, ResponseHead, Upgrade, Version,
 };
+use crate::metrics::Closed;
 use crate::worker::local::{HEADROOM, READ};
-
-/// A request body that was not read is read and thrown away up to so many bytes, if they are here already.
-const SKIP: u64 = 64 * 1024;
 
 /// The client's side of one exchange.
 #[derive(Debug)]
@@ -26,16 +26,19 @@ pub(super) struct Side {
     body: BodyReader,
     method: Method,
     version: Version,
-    /// What the client asked for.
-    wants: Persist,
-    /// What it was told.
-    persist: Persist,
+    /// Whether somebody wants the connection to end.
+    wish: Wish,
+    /// What the client was told of it.
+    promise: Promise,
     waits: Expect,
     outbox: Outbox,
     /// Trailer lines of the request that may pass.
     trailers: Vec<u8>,
     encoding: BodyLength,
     answered: Answered,
+    half_close: HalfClose,
+    /// Unread bytes of the body that are skipped at most.
+    skip: u64,
     /// Whether the client's sending side still tells us something while we wait.
     listening: bool,
     read: u64,
@@ -43,83 +46,74 @@ pub(super) struct Side {
 }
 
 impl Side {
-    /// The side of an exchange on the listener at this position.
-    pub(super) fn new(connection: &Rc<Connection>) -> Self {
+    fn new(connection: &Rc<Connection>, spec: &ListenerSpec, body: BodyReader) -> Self {
         Self {
             connection: Rc::clone(connection),
-            body: BodyReader::Ended,
+            body,
             method: Method::Get,
             version: Version::Http11,
-            wants: Persist::Reuse,
-            persist: Persist::Reuse,
+            wish: Wish::Stay,
+            promise: Promise::Close,
             waits: Expect::Nothing,
             outbox: Outbox::default(),
             trailers: Vec::new(),
             encoding: BodyLength::None,
             answered: Answered::Nothing,
+            half_close: spec.half_close,
+            skip: spec.limits.skip,
             listening: true,
             read: 0,
             sent: 0,
         }
     }
 
-    /// The side of an exchange whose head was accepted.
-    pub(super) fn serving(connection: &Rc<Connection>, head: &RequestHead) -> Self {
+    /// The side of an exchange whose head was accepted, on a listener of this spec.
+    pub(super) fn serving(
+        connection: &Rc<Connection>,
+        spec: &ListenerSpec,
+        head: &RequestHead,
+    ) -> Self {
         let hops = head.hops();
-        let wants = match head.version() {
-            _ if hops.close => Persist::Close,
-            Version::Http11 => Persist::Reuse,
-            Version::Http10 if hops.keep_alive => Persist::Reuse,
-            Version::Http10 => Persist::Close,
+        let wish = match head.version() {
+            _ if hops.close => Wish::ClientEnds,
+            Version::Http11 => Wish::Stay,
+            Version::Http10 if hops.keep_alive => Wish::Stay,
+            Version::Http10 => Wish::ClientEnds,
         };
         Self {
-            body: BodyReader::new(head.body()),
             method: head.method(),
             version: head.version(),
-            wants,
+            wish,
             waits: head.expect(),
-            ..Self::new(connection)
+            ..Self::new(connection, spec, BodyReader::new(head.body()))
         }
     }
 
     /// The side of one whose head is refused: there is no telling what follows, so the connection ends.
-    pub(super) fn refusing(connection: &Rc<Connection>) -> Self {
-        Self {
-            body: BodyReader::UntilClose,
-            ..Self::new(connection)
-        }
+    pub(super) fn refusing(connection: &Rc<Connection>, spec: &ListenerSpec) -> Self {
+        Self::new(connection, spec, BodyReader::UntilClose)
     }
 
-    /// Whether the connection goes on after this answer. It cannot where something of the request would be
-    /// read as the next one.
-    fn decide(&mut self, author: Author) -> Persist {
-        if self.wants == Persist::Close || self.connection.outlook() == Outlook::Ends {
-            return Persist::Close;
-        }
-        if self.body.more() == More::Follows && author == Author::Proxy {
-            self.skip();
-        }
-        if self.body.more() == More::Follows {
-            Persist::Close
-        } else {
-            Persist::Reuse
-        }
-    }
-
-    /// Throws away a short body that nobody wants, if all of it is here. A client that waits for a 100 will
-    /// not send it.
-    fn skip(&mut self) {
-        let Some(left @ 1..=SKIP) = self.body.left() else {
-            return;
+    /// What the head of an answer says of the connection.
+    fn promise(&mut self, author: Author) -> Persist {
+        let connection = &*self.connection;
+        let cause = match (self.wish, connection.outlook()) {
+            (Wish::Stay, Outlook::Ends(cause)) => {
+                self.wish = Wish::WeEnd;
+                cause
+            }
+            _ => Closed::Client,
         };
-        let mut input = self.connection.input.borrow_mut();
-        let Ok(left) = usize::try_from(left) else {
-            return;
-        };
-        if self.waits == Expect::Nothing && input.len() >= left {
-            input.drain(..left);
-            self.read += left as u64;
-            self.body = BodyReader::Ended;
+        let rest = Rest::of(&self.body);
+        self.promise = finish::promise(self.wish, author, rest, self.waits, self.skip);
+        connection.ends_by(match (self.wish, author) {
+            (Wish::Stay, Author::Refusal) => Closed::Refused,
+            (Wish::Stay, _) if self.promise != Promise::Reuse => Closed::Unread,
+            _ => cause,
+        });
+        match self.promise {
+            Promise::Reuse | Promise::Skip => Persist::Reuse,
+            Promise::Close => Persist::Close,
         }
     }
 
@@ -271,7 +265,7 @@ impl Downstream for Side {
         scratch: &mut [u8],
         piece: Piece,
     ) -> Result<(), Error> {
-        self.persist = self.decide(answer.author);
+        let mut persist = self.promise(answer.author);
         let bodiless = matches!(answer.head.status, 100..=199 | 204 | 304);
         let body = match answer.body {
             BodyLength::None => BodyLength::None,
@@ -281,14 +275,14 @@ impl Downstream for Side {
                 BodyLength::Chunked
             }
             BodyLength::Chunked | BodyLength::UntilClose => {
-                self.persist = Persist::Close;
+                (self.promise, persist) = (Promise::Close, Persist::Close);
                 BodyLength::UntilClose
             }
         };
         let plan = ResponsePlan {
             body,
             version: self.version,
-            persist: self.persist,
+            persist,
             switching: answer.switching,
         };
         write::response(
@@ -322,12 +316,19 @@ impl Downstream for Side {
         self.outbox.poll_flush(cx, &self.connection.stream)
     }
 
+    fn unsent(&self) -> usize {
+        self.outbox.waiting()
+    }
+
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         if !self.listening {
             return Poll::Pending;
         }
         match self.connection.stream.poll_peek(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(gone(error)),
+            Poll::Ready(Ok(0)) if self.half_close == HalfClose::Abort => {
+                Poll::Ready(Error::new(Reason::ClientAbort, Detail::Eof))
+            }
             // The next request, or the end of the client's sending side: neither ends this exchange (F-06).
             Poll::Ready(Ok(_)) => {
                 self.listening = false;
@@ -343,26 +344,14 @@ impl Downstream for Side {
 
     fn finish(&mut self) -> Disposition {
         self.outbox.release(&self.connection.local);
-        match self.persist {
-            Persist::Reuse | Persist::Later => Disposition::Reuse,
-            // The client said that it will send no more, and everything it sent was read.
-            Persist::Close
-                if self.wants == Persist::Close
-                    && self.body.more() == More::Ended
-                    && self.connection.input.borrow().is_empty() =>
-            {
-                Disposition::Close
-            }
-            Persist::Close => Disposition::Linger,
-        }
+        let here = !self.connection.input.borrow().is_empty();
+        let body = std::mem::take(&mut self.body);
+        finish::whole(self.promise, self.wish, body, here)
     }
 
     fn break_off(&mut self) -> Disposition {
-        match (self.answered, self.encoding) {
-            // The end of the connection is the end of the body: only a reset says that it is not.
-            (Answered::Head, BodyLength::UntilClose) => Disposition::Abort,
-            _ => Disposition::Close,
-        }
+        self.connection.ends_by(Closed::Broken);
+        finish::broken(self.answered, self.encoding)
     }
 
     fn bodies(&self) -> (u64, u64) {

@@ -5,6 +5,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::checkout::{Checked, Source, checkout};
+use super::finish::{self, Sent};
 use super::outgoing::{Keep, Outgoing};
 use super::retry::{Account, Decision, Failure, Reused, decide};
 use super::side::{Answered, Downstream};
@@ -22,7 +23,6 @@ use crate::http1::write;
 use crate::message::{BodyLength, Upgrade};
 use crate::metrics::{Gauge, RetryResult};
 use crate::net::Timer;
-use crate::net::deadline::Tick;
 use crate::route::Route;
 use crate::upstream::Look;
 use crate::worker::ClusterView;
@@ -62,7 +62,7 @@ pub(super) async fn forward<D: Downstream>(
     cluster.cells.active.inc();
     let _active = Active(&cluster.cells.active);
     x.record.aim(&cluster.cluster.name);
-    let limits = limits(x, timer, route, cluster);
+    let limits = Limits::of(x, timer, route, cluster);
     encode(x);
     let outgoing = Outgoing::new(&x.kit.outgoing, keep(x, cluster));
     let upload = match x.record.head().body() {
@@ -110,24 +110,6 @@ fn keep(x: &Exchange, cluster: &ClusterView) -> Keep {
         Keep::UpTo(policy.replay_buffer)
     } else {
         Keep::Nothing
-    }
-}
-
-fn limits(x: &Exchange, timer: &Timer, route: &Route, cluster: &ClusterView) -> Limits {
-    let (of_route, of_cluster) = (&route.timeouts, &cluster.cluster.timeouts);
-    let of_listener = x
-        .view
-        .listeners
-        .get(x.listener)
-        .map(|listener| listener.spec.timeouts.body);
-    Limits {
-        response: of_route.response.unwrap_or(of_cluster.response),
-        response_idle: of_route.response_idle.unwrap_or(of_cluster.response_idle),
-        tunnel: of_route.tunnel.unwrap_or(of_cluster.tunnel),
-        body: of_route.body.or(of_listener).unwrap_or_default(),
-        total: of_route
-            .request
-            .map_or(Tick::NEVER, |limit| timer.deadlines().after(limit)),
     }
 }
 
@@ -331,15 +313,24 @@ impl<D: Downstream> Attempts<'_, D> {
             paid,
         };
         match ended {
-            Ok(Ended::Whole(status, persist, not_retried)) => {
+            Ok(Ended::Whole {
+                status,
+                says,
+                behind,
+                not_retried,
+            }) => {
                 let now = clock::now();
                 cluster.cells.responded(status, clock::between(began, now));
                 self.x.record.phase(Phase::Last);
                 self.x.record.end(Reason::Completed, not_retried, now);
-                let sent =
-                    !self.outgoing.pending(&self.x.kit.outgoing) && self.upload == More::Ended;
-                if let (true, Some(set)) = (sent, cluster.idle.get(ix.0 as usize)) {
-                    match persist {
+                let waits = self.outgoing.pending(&self.x.kit.outgoing);
+                let sent = match self.upload {
+                    More::Ended if !waits => Sent::Whole,
+                    _ => Sent::Part,
+                };
+                let asked = self.x.record.head().upgrade();
+                if let Some(set) = cluster.idle.get(ix.0 as usize) {
+                    match finish::endpoint(says, sent, behind, asked) {
                         Persist::Reuse => set.put(stream, self.timer.deadlines()),
                         Persist::Later => set.put_aside(stream, self.timer.deadlines()),
                         Persist::Close => {}

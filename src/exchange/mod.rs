@@ -16,6 +16,7 @@
 
 mod attempt;
 mod checkout;
+pub mod finish;
 mod outgoing;
 mod refuse;
 mod retry;
@@ -30,6 +31,7 @@ use std::time::Instant;
 use crate::base::{Detail, Error, Phase, Reason};
 use crate::endpoint::{ConnectionSlot, InFlight};
 use crate::filter::{RequestView, ResponseView, Verdict};
+use crate::http1::body::BodyReader;
 use crate::message::forwarded::{self, Proto, Trust};
 use crate::message::key::KeyInput;
 use crate::message::{BodyLength, Edits, Known, RequestHead, ResponseHead};
@@ -46,6 +48,9 @@ pub use side::{Answer, Answered, Author, Downstream, Piece};
 pub enum Disposition {
     /// The next request may follow.
     Reuse,
+    /// The next request may follow when the rest of this one's body was thrown away, within the budget of the
+    /// listener; if that fails it closes as with `Linger`.
+    Drain(BodyReader),
     /// It closes; everything that the client sent has been read.
     Close,
     /// It closes, but not before the client had a chance to read the answer: something of its request was

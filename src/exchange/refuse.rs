@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::side::{Answer, Answered, Author, Downstream, Piece};
 use super::{Exchange, Served, filters_up};
+use crate::base::reason::Side;
 use crate::base::{Detail, Error, Reason, clock};
 use crate::filter::Reply;
 use crate::http1::body::More;
@@ -25,7 +26,8 @@ pub(super) async fn reply<D: Downstream>(
 ) -> Result<Served, Error> {
     filters_up(&mut x.kit.response_edits, route, &reply.head());
     x.end(reply.reason(), Detail::None);
-    send(x, down, timer, reply).await.map(|()| Served::Whole)
+    let sent = send(x, down, timer, reply, Author::Proxy).await;
+    sent.map(|()| Served::Whole)
 }
 
 /// Ends an exchange that failed: tells the client if that is still possible.
@@ -44,7 +46,11 @@ pub(super) async fn tell<D: Downstream>(
         return Served::Cut;
     }
     x.kit.response_edits.clear();
-    match send(x, down, timer, &refusal(reason, detail)).await {
+    let author = match reason.side() {
+        Side::Downstream => Author::Refusal,
+        Side::Upstream | Side::Local => Author::Proxy,
+    };
+    match send(x, down, timer, &refusal(reason, detail), author).await {
         Ok(()) => Served::Whole,
         Err(_) => Served::Cut,
     }
@@ -97,6 +103,7 @@ async fn send<D: Downstream>(
     down: &mut D,
     timer: &Timer,
     reply: &Reply,
+    author: Author,
 ) -> Result<(), Error> {
     x.record.status(reply.status());
     let body = match x.record.head().method() {
@@ -107,7 +114,7 @@ async fn send<D: Downstream>(
         .view
         .listeners
         .get(x.listener)
-        .map(|listener| listener.spec.timeouts.body);
+        .map(|listener| listener.spec.timeouts.write);
     let limit = limit.unwrap_or_default();
     timer.set(timer.deadlines().after(limit));
     let mut rest = body;
@@ -151,7 +158,7 @@ async fn send<D: Downstream>(
                     edits: &x.kit.response_edits,
                     body: length,
                     switching: Upgrade::None,
-                    author: Author::Proxy,
+                    author,
                 };
                 down.head(cx, &answer, &mut scratch, piece)
             } else {

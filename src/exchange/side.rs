@@ -40,6 +40,8 @@ pub enum Author {
     Endpoint,
     /// This proxy.
     Proxy,
+    /// This proxy, because of what the client did: what follows on its connection is not trusted.
+    Refusal,
 }
 
 /// The client's side of one exchange. Calls never wait: what the kernel does not take is kept by the driver,
@@ -80,7 +82,11 @@ pub trait Downstream {
     /// Ready when the kernel has taken everything that was given.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
 
-    /// Ready when the client is gone for good; a client that only closed its sending side is not.
+    /// How many bytes were given that the kernel has not taken.
+    fn unsent(&self) -> usize;
+
+    /// Ready when the client is gone for good; whether one is that only closed its sending side, the
+    /// listener says.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Error>;
 
     /// Whether a final head was given, so that no other answer can be made.

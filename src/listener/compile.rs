@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::address::{self, Claims};
 use super::admin::DEFAULT_BIND;
-use super::{ListenerLimits, ListenerSpec, ListenerTimeouts, protocol};
+use super::{HalfClose, ListenerLimits, ListenerSpec, ListenerTimeouts, protocol};
 use crate::base::{CidrSet, ListenerName};
 use crate::config::raw::{self, Config};
 use crate::config::types::{ByteSize, Duration as RawDuration};
@@ -16,6 +16,10 @@ use crate::http1::request::MAX_FIELDS;
 const MAX_REQUEST_LINE: u64 = 256 << 10;
 /// Largest head that can be allowed, in bytes.
 const MAX_HEADERS: u64 = 1 << 20;
+/// Most bytes of a request that can be skipped.
+const MAX_SKIP: u64 = 1 << 20;
+/// Most bytes that can be thrown away after the last answer.
+const MAX_LINGER: u64 = 1 << 30;
 
 /// Compiles all listeners, in the order of the file. Reports everything that is wrong with them.
 pub fn compile(raw: &Config, diagnostics: &mut Diagnostics) -> Option<Vec<ListenerSpec>> {
@@ -74,6 +78,10 @@ fn compile_one(
         trusted: networks(raw.trusted_proxies.as_ref(), &defaults.trusted, diagnostics),
         timeouts: timeouts(&raw.timeouts, defaults.timeouts, diagnostics),
         limits: limits(&raw.limits, defaults.limits, diagnostics),
+        half_close: match raw.half_close.as_ref().map(|it| it.value) {
+            None | Some(raw::listener::HalfClose::Continue) => HalfClose::Continue,
+            Some(raw::listener::HalfClose::Abort) => HalfClose::Abort,
+        },
         name: name?,
     };
     Some(spec)
@@ -162,9 +170,13 @@ fn timeouts(
         Some(given) => given.get(),
     };
     ListenerTimeouts {
+        first_byte: pick(raw.first_byte, default.first_byte),
         header: pick(raw.header, default.header),
         idle: pick(raw.idle, default.idle),
         body: pick(raw.body, default.body),
+        write: pick(raw.write, default.write),
+        age: raw.age.map_or(default.age, |age| age.get()),
+        linger: pick(raw.linger, default.linger),
     }
 }
 
@@ -177,35 +189,42 @@ fn limits(
     let count = raw
         .header_count
         .map(|count| (u64::from(count.value), count.span));
-    let mut pick = |given: Option<(u64, Span)>, allowed: RangeInclusive<u64>, default: usize| {
+    let mut bounded = |given: Option<(u64, Span)>, allowed: RangeInclusive<u64>, default: u64| {
         let Some((value, span)) = given else {
             return default;
         };
-        match usize::try_from(value) {
-            Ok(size) if allowed.contains(&value) => size,
-            _ => {
-                diagnostics.push(
-                    Diagnostic::error(Code::BadValue, span, format!("`{value}` is out of range"))
-                        .label(format!(
-                            "allowed are {} to {}",
-                            allowed.start(),
-                            allowed.end()
-                        )),
-                );
-                default
-            }
+        if allowed.contains(&value) {
+            return value;
         }
+        diagnostics.push(
+            Diagnostic::error(Code::BadValue, span, format!("`{value}` is out of range")).label(
+                format!("allowed are {} to {}", allowed.start(), allowed.end()),
+            ),
+        );
+        default
     };
+    let mut pick = |given, allowed, default: usize| {
+        let picked = bounded(given, allowed, default as u64);
+        usize::try_from(picked).unwrap_or(default)
+    };
+    let request_line = pick(
+        size(raw.request_line),
+        64..=MAX_REQUEST_LINE,
+        default.request_line,
+    );
+    let headers = pick(size(raw.headers), 256..=MAX_HEADERS, default.headers);
+    let header_count = pick(count, 1..=MAX_FIELDS as u64, default.header_count);
+    let rate = |raw: Option<Spanned<ByteSize>>, default| raw.map_or(default, |it| it.bytes());
+    let most = |raw: Option<Spanned<u32>>, default| raw.map_or(default, |it| it.value);
     ListenerLimits {
-        request_line: pick(
-            size(raw.request_line),
-            64..=MAX_REQUEST_LINE,
-            default.request_line,
-        ),
-        headers: pick(size(raw.headers), 256..=MAX_HEADERS, default.headers),
-        header_count: pick(count, 1..=MAX_FIELDS as u64, default.header_count),
-        connections_per_client: raw
-            .connections_per_client
-            .map_or(default.connections_per_client, |limit| limit.value),
+        request_line,
+        headers,
+        header_count,
+        connections_per_client: most(raw.connections_per_client, default.connections_per_client),
+        requests_per_connection: most(raw.requests_per_connection, default.requests_per_connection),
+        body_rate: rate(raw.body_rate, default.body_rate),
+        write_rate: rate(raw.write_rate, default.write_rate),
+        skip: bounded(size(raw.skip), 0..=MAX_SKIP, default.skip),
+        linger: bounded(size(raw.linger), 0..=MAX_LINGER, default.linger),
     }
 }

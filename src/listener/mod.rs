@@ -37,17 +37,37 @@ pub struct ListenerSpec {
     pub timeouts: ListenerTimeouts,
     /// How much is taken from a client.
     pub limits: ListenerLimits,
+    /// What the end of a client's sending side means while its request is served.
+    pub half_close: HalfClose,
 }
 
-/// Time limits of a listener, all above zero.
+/// A client closes its sending side while its request is served.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum HalfClose {
+    /// It may still read: the answer is sent.
+    #[default]
+    Continue,
+    /// It is gone.
+    Abort,
+}
+
+/// Time limits of a listener, all but `age` above zero.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ListenerTimeouts {
+    /// From accepting a connection to its first byte.
+    pub first_byte: Duration,
     /// From the first byte of a request to its complete head.
     pub header: Duration,
     /// Between two requests.
     pub idle: Duration,
     /// Between two reads of a request body.
     pub body: Duration,
+    /// Between two writes to a client.
+    pub write: Duration,
+    /// Age at which a connection ends with its next answer; 0: none.
+    pub age: Duration,
+    /// How long a client that still sends is listened to after the last answer.
+    pub linger: Duration,
 }
 
 /// Size limits of a listener.
@@ -61,6 +81,16 @@ pub struct ListenerLimits {
     pub header_count: usize,
     /// Connections of one client; 0: no limit.
     pub connections_per_client: u32,
+    /// Requests of one connection; 0: no limit.
+    pub requests_per_connection: u32,
+    /// Least bytes a second of a request body; 0: no limit.
+    pub body_rate: u64,
+    /// Least bytes a second that a client takes of an answer; 0: no limit.
+    pub write_rate: u64,
+    /// Unread bytes of a request that are skipped for the sake of the connection.
+    pub skip: u64,
+    /// Bytes that are thrown away after the last answer.
+    pub linger: u64,
 }
 
 impl ListenerLimits {
@@ -77,9 +107,13 @@ impl ListenerLimits {
 impl Default for ListenerTimeouts {
     fn default() -> Self {
         Self {
+            first_byte: Duration::from_secs(10),
             header: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             body: Duration::from_secs(30),
+            write: Duration::from_secs(30),
+            age: Duration::from_hours(1),
+            linger: Duration::from_secs(2),
         }
     }
 }
@@ -91,6 +125,11 @@ impl Default for ListenerLimits {
             headers: 32 << 10,
             header_count: 100,
             connections_per_client: 1024,
+            requests_per_connection: 10_000,
+            body_rate: 256,
+            write_rate: 512,
+            skip: 64 << 10,
+            linger: 16 << 20,
         }
     }
 }

@@ -15,11 +15,16 @@ struct Key {
     span: fn(&Listener) -> Option<Span>,
 }
 
-const KEYS: [Key; 7] = [
+const KEYS: [Key; 8] = [
     Key {
         name: "h2c",
         on: HTTP,
         span: |raw| raw.h2c.as_ref().map(|it| it.span),
+    },
+    Key {
+        name: "half_close",
+        on: HTTP,
+        span: |raw| raw.half_close.as_ref().map(|it| it.span),
     },
     Key {
         name: "proxy_protocol",

@@ -50,6 +50,7 @@ fn a_listener_gets_its_own_values_then_the_defaults_then_ours() {
         headers: 32 << 10,
         header_count: 50,
         connections_per_client: 0,
+        ..ListenerLimits::default()
     };
     assert_eq!(a.limits, expected);
     assert_eq!(b.limits.connections_per_client, 1024);

@@ -292,6 +292,10 @@ fn collect_listener(listener: &str, shards: &Shards<ListenerCells>, scrape: &mut
         let active = cells.active.read() as f64;
         scrape.gauge(&names::CONNECTIONS_ACTIVE, &labels, active);
         cells.durations_into(&mut durations);
+        for (cause, count) in cells.closes() {
+            let labels = [listener, cause.as_str()];
+            scrape.add(&names::CONNECTIONS_CLOSED, &labels, count);
+        }
         for (reason, detail, count) in cells.rejections() {
             let labels = [listener, reason.as_str(), detail.as_str()];
             scrape.add(&names::CONNECTIONS_REJECTED, &labels, count);

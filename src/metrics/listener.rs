@@ -7,6 +7,66 @@ use crate::base::{Detail, Reason};
 
 use super::cell::{Counter, Distribution, Gauge, Histogram};
 
+/// What ended a client's connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Closed {
+    /// The client: it closed, or asked for it.
+    Client,
+    /// Nothing came after it was accepted.
+    FirstByte,
+    /// Nothing came after an answer.
+    Idle,
+    /// It has served as many requests as one may.
+    Requests,
+    /// It was open for as long as one may be.
+    Age,
+    /// The process, or the listener, is on its way out.
+    Drain,
+    /// Memory is short.
+    Overloaded,
+    /// A request was refused, and what follows it cannot be told apart.
+    Refused,
+    /// A request was answered before it had been read, and too much of it was left.
+    Unread,
+    /// An answer broke off.
+    Broken,
+    /// A tunnel ended.
+    Tunnel,
+}
+
+impl Closed {
+    pub(super) const ALL: [Self; 11] = [
+        Self::Client,
+        Self::FirstByte,
+        Self::Idle,
+        Self::Requests,
+        Self::Age,
+        Self::Drain,
+        Self::Overloaded,
+        Self::Refused,
+        Self::Unread,
+        Self::Broken,
+        Self::Tunnel,
+    ];
+
+    /// Label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::FirstByte => "first_byte",
+            Self::Idle => "idle",
+            Self::Requests => "requests",
+            Self::Age => "age",
+            Self::Drain => "drain",
+            Self::Overloaded => "overloaded",
+            Self::Refused => "refused",
+            Self::Unread => "unread",
+            Self::Broken => "broken",
+            Self::Tunnel => "tunnel",
+        }
+    }
+}
+
 /// What one worker counts of the connections of one listener.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -16,13 +76,27 @@ pub struct ListenerCells {
     /// Connections open.
     pub active: Gauge,
     duration: Histogram,
+    closed: [Counter; Closed::ALL.len()],
     rejected: Mutex<Vec<(Reason, Detail, u64)>>,
 }
 
 impl ListenerCells {
-    /// Counts a connection that was open for so long.
-    pub fn closed(&self, duration: Duration) {
+    /// Counts the time that a connection was open.
+    pub fn lasted(&self, duration: Duration) {
         self.duration.observe(duration);
+    }
+
+    /// Counts a connection that ended after it could speak.
+    pub fn closed(&self, cause: Closed) {
+        if let Some(counter) = self.closed.get(cause as usize) {
+            counter.inc();
+        }
+    }
+
+    /// Ends so far, by cause.
+    pub(super) fn closes(&self) -> impl Iterator<Item = (Closed, u64)> {
+        let counts = self.closed.iter().map(Counter::read);
+        Closed::ALL.into_iter().zip(counts)
     }
 
     /// Counts a connection that was closed before it could speak. The list has one row for each pair

@@ -27,7 +27,7 @@ pub use cell::{Counter, Gauge, Histogram, SharedCounter};
 pub use cluster::{ClusterCells, RetryResult};
 pub use exchange::{ExchangeCells, Step};
 pub use hub::{Hub, MAX_SERIES, PROTOCOL};
-pub use listener::ListenerCells;
+pub use listener::{Closed, ListenerCells};
 pub use process::{CheckResult, HealthCells, ProcessCells, ReloadResult, TransitionCause};
 pub use scrape::Scrape;
 

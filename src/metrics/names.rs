@@ -78,6 +78,8 @@ metrics! {
         "Client connections open.";
     CONNECTIONS_REJECTED: Counter "tidegate_connections_rejected_total" ["listener", "reason", "detail"]
         "Client connections closed before their first request, by reason.";
+    CONNECTIONS_CLOSED: Counter "tidegate_connections_closed_total" ["listener", "cause"]
+        "Client connections ended that could speak, by what ended them.";
     CONNECTION_DURATION: Histogram "tidegate_connection_duration_seconds" ["listener", "protocol"]
         "Time from accepting a client connection to its end.";
 

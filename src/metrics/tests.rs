@@ -60,7 +60,7 @@ fn busy() -> std::sync::Arc<Hub> {
         let listener = hub.listener(worker, "web");
         listener.accepted.inc();
         listener.active.inc();
-        listener.closed(Duration::from_secs(1));
+        listener.lasted(Duration::from_secs(1));
         listener.rejected(Reason::ConnLimit, Detail::Client);
     }
     let process = hub.process();

@@ -18,7 +18,7 @@ const NEVER: u64 = u64::MAX;
 
 /// A point in coarse time: ticks since the worker started. [`Tick::NEVER`] is later than all others.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Tick(u64);
+pub struct Tick(pub(super) u64);
 
 impl Tick {
     /// No deadline.

@@ -12,9 +12,11 @@
 pub mod accept;
 pub mod bind;
 pub mod deadline;
+pub mod pace;
 pub mod socket;
 pub mod stream;
 
 pub use accept::Acceptor;
 pub use deadline::{Deadlines, Timer};
+pub use pace::Pace;
 pub use stream::Stream;

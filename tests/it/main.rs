@@ -26,6 +26,7 @@ mod demo;
 mod drain;
 mod faults;
 mod filters;
+mod finish;
 mod forward;
 mod framing;
 mod health;

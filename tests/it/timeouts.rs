@@ -299,3 +299,216 @@ fn activity_is_not_cut_off() {
     );
     assert_eq!(upload.join().unwrap(), "0123456789");
 }
+
+/// What ended the proxy's only connection.
+#[track_caller]
+fn closed_by(proxy: &Proxy, cause: &str) {
+    let labels = [("listener", "web"), ("cause", cause)];
+    proxy.wait_metric("tidegate_connections_closed_total", &labels, |n| n == 1.0);
+}
+
+#[test]
+fn first_byte() {
+    let origin = Origin::start();
+    let proxy = Setup::over(&[origin.addr()])
+        .listener("timeouts = { first_byte = \"1s\", header = \"60s\", idle = \"60s\" }")
+        .start();
+    proxy.client().ends();
+    closed_by(&proxy, "first_byte");
+    // A byte is enough; from there on it is the head's time.
+    let mut client = proxy.client();
+    client.send("G");
+    std::thread::sleep(Duration::from_millis(1500));
+    client.send("ET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.response().is(200);
+}
+
+/// The idle time has its own cause.
+#[test]
+fn an_idle_end_is_counted() {
+    let origin = Origin::start();
+    let proxy = Setup::over(&[origin.addr()])
+        .listener("timeouts = { idle = \"1s\" }")
+        .start();
+    let mut client = proxy.client();
+    client.get("/").is(200);
+    client.ends();
+    closed_by(&proxy, "idle");
+}
+
+/// E-132: a client that takes nothing of its answer.
+#[test]
+fn write() {
+    for path in ["/length", "/chunked"] {
+        let origin = Origin::answering(|request| {
+            let large = Answer::ok(pattern(64 << 20));
+            match request.target.as_str() {
+                "/chunked" => large.chunked(10_000),
+                _ => large,
+            }
+        });
+        let proxy = Setup::over(&[origin.addr()])
+            .listener("timeouts = { write = \"1s\" }")
+            .start();
+        let mut client = proxy.client();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let line = ended(&proxy, "body_timeout", 200);
+        assert_eq!(line["detail"], "write_stall", "{line}");
+        origin.wait_closed(1);
+        closed_by(&proxy, "broken");
+        assert!(client.try_response_to("GET").is_err());
+    }
+}
+
+/// E-131: within the idle time every time, and yet too slow.
+#[test]
+fn body_rate() {
+    let origin = Origin::answering(|request| Answer::ok(request.body.len().to_string()));
+    let proxy = Setup::over(&[origin.addr()])
+        .listener("limits = { body_rate = \"256B\" }")
+        .start();
+    let addr = proxy.web;
+    // Twice the least rate, for longer than the grace, in pieces.
+    let live = std::thread::spawn(move || {
+        let mut client = crate::support::Client::connect(addr);
+        client.send("POST /live HTTP/1.1\r\nHost: a\r\nContent-Length: 6400\r\n\r\n");
+        for _ in 0..50 {
+            std::thread::sleep(Duration::from_millis(250));
+            client.send([b'x'; 128]);
+        }
+        client.response().is(200).text()
+    });
+    let mut client = proxy.client();
+    let mut writer = client.wire.stream.try_clone().unwrap();
+    client.send("POST /drip HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let drip = std::thread::spawn(move || {
+        use std::io::Write;
+        for _ in 0..100 {
+            std::thread::sleep(Duration::from_millis(250));
+            if writer.write_all(b"1\r\nx\r\n").is_err() {
+                return;
+            }
+        }
+    });
+    let slow = client.deadline(Duration::from_mins(1)).response();
+    assert!(slow.is(408).closes());
+    assert_eq!(live.join().unwrap(), "6400");
+    drip.join().unwrap();
+    let line = proxy.wait_line("the slow one", |line| line["status"] == 408);
+    assert_eq!(
+        (&line["reason"], &line["detail"]),
+        (&"body_timeout".into(), &"body_rate".into()),
+        "{line}"
+    );
+}
+
+/// E-132: a client that takes a little now and then.
+#[test]
+fn write_rate() {
+    let origin = Origin::answering(|_| Answer::ok(pattern(64 << 20)));
+    let proxy = Setup::over(&[origin.addr()])
+        .listener("limits = { write_rate = \"1MiB\" }")
+        .start();
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.try_head().unwrap();
+    let mut line = None;
+    for _ in 0..600 {
+        // The pace of the attacker: 320 KiB a second.
+        std::thread::sleep(Duration::from_millis(50));
+        if client.wire.fill().is_err() {
+            break;
+        }
+        line = proxy.log().pop();
+        if line.is_some() {
+            break;
+        }
+    }
+    let line = line.unwrap_or_else(|| proxy.wait_log(1).remove(0));
+    assert_eq!(
+        (&line["reason"], &line["detail"]),
+        (&"body_timeout".into(), &"write_rate".into()),
+        "{line}"
+    );
+}
+
+#[test]
+fn requests_of_a_connection() {
+    let origin = Origin::start();
+    let proxy = Setup::over(&[origin.addr()])
+        .listener("limits = { requests_per_connection = 3 }")
+        .start();
+    let mut client = proxy.client();
+    assert!(!client.get("/1").is(200).closes());
+    assert!(!client.get("/2").is(200).closes());
+    assert!(client.get("/3").is(200).closes());
+    client.ends();
+    closed_by(&proxy, "requests");
+    // Pipelined ones beyond it are not answered, and do not reach the endpoint.
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(5));
+    for _ in 0..3 {
+        client.response().is(200);
+    }
+    client.ends();
+    assert_eq!(origin.count(), 6);
+}
+
+/// The age of a connection: its next answer is its last. A tunnel has none.
+#[test]
+fn age() {
+    let origin = Origin::answering(|request| match request.target.as_str() {
+        "/ws" => websocket::accept(),
+        _ => Answer::ok("x"),
+    });
+    let proxy = Setup::over(&[origin.addr()])
+        .listener("timeouts = { age = \"1s\" }")
+        .start();
+    let mut socket = WebSocket::connect(proxy.web, "/ws");
+    let mut client = proxy.client();
+    assert!(!client.get("/").is(200).closes());
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(client.get("/").is(200).closes());
+    client.ends();
+    closed_by(&proxy, "age");
+    socket.echoes("still there");
+}
+
+/// Silence that is meant: long poll, event stream, WebSocket, each longer than every clock that is not theirs.
+#[test]
+fn live_traffic_is_left_alone() {
+    let events =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let origin = Origin::answering(move |request| match request.target.as_str() {
+        "/poll" => Answer::ok("at last").first(Step::Pause(Duration::from_millis(2500))),
+        "/events" => {
+            let mut answer = Answer::ok("");
+            answer.steps = vec![
+                Step::Send(events.as_bytes().to_vec()),
+                Step::Pause(Duration::from_millis(2500)),
+                Step::Send(b"7\r\ndata: 1\r\n".to_vec()),
+                Step::Pause(Duration::from_millis(2500)),
+                Step::Send(b"7\r\ndata: 2\r\n0\r\n\r\n".to_vec()),
+            ];
+            answer
+        }
+        _ => websocket::accept(),
+    });
+    let keys = "timeouts = { response_idle = \"1s\", connect = \"1s\" }";
+    let proxy = Setup::over_with(&[origin.addr()], keys)
+        .listener(
+            "timeouts = { first_byte = \"1s\", header = \"1s\", idle = \"1s\", body = \"1s\", write = \"1s\", \
+             linger = \"1s\", age = \"1s\" }\nlimits = { body_rate = \"1MiB\", write_rate = \"1MiB\" }",
+        )
+        .start();
+    let web = proxy.web;
+    let waits = |path: &'static str| {
+        std::thread::spawn(move || crate::support::Client::connect(web).get(path).text())
+    };
+    let (poll, stream) = (waits("/poll"), waits("/events"));
+    let mut socket = WebSocket::connect(web, "/ws");
+    std::thread::sleep(Duration::from_millis(2500));
+    socket.echoes("x");
+    assert_eq!(poll.join().unwrap(), "at last");
+    assert_eq!(stream.join().unwrap(), "data: 1data: 2");
+}

@@ -21,6 +21,8 @@ pub struct Listener {
     pub h2c: Option<Spanned<H2c>>,
     /// Whether a PROXY protocol header comes first. Default: `off`.
     pub proxy_protocol: Option<Spanned<ProxyProtocol>>,
+    /// What it means that a client closes its sending side while its request is served. Default: `continue`.
+    pub half_close: Option<Spanned<HalfClose>>,
     /// Networks whose forwarding headers are believed; wins over the defaults.
     pub trusted_proxies: Option<Spanned<Vec<Spanned<String>>>>,
     /// Timeouts; each wins over the defaults.
@@ -71,6 +73,16 @@ pub enum ProxyProtocol {
     Accept,
     /// Closed without a valid one from a trusted peer. Not in this build.
     Require,
+}
+
+/// `half_close`: a client closes its sending side while its request is served.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HalfClose {
+    /// It still reads: the answer is sent.
+    Continue,
+    /// It is gone: the exchange ends, and so does the endpoint's connection.
+    Abort,
 }
 
 /// One rule of `sni`.

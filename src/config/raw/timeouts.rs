@@ -9,12 +9,20 @@ use crate::config::types::{ByteSize, Duration};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerTimeouts {
+    /// From accepting a connection to its first byte. Range: above `0s`. Default: `10s`.
+    pub first_byte: Option<Spanned<Duration>>,
     /// First byte of a request to its complete head. Range: above `0s`. Default: `10s`.
     pub header: Option<Spanned<Duration>>,
     /// Between two requests of a connection. Range: above `0s`. Default: `75s`.
     pub idle: Option<Spanned<Duration>>,
     /// Between two reads of a request body. Range: above `0s`. Default: `30s`.
     pub body: Option<Spanned<Duration>>,
+    /// Between two writes to a client that does not read. Range: above `0s`. Default: `30s`.
+    pub write: Option<Spanned<Duration>>,
+    /// Age at which a connection ends with its next answer, a tenth more or less; tunnels are exempt; 0s: no limit. Default: `1h`.
+    pub age: Option<Spanned<Duration>>,
+    /// How long a client that still sends is listened to after the last answer, so that it reads it. Range: above `0s`. Default: `2s`.
+    pub linger: Option<Spanned<Duration>>,
 }
 
 /// `limits` of a listener.
@@ -29,6 +37,16 @@ pub struct ListenerLimits {
     pub header_count: Option<Spanned<u32>>,
     /// Connections of one client address; trusted proxies are exempt; 0: no limit. Default: `1024`.
     pub connections_per_client: Option<Spanned<u32>>,
+    /// Requests of one connection; 0: no limit. Default: `10000`.
+    pub requests_per_connection: Option<Spanned<u32>>,
+    /// Least bytes a second of a request body, with ten seconds of grace; 0B: no limit. Default: `256B`.
+    pub body_rate: Option<Spanned<ByteSize>>,
+    /// Least bytes a second that a client takes of an answer while some wait, with ten seconds of grace; 0B: no limit. Default: `512B`.
+    pub write_rate: Option<Spanned<ByteSize>>,
+    /// Unread bytes of a request that are skipped so that its connection goes on after an answer of ours. Range: `0B` to `1MiB`. Default: `64KiB`.
+    pub skip: Option<Spanned<ByteSize>>,
+    /// Most bytes that are read and thrown away after the last answer of a connection. Range: `0B` to `1GiB`. Default: `16MiB`.
+    pub linger: Option<Spanned<ByteSize>>,
 }
 
 /// `timeouts` of a route; those of clusters may be set here too and win.

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::time::Sleep;
 
 use super::Exchange;
+use super::finish::Behind;
 use super::outgoing::Outgoing;
 use super::retry::Account;
 use super::side::Downstream;
@@ -23,8 +24,9 @@ use crate::http1::body::{BodyReader, More};
 use crate::http1::response::Persist;
 use crate::message::Expect;
 use crate::net::deadline::{Deadlines, Tick};
-use crate::net::{Stream, Timer};
+use crate::net::{Pace, Stream, Timer};
 use crate::route::Route;
+use crate::worker::ClusterView;
 
 /// Time limits of one attempt.
 #[derive(Clone, Copy, Debug)]
@@ -35,10 +37,39 @@ pub(super) struct Limits {
     pub(super) response_idle: Duration,
     /// The same for event streams.
     pub(super) tunnel: Duration,
-    /// Between two reads of the request body, and between two writes to the client.
+    /// Between two reads of the request body.
     pub(super) body: Duration,
+    /// Between two writes to the client.
+    pub(super) write: Duration,
+    /// Least bytes a second of the request body.
+    pub(super) body_rate: u64,
+    /// Least bytes a second that the client takes.
+    pub(super) write_rate: u64,
     /// The whole exchange.
     pub(super) total: Tick,
+}
+
+impl Limits {
+    /// The route's own, then the cluster's, then the listener's.
+    pub(super) fn of(x: &Exchange, timer: &Timer, route: &Route, cluster: &ClusterView) -> Self {
+        let (of_route, of_cluster) = (&route.timeouts, &cluster.cluster.timeouts);
+        let spec = x.view.listeners.get(x.listener);
+        let (times, sizes) = spec.map_or_else(Default::default, |listener| {
+            (listener.spec.timeouts, listener.spec.limits)
+        });
+        Self {
+            response: of_route.response.unwrap_or(of_cluster.response),
+            response_idle: of_route.response_idle.unwrap_or(of_cluster.response_idle),
+            tunnel: of_route.tunnel.unwrap_or(of_cluster.tunnel),
+            body: of_route.body.unwrap_or(times.body),
+            write: times.write,
+            body_rate: sizes.body_rate,
+            write_rate: sizes.write_rate,
+            total: of_route
+                .request
+                .map_or(Tick::NEVER, |limit| timer.deadlines().after(limit)),
+        }
+    }
 }
 
 /// Where the request body stands.
@@ -55,9 +86,17 @@ enum Upload {
 /// How an attempt that got a response ended.
 #[derive(Debug)]
 pub(super) enum Ended {
-    /// The response, of this status, is with the client. Whether the endpoint's connection may be used again; and if
-    /// the configuration retries the status, why that was not done.
-    Whole(u16, Persist, Detail),
+    /// The response is with the client.
+    Whole {
+        /// Of the response.
+        status: u16,
+        /// What the response says of the endpoint's connection.
+        says: Persist,
+        /// What came behind the response.
+        behind: Behind,
+        /// If the configuration retries the status, why that was not done.
+        not_retried: Detail,
+    },
     /// The protocol was changed.
     Switched,
     /// The response is one that the configuration retries; nothing was passed on. The retry is paid for, and comes
@@ -86,13 +125,21 @@ pub(super) struct Transfer<'x, D> {
     response: BodyReader,
     status: u16,
     persist: Persist,
+    behind: Behind,
     /// Whether the request body has been read to its end.
     body: More,
     begun: bool,
     upload_due: Tick,
     response_due: Tick,
-    /// The client does not take the response.
+    /// The client sends its body too slowly.
+    body_rate_due: Tick,
+    body_pace: Pace,
+    /// The client does not take the response, or too slowly.
     stall_due: Tick,
+    write_rate_due: Tick,
+    write_pace: Pace,
+    /// What it had not taken when it was looked at last.
+    unsent: usize,
     idle: Duration,
 }
 
@@ -135,11 +182,17 @@ impl<'x, D: Downstream> Transfer<'x, D> {
             response: BodyReader::Ended,
             status: 0,
             persist: Persist::Close,
+            behind: Behind::Nothing,
             body,
             begun: false,
             upload_due: Tick::NEVER,
             response_due: Tick::NEVER,
+            body_rate_due: Tick::NEVER,
+            body_pace: Pace::new(limits.body_rate),
             stall_due: Tick::NEVER,
+            write_rate_due: Tick::NEVER,
+            write_pace: Pace::new(limits.write_rate),
+            unsent: 0,
             idle: limits.response_idle,
         }
     }
@@ -170,6 +223,7 @@ impl<'x, D: Downstream> Transfer<'x, D> {
                 }
                 // By value, not by the timer's mark: the mark may be an older deadline's.
                 let due = self.upload_due.min(self.response_due).min(self.stall_due);
+                let due = due.min(self.body_rate_due).min(self.write_rate_due);
                 let due = self.limits.total.min(due);
                 let forced = self.x.local.drain.phase() == crate::drain::Phase::Forced;
                 if forced || due <= self.clock().tick() {
@@ -190,7 +244,7 @@ impl<'x, D: Downstream> Transfer<'x, D> {
         if self.upload == Upload::Sent {
             self.response_due = self.clock().after(self.limits.response);
         } else {
-            self.upload_due = self.clock().after(self.limits.body);
+            self.awaits_body();
             if self.x.record.head().expect() == Expect::Continue {
                 self.down.go_on(cx)?;
             }
@@ -207,6 +261,10 @@ impl<'x, D: Downstream> Transfer<'x, D> {
             Error::from(Reason::Shutdown)
         } else if self.stall_due <= now {
             Error::new(Reason::BodyTimeout, Detail::WriteStall)
+        } else if self.write_rate_due <= now {
+            Error::new(Reason::BodyTimeout, Detail::WriteRate)
+        } else if self.body_rate_due <= now {
+            Error::new(Reason::BodyTimeout, Detail::BodyRate)
         } else if self.upload_due <= now && !self.outgoing.pending(&self.x.kit.outgoing) {
             Error::from(Reason::BodyTimeout)
         } else if self.reading == Reading::Head {

@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::{Ended, Reading, Step, Transfer, Upload};
 use crate::base::{Detail, Error, Phase, Reason, clock};
 use crate::exchange::filters_up;
+use crate::exchange::finish::Behind;
 use crate::exchange::retry::{Decision, Failure, Reused, decide};
 use crate::exchange::side::{Answer, Answered, Author, Downstream, Piece};
 use crate::http1::body::{BodyReader, More};
-use crate::http1::response::{self, Persist, Start};
+use crate::http1::response::{self, Start};
 use crate::http1::trailers;
 use crate::message::{BodyLength, Field, Known, Method, Upgrade};
 use crate::net::deadline::Tick;
@@ -18,14 +19,14 @@ use crate::worker::local::{HEADROOM, READ};
 impl<D: Downstream> Transfer<'_, D> {
     pub(super) fn poll_response(&mut self, cx: &mut Context<'_>) -> Result<Step, Error> {
         if self.down.poll_flush(cx)?.is_pending() {
-            // While the client does not read, the endpoint's silence is our own doing.
-            if self.stall_due == Tick::NEVER {
-                self.stall_due = self.clock().after(self.limits.body);
-                self.response_due = Tick::NEVER;
-            }
+            self.stalled();
             return Ok(Step::Waits);
         }
         if self.stall_due != Tick::NEVER {
+            let now = self.clock().tick();
+            self.write_pace.moved(now, self.unsent);
+            self.write_pace.rest(now);
+            self.write_rate_due = Tick::NEVER;
             self.stall_due = Tick::NEVER;
             self.resumed();
         }
@@ -33,8 +34,12 @@ impl<D: Downstream> Transfer<'_, D> {
             return Ok(Step::Ended(Ended::Switched));
         }
         if self.down.answered() == Answered::Whole {
-            let ended = Ended::Whole(self.status, self.persist, self.not_retried);
-            return Ok(Step::Ended(ended));
+            return Ok(Step::Ended(Ended::Whole {
+                status: self.status,
+                says: self.persist,
+                behind: self.behind,
+                not_retried: self.not_retried,
+            }));
         }
         let local = std::rc::Rc::clone(&self.x.local);
         let mut scratch = local.scratch();
@@ -60,6 +65,21 @@ impl<D: Downstream> Transfer<'_, D> {
             return self.head(cx, &mut scratch, len);
         }
         self.body(cx, &mut scratch, HEADROOM, len)
+    }
+
+    /// The client does not read: it has its time, and must be quick enough. Meanwhile the endpoint's silence is our
+    /// own doing.
+    fn stalled(&mut self) {
+        let (now, unsent) = (self.clock().tick(), self.down.unsent());
+        if self.stall_due == Tick::NEVER {
+            self.response_due = Tick::NEVER;
+            self.stall_due = self.clock().after(self.limits.write);
+        } else if unsent < self.unsent {
+            self.stall_due = self.clock().after(self.limits.write);
+            self.write_pace.moved(now, self.unsent - unsent);
+        }
+        self.unsent = unsent;
+        self.write_rate_due = self.write_pace.wait(now);
     }
 
     /// The endpoint ended the connection in the middle.
@@ -133,11 +153,7 @@ impl<D: Downstream> Transfer<'_, D> {
         self.x.record.phase(Phase::Data);
         self.x.record.status(status);
         self.status = status;
-        self.persist = match self.x.record.head().upgrade() {
-            Upgrade::None => start.persist,
-            // Whatever it answered, what this connection carries now was not agreed on (E-078).
-            Upgrade::WebSocket => Persist::Close,
-        };
+        self.persist = start.persist;
         self.response = BodyReader::new(body);
         let piece = if switching == Upgrade::WebSocket {
             Piece {
@@ -279,7 +295,7 @@ impl<D: Downstream> Transfer<'_, D> {
             .decode(scratch, start, len)
             .map_err(|detail| Error::new(Reason::UpstreamProtocol, detail))?;
         if decoded.used < len {
-            self.persist = Persist::Close;
+            self.behind = Behind::Residue;
         }
         Ok(Piece {
             start,

@@ -57,18 +57,31 @@ impl<D: Downstream> Transfer<'_, D> {
     fn progressed(&mut self) {
         if self.upload == Upload::Body {
             let waits_for_endpoint = self.outgoing.pending(&self.x.kit.outgoing);
-            let limit = if waits_for_endpoint {
-                self.limits.response
+            if waits_for_endpoint {
+                self.awaits_no_body();
+                self.upload_due = self.clock().after(self.limits.response);
             } else {
-                self.limits.body
-            };
-            self.upload_due = self.clock().after(limit);
+                self.awaits_body();
+            }
         } else {
-            self.upload_due = Tick::NEVER;
+            self.awaits_no_body();
             if self.reading == Reading::Head {
                 self.response_due = self.clock().after(self.limits.response);
             }
         }
+    }
+
+    /// The client is to send: until when it must have sent anything, and until when enough.
+    pub(super) fn awaits_body(&mut self) {
+        self.upload_due = self.clock().after(self.limits.body);
+        self.body_rate_due = self.body_pace.wait(self.clock().tick());
+    }
+
+    /// If anybody holds up the upload now, it is not the client.
+    fn awaits_no_body(&mut self) {
+        self.upload_due = Tick::NEVER;
+        self.body_rate_due = Tick::NEVER;
+        self.body_pace.rest(self.clock().tick());
     }
 
     /// The endpoint takes no more. If it took nothing at all the attempt failed; else it may have answered
@@ -78,7 +91,7 @@ impl<D: Downstream> Transfer<'_, D> {
             return Err(Error::caused(Reason::UpstreamReset, Detail::Reset, error));
         }
         self.upload = Upload::Broken;
-        self.upload_due = Tick::NEVER;
+        self.awaits_no_body();
         self.response_due = self.clock().after(self.limits.response);
         Ok(())
     }
@@ -92,7 +105,7 @@ impl<D: Downstream> Transfer<'_, D> {
             // A client that has its answer, or the beginning of it, may stop sending (E-034).
             Poll::Ready(Err(_)) if self.down.answered() != Answered::Nothing => {
                 self.upload = Upload::Broken;
-                self.upload_due = Tick::NEVER;
+                self.awaits_no_body();
                 return Ok(Poll::Ready(()));
             }
             Poll::Ready(Err(error)) => return Err(error),
@@ -103,6 +116,7 @@ impl<D: Downstream> Transfer<'_, D> {
             return Err(Error::from(Reason::BodyTooLarge));
         }
         self.body = piece.more;
+        self.body_pace.moved(self.clock().tick(), piece.len);
         if piece.more == More::Ended {
             self.upload = Upload::Sent;
         }
