@@ -18,6 +18,7 @@ pub mod hops;
 pub mod key;
 pub mod method;
 pub mod path;
+pub mod prefix;
 pub mod retry_after;
 
 pub use edits::Edits;

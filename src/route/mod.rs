@@ -38,7 +38,7 @@ pub use compile::compile;
 pub use condition::{ListenerSet, MethodSet, PathMatch};
 pub use demand::{Demands, FieldDemand, ValueDemand, Wanted};
 pub use host::{HostError, HostPattern};
-pub use redirect::{Query, Redirect, Scheme};
+pub use redirect::{NewPath, Query, Redirect, Scheme};
 pub use split::Split;
 pub use table::{RouteTable, Rule};
 

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::base::Reason;
 use crate::filter::Reply;
 use crate::message::RequestHead;
+use crate::message::prefix::replace_prefix;
 
 /// The scheme of a URL.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,6 +44,23 @@ pub enum Query {
     Drop,
 }
 
+/// What a redirect does with the path. Paths of the configuration are canonical.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum NewPath {
+    /// It stands in the new URL as it was asked for.
+    #[default]
+    Keep,
+    /// Another takes its place.
+    Whole(Box<[u8]>),
+    /// Its first `matched` bytes, those of the route's `path_prefix`, give way to another prefix.
+    Prefix {
+        /// How many bytes the prefix has, without a trailing slash.
+        matched: usize,
+        /// The new prefix.
+        with: Box<[u8]>,
+    },
+}
+
 /// Sends the client to another URL. What is `None` stays as it was asked for, but a port is kept only where
 /// neither scheme nor host change: it belongs to them.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -55,8 +73,8 @@ pub struct Redirect {
     pub host: Option<Box<str>>,
     /// The new port.
     pub port: Option<u16>,
-    /// The new path, canonical.
-    pub path: Option<Box<[u8]>>,
+    /// The new path.
+    pub path: NewPath,
     /// What becomes of the query.
     pub query: Query,
 }
@@ -78,7 +96,16 @@ impl Redirect {
             .host
             .as_deref()
             .map_or_else(|| head.host(), str::as_bytes);
-        let path = match self.path.as_deref().unwrap_or_else(|| head.path()) {
+        let mut replaced = Vec::new();
+        let path = match &self.path {
+            NewPath::Keep => head.path(),
+            NewPath::Whole(path) => path,
+            NewPath::Prefix { matched, with } => {
+                replace_prefix(head.path(), *matched, with, &mut replaced);
+                &replaced
+            }
+        };
+        let path = match path {
             // `OPTIONS *` asks of the server as a whole: its root is the nearest resource.
             b"*" => b"/",
             path => path,
@@ -127,7 +154,7 @@ mod tests {
         scheme: None,
         host: None,
         port: None,
-        path: None,
+        path: NewPath::Keep,
         query: Query::Keep,
     };
 
@@ -158,14 +185,28 @@ mod tests {
             ..https.clone()
         };
         let path = Redirect {
-            path: Some(b"/new".as_slice().into()),
+            path: NewPath::Whole(b"/new".as_slice().into()),
             ..KEEP
         };
         let no_query = Redirect {
             query: Query::Drop,
             ..path.clone()
         };
+        let prefix = Redirect {
+            path: NewPath::Prefix {
+                matched: "/old".len(),
+                with: b"/".as_slice().into(),
+            },
+            ..https.clone()
+        };
         for (redirect, authority, target, expected) in [
+            (
+                &prefix,
+                "a.example",
+                "/old//evil?q",
+                "https://a.example//evil?q",
+            ),
+            (&prefix, "", "/old//evil.example", "/.//evil.example"),
             (
                 &https,
                 "a.example:8080",

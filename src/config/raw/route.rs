@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::filter::Filter;
 use super::timeouts::{RouteLimits, RouteTimeouts};
 use crate::config::span::Spanned;
-use crate::config::types::{Choice, Named, OneOrMany};
+use crate::config::types::{Choice, FilePath, Named, OneOrMany};
 
 /// `[[routes]]`: what a request must look like, the filters it goes through, and one action.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -88,6 +88,8 @@ pub struct Redirect {
     pub port: Option<Spanned<u16>>,
     /// Another path.
     pub path: Option<Spanned<String>>,
+    /// Another prefix in place of the route's `path_prefix`: `/v1/x` → `/v2/x`.
+    pub prefix: Option<Spanned<String>>,
     /// What becomes of the query. Default: `keep`.
     pub query: Option<Spanned<RedirectQuery>>,
 }
@@ -123,4 +125,6 @@ pub struct Respond {
     pub headers: Named<Spanned<String>>,
     /// Body of the answer. Default: empty.
     pub body: Option<Spanned<String>>,
+    /// A file that holds the body, read when the configuration is, at most 1 MiB.
+    pub body_file: Option<Spanned<FilePath>>,
 }

@@ -1,18 +1,19 @@
 //! What a route does with a request.
 
+use std::fs::File;
+use std::io::Read;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::{Action, ClusterIx, HostPattern, Query, Redirect, Scheme, Split};
+use super::super::{Action, ClusterIx, HostPattern, NewPath, Query, Redirect, Scheme};
 use super::conditions::{bad_host, canonical_path};
+use super::split;
 use crate::base::hash::HashKey;
 use crate::base::{ClusterName, Reason};
 use crate::config::raw::{self, route};
-use crate::config::types::OneOrMany;
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned, suggest};
 use crate::filter::{Place, Reply, compile_fields};
-use crate::message::key::KeySource;
 
 /// Compiles the one action of a route.
 pub(super) fn compile(
@@ -73,10 +74,10 @@ pub(super) fn compile(
         }
     }
     if let Some(split) = &raw.split {
-        return compile_split(raw, split, clusters, hash, diagnostics).map(Action::Split);
+        return split::compile(raw, split, clusters, hash, diagnostics).map(Action::Split);
     }
     if let Some(redirect) = &raw.redirect {
-        return compile_redirect(redirect, diagnostics).map(Action::Redirect);
+        return compile_redirect(raw, redirect, diagnostics).map(Action::Redirect);
     }
     if let Some(respond) = &raw.respond {
         return compile_respond(respond, diagnostics).map(|reply| Action::Respond(Arc::new(reply)));
@@ -93,7 +94,7 @@ fn compile_cluster(
 }
 
 /// The position of a cluster that the route names.
-fn find_cluster(
+pub(super) fn find_cluster(
     raw: &raw::Route,
     name: &Spanned<String>,
     clusters: &[ClusterName],
@@ -124,95 +125,8 @@ fn find_cluster(
     None
 }
 
-/// Largest weight of a part; 0 sends nothing there, until a reload says otherwise.
-const MAX_WEIGHT: u32 = 1_000_000;
-
-fn compile_split(
-    raw: &raw::Route,
-    split: &Spanned<Vec<Spanned<route::SplitPart>>>,
-    clusters: &[ClusterName],
-    hash: HashKey,
-    diagnostics: &mut Diagnostics,
-) -> Option<Split> {
-    let mut parts: Vec<(ClusterIx, &str, u32, Span)> = Vec::with_capacity(split.len());
-    let mut sound = Some(());
-    for part in &split.value {
-        let found = find_cluster(raw, &part.cluster, clusters, diagnostics);
-        let first = parts.iter().find(|(ix, ..)| Some(*ix) == found);
-        let problem = if part.weight.value > MAX_WEIGHT {
-            let message = format!("weight {} is not in 0-{MAX_WEIGHT}", part.weight.value);
-            let error = Diagnostic::error(Code::BadWeight, part.weight.span, message);
-            Some(error.hint("only the ratio of the weights counts"))
-        } else {
-            first.map(|&(.., span)| {
-                let name = part.cluster.escape_debug();
-                let message = format!("cluster `{name}` stands twice in this split");
-                Diagnostic::error(Code::DuplicateName, part.cluster.span, message)
-                    .also(span, "first here")
-            })
-        };
-        match (found, problem) {
-            (Some(ix), None) => {
-                parts.push((
-                    ix,
-                    part.cluster.as_str(),
-                    part.weight.value,
-                    part.cluster.span,
-                ));
-            }
-            (_, problem) => {
-                if let Some(problem) = problem {
-                    diagnostics.push(problem);
-                }
-                sound = None;
-            }
-        }
-    }
-    let key = match &raw.split_key {
-        None => Some(Vec::new()),
-        Some(keys) => compile_keys(keys, diagnostics),
-    };
-    if sound.is_some() && parts.iter().all(|&(_, _, weight, _)| weight == 0) {
-        diagnostics.push(
-            Diagnostic::error(Code::Empty, split.span, "this split sends nothing anywhere")
-                .hint("at least one part must have a weight above 0"),
-        );
-        return None;
-    }
-    sound?;
-    let parts: Vec<_> = parts
-        .into_iter()
-        .map(|(ix, name, weight, _)| (ix, name, weight))
-        .collect();
-    Some(Split::new(&parts, key?, hash))
-}
-
-fn compile_keys(
-    raw: &Spanned<OneOrMany<String>>,
-    diagnostics: &mut Diagnostics,
-) -> Option<Vec<KeySource>> {
-    let mut sources = Some(Vec::new());
-    for text in &raw.value.0 {
-        match (KeySource::parse(text), &mut sources) {
-            (Ok(source), Some(sources)) => sources.push(source),
-            (Ok(_), None) => {}
-            (Err(error), _) => {
-                let message = format!("`{}` is not a key", text.escape_debug());
-                diagnostics.push(
-                    Diagnostic::error(Code::BadValue, raw.span, message)
-                        .label(error.to_string())
-                        .note(
-                            "keys are client_ip, global, route, host, path, header:NAME, cookie:NAME and query:NAME",
-                        ),
-                );
-                sources = None;
-            }
-        }
-    }
-    sources
-}
-
 fn compile_redirect(
+    of: &raw::Route,
     raw: &Spanned<route::Redirect>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Redirect> {
@@ -225,7 +139,7 @@ fn compile_redirect(
         }),
         host: None,
         port: raw.port.map(|port| port.value),
-        path: None,
+        path: NewPath::Keep,
         query: match raw.query.as_ref().map(|query| &query.value) {
             None | Some(route::RedirectQuery::Keep) => Query::Keep,
             Some(route::RedirectQuery::Drop) => Query::Drop,
@@ -262,18 +176,17 @@ fn compile_redirect(
             Err(error) => problems.push(bad_host(host, error)),
         }
     }
-    if let Some(path) = &raw.path {
-        match canonical_path(path) {
-            Ok(path) => redirect.path = Some(path),
-            Err(problem) => problems.push(*problem),
-        }
+    match compile_path(of, raw) {
+        Ok(path) => redirect.path = path,
+        Err(problem) => problems.push(*problem),
     }
     if [
         raw.scheme.is_some(),
         raw.host.is_some(),
         raw.port.is_some(),
         raw.path.is_some(),
-    ] == [false; 4]
+        raw.prefix.is_some(),
+    ] == [false; 5]
     {
         problems.push(
             Diagnostic::error(
@@ -282,7 +195,7 @@ fn compile_redirect(
                 "this redirect leads back to where it came from",
             )
             .label("nothing of the URL changes")
-            .hint("say at least one of `scheme`, `host`, `port` and `path`"),
+            .hint("say at least one of `scheme`, `host`, `port`, `path` and `prefix`"),
         );
     }
     if problems.is_empty() {
@@ -291,6 +204,80 @@ fn compile_redirect(
     for problem in problems {
         diagnostics.push(problem);
     }
+    None
+}
+
+/// What becomes of the path.
+fn compile_path(of: &raw::Route, raw: &route::Redirect) -> Result<NewPath, Box<Diagnostic>> {
+    let conflict = |span, message| Box::new(Diagnostic::error(Code::Conflict, span, message));
+    match (&raw.path, &raw.prefix) {
+        (None, None) => Ok(NewPath::Keep),
+        (Some(path), None) => canonical_path(path).map(NewPath::Whole),
+        (Some(path), Some(prefix)) => {
+            let error = conflict(prefix.span, "`path` and `prefix` cannot stand together");
+            Err(Box::new(
+                error.also(path.span, "this replaces the whole path"),
+            ))
+        }
+        (None, Some(prefix)) => {
+            let with = canonical_path(prefix)?;
+            let matched = matched_prefix(of).ok_or_else(|| {
+                let message = "`prefix` stands on a route without `path_prefix`";
+                Box::new(conflict(prefix.span, message).label("there is no prefix to replace"))
+            })?;
+            Ok(NewPath::Prefix { matched, with })
+        }
+    }
+}
+
+/// How many bytes of a path the route's prefix takes, without a trailing slash. A prefix that is wrong is told of
+/// elsewhere.
+fn matched_prefix(of: &raw::Route) -> Option<usize> {
+    let prefix = of.path_prefix.as_ref()?;
+    let path = canonical_path(prefix).unwrap_or_default();
+    Some(path.strip_suffix(b"/").unwrap_or(&path).len())
+}
+
+/// Largest body that is read from a file.
+const MAX_BODY: u64 = 1 << 20;
+
+/// The body that was written, or the one in the file.
+fn compile_body(raw: &route::Respond, diagnostics: &mut Diagnostics) -> Option<Bytes> {
+    let Some(file) = &raw.body_file else {
+        let text = raw.body.as_ref().map_or("", |body| body.as_str());
+        return Some(Bytes::copy_from_slice(text.as_bytes()));
+    };
+    if let Some(body) = &raw.body {
+        diagnostics.push(
+            Diagnostic::error(
+                Code::Conflict,
+                file.span,
+                "`body` and `body_file` cannot stand together",
+            )
+            .also(body.span, "this is the body"),
+        );
+        return None;
+    }
+    let mut bytes = Vec::new();
+    let read =
+        File::open(&*file.value).and_then(|file| file.take(MAX_BODY + 1).read_to_end(&mut bytes));
+    let shown = file.display();
+    let problem = match read {
+        Err(error) => Diagnostic::error(
+            Code::FileUnreadable,
+            file.span,
+            format!("cannot read `{shown}`"),
+        )
+        .label(error.to_string()),
+        Ok(_) if bytes.len() as u64 > MAX_BODY => Diagnostic::error(
+            Code::FileTooLarge,
+            file.span,
+            format!("`{shown}` is larger than 1 MiB"),
+        )
+        .hint("serve it from an endpoint"),
+        Ok(_) => return Some(bytes.into()),
+    };
+    diagnostics.push(problem);
     None
 }
 
@@ -309,34 +296,37 @@ fn compile_respond(raw: &Spanned<route::Respond>, diagnostics: &mut Diagnostics)
         );
         sound = None;
     }
-    let body = raw.body.as_ref().filter(|body| !body.is_empty());
-    if let (Some(body), 204 | 205 | 304) = (body, status.value) {
+    let body = compile_body(raw, diagnostics);
+    let place = raw.body_file.as_ref().map(|file| file.span);
+    let place = place.or_else(|| raw.body.as_ref().map(|body| body.span));
+    if let (Some(place), 204 | 205 | 304) = (place, status.value)
+        && body.as_ref().is_some_and(|body| !body.is_empty())
+    {
         diagnostics.push(
             Diagnostic::error(
                 Code::Conflict,
-                body.span,
+                place,
                 format!("an answer with status {} has no body", status.value),
             )
             .also(status.span, "the status"),
         );
         sound = None;
     }
-    let (fields, ()) = (fields?, sound?);
+    let (fields, body, ()) = (fields?, body?, sound?);
     let is_typed = fields
         .iter()
         .any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-    let default_type = (body.is_some() && !is_typed).then_some((
+    let default_type = (!body.is_empty() && !is_typed).then_some((
         b"content-type".as_slice(),
         b"text/plain; charset=utf-8".as_slice(),
     ));
     let fields = fields
         .iter()
         .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-    let text = body.map_or_else(Bytes::new, |body| Bytes::copy_from_slice(body.as_bytes()));
     Some(Reply::new(
         status.value,
         Reason::LocalReply,
         fields.chain(default_type),
-        text,
+        body,
     ))
 }

@@ -3,6 +3,7 @@
 mod action;
 mod conditions;
 mod demands;
+mod split;
 
 use super::unreachable::find_unreachable;
 use super::{Route, RouteIx, RouteLimits, RouteTable, RouteTimeouts, Rule};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::{Action, Query, Redirect, Scheme};
+use super::super::{Action, NewPath, Query, Redirect, Scheme};
 use super::*;
 use crate::config;
 
@@ -82,7 +82,7 @@ fn redirects_and_answers_are_ready_to_be_sent() {
         scheme: Some(Scheme::Https),
         host: Some("shop.example.com".into()),
         port: None,
-        path: None,
+        path: NewPath::Keep,
         query: Query::Drop,
     };
     let [a, b, c] = table.routes() else { panic!() };
@@ -175,6 +175,26 @@ const FLAWS: &[(&str, &str)] = &[
     (
         "redirect = { host = \"a\\r\\nb\" }",
         "C0210]: `a\\r\\nb` is not a host",
+    ),
+    (
+        "redirect = { prefix = '/x' }",
+        "C0217]: `prefix` stands on a route without `path_prefix`",
+    ),
+    (
+        "path_prefix = '/a'\nredirect = { prefix = '/x', path = '/y' }",
+        "C0217]: `path` and `prefix` cannot stand together",
+    ),
+    (
+        "respond = { status = 200, body = 'x', body_file = '/dev/null' }",
+        "C0217]: `body` and `body_file` cannot stand together",
+    ),
+    (
+        "respond = { status = 200, body_file = '/dev/zero' }",
+        "C0002]: `/dev/zero` is larger than 1 MiB",
+    ),
+    (
+        "respond = { status = 200, body_file = '/nowhere' }",
+        "C0001]: cannot read `/nowhere`",
     ),
     (
         "redirect = { path = '/x?y' }",

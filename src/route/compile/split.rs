@@ -1,0 +1,98 @@
+//! `split` of a route.
+
+use super::super::{ClusterIx, Split};
+use super::action::find_cluster;
+use crate::base::ClusterName;
+use crate::base::hash::HashKey;
+use crate::config::raw::{self, route};
+use crate::config::types::OneOrMany;
+use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
+use crate::message::key::KeySource;
+
+/// Largest weight of a part; 0 sends nothing there, until a reload says otherwise.
+const MAX_WEIGHT: u32 = 1_000_000;
+
+pub(super) fn compile(
+    raw: &raw::Route,
+    split: &Spanned<Vec<Spanned<route::SplitPart>>>,
+    clusters: &[ClusterName],
+    hash: HashKey,
+    diagnostics: &mut Diagnostics,
+) -> Option<Split> {
+    let mut parts: Vec<(ClusterIx, &str, u32, Span)> = Vec::with_capacity(split.len());
+    let mut sound = Some(());
+    for part in &split.value {
+        let found = find_cluster(raw, &part.cluster, clusters, diagnostics);
+        let first = parts.iter().find(|(ix, ..)| Some(*ix) == found);
+        let problem = if part.weight.value > MAX_WEIGHT {
+            let message = format!("weight {} is not in 0-{MAX_WEIGHT}", part.weight.value);
+            let error = Diagnostic::error(Code::BadWeight, part.weight.span, message);
+            Some(error.hint("only the ratio of the weights counts"))
+        } else {
+            first.map(|&(.., span)| {
+                let name = part.cluster.escape_debug();
+                let message = format!("cluster `{name}` stands twice in this split");
+                Diagnostic::error(Code::DuplicateName, part.cluster.span, message)
+                    .also(span, "first here")
+            })
+        };
+        match (found, problem) {
+            (Some(ix), None) => {
+                parts.push((
+                    ix,
+                    part.cluster.as_str(),
+                    part.weight.value,
+                    part.cluster.span,
+                ));
+            }
+            (_, problem) => {
+                if let Some(problem) = problem {
+                    diagnostics.push(problem);
+                }
+                sound = None;
+            }
+        }
+    }
+    let key = match &raw.split_key {
+        None => Some(Vec::new()),
+        Some(keys) => compile_keys(keys, diagnostics),
+    };
+    if sound.is_some() && parts.iter().all(|&(_, _, weight, _)| weight == 0) {
+        diagnostics.push(
+            Diagnostic::error(Code::Empty, split.span, "this split sends nothing anywhere")
+                .hint("at least one part must have a weight above 0"),
+        );
+        return None;
+    }
+    sound?;
+    let parts: Vec<_> = parts
+        .into_iter()
+        .map(|(ix, name, weight, _)| (ix, name, weight))
+        .collect();
+    Some(Split::new(&parts, key?, hash))
+}
+
+fn compile_keys(
+    raw: &Spanned<OneOrMany<String>>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<KeySource>> {
+    let mut sources = Some(Vec::new());
+    for text in &raw.value.0 {
+        match (KeySource::parse(text), &mut sources) {
+            (Ok(source), Some(sources)) => sources.push(source),
+            (Ok(_), None) => {}
+            (Err(error), _) => {
+                let message = format!("`{}` is not a key", text.escape_debug());
+                diagnostics.push(
+                    Diagnostic::error(Code::BadValue, raw.span, message)
+                        .label(error.to_string())
+                        .note(
+                            "keys are client_ip, global, route, host, path, header:NAME, cookie:NAME and query:NAME",
+                        ),
+                );
+                sources = None;
+            }
+        }
+    }
+    sources
+}
