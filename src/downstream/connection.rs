@@ -16,6 +16,7 @@ use crate::metrics::Closed;
 use crate::net::deadline::Tick;
 use crate::net::{Stream, Timer};
 use crate::record::ConnectionFacts;
+use crate::upstream::Private;
 use crate::worker::local::group;
 use crate::worker::{Local, View};
 
@@ -28,6 +29,8 @@ pub(super) struct Connection {
     pub(super) facts: Rc<ConnectionFacts>,
     /// Bytes that were read and belong to what comes next: the rest of a body, a pipelined request.
     pub(super) input: RefCell<Vec<u8>>,
+    /// The connection to an endpoint that is this client's alone.
+    pub(super) private: Private,
     /// Where the listener stands in the worker's view, and in which one.
     listener: Cell<(u64, Option<usize>)>,
     /// How many more requests it may serve.
@@ -59,6 +62,7 @@ impl Connection {
             timer: Rc::new(Timer::new(&local.deadlines, group(&listener))),
             facts: ConnectionFacts::new(listener, peer),
             input: RefCell::default(),
+            private: Private::default(),
             listener: Cell::new((u64::MAX, None)),
         }
     }

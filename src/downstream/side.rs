@@ -17,6 +17,7 @@ use crate::message::{
     BodyLength, Edits, Expect, Method, RequestHead, ResponseHead, Upgrade, Version,
 };
 use crate::metrics::Closed;
+use crate::upstream::Private;
 use crate::worker::local::{HEADROOM, READ};
 
 /// The client's side of one exchange.
@@ -352,6 +353,10 @@ impl Downstream for Side {
     fn break_off(&mut self) -> Disposition {
         self.connection.ends_by(Closed::Broken);
         finish::broken(self.answered, self.encoding)
+    }
+
+    fn private(&self) -> &Private {
+        &self.connection.private
     }
 
     fn bodies(&self) -> (u64, u64) {

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use super::checkout::{Checked, Source, checkout};
 use super::finish::{self, Sent};
 use super::outgoing::{Keep, Outgoing};
-use super::retry::{Account, Decision, Failure, Reused, decide};
+use super::own::{self, Whose};
+use super::retry::{Account, Decision, Failed, Failure, Reused, decide};
 use super::side::{Answered, Downstream};
-use super::transfer::{Ended, Limits, Transfer};
+use super::transfer::{Ended, Limits, Parting, Transfer};
 use super::watch::Watch;
 use super::{Exchange, Served};
 use crate::balance::{Pick, PickInput};
@@ -22,7 +23,7 @@ use crate::http1::response::Persist;
 use crate::http1::write;
 use crate::message::{BodyLength, Upgrade};
 use crate::metrics::{Gauge, RetryResult};
-use crate::net::Timer;
+use crate::net::{Stream, Timer};
 use crate::route::Route;
 use crate::upstream::Look;
 use crate::worker::ClusterView;
@@ -120,7 +121,10 @@ impl<D: Downstream> Attempts<'_, D> {
             Upgrade::None => Source::Pool(self.look()),
         };
         let usual = source;
-        let mut ix = self.pick()?;
+        let mut ix = match own::take_out(self.x, self.down, self.cluster, source) {
+            Some(ix) => ix,
+            None => self.pick()?,
+        };
         let mut cause: Option<Reason> = None;
         loop {
             let began = clock::now();
@@ -255,6 +259,27 @@ impl<D: Downstream> Attempts<'_, D> {
         .await
     }
 
+    /// Keeps the endpoint's connection after a whole answer, where it may be used again.
+    fn put_back(
+        &self,
+        ix: EndpointIx,
+        stream: Stream,
+        persist: Persist,
+        whose: Whose,
+        parting: Parting,
+    ) {
+        let Some(set) = self.cluster.idle.get(ix.0 as usize) else {
+            return;
+        };
+        let clock = self.timer.deadlines();
+        match (persist, own::bound(self.x, whose, parting.challenge)) {
+            (Persist::Reuse, Whose::Client) => self.down.private().keep(stream, set),
+            (Persist::Later, Whose::Client) | (Persist::Close, _) => {}
+            (Persist::Reuse, Whose::Anybody) => set.put(stream, clock, parting.keep_alive),
+            (Persist::Later, Whose::Anybody) => set.put_aside(stream, clock, parting.keep_alive),
+        }
+    }
+
     /// One attempt at one endpoint.
     async fn once(
         &mut self,
@@ -264,16 +289,21 @@ impl<D: Downstream> Attempts<'_, D> {
     ) -> Result<Served, Failed> {
         let cluster = self.cluster;
         let Some(endpoint) = cluster.cluster.set.endpoint(ix) else {
-            return Err(untouched(Error::from(Reason::Internal), &self.outgoing));
+            let error = Error::from(Reason::Internal);
+            return Err(Failed::untouched(error, self.outgoing.resendable()));
         };
         self.x.record.attempt(&cluster.cluster.name, &endpoint.text);
         let left = self.timer.deadlines().until(self.limits.total);
+        let whose = match self.x.own {
+            Some(_) => Whose::Client,
+            None => Whose::Anybody,
+        };
         let watch = Watch::new(endpoint, began);
         let checked = match checkout(self.x, cluster, ix, endpoint, source, left, began).await {
             Ok(checked) => checked,
             Err(error) => {
                 watch.ended(&error, Reused::Fresh);
-                return Err(untouched(error, &self.outgoing));
+                return Err(Failed::untouched(error, self.outgoing.resendable()));
             }
         };
         let Checked {
@@ -301,6 +331,7 @@ impl<D: Downstream> Attempts<'_, D> {
         transfer.per_try = per_try;
         let ended = poll_fn(|cx| transfer.poll(cx)).await;
         self.upload = transfer.upload();
+        let parting = transfer.parting();
         let failed = |error: Error, status, paid| Failed {
             failure: Failure {
                 reason: error.reason(),
@@ -329,13 +360,8 @@ impl<D: Downstream> Attempts<'_, D> {
                     _ => Sent::Part,
                 };
                 let asked = self.x.record.head().upgrade();
-                if let Some(set) = cluster.idle.get(ix.0 as usize) {
-                    match finish::endpoint(says, sent, behind, asked) {
-                        Persist::Reuse => set.put(stream, self.timer.deadlines()),
-                        Persist::Later => set.put_aside(stream, self.timer.deadlines()),
-                        Persist::Close => {}
-                    }
-                }
+                let persist = finish::endpoint(says, sent, behind, asked);
+                self.put_back(ix, stream, persist, whose, parting);
                 Ok(Served::Whole)
             }
             Ok(Ended::Switched) => {
@@ -356,28 +382,5 @@ impl<D: Downstream> Attempts<'_, D> {
                 Err(failed(error, None, None))
             }
         }
-    }
-}
-
-/// An attempt that gave no response to pass on.
-struct Failed {
-    error: Error,
-    failure: Failure,
-    /// The pause before the next try, where that is paid for already.
-    paid: Option<Duration>,
-}
-
-/// A failure before anything was written.
-fn untouched(error: Error, outgoing: &Outgoing) -> Failed {
-    Failed {
-        failure: Failure {
-            reason: error.reason(),
-            status: None,
-            accepted: 0,
-            reused: Reused::Fresh,
-            resendable: outgoing.resendable(),
-        },
-        error,
-        paid: None,
     }
 }

@@ -50,6 +50,15 @@ pub(super) async fn checkout(
         _in_flight: InFlight::begin(&endpoint.state),
         _slot: slot,
     };
+    if let Some(stream) = x.own.take() {
+        cluster.cells.reused.inc();
+        x.record.connected(Duration::ZERO);
+        return Ok(Checked {
+            stream,
+            reused: Reused::Pooled,
+            held,
+        });
+    }
     if let Source::Pool(look) = source
         && let Some(set) = cluster.idle.get(ix.0 as usize)
         && let Some(stream) = set.take(look)

@@ -18,6 +18,7 @@ mod attempt;
 mod checkout;
 pub mod finish;
 mod outgoing;
+mod own;
 mod refuse;
 mod retry;
 mod side;
@@ -93,6 +94,8 @@ pub struct Exchange {
     trust: Trust,
     client: IpAddr,
     started: Instant,
+    /// The client's own connection, on its way to the attempt that uses it.
+    own: Option<Stream>,
 }
 
 impl Exchange {
@@ -116,6 +119,7 @@ impl Exchange {
             trust: Trust::Stranger,
             client: peer,
             started: now,
+            own: None,
         };
         if let Some(listener) = x.view.listeners.get(listener) {
             let trusted = &listener.spec.trusted;

@@ -6,6 +6,7 @@ use super::Disposition;
 use crate::base::Error;
 use crate::http1::body::More;
 use crate::message::{BodyLength, Edits, ResponseHead, Upgrade};
+use crate::upstream::Private;
 
 /// A run of body data in the worker's scratch buffer. There is room in front of it and behind it for framing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -97,6 +98,9 @@ pub trait Downstream {
 
     /// The same for a response that broke off, or when there is nobody to answer.
     fn break_off(&mut self) -> Disposition;
+
+    /// The place of the client's own connection to an endpoint.
+    fn private(&self) -> &Private;
 
     /// Bytes of request body read and of response body sent so far.
     fn bodies(&self) -> (u64, u64);

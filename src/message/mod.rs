@@ -8,6 +8,7 @@
 //!
 //! **Not here.** Reading from sockets, and the syntax of any protocol.
 
+pub mod auth;
 pub mod authority;
 pub mod edits;
 pub mod field;
@@ -15,6 +16,7 @@ pub mod forwarded;
 pub mod framing;
 pub mod head;
 pub mod hops;
+pub mod keep_alive;
 pub mod key;
 pub mod method;
 pub mod path;

@@ -2,7 +2,7 @@
 //!
 //! **Invariants.** A [`ConnectSpec`] is the only input to [`connect()`] and the key of the [`Pool`]. A connection
 //! is in the pool only while nothing is expected on it; one on which bytes or an end have arrived is never
-//! handed out.
+//! handed out. One that carries a client's authentication is never in the pool ([`Private`]).
 //!
 //! **Not here.** Which endpoint (`balance`), what is sent (`exchange`), how many may be open (`endpoint`).
 //!
@@ -10,8 +10,10 @@
 
 pub mod connect;
 pub mod pool;
+pub mod private;
 pub mod spec;
 
 pub use connect::connect;
 pub use pool::{IdleSet, Look, Pool};
+pub use private::Private;
 pub use spec::ConnectSpec;

@@ -36,6 +36,9 @@ struct Aside {
 /// How long a connection stays aside: long enough for bytes that are on their way.
 const ASIDE: Duration = Duration::from_millis(200);
 
+/// How long before its endpoint a connection is closed here: more than a sweep is late, and a round trip.
+const AHEAD: Duration = Duration::from_secs(1);
+
 /// The idle connections of one connect spec, last in first out: the warmest is used, the coldest expire.
 #[derive(Debug, Default)]
 pub struct IdleSet {
@@ -73,23 +76,43 @@ impl IdleSet {
         }
     }
 
-    /// Puts a connection back; closes it when there are enough.
-    pub fn put(&self, stream: Stream, clock: &Deadlines) {
+    /// Puts a connection back; closes it when there are enough. With `theirs` the endpoint said how long it keeps an
+    /// idle connection.
+    pub fn put(&self, stream: Stream, clock: &Deadlines, theirs: Option<Duration>) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < self.limit.get() {
-            idle.push(Idle {
-                stream,
-                until: clock.after(self.timeout.get()),
-            });
+        if idle.len() < self.limit.get()
+            && let Some(until) = self.until(clock, theirs)
+        {
+            idle.push(Idle { stream, until });
         }
+    }
+
+    /// When a connection that falls idle now is closed: by our own clock, and before its endpoint closes it under a
+    /// request that is on its way (E-200). `None`: at once.
+    fn until(&self, clock: &Deadlines, theirs: Option<Duration>) -> Option<Tick> {
+        let ours = self.timeout.get();
+        let Some(theirs) = theirs else {
+            return Some(clock.after(ours));
+        };
+        if theirs.is_zero() {
+            return None;
+        }
+        let before = theirs.saturating_sub(AHEAD).max(theirs / 2);
+        let limit = if ours.is_zero() {
+            before
+        } else {
+            ours.min(before)
+        };
+        Some(clock.after(limit))
     }
 
     /// Puts a connection aside on which something unasked may still arrive; a sweep puts it back if it stayed
     /// silent.
-    pub fn put_aside(&self, stream: Stream, clock: &Deadlines) {
+    pub fn put_aside(&self, stream: Stream, clock: &Deadlines, theirs: Option<Duration>) {
         let mut aside = self.aside.borrow_mut();
-        if aside.len() < self.limit.get() {
-            let until = clock.after(self.timeout.get());
+        if aside.len() < self.limit.get()
+            && let Some(until) = self.until(clock, theirs)
+        {
             aside.push(Aside {
                 idle: Idle { stream, until },
                 from: clock.after(ASIDE),
@@ -186,7 +209,11 @@ mod tests {
         let set = pool.set(&cluster(), &spec);
         set.tune(2, Duration::from_secs(1));
         for _ in 0..3 {
-            set.put(super::super::connect(&spec).await.unwrap(), &deadlines);
+            set.put(
+                super::super::connect(&spec).await.unwrap(),
+                &deadlines,
+                None,
+            );
         }
         assert_eq!(set.len(), 2, "the limit holds");
         let (mut first, _) = listener.accept().unwrap();
@@ -194,6 +221,35 @@ mod tests {
         first.write_all(b"unasked").unwrap();
         drop(second);
         assert!(set.take(Look::Kernel).is_none(), "one talks, one is closed");
+    }
+
+    /// E-200: an endpoint that says how long it waits never sees a request come too late.
+    #[tokio::test]
+    async fn a_connection_is_closed_before_its_endpoint_closes_it() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let spec = spec(listener.local_addr().unwrap());
+        for (ours, theirs, alive, dead) in [
+            (Duration::from_secs(55), 5, 3900, 4300),
+            (Duration::from_secs(55), 1, 400, 800),
+            (Duration::from_secs(2), 60, 1900, 2300),
+            (Duration::ZERO, 2, 900, 1300),
+        ] {
+            let start = clock::now();
+            let deadlines = Deadlines::new(start);
+            let pool = Pool::default();
+            let set = pool.set(&cluster(), &spec);
+            set.tune(8, ours);
+            let stream = super::super::connect(&spec).await.unwrap();
+            set.put(stream, &deadlines, Some(Duration::from_secs(theirs)));
+            for (after, left) in [(alive, 1), (dead, 0)] {
+                deadlines.sweep(start + Duration::from_millis(after));
+                pool.sweep(&deadlines);
+                assert_eq!(set.len(), left, "{ours:?}, timeout={theirs}, {after} ms");
+            }
+            let stream = super::super::connect(&spec).await.unwrap();
+            set.put(stream, &deadlines, Some(Duration::ZERO));
+            assert!(set.is_empty(), "timeout=0: not kept at all");
+        }
     }
 
     #[tokio::test]
@@ -205,14 +261,22 @@ mod tests {
         let pool = Pool::default();
         let set = pool.set(&cluster(), &spec);
         set.tune(8, Duration::from_secs(1));
-        set.put(super::super::connect(&spec).await.unwrap(), &deadlines);
+        set.put(
+            super::super::connect(&spec).await.unwrap(),
+            &deadlines,
+            None,
+        );
         deadlines.sweep(start + Duration::from_millis(900));
         pool.sweep(&deadlines);
         assert_eq!(pool.set(&cluster(), &spec).len(), 1);
         deadlines.sweep(start + Duration::from_millis(1300));
         pool.sweep(&deadlines);
         assert!(set.is_empty());
-        set.put(super::super::connect(&spec).await.unwrap(), &deadlines);
+        set.put(
+            super::super::connect(&spec).await.unwrap(),
+            &deadlines,
+            None,
+        );
         drop(set);
         assert!(pool.set(&cluster(), &spec).is_empty());
     }

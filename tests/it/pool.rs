@@ -193,3 +193,110 @@ fn connection_close_of_the_endpoint_is_kept() {
     }
     assert_eq!(origin.connections(), 5);
 }
+
+/// E-219: NTLM and Negotiate authenticate a connection. From the challenge on it belongs to the client that got it,
+/// is what this client's requests go over, and ends with it.
+#[test]
+fn a_connection_that_carries_authentication_serves_one_client() {
+    for (challenge, proof) in [
+        ("NTLM", None),
+        ("Basic realm=\"a, b\", Negotiate", Some("Negotiate YII=")),
+        ("negotiate", Some("negotiate oYG2")),
+    ] {
+        // Every origin takes whoever asks over a connection that was challenged for one who may.
+        let plan = || {
+            let known: Arc<std::sync::Mutex<std::collections::HashSet<usize>>> = Arc::default();
+            Origin::answering(move |request| {
+                let mut known = known.lock().unwrap();
+                if known.contains(&request.connection) {
+                    return Answer::ok("secret");
+                }
+                match request.target.as_str() {
+                    "/secret" => {
+                        known.insert(request.connection);
+                        Answer {
+                            status: 401,
+                            ..Answer::ok("who?").field("WWW-Authenticate", challenge)
+                        }
+                    }
+                    _ => Answer::ok("public"),
+                }
+            })
+        };
+        let origins = [plan(), plan()];
+        let keys = "balancer = \"round_robin\"";
+        let proxy = Setup::over_with(&[origins[0].addr(), origins[1].addr()], keys)
+            .workers(1)
+            .start();
+        let others = |what: &str| {
+            for _ in 0..6 {
+                let response = proxy.get("/");
+                assert_eq!(response.text(), "public", "{what}, {challenge}");
+            }
+        };
+        others("before");
+        let mut client = proxy.client();
+        assert_eq!(client.get("/secret").status, 401);
+        others("after the challenge");
+        // The dialogue goes on over the connection where it began, whoever's turn it is.
+        for at in 0..8 {
+            client.send(format!(
+                "GET /secret/{at} HTTP/1.1\r\nHost: a\r\n{}\r\n",
+                proof.map_or(String::new(), |proof| format!("Authorization: {proof}\r\n"))
+            ));
+            assert_eq!(client.response().is(200).text(), "secret", "{challenge}");
+            others("while it is in use");
+        }
+        let open = || origins.iter().map(Origin::open_connections).sum::<usize>();
+        let before = open();
+        drop(client);
+        eventually("it ends with its client", || {
+            (open() == before - 1).then_some(())
+        });
+        others("afterwards");
+    }
+}
+
+/// Negotiate needs no challenge: the proof may come first.
+#[test]
+fn a_proof_alone_makes_a_connection_private() {
+    let origin = Origin::start();
+    let proxy = Setup::over(&[origin.addr()]).workers(1).start();
+    let ask = |client: &mut crate::support::Client, proof: &str| {
+        client.send(format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: {proof}\r\n\r\n"
+        ));
+        client.response().is(200);
+    };
+    let mut client = proxy.client();
+    ask(&mut client, "Bearer one");
+    ask(&mut proxy.client(), "Basic eDp5");
+    assert_eq!(origin.connections(), 1, "tokens are of the request");
+    ask(&mut client, "Negotiate YII=");
+    proxy.get("/").is(200);
+    assert_eq!(origin.connections(), 2, "the first one is the client's");
+    ask(&mut client, "Bearer one");
+    let connections: Vec<_> = origin.requests().iter().map(|one| one.connection).collect();
+    assert_eq!(connections, [1, 1, 1, 2, 1]);
+    // One that the endpoint closed is not missed: the client authenticates again.
+    origin.close_connections();
+    origin.wait_closed(2);
+    ask(&mut client, "Negotiate YII=");
+    proxy.get("/").is(200);
+    let connections: Vec<_> = origin.requests().iter().map(|one| one.connection).collect();
+    assert_eq!(connections[5..], [3, 4]);
+}
+
+/// E-200: an endpoint's own word on how long it waits comes before `idle_timeout`.
+#[test]
+fn a_hint_of_the_endpoint_is_kept() {
+    let origin = Origin::answering(|_| Answer::ok("x").field("Keep-Alive", "max=100, timeout=2"));
+    let keys = "bulkhead = { idle_timeout = \"1h\" }";
+    let proxy = Setup::over_with(&[origin.addr()], keys).workers(1).start();
+    for _ in 0..3 {
+        let response = proxy.get("/");
+        assert_eq!(response.one("keep-alive"), None, "it is of one hop");
+    }
+    assert_eq!(origin.connections(), 1, "meanwhile it is used again");
+    origin.wait_closed(1);
+}

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crate::base::reason::Retry;
-use crate::base::{Detail, Reason};
+use crate::base::{Detail, Error, Reason};
 use crate::cluster::RetryPolicy;
 use crate::limit::Grant;
 use crate::message::Method;
@@ -125,6 +125,32 @@ impl Case {
             (Retry::IfIdempotent, Reused::Fresh) => Self::Reset,
             (Retry::IfConfigured, _) => Self::ResponseTimeout,
             (Retry::Never, _) => Self::Final,
+        }
+    }
+}
+
+/// An attempt that gave no response to pass on.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) error: Error,
+    pub(super) failure: Failure,
+    /// The pause before the next try, where that is paid for already.
+    pub(super) paid: Option<Duration>,
+}
+
+impl Failed {
+    /// A failure before anything was written.
+    pub(super) fn untouched(error: Error, resendable: bool) -> Self {
+        Self {
+            failure: Failure {
+                reason: error.reason(),
+                status: None,
+                accepted: 0,
+                reused: Reused::Fresh,
+                resendable,
+            },
+            error,
+            paid: None,
         }
     }
 }

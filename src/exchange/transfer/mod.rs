@@ -16,6 +16,7 @@ use tokio::time::Sleep;
 use super::Exchange;
 use super::finish::Behind;
 use super::outgoing::Outgoing;
+use super::own::Challenge;
 use super::retry::Account;
 use super::side::Downstream;
 use super::watch::Watch;
@@ -72,6 +73,15 @@ impl Limits {
     }
 }
 
+/// What an answer says of the connection that it came over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parting {
+    /// Whether it offers an authentication that belongs to the connection.
+    pub(super) challenge: Challenge,
+    /// How long the endpoint keeps it while it is idle, where it says so.
+    pub(super) keep_alive: Option<Duration>,
+}
+
 /// Where the request body stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Upload {
@@ -117,6 +127,7 @@ pub(super) struct Transfer<'x, D> {
     pub(super) limits: Limits,
     account: &'x Account<'x>,
     not_retried: Detail,
+    parting: Parting,
     /// Ends the wait for a response head.
     pub(super) per_try: Option<Pin<Box<Sleep>>>,
     upload: Upload,
@@ -175,6 +186,10 @@ impl<'x, D: Downstream> Transfer<'x, D> {
             limits,
             account,
             not_retried: Detail::None,
+            parting: Parting {
+                challenge: Challenge::None,
+                keep_alive: None,
+            },
             per_try: None,
             upload,
             reading: Reading::Head,
@@ -200,6 +215,11 @@ impl<'x, D: Downstream> Transfer<'x, D> {
     /// Whether the request body has been read to its end.
     pub(super) fn upload(&self) -> More {
         self.body
+    }
+
+    /// What the answer said of the endpoint's connection.
+    pub(super) fn parting(&self) -> Parting {
+        self.parting
     }
 
     /// Runs until the response is with the client, or until something failed.

@@ -7,12 +7,13 @@ use super::{Ended, Reading, Step, Transfer, Upload};
 use crate::base::{Detail, Error, Phase, Reason, clock};
 use crate::exchange::filters_up;
 use crate::exchange::finish::Behind;
+use crate::exchange::own::challenge;
 use crate::exchange::retry::{Decision, Failure, Reused, decide};
 use crate::exchange::side::{Answer, Answered, Author, Downstream, Piece};
 use crate::http1::body::{BodyReader, More};
 use crate::http1::response::{self, Start};
 use crate::http1::trailers;
-use crate::message::{BodyLength, Field, Known, Method, Upgrade};
+use crate::message::{BodyLength, Field, Known, Method, Upgrade, keep_alive};
 use crate::net::deadline::Tick;
 use crate::worker::local::{HEADROOM, READ};
 
@@ -170,6 +171,10 @@ impl<D: Downstream> Transfer<'_, D> {
             Some(kind) if is_event_stream(kind) => self.limits.tunnel,
             _ => self.limits.response_idle,
         };
+        self.parting.keep_alive = view.first(Known::KeepAlive).and_then(keep_alive::timeout);
+        if status == 401 {
+            self.parting.challenge = challenge(&view);
+        }
         if switching == Upgrade::None {
             filters_up(&mut kit.response_edits, self.route, &view);
         }
