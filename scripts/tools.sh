@@ -6,6 +6,7 @@ set -euo pipefail
 # program:package
 wanted=(
   curl:curl
+  faketime:faketime
   haproxy:haproxy
   nginx:nginx
   promtool:prometheus

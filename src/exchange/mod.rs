@@ -16,6 +16,8 @@
 
 mod attempt;
 mod checkout;
+#[cfg(debug_assertions)]
+mod fault;
 pub mod finish;
 mod outgoing;
 mod own;
@@ -204,6 +206,8 @@ async fn serve<D: Downstream>(
     view: &View,
 ) -> Result<Served, Error> {
     let route = find_route(x, view)?;
+    #[cfg(debug_assertions)]
+    fault::strike(x.record.head());
     check_body(x.record.head(), route)?;
     if let Verdict::Respond(reply) = filters_down(x, route) {
         return refuse::reply(x, down, timer, route, &reply).await;

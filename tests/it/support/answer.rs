@@ -18,6 +18,8 @@ pub enum Step {
     Count(Arc<AtomicUsize>),
     Reset,
     Close,
+    /// Closes its sending side only, and keeps the rest until the peer goes.
+    HalfClose,
     /// Says nothing more and keeps the connection until the peer goes.
     Hang,
     /// Sends every byte back until the peer closes.

@@ -2,10 +2,12 @@
 //! an answer with another one was meant for somebody else.
 
 use super::client::Client;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 /// How a client uses its connections.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -26,10 +28,44 @@ pub struct Tally {
     pub crossed: usize,
     /// Attempts to connect that were refused.
     pub refused: usize,
+    /// How long each request took, in microseconds.
+    pub times: Vec<u32>,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} good, {} lost, {} crossed, {} refused; p50 {:.1} ms, p99 {:.1} ms, slowest {:.1} ms",
+            self.good,
+            self.bad.len(),
+            self.crossed,
+            self.refused,
+            self.quantile(0.5),
+            self.quantile(0.99),
+            self.quantile(1.0)
+        )
+    }
 }
 
 impl Tally {
+    /// In milliseconds.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a position in a list"
+    )]
+    pub fn quantile(&self, share: f64) -> f64 {
+        let mut times = self.times.clone();
+        times.sort_unstable();
+        let last = times.len().saturating_sub(1);
+        let at = (last as f64 * share).round() as usize;
+        f64::from(times.get(at).copied().unwrap_or_default()) / 1000.0
+    }
+
     pub fn merge(&mut self, other: Self) {
+        self.times.extend(other.times);
         self.good += other.good;
         self.bad.extend(other.bad);
         self.crossed += other.crossed;
@@ -59,38 +95,55 @@ fn nonce() -> String {
     )
 }
 
-/// One GET with a nonce; what came back is counted. Gives whether the connection may be used again.
+/// One request with a nonce; what came back is counted. Gives whether the connection may be used again.
 pub fn ask(client: &mut Client, method: &str, tally: &mut Tally) -> bool {
-    let nonce = nonce();
-    client.send(format!(
-        "{method} /{nonce} HTTP/1.1\r\nHost: test.example\r\nX-Nonce: {nonce}\r\n{}\r\n",
-        if method == "POST" {
+    tally.ask(client, method, "test.example")
+}
+
+impl Tally {
+    /// [`ask`], of this host.
+    pub fn ask(&mut self, client: &mut Client, method: &str, host: &str) -> bool {
+        let began = Instant::now();
+        let reusable = self.exchange(client, method, host);
+        let took = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
+        self.times.push(took);
+        reusable
+    }
+
+    fn exchange(&mut self, client: &mut Client, method: &str, host: &str) -> bool {
+        let tally = self;
+        let nonce = nonce();
+        let length = if method == "POST" {
             "Content-Length: 0\r\n"
         } else {
             ""
-        }
-    ));
-    match client.try_response_to(method) {
-        Ok(response) if response.status == 200 => {
-            let mine = response.one("x-nonce") == Some(&nonce) && response.text().contains(&nonce);
-            if mine {
-                tally.good += 1;
-            } else {
-                tally.crossed += 1;
+        };
+        client.send(format!(
+            "{method} /{nonce} HTTP/1.1\r\nHost: {host}\r\nX-Nonce: {nonce}\r\n{length}\r\n"
+        ));
+        match client.try_response_to(method) {
+            Ok(response) if response.status == 200 => {
+                let mine =
+                    response.one("x-nonce") == Some(&nonce) && response.text().contains(&nonce);
+                if mine {
+                    tally.good += 1;
+                } else {
+                    tally.crossed += 1;
+                }
+                !response.closes()
             }
-            !response.closes()
-        }
-        Ok(response) => {
-            tally.bad.push(format!(
-                "{method} {nonce}: {} {}",
-                response.status,
-                response.text()
-            ));
-            !response.closes()
-        }
-        Err(fault) => {
-            tally.bad.push(format!("{method} {nonce}: {fault:?}"));
-            false
+            Ok(response) => {
+                tally.bad.push(format!(
+                    "{method} {nonce}: {} {}",
+                    response.status,
+                    response.text()
+                ));
+                !response.closes()
+            }
+            Err(fault) => {
+                tally.bad.push(format!("{method} {nonce}: {fault:?}"));
+                false
+            }
         }
     }
 }

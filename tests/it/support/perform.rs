@@ -40,7 +40,10 @@ pub fn perform(wire: &mut Wire, answer: &Answer, method: &str, nonce: Option<&st
                 return Next::Close;
             }
             Step::Close => return Next::Close,
-            Step::Hang => {
+            Step::Hang | Step::HalfClose => {
+                if matches!(step, Step::HalfClose) {
+                    wire.finish();
+                }
                 let _ = wire.stream.set_read_timeout(None);
                 while matches!(wire.fill(), Ok(1..)) {}
                 return Next::Close;

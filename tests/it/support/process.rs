@@ -1,6 +1,8 @@
 //! An origin in a process of its own, for what only a process can suffer: kill -9, SIGSTOP.
 //! The process is this test binary again, told by its environment to be an origin.
 
+use super::answer::Step;
+use super::client::pattern;
 use super::{Answer, Origin, ports};
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
@@ -11,6 +13,7 @@ use std::time::Duration;
 
 const ADDR: &str = "TIDEGATE_IT_ORIGIN";
 const JOURNAL: &str = "TIDEGATE_IT_JOURNAL";
+const PAUSE: Step = Step::Pause(Duration::from_millis(2));
 
 /// Not a test of anything: it is where the process begins. Without the variable it does nothing.
 #[test]
@@ -33,7 +36,15 @@ fn origin_process() {
             let line = format!("{} {nonce}\n", request.method);
             journal.write_all(line.as_bytes()).expect("journal");
         }
-        Answer::ok(format!("{addr} {nonce}\n"))
+        if let Some(count) = request.target.strip_prefix("/bytes/") {
+            // In four parts, so that there is a middle that a kill can hit.
+            let mut answer = Answer::ok(pattern(count.parse().expect("a number")));
+            let parts = [0, 250, 500, 750].map(|at| [Step::Reply(at, at + 250), PAUSE]);
+            answer.steps = parts.concat();
+            return answer;
+        }
+        let length = request.body.len();
+        Answer::ok(format!("{addr} {nonce} {length} bytes\n"))
     });
     let _origin = plan.start_at(addr);
     // Lives as long as the test that started it.
@@ -48,7 +59,8 @@ pub struct OriginProcess {
 }
 
 impl OriginProcess {
-    /// An origin at a free port. Its body is its address and the request's nonce.
+    /// An origin at a free port. Its answer is its address, the request's nonce and the length of its body; to
+    /// `/bytes/N`, so many bytes.
     pub fn start() -> Self {
         Self::begin(ports::free(), None)
     }
@@ -91,8 +103,19 @@ impl OriginProcess {
         self.wait_up();
     }
 
+    /// SIGSTOP: everything stays as it is, and nothing moves any more.
     pub fn stop(&self) {
-        signal(self.child.id(), "STOP");
+        let pid = self.child.id();
+        signal(pid, "STOP");
+        let stopped = |task: std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+            let (_, rest) = stat.rsplit_once(") ")?;
+            rest.starts_with('T').then_some(())
+        };
+        super::eventually("every thread of it has stopped", || {
+            let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+            tasks.flatten().try_for_each(stopped)
+        });
     }
 
     pub fn resume(&self) {

@@ -125,6 +125,13 @@ impl Proxy {
         self.metrics().sum(name, labels)
     }
 
+    /// Requests that are under way at this endpoint of the cluster `app`.
+    pub fn busy(&self, endpoint: SocketAddr) -> f64 {
+        let endpoint = endpoint.to_string();
+        let labels = [("cluster", "app"), ("endpoint", endpoint.as_str())];
+        self.metric("tidegate_upstream_endpoint_requests_active", &labels)
+    }
+
     #[track_caller]
     pub fn wait_metric(&self, name: &str, labels: &[(&str, &str)], enough: impl Fn(f64) -> bool) {
         eventually(&format!("{name}{labels:?}"), || {
