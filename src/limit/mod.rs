@@ -1,10 +1,22 @@
 //! Decisions about "how many" as plain arithmetic: counts and a time go in, a grant or a denial comes out.
 //!
-//! **Invariants.** Sans-io: no clock, no lock, no task. Time is an argument and never runs backwards here;
-//! an earlier instant counts as the latest one seen.
+//! **Invariants.** Sans-io: no clock, no task. Time is an argument and never runs backwards here;
+//! an earlier instant counts as the latest one seen. What is kept is bounded, whatever keys come.
 //!
-//! **Not here.** Caps of connections (`endpoint`, `listener`) and what a denial means for an exchange (`exchange`).
+//! **Not here.** Caps of connections (`endpoint`, `listener`), whose request it is (`limiter`), and what a denial means
+//! for an exchange (`exchange`).
 
 pub mod budget;
+pub mod meter;
+mod meters;
+pub mod rule;
+pub mod table;
+pub mod top;
+#[cfg(test)]
+mod tests;
 
 pub use budget::{Grant, RetryBudget};
+pub use meters::Meters;
+pub use rule::{Algorithm, Decision, Outcome, Over, Rule, RuleError};
+pub use table::{Table, Tally};
+pub use top::Top;
