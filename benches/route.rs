@@ -20,7 +20,18 @@ fn table(text: &str) -> RouteTable {
     let mut loaded = config::parse(Path::new("bench.toml"), text).unwrap();
     let listeners = [ListenerName::parse("web").unwrap()];
     let clusters = [ClusterName::parse("c").unwrap()];
-    compile(&loaded.raw, &listeners, &clusters, &mut loaded.diagnostics).unwrap()
+    let limiters = tidegate::limiter::Limiters::default();
+    let parts = tidegate::filter::Parts {
+        limiters: &limiters,
+    };
+    compile(
+        &loaded.raw,
+        &listeners,
+        &clusters,
+        parts,
+        &mut loaded.diagnostics,
+    )
+    .unwrap()
 }
 
 /// One route for each of `count` hosts, and one for all others.

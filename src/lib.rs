@@ -19,6 +19,7 @@ pub mod health;
 pub mod endpoint;
 pub mod balance;
 pub mod cluster;
+pub mod limiter;
 pub mod filter;
 pub mod route;
 pub mod listener;

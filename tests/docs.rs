@@ -40,7 +40,7 @@ fn every_relative_link_leads_somewhere() {
 fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut pages = Vec::new();
-    for folder in ["", "docs", "deploy", "examples"] {
+    for folder in ["", "docs", "docs/filters", "deploy", "examples"] {
         let Ok(entries) = fs::read_dir(root.join(folder)) else {
             continue;
         };

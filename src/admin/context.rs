@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::base::ListenerName;
 use crate::cluster::Cluster;
 use crate::config::Diagnostics;
+use crate::limiter::Limiter;
 use crate::listener::admin::Token;
 use crate::metrics::{Hub, ReloadResult};
 use crate::snapshot::Live;
@@ -46,6 +47,8 @@ pub struct Running {
     pub listeners: Vec<Listening>,
     /// Clusters.
     pub clusters: Vec<Arc<Cluster>>,
+    /// Rate limiters.
+    pub limiters: Vec<Arc<Limiter>>,
     /// How the last load ended.
     pub last_load: Loaded,
     /// What a change must carry.

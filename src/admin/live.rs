@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::cluster::Cluster;
+use crate::limiter::Limiter;
 use crate::metrics::{Hub, PROTOCOL, Scrape, names};
 use crate::snapshot::Live;
 use crate::task;
@@ -24,7 +25,25 @@ pub fn register(hub: &Hub, running: watch::Receiver<Arc<Running>>, live: Arc<Liv
             let name = cluster.name.as_str();
             scrape.gauge(&names::UPSTREAM_ENDPOINT_OVERRIDES, &[name], said);
         }
+        for limiter in &running.limiters {
+            collect_limiter(limiter, scrape);
+        }
     }));
+}
+
+fn collect_limiter(limiter: &Limiter, scrape: &mut Scrape) {
+    let (name, state) = (limiter.name.as_str(), limiter.state());
+    let tally = state.tally();
+    for (decision, count) in [
+        ("allow", tally.allow),
+        ("delay", tally.delay),
+        ("deny", tally.deny),
+        ("shadow_deny", tally.shadow_deny),
+    ] {
+        scrape.add(&names::RATELIMIT_DECISIONS, &[name, decision], count);
+    }
+    scrape.gauge(&names::RATELIMIT_KEYS, &[name], state.keys() as f64);
+    scrape.add(&names::RATELIMIT_EVICTIONS, &[name], state.evicted());
 }
 
 fn collect(cluster: &Cluster, scrape: &mut Scrape) {

@@ -39,6 +39,7 @@ fn running() -> Running {
             addrs: vec!["127.0.0.1:8080".parse().unwrap()],
         }],
         clusters: vec![Arc::new(cluster)],
+        limiters: Vec::new(),
         last_load: Loaded {
             result: ReloadResult::Ok,
             at: Duration::from_secs(1_700_000_000),

@@ -29,6 +29,19 @@ pub fn stamp(at: Instant) -> u64 {
     u64::try_from(since).unwrap_or(u64::MAX).max(1)
 }
 
+/// A moment of the monotonic clock as microseconds since the Unix epoch, so that windows begin at whole minutes and
+/// several processes agree on them. The wall clock is asked once: its jumps move nothing.
+pub fn micros(at: Instant) -> u64 {
+    static ORIGIN: OnceLock<(Instant, u64)> = OnceLock::new();
+    let whole = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let (origin, epoch) = ORIGIN.get_or_init(|| (now(), whole(wall())));
+    if at >= *origin {
+        epoch.saturating_add(whole(between(*origin, at)))
+    } else {
+        epoch.saturating_sub(whole(between(at, *origin)))
+    }
+}
+
 /// Time from `earlier` to `later`, zero when the order is reversed.
 #[inline]
 pub fn between(earlier: Instant, later: Instant) -> Duration {

@@ -43,6 +43,16 @@ impl HashKey {
     }
 }
 
+impl HashKey {
+    /// The hash of 128 bits of these bytes.
+    #[inline]
+    pub fn hash128(self, bytes: &[u8]) -> u128 {
+        let mut hasher = self.hasher128();
+        hasher.write(bytes);
+        hasher.finish()
+    }
+}
+
 /// See [`HashKey::hasher128`].
 #[derive(Clone, Debug)]
 pub struct Hasher128(sip128::SipHasher13);

@@ -331,6 +331,8 @@ details! {
     NoFiles = "no_files", 0;
     /// Over `runtime.max_connections`.
     Process = "process", 0;
+    /// Over a rate.
+    Rate = "rate", 0;
     /// Over `connections_per_client`.
     Client = "client", 0;
     /// Over `connections_per_endpoint`.

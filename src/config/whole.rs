@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::diagnostic::{Code, Diagnostic, Diagnostics};
-use super::raw::Config;
+use super::raw::{Config, Filter};
 use super::span::{Span, Spanned};
 
 /// Looks at all parts together, when all of them have their shape.
@@ -17,6 +17,7 @@ pub(super) fn look_over(config: &Config, diagnostics: &mut Diagnostics) {
     duplicates("cluster", clusters, diagnostics);
     duplicates("limiter", limiters, diagnostics);
     unused(config, diagnostics);
+    unused_limiters(config, diagnostics);
     not_built(config, diagnostics);
 }
 
@@ -66,11 +67,28 @@ fn unused(config: &Config, diagnostics: &mut Diagnostics) {
     }
 }
 
+/// Warns of limiters that limit nothing.
+fn unused_limiters(config: &Config, diagnostics: &mut Diagnostics) {
+    let filters = config.routes.iter().flat_map(|route| route.filters.iter());
+    let used: HashSet<&str> = filters
+        .filter_map(|filter| match &filter.value.0 {
+            Filter::RateLimit(limit) => Some(limit.limiter.as_str()),
+            _ => None,
+        })
+        .collect();
+    for (name, _) in config.limiters.iter() {
+        if !used.contains(name.value.as_str()) {
+            let message = format!("limiter `{}` is never used", name.escape_debug());
+            diagnostics.push(
+                Diagnostic::warning(Code::Unused, name.span, message)
+                    .label("no route has it among its filters"),
+            );
+        }
+    }
+}
+
 /// Refuses tables that no room compiles yet.
 fn not_built(config: &Config, diagnostics: &mut Diagnostics) {
-    for (name, _) in config.limiters.iter() {
-        diagnostics.unsupported(name.span, "rate limiters");
-    }
     if let Some(redis) = &config.stores.redis {
         diagnostics.unsupported(redis.span, "shared stores");
     }

@@ -21,6 +21,7 @@ mod fault;
 pub mod finish;
 mod outgoing;
 mod own;
+mod pause;
 mod refuse;
 mod retry;
 mod side;
@@ -33,7 +34,7 @@ use std::time::Instant;
 
 use crate::base::{Detail, Error, Phase, Reason};
 use crate::endpoint::{ConnectionSlot, InFlight};
-use crate::filter::{RequestView, ResponseView, Verdict};
+use crate::filter::{Kept, RequestView, ResponseView, Verdict};
 use crate::http1::body::BodyReader;
 use crate::message::forwarded::{self, Proto, Trust};
 use crate::message::key::KeyInput;
@@ -43,7 +44,8 @@ use crate::record::{ConnectionFacts, Record};
 use crate::route::{Action, Route, RouteInput, Scheme};
 use crate::worker::{Kit, Local, View};
 
-pub use refuse::refusal;
+use pause::pause;
+
 pub use side::{Answer, Answered, Author, Downstream, Piece};
 
 /// What becomes of the client's connection after an exchange.
@@ -209,8 +211,14 @@ async fn serve<D: Downstream>(
     #[cfg(debug_assertions)]
     fault::strike(x.record.head());
     check_body(x.record.head(), route)?;
-    if let Verdict::Respond(reply) = filters_down(x, route) {
-        return refuse::reply(x, down, timer, route, &reply).await;
+    let mut step = 0;
+    loop {
+        match filters_down(x, route, &mut step) {
+            Verdict::Continue => break,
+            Verdict::Respond(reply) => return refuse::reply(x, down, timer, route, &reply).await,
+            // Boxed: a wait is rare, and its room would be in every exchange.
+            Verdict::Wait(until) => Box::pin(pause(x, down, timer, route, until)).await?,
+        }
     }
     let chosen = match &route.action {
         Action::Cluster(ix) => Some(*ix),
@@ -268,27 +276,35 @@ fn check_body(head: &RequestHead, route: &Route) -> Result<(), Error> {
     }
 }
 
-fn filters_down(x: &mut Exchange, route: &Route) -> Verdict {
+/// Runs the filters from `step` on; it is then behind the last one that ran.
+fn filters_down(x: &mut Exchange, route: &Route, step: &mut usize) -> Verdict {
     if route.filters.is_empty() {
         return Verdict::Continue;
     }
     x.record.phase(Phase::Filter);
+    let kit = &mut *x.kit;
     let mut view = RequestView {
         head: x.record.head(),
-        edits: &mut x.kit.request_edits,
+        edits: &mut kit.request_edits,
+        kept: &mut kit.kept,
+        step: *step,
         client: x.client,
         now: x.started,
     };
-    route.filters.on_request(&mut view)
+    let verdict = route.filters.on_request(&mut view);
+    *step = view.step;
+    verdict
 }
 
-fn filters_up(edits: &mut Edits, route: &Route, head: &ResponseHead<'_>) {
+fn filters_up(edits: &mut Edits, kept: &Kept, route: &Route, head: &ResponseHead<'_>) {
     if !route.filters.is_empty() {
         edits.clear();
         let mut view = ResponseView {
             status: head.status,
             head,
             edits,
+            kept,
+            step: 0,
         };
         route.filters.on_response(&mut view);
     }

@@ -2,8 +2,6 @@
 
 use std::future::poll_fn;
 
-use bytes::Bytes;
-
 use super::side::{Answer, Answered, Author, Downstream, Piece};
 use super::{Exchange, Served, filters_up};
 use crate::base::reason::Side;
@@ -24,8 +22,9 @@ pub(super) async fn reply<D: Downstream>(
     route: &Route,
     reply: &Reply,
 ) -> Result<Served, Error> {
-    filters_up(&mut x.kit.response_edits, route, &reply.head());
-    x.end(reply.reason(), Detail::None);
+    let kit = &mut *x.kit;
+    filters_up(&mut kit.response_edits, &kit.kept, route, &reply.head());
+    x.end(reply.reason(), reply.detail());
     let sent = send(x, down, timer, reply, Author::Proxy).await;
     sent.map(|()| Served::Whole)
 }
@@ -50,7 +49,7 @@ pub(super) async fn tell<D: Downstream>(
         Side::Downstream => Author::Refusal,
         Side::Upstream | Side::Local => Author::Proxy,
     };
-    match send(x, down, timer, &refusal(reason, detail), author).await {
+    match send(x, down, timer, &Reply::refusal(reason, detail), author).await {
         Ok(()) => Served::Whole,
         Err(_) => Served::Cut,
     }
@@ -71,30 +70,6 @@ fn log(x: &Exchange, view: &View, error: &Error) {
             "an exchange failed"
         );
     }
-}
-
-/// The answer to a request that is refused or that failed: status of the table, reason in the body.
-pub fn refusal(reason: Reason, detail: Detail) -> Reply {
-    let status = reason.status(detail);
-    let phrase = crate::http1::write::phrase_of(status);
-    let mut body = format!("{status} {phrase}\nreason: {}", reason.as_str());
-    if detail != Detail::None {
-        body.push_str(" (");
-        body.push_str(detail.as_str());
-        body.push(')');
-    }
-    body.push('\n');
-    let mut fields: Vec<(&[u8], &[u8])> = vec![(b"content-type", b"text/plain; charset=utf-8")];
-    if status == 503 {
-        fields.push((b"retry-after", b"1"));
-    }
-    if status == 405 {
-        fields.push((
-            b"allow",
-            b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, TRACE",
-        ));
-    }
-    Reply::new(status, reason, fields, Bytes::from(body))
 }
 
 /// Gives the answer to the driver and waits until the kernel has taken it.

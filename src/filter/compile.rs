@@ -2,20 +2,36 @@
 
 use std::collections::HashMap;
 
-use super::{Changes, FieldError, Filter, FilterChain, Place, RequestHeaders, ResponseHeaders};
+use super::{
+    Changes, FieldError, Filter, FilterChain, Place, RateLimit, RequestHeaders, ResponseHeaders,
+};
 use super::{check_name, check_value};
-use crate::config::raw::filter::{Filter as Raw, HeaderEdits};
+use crate::base::RouteName;
+use crate::config::raw::filter::{self as raw_filter, Filter as Raw, HeaderEdits};
 use crate::config::types::{Choice, Named};
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
+use crate::limiter::{Found, Limiters};
 
 /// Fields of the configuration, in the order of the file.
 pub type Fields = Vec<(Box<str>, Box<str>)>;
 
+/// What filters may refer to.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// The limiters of the configuration.
+    pub limiters: &'a Limiters,
+}
+
 /// Compiles the filters of one route. Reports everything that is wrong with them.
-pub fn compile(raw: &[Spanned<Choice<Raw>>], diagnostics: &mut Diagnostics) -> Option<FilterChain> {
+pub fn compile(
+    raw: &[Spanned<Choice<Raw>>],
+    route: &RouteName,
+    parts: Parts<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<FilterChain> {
     let filters: Vec<_> = raw
         .iter()
-        .map(|filter| compile_one(filter, diagnostics))
+        .map(|filter| compile_one(filter, route, parts, diagnostics))
         .collect();
     filters
         .into_iter()
@@ -23,7 +39,12 @@ pub fn compile(raw: &[Spanned<Choice<Raw>>], diagnostics: &mut Diagnostics) -> O
         .map(FilterChain::new)
 }
 
-fn compile_one(raw: &Spanned<Choice<Raw>>, diagnostics: &mut Diagnostics) -> Option<Filter> {
+fn compile_one(
+    raw: &Spanned<Choice<Raw>>,
+    route: &RouteName,
+    parts: Parts<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Filter> {
     let what = match &*raw.value {
         Raw::RequestHeaders(edits) => {
             let changes = compile_changes(edits, Place::Request, diagnostics)?;
@@ -33,8 +54,11 @@ fn compile_one(raw: &Spanned<Choice<Raw>>, diagnostics: &mut Diagnostics) -> Opt
             let changes = compile_changes(edits, Place::Response, diagnostics)?;
             return Some(Filter::ResponseHeaders(ResponseHeaders::new(changes)));
         }
+        Raw::RateLimit(limit) => {
+            let filter = compile_rate_limit(limit, route, parts, diagnostics)?;
+            return Some(Filter::RateLimit(filter));
+        }
         Raw::IpAccess(_) => "filter `ip_access`",
-        Raw::RateLimit(_) => "filter `rate_limit`",
         Raw::ConcurrencyLimit(_) => "filter `concurrency_limit`",
         Raw::Rewrite(_) => "filter `rewrite`",
         Raw::BasicAuth(_) => "filter `basic_auth`",
@@ -42,6 +66,45 @@ fn compile_one(raw: &Spanned<Choice<Raw>>, diagnostics: &mut Diagnostics) -> Opt
     };
     diagnostics.unsupported(raw.span, what);
     None
+}
+
+fn compile_rate_limit(
+    raw: &raw_filter::RateLimit,
+    route: &RouteName,
+    parts: Parts<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<RateLimit> {
+    let name = &raw.limiter;
+    let limiter = match parts.limiters.find(name) {
+        Found::Limiter(limiter) => limiter,
+        Found::Wrong => return None,
+        Found::Unknown => {
+            let message = format!("no limiter is called `{}`", name.escape_debug());
+            let diagnostic = Diagnostic::error(Code::UnknownLimiter, name.span, message)
+                .label("not one of `[limiters]`");
+            diagnostics.push(match parts.limiters.near(name) {
+                Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
+                None => diagnostic,
+            });
+            return None;
+        }
+    };
+    let cost = raw.cost.map_or(1, |cost| cost.value);
+    if let Some(cost) = raw.cost
+        && !(1..=limiter.capacity()).contains(&cost.value)
+    {
+        let most = limiter.capacity();
+        let message = format!(
+            "a cost of `{}` can never pass limiter `{}`",
+            cost.value, limiter.name
+        );
+        let diagnostic = Diagnostic::error(Code::BadValue, cost.span, message);
+        diagnostics.push(diagnostic.label(format!(
+            "allowed are 1 to {most}, what its smallest tier holds"
+        )));
+        return None;
+    }
+    Some(RateLimit::new(limiter, route.clone(), cost))
 }
 
 fn compile_changes(

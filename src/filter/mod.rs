@@ -14,18 +14,22 @@
 mod changes;
 mod compile;
 mod field;
+mod kept;
+mod rate_limit;
 mod reply;
 mod request_headers;
 mod response_headers;
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::message::{Edits, RequestHead, ResponseHead};
 
 pub use changes::Changes;
-pub use compile::{Fields, compile, compile_fields};
+pub use compile::{Fields, Parts, compile, compile_fields};
 pub use field::{FieldError, Place, check_name, check_value};
+pub use kept::{Keep, Kept, Quota};
+pub use rate_limit::RateLimit;
 pub use reply::Reply;
 pub use request_headers::RequestHeaders;
 pub use response_headers::ResponseHeaders;
@@ -37,6 +41,8 @@ pub enum Filter {
     RequestHeaders(RequestHeaders),
     /// Changes the fields of the response.
     ResponseHeaders(ResponseHeaders),
+    /// Limits how many requests go on.
+    RateLimit(RateLimit),
 }
 
 /// What a filter sees of a request.
@@ -46,6 +52,10 @@ pub struct RequestView<'a> {
     pub head: &'a RequestHead,
     /// What is to be changed before it goes to an endpoint.
     pub edits: &'a mut Edits,
+    /// What filters keep for later.
+    pub kept: &'a mut Kept,
+    /// Which filter sees it, counted from 0: the chain's.
+    pub step: usize,
     /// Who asks, behind trusted proxies.
     pub client: IpAddr,
     /// The time of this wake-up.
@@ -61,6 +71,24 @@ pub struct ResponseView<'a> {
     pub head: &'a ResponseHead<'a>,
     /// What is to be changed before it goes to the client.
     pub edits: &'a mut Edits,
+    /// What filters kept of the request.
+    pub kept: &'a Kept,
+    /// Which filter sees it: the chain's.
+    pub step: usize,
+}
+
+impl RequestView<'_> {
+    /// Keeps something for the response, or until the end of the exchange.
+    pub fn keep(&mut self, keep: Keep) {
+        self.kept.put(self.step, keep);
+    }
+}
+
+impl<'a> ResponseView<'a> {
+    /// What this filter kept of the request.
+    pub fn kept(&self) -> Option<&'a Keep> {
+        self.kept.of(self.step)
+    }
 }
 
 /// What a filter says of a request.
@@ -70,6 +98,25 @@ pub enum Verdict {
     Continue,
     /// Answer with this; no endpoint hears of it.
     Respond(Reply),
+    /// Wait for this, and then go on with the next filter. The exchange does the waiting: only it can see the client
+    /// go away meanwhile.
+    Wait(Until),
+}
+
+/// What a request waits for.
+#[derive(Debug)]
+pub enum Until {
+    /// Its turn comes after so much time.
+    Turn(Duration),
+}
+
+impl Until {
+    /// Waits.
+    pub async fn over(self) {
+        match self {
+            Self::Turn(time) => tokio::time::sleep(time).await,
+        }
+    }
 }
 
 /// The filters of one route.
@@ -88,15 +135,19 @@ impl FilterChain {
         self.0.is_empty()
     }
 
-    /// Runs the chain on a request, up to the first filter that answers.
+    /// Runs the chain on a request from `view.step` on, up to the first filter that answers or waits. After a wait it
+    /// is called again with the same view: `view.step` is then behind the filter that waited.
     pub fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
-        for filter in &self.0 {
+        while let Some(filter) = self.0.get(view.step) {
             let verdict = match filter {
                 Filter::RequestHeaders(filter) => filter.on_request(view),
+                Filter::RateLimit(filter) => filter.on_request(view),
                 Filter::ResponseHeaders(_) => Verdict::Continue,
             };
-            if let Verdict::Respond(reply) = verdict {
-                return Verdict::Respond(reply);
+            view.step += 1;
+            match verdict {
+                Verdict::Continue => {}
+                verdict @ (Verdict::Respond(_) | Verdict::Wait(_)) => return verdict,
             }
         }
         Verdict::Continue
@@ -104,9 +155,11 @@ impl FilterChain {
 
     /// Runs the chain on a response, last filter first.
     pub fn on_response(&self, view: &mut ResponseView<'_>) {
-        for filter in self.0.iter().rev() {
+        for (step, filter) in self.0.iter().enumerate().rev() {
+            view.step = step;
             match filter {
                 Filter::RequestHeaders(_) => {}
+                Filter::RateLimit(filter) => filter.on_response(view),
                 Filter::ResponseHeaders(filter) => filter.on_response(view),
             }
         }

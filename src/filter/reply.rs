@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::base::Reason;
+use crate::base::{Detail, Reason};
+use crate::http1::write::phrase_of;
 use crate::message::{BodyLength, Field, Hops, Known, ResponseHead, Span, Version};
 
 /// An answer of our own. Cloning and sending it copies no byte of it.
@@ -12,6 +13,7 @@ use crate::message::{BodyLength, Field, Hops, Known, ResponseHead, Span, Version
 pub struct Reply {
     status: u16,
     reason: Reason,
+    detail: Detail,
     lines: Bytes,
     fields: Arc<[Field]>,
     body: Bytes,
@@ -47,9 +49,40 @@ impl Reply {
         Self {
             status,
             reason,
+            detail: Detail::None,
             lines: lines.into(),
             fields: index.into(),
             body,
+        }
+    }
+
+    /// The answer to a request that is refused or that failed: status of the table, reason in the body.
+    pub fn refusal(reason: Reason, detail: Detail) -> Self {
+        let status = reason.status(detail);
+        let mut body = format!(
+            "{status} {}\nreason: {}",
+            phrase_of(status),
+            reason.as_str()
+        );
+        if detail != Detail::None {
+            body.push_str(" (");
+            body.push_str(detail.as_str());
+            body.push(')');
+        }
+        body.push('\n');
+        let mut fields: Vec<(&[u8], &[u8])> = vec![(b"content-type", b"text/plain; charset=utf-8")];
+        if status == 503 {
+            fields.push((b"retry-after", b"1"));
+        }
+        if status == 405 {
+            fields.push((
+                b"allow",
+                b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, TRACE",
+            ));
+        }
+        Self {
+            detail,
+            ..Self::new(status, reason, fields, Bytes::from(body))
         }
     }
 
@@ -61,6 +94,11 @@ impl Reply {
     /// How the exchange ends with this answer.
     pub const fn reason(&self) -> Reason {
         self.reason
+    }
+
+    /// What exactly was wrong.
+    pub const fn detail(&self) -> Detail {
+        self.detail
     }
 
     /// The fields, each `name: value CRLF`, back to back.

@@ -58,6 +58,8 @@ fn requests_walk_the_chain_in_order() {
     let verdict = chain().on_request(&mut RequestView {
         head: &RequestHead::default(),
         edits: &mut edits,
+        kept: &mut Kept::default(),
+        step: 0,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         now: clock::now(),
     });
@@ -85,6 +87,8 @@ fn responses_walk_it_backwards_and_so_do_our_own_answers() {
         status: reply.status(),
         head: &head,
         edits: &mut edits,
+        kept: &Kept::default(),
+        step: 0,
     });
     assert_eq!(text(&edits), "server: outer\r\n");
     let kept: Vec<_> = head

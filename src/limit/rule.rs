@@ -59,7 +59,7 @@ pub struct Rule {
 }
 
 /// Largest rate and burst. Fractions of a microsecond are then 2^-30 apart at least, and the error of
-/// [`Rule::interval`], 2^-64 for each unit, cannot reach the next one in 2^34 units without a pause.
+/// its interval, 2^-64 for each unit, cannot reach the next one in 2^34 units without a pause.
 pub const MAX_RATE: u64 = 1_000_000_000;
 
 /// Longest time that a whole burst may take to refill, in microseconds: a year.

@@ -148,6 +148,13 @@ metrics! {
     HEALTH_TRANSITIONS: Counter "tidegate_health_transitions_total" ["cluster", "to", "cause"]
         "Changes of an endpoint's health, by new state (healthy, unhealthy) and cause (active, passive, admin).";
 
+    RATELIMIT_DECISIONS: Counter "tidegate_ratelimit_decisions_total" ["limiter", "decision"]
+        "Decisions of rate limiters (allow, delay, deny, shadow_deny).";
+    RATELIMIT_KEYS: Gauge "tidegate_ratelimit_keys" ["limiter"]
+        "Keys that a limiter knows.";
+    RATELIMIT_EVICTIONS: Counter "tidegate_ratelimit_evictions_total" ["limiter"]
+        "Keys that were forgotten for room while they still counted; raise max_keys, or key by something that a client cannot choose.";
+
     ACCESSLOG_DROPPED: Counter "tidegate_accesslog_dropped_total" ["sink"]
         "Access log lines that were dropped because the writer could not keep up or the output failed.";
     METRICS_SERIES_DROPPED: Counter "tidegate_metrics_series_dropped_total" []

@@ -23,6 +23,11 @@ pub(super) fn between(before: &Snapshot, after: &Snapshot) -> Vec<String> {
     };
     set("cluster", &clusters(before), &clusters(after), &mut lines);
     endpoints(before, after, &mut lines);
+    let limiters = |snapshot: &Snapshot| -> Vec<String> {
+        let limiters = snapshot.limiters.iter();
+        limiters.map(|limiter| limiter.name.to_string()).collect()
+    };
+    set("limiter", &limiters(before), &limiters(after), &mut lines);
     process(before, after, &mut lines);
     if lines.is_empty() && before.fingerprint != after.fingerprint {
         lines.push("settings".to_owned());

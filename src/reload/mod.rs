@@ -280,6 +280,9 @@ impl Serving {
         self.give_up(&open);
         self.open = open;
         self.snapshot = plan.snapshot;
+        for limiter in &self.snapshot.limiters {
+            limiter.settle();
+        }
         let clusters = self.snapshot.clusters.iter();
         let targets = clusters.flat_map(|cluster| cluster.targets());
         self.prober.apply(targets.collect());

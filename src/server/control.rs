@@ -324,6 +324,7 @@ impl Control {
                 })
                 .collect(),
             clusters: snapshot.clusters.clone(),
+            limiters: snapshot.limiters.clone(),
             last_load,
             token: snapshot
                 .process

@@ -108,6 +108,7 @@ impl Loads {
     /// Forgets what outlived the configurations before for nothing.
     pub(super) fn sweep(&self) {
         self.live.clusters.sweep();
+        self.live.limiters.sweep();
     }
 }
 

@@ -8,13 +8,15 @@ use crate::base::{ClusterName, ListenerName};
 use crate::cluster::{self, Cluster};
 use crate::config::{Code, Diagnostic, Diagnostics, Files, Spanned, raw};
 use crate::record::AccessLog;
-use crate::{listener, route};
+use crate::{filter, limiter, listener, route};
 
 /// What outlives a configuration, by identity. One for the process.
 #[derive(Debug, Default)]
 pub struct Live {
     /// What is known of endpoints.
     pub clusters: cluster::Live,
+    /// What is known of the keys of limiters.
+    pub limiters: limiter::Live,
 }
 
 /// What a configuration is compiled for.
@@ -43,7 +45,11 @@ pub fn compile(
         .iter()
         .filter_map(|listener| ListenerName::parse(&listener.name).ok())
         .collect();
-    let routes = route::compile(raw, &listener_names, &names, diagnostics);
+    let limiters = limiter::compile(raw, &live.limiters, diagnostics);
+    let parts = filter::Parts {
+        limiters: &limiters,
+    };
+    let routes = route::compile(raw, &listener_names, &names, parts, diagnostics);
     if diagnostics.has_errors() {
         return None;
     }
@@ -51,6 +57,7 @@ pub fn compile(
         listeners: listeners?.into_iter().map(Arc::new).collect(),
         routes: Arc::new(routes?),
         clusters,
+        limiters: limiters.into_vec(),
         process: process?,
         access_log: access_log?,
         fingerprint: files.fingerprint(),

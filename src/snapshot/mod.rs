@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use crate::base::ClusterName;
 use crate::cluster::Cluster;
+use crate::limiter::Limiter;
 use crate::listener::ListenerSpec;
 use crate::record::AccessLog;
 use crate::route::RouteTable;
@@ -34,6 +35,8 @@ pub struct Snapshot {
     pub routes: Arc<RouteTable>,
     /// Clusters, sorted by name.
     pub clusters: Vec<Arc<Cluster>>,
+    /// Rate limiters, sorted by name.
+    pub limiters: Vec<Arc<Limiter>>,
     /// What the process as a whole keeps to.
     pub process: ProcessSettings,
     /// How exchanges are logged.

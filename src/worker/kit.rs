@@ -1,5 +1,6 @@
 //! Memory that exchanges use again and again.
 
+use crate::filter::Kept;
 use crate::message::{Edits, Field};
 
 /// The buffers of one exchange. Taken from and given back to the worker, so that an exchange on a warm worker
@@ -16,6 +17,8 @@ pub struct Kit {
     pub request_edits: Edits,
     /// What filters change in the response.
     pub response_edits: Edits,
+    /// What filters keep.
+    pub kept: Kept,
 }
 
 /// Buffers that grew beyond this are not kept: one large request must not cost memory for ever.
@@ -31,5 +34,6 @@ impl Kit {
         self.fields.clear();
         self.request_edits.clear();
         self.response_edits.clear();
+        self.kept.clear();
     }
 }

@@ -34,6 +34,7 @@ fn every_sample_is_accepted() {
 #[test]
 fn every_block_of_the_documents_is_accepted() {
     let mut pages = files(&root("docs"), ".md");
+    pages.extend(files(&root("docs/filters"), ".md"));
     pages.push(root("README.md"));
     let scratch = std::env::temp_dir().join(format!("tidegate-blocks-{}", std::process::id()));
     std::fs::create_dir_all(&scratch).unwrap();

@@ -6,7 +6,7 @@ use tidegate::base::{ClusterName, ListenerName};
 use tidegate::config::{Color, parse};
 use tidegate::listener::AdminSpec;
 use tidegate::record::AccessLog;
-use tidegate::{cluster, listener, route};
+use tidegate::{cluster, filter, limiter, listener, route};
 
 use super::language::{Built, Item, Range, Step, Table, Use, index, inner, read, uses};
 use super::root;
@@ -194,7 +194,11 @@ fn compiled(text: &str) -> Result<String, String> {
         .iter()
         .map(|listener| ListenerName::parse(&listener.name).unwrap())
         .collect();
-    let routes = route::compile(raw, &listener_names, &names, found);
+    let limiters = limiter::compile(raw, &limiter::Live::default(), found);
+    let parts = filter::Parts {
+        limiters: &limiters,
+    };
+    let routes = route::compile(raw, &listener_names, &names, parts, found);
     if found.has_errors() {
         return Err(found.render_text(Color::Never));
     }

@@ -34,6 +34,7 @@ mod limits;
 mod notify;
 mod overrides;
 mod pool;
+mod rate_limit;
 mod reload;
 mod retry;
 mod selftest;

@@ -96,6 +96,10 @@ codes! {
     SecretUnavailable = "C0218",
     /// A key that cannot stand on a listener of this protocol.
     NotOnProtocol = "C0219",
+    /// Not a property of a request that can tell requests apart.
+    BadKey = "C0220",
+    /// A name that no limiter has.
+    UnknownLimiter = "C0221",
     /// Not a regular expression, or one that would take too much memory.
     BadRegex = "C0222",
 

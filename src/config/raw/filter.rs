@@ -11,7 +11,7 @@ use crate::config::types::{Duration, FilePath, Named, OneOrMany};
 pub enum Filter {
     /// Admits or refuses by client address. Not in this build.
     IpAccess(IpAccess),
-    /// A named rate limiter. Not in this build.
+    /// A named rate limiter.
     RateLimit(RateLimit),
     /// A limit on requests in flight for each key. Not in this build.
     ConcurrencyLimit(ConcurrencyLimit),
@@ -43,6 +43,8 @@ pub struct IpAccess {
 pub struct RateLimit {
     /// One of `[limiters]`.
     pub limiter: Spanned<String>,
+    /// How many units a request takes; at most what can pass at once. Default: `1`.
+    pub cost: Option<Spanned<u32>>,
 }
 
 /// `concurrency_limit`.

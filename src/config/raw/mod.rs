@@ -67,7 +67,7 @@ pub struct Config {
     pub routes: Vec<Spanned<Route>>,
     /// `[clusters.NAME]`.
     pub clusters: Named<Cluster>,
-    /// `[limiters.NAME]`: rate limiters. Not in this build.
+    /// `[limiters.NAME]`: rate limiters.
     pub limiters: Named<Limiter>,
     /// `[stores]`: shared counters. Not in this build.
     pub stores: Stores,

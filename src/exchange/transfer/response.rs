@@ -176,7 +176,7 @@ impl<D: Downstream> Transfer<'_, D> {
             self.parting.challenge = challenge(&view);
         }
         if switching == Upgrade::None {
-            filters_up(&mut kit.response_edits, self.route, &view);
+            filters_up(&mut kit.response_edits, &kit.kept, self.route, &view);
         }
         let answer = Answer {
             head: &view,

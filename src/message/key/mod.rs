@@ -10,9 +10,22 @@ use super::head::RequestHead;
 use super::hops::is_token;
 use crate::base::cidr::canonical;
 use crate::base::hash::{HashKey, Hasher128};
+use crate::config::{Code, Diagnostic, Diagnostics, Spanned, suggest};
 
 /// The network of an IPv6 client that counts as one (RFC 6177: a subscriber commonly holds a whole /64).
 const IPV6_PREFIX: u8 = 64;
+
+/// The words of the configuration.
+const WORDS: [&str; 8] = [
+    "client_ip",
+    "global",
+    "route",
+    "host",
+    "path",
+    "header:NAME",
+    "cookie:NAME",
+    "query:NAME",
+];
 
 /// One property of a request.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -107,6 +120,26 @@ impl KeySource {
             "path" => Self::Path,
             _ => return Err(KeyError::Unknown),
         })
+    }
+
+    /// Reads the configuration's spelling, or says what is wrong with it.
+    pub fn compile(raw: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let error = match Self::parse(raw) {
+            Ok(source) => return Some(source),
+            Err(error) => error,
+        };
+        let found = raw.escape_debug();
+        let diagnostic =
+            Diagnostic::error(Code::BadKey, raw.span, format!("`{found}` is not a key"))
+                .label(error.to_string())
+                .note(format!("allowed: {}", WORDS.join(", ")));
+        diagnostics.push(match suggest(raw, WORDS.into_iter()) {
+            Some(near) if error == KeyError::Unknown => {
+                diagnostic.hint(format!("did you mean `{near}`?"))
+            }
+            _ => diagnostic,
+        });
+        None
     }
 
     /// Reads it from a request; `None`: the request has no such thing.

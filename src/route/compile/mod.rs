@@ -25,6 +25,7 @@ pub fn compile(
     raw: &Config,
     listeners: &[ListenerName],
     clusters: &[ClusterName],
+    parts: filter::Parts<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<RouteTable> {
     let seed = raw.runtime.hash_seed.as_ref();
@@ -32,6 +33,7 @@ pub fn compile(
         listeners,
         clusters,
         hash: HashKey::from_seed(seed.map_or(DEFAULT_SEED, |seed| seed.as_str())),
+        parts,
     };
     let defaults = &raw.defaults.route;
     let routes: Vec<_> = raw
@@ -50,6 +52,7 @@ struct Names<'a> {
     listeners: &'a [ListenerName],
     clusters: &'a [ClusterName],
     hash: HashKey,
+    parts: filter::Parts<'a>,
 }
 
 fn compile_one(
@@ -60,7 +63,9 @@ fn compile_one(
 ) -> Option<(Route, Rule)> {
     let name = compile_name(&raw.name, diagnostics);
     let rule = conditions::compile(raw, names.listeners, diagnostics);
-    let filters = filter::compile(&raw.filters, diagnostics);
+    let filters = name
+        .as_ref()
+        .and_then(|name| filter::compile(&raw.filters, name, names.parts, diagnostics));
     let action = action::compile(raw, names.clusters, names.hash, diagnostics);
     let route = Route {
         name: name?,

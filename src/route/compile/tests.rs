@@ -11,7 +11,17 @@ fn compile_text(text: &str) -> (Option<RouteTable>, Vec<String>) {
     let mut loaded = config::parse(Path::new("t.toml"), text).unwrap();
     let listeners = ["web", "inner"].map(|name| ListenerName::parse(name).unwrap());
     let clusters = ["shop", "api"].map(|name| ClusterName::parse(name).unwrap());
-    let table = compile(&loaded.raw, &listeners, &clusters, &mut loaded.diagnostics);
+    let limiters = crate::limiter::Limiters::default();
+    let parts = filter::Parts {
+        limiters: &limiters,
+    };
+    let table = compile(
+        &loaded.raw,
+        &listeners,
+        &clusters,
+        parts,
+        &mut loaded.diagnostics,
+    );
     assert_eq!(table.is_none(), loaded.diagnostics.has_errors());
     (table, loaded.diagnostics.lines().collect())
 }

@@ -1,0 +1,44 @@
+//! A wait that a filter asked for, while the client may go away, the drain may end and the time may run out.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use super::Exchange;
+use super::side::Downstream;
+use crate::base::{Error, Reason};
+use crate::drain::Phase;
+use crate::filter::Until;
+use crate::net::Timer;
+use crate::net::deadline::Tick;
+use crate::route::Route;
+
+/// Waits until a filter lets the request go on.
+pub(super) async fn pause<D: Downstream>(
+    x: &Exchange,
+    down: &mut D,
+    timer: &Timer,
+    route: &Route,
+    until: Until,
+) -> Result<(), Error> {
+    let longest = route.timeouts.request;
+    let due = longest.map_or(Tick::NEVER, |limit| timer.deadlines().after(limit));
+    let mut over = pin!(until.over());
+    poll_fn(|cx| {
+        if over.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        if let Poll::Ready(gone) = down.poll_gone(cx) {
+            return Poll::Ready(Err(gone));
+        }
+        if x.local.drain.phase() == Phase::Forced {
+            return Poll::Ready(Err(Error::from(Reason::Shutdown)));
+        }
+        if due <= timer.deadlines().tick() {
+            return Poll::Ready(Err(Error::from(Reason::MaxDuration)));
+        }
+        timer.set(due);
+        Poll::Pending
+    })
+    .await
+}

@@ -1,0 +1,65 @@
+//! What a filter keeps from the request: for the response, or until the end of the exchange.
+
+use crate::limit::Outcome;
+use crate::limiter::Ruling;
+
+/// What the filters of one exchange keep. Its memory is reused from exchange to exchange.
+#[derive(Debug, Default)]
+pub struct Kept(Vec<(usize, Keep)>);
+
+/// What one filter keeps.
+#[derive(Debug)]
+pub enum Keep {
+    /// What a client is told of its quota.
+    Quota(Quota),
+}
+
+/// What a client is told of its quota; times in whole seconds, rounded up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Quota {
+    /// Place of the tier.
+    pub place: u32,
+    /// Units in a window.
+    pub limit: u64,
+    /// Units that are left.
+    pub remaining: u64,
+    /// Until the quota is whole again.
+    pub reset: u64,
+    /// When it is worth while to come again; `None`: the request went on.
+    pub retry_after: Option<u64>,
+}
+
+impl Kept {
+    /// Forgets everything but the allocations.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Keeps something of the filter at this step.
+    pub(super) fn put(&mut self, step: usize, keep: Keep) {
+        self.0.push((step, keep));
+    }
+
+    /// What the filter at this step kept.
+    pub(super) fn of(&self, step: usize) -> Option<&Keep> {
+        let mut kept = self.0.iter();
+        kept.find(|(at, _)| *at == step).map(|(_, keep)| keep)
+    }
+}
+
+impl Quota {
+    pub(super) fn of(ruling: &Ruling<'_>) -> Self {
+        let seconds = |micros: u64| micros.div_ceil(1_000_000);
+        let decision = &ruling.decision;
+        Self {
+            place: ruling.place,
+            limit: u64::from(ruling.tier.rule.capacity()),
+            remaining: decision.remaining,
+            reset: seconds(decision.reset),
+            retry_after: match decision.outcome {
+                Outcome::Deny(wait) => Some(seconds(wait).max(1)),
+                Outcome::Pass | Outcome::Delay(_) => None,
+            },
+        }
+    }
+}

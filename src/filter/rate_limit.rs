@@ -1,0 +1,123 @@
+//! `rate_limit`: lets a request go on, wait for its turn, or be refused, as a named limiter decides.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::kept::{Keep, Quota};
+use super::{Reply, RequestView, ResponseView, Until, Verdict};
+use crate::base::{Detail, Reason, RouteName, clock};
+use crate::limit::{Outcome, Over};
+use crate::limiter::{Limiter, Ruling, Told};
+use crate::message::{Edits, KeyInput};
+
+/// The filter.
+#[derive(Clone, Debug)]
+pub struct RateLimit {
+    limiter: Arc<Limiter>,
+    route: RouteName,
+    cost: u32,
+    refusal: Reply,
+}
+
+impl RateLimit {
+    /// A filter of a route whose requests cost so many units of a limiter.
+    pub fn new(limiter: Arc<Limiter>, route: RouteName, cost: u32) -> Self {
+        Self {
+            limiter,
+            route,
+            cost,
+            refusal: Reply::refusal(Reason::RateLimited, Detail::Rate),
+        }
+    }
+
+    /// Decides.
+    pub fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
+        let input = KeyInput {
+            head: view.head,
+            client: view.client,
+            route: self.route.as_str(),
+        };
+        let now = clock::micros(view.now);
+        let ruling = self.limiter.decide(&input, self.cost, now);
+        self.judge(&ruling, view)
+    }
+
+    fn judge(&self, ruling: &Ruling<'_>, view: &mut RequestView<'_>) -> Verdict {
+        let Ruling { decision, tier, .. } = ruling;
+        if tier.rule.over() == Over::Shadow {
+            return Verdict::Continue;
+        }
+        let denied = matches!(decision.outcome, Outcome::Deny(_));
+        if self.limiter.told != Told::Nothing || denied {
+            view.keep(Keep::Quota(Quota::of(ruling)));
+        }
+        match decision.outcome {
+            Outcome::Pass => Verdict::Continue,
+            Outcome::Delay(wait) => Verdict::Wait(Until::Turn(Duration::from_micros(wait))),
+            Outcome::Deny(_) => Verdict::Respond(self.refusal.clone()),
+        }
+    }
+
+    /// Tells the client its quota.
+    pub fn on_response(&self, view: &mut ResponseView<'_>) {
+        if let Some(Keep::Quota(quota)) = view.kept() {
+            self.tell(quota, view.edits);
+        }
+    }
+
+    fn tell(&self, quota: &Quota, edits: &mut Edits) {
+        let mut digits = itoa::Buffer::new();
+        if let Some(wait) = quota.retry_after {
+            edits.set(b"retry-after", digits.format(wait).as_bytes());
+        }
+        match self.limiter.told {
+            Told::Nothing => {}
+            Told::Draft => {
+                edits.add(b"ratelimit-policy", self.limiter.policy(quota.place));
+                let mut text = Text::new();
+                text.push(b"\"");
+                text.push(self.limiter.name.as_str().as_bytes());
+                text.push(b"\";r=");
+                text.push(digits.format(quota.remaining).as_bytes());
+                text.push(b";t=");
+                text.push(digits.format(quota.reset).as_bytes());
+                edits.add(b"ratelimit", text.as_bytes());
+            }
+            Told::XRateLimit => {
+                for (name, number) in [
+                    (b"x-ratelimit-limit".as_slice(), quota.limit),
+                    (b"x-ratelimit-remaining", quota.remaining),
+                    (b"x-ratelimit-reset", quota.reset),
+                ] {
+                    edits.set(name, digits.format(number).as_bytes());
+                }
+            }
+        }
+    }
+}
+
+/// A short text on the stack: a name has at most 64 bytes, a number 20.
+struct Text {
+    bytes: [u8; 160],
+    len: usize,
+}
+
+impl Text {
+    const fn new() -> Self {
+        Self {
+            bytes: [0; 160],
+            len: 0,
+        }
+    }
+
+    fn push(&mut self, more: &[u8]) {
+        if let Some(place) = self.bytes.get_mut(self.len..self.len + more.len()) {
+            place.copy_from_slice(more);
+            self.len += more.len();
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}

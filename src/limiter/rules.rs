@@ -1,0 +1,97 @@
+//! The numbers of a limiter: one rule for all, and others for some.
+
+use crate::base::CidrSet;
+use crate::base::LimiterName;
+use crate::limit::Rule;
+use crate::message::key::{KeyInput, KeySource};
+
+/// A rule, and how clients are told of it.
+#[derive(Clone, Debug)]
+pub struct Tier {
+    /// Its numbers.
+    pub rule: Rule,
+    /// For RateLimit-Policy.
+    pub policy: Box<[u8]>,
+}
+
+/// Who is of a tier.
+#[derive(Clone, Debug)]
+pub enum Member {
+    /// Requests with this field of this value.
+    Field(KeySource, Box<[u8]>),
+    /// Requests whose key begins with this value.
+    Key(Box<[u8]>),
+    /// Clients of these networks.
+    Networks(CidrSet),
+}
+
+/// All rules of a limiter.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// For who is of no tier.
+    pub base: Tier,
+    /// The first that a request is of counts.
+    pub tiers: Box<[(Member, Tier)]>,
+}
+
+impl Tier {
+    /// A rule under the name of its limiter.
+    pub fn new(name: &LimiterName, rule: Rule) -> Self {
+        // A structured field: names of limiters have no character that a string would have to escape.
+        let mut policy = format!("\"{name}\";q={}", rule.capacity());
+        let window = rule.window();
+        // The draft has whole seconds only.
+        if window >= 1_000_000 {
+            policy.push_str(";w=");
+            policy.push_str(&window.div_ceil(1_000_000).to_string());
+        }
+        Self {
+            policy: policy.into_bytes().into(),
+            rule,
+        }
+    }
+}
+
+impl Rules {
+    /// The rule for a request, and its place; 0 is that of no tier.
+    #[inline]
+    pub fn find(&self, key: &[KeySource], input: &KeyInput<'_>) -> (&Tier, u32) {
+        if self.tiers.is_empty() {
+            return (&self.base, 0);
+        }
+        let mut place = 0;
+        for (member, tier) in &self.tiers {
+            place += 1;
+            if member.holds(key, input) {
+                return (tier, place);
+            }
+        }
+        (&self.base, 0)
+    }
+
+    /// The rule at a place.
+    pub fn at(&self, place: u32) -> &Tier {
+        let tier = (place as usize).checked_sub(1);
+        let tier = tier.and_then(|at| self.tiers.get(at));
+        tier.map_or(&self.base, |(_, tier)| tier)
+    }
+
+    /// Every rule, that of no tier first.
+    pub fn all(&self) -> impl Iterator<Item = &Tier> {
+        std::iter::once(&self.base).chain(self.tiers.iter().map(|(_, tier)| tier))
+    }
+}
+
+impl Member {
+    fn holds(&self, key: &[KeySource], input: &KeyInput<'_>) -> bool {
+        let is = |source: &KeySource, wanted: &[u8]| {
+            let found = source.read(input);
+            found.is_some_and(|found| found.means(wanted))
+        };
+        match self {
+            Self::Field(source, wanted) => is(source, wanted),
+            Self::Key(wanted) => key.first().is_some_and(|source| is(source, wanted)),
+            Self::Networks(networks) => networks.contains(input.client),
+        }
+    }
+}
