@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::base::clock;
 use crate::cluster::Cluster;
 use crate::limiter::Limiter;
 use crate::metrics::{Hub, PROTOCOL, Scrape, names};
@@ -18,6 +19,12 @@ pub fn register(hub: &Hub, running: watch::Receiver<Arc<Running>>, live: Arc<Liv
     hub.register(Box::new(move |scrape| {
         scrape.gauge(&names::RUNTIME_TASKS, &[], task::alive() as f64);
         scrape.add(&names::RUNTIME_TASK_PANICS, &[], task::panics());
+        for entry in live.clusters.names().entries() {
+            let (name, standing) = (entry.query.to_string(), entry.standing(clock::now()));
+            let addresses = standing.good.map_or(0, |good| good.targets.len()) as f64;
+            scrape.gauge(&names::DNS_ADDRESSES, &[&name], addresses);
+            scrape.gauge(&names::DNS_AGE, &[&name], standing.age.as_secs_f64());
+        }
         let running = running.borrow().clone();
         for cluster in &running.clusters {
             collect(cluster, scrape);

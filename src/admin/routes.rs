@@ -68,7 +68,14 @@ async fn metrics(State(context): State<Arc<Context>>) -> Response {
 async fn ready(State(context): State<Arc<Context>>) -> Response {
     let reasons = context.readiness.reasons();
     if reasons.is_empty() {
-        return "ready\n".into_response();
+        let entries = context.live.clusters.names().entries();
+        let unknown = entries.iter().filter(|entry| entry.good().is_none());
+        let unknown: Vec<String> = unknown.map(|entry| entry.query.to_string()).collect();
+        if unknown.is_empty() {
+            return "ready\n".into_response();
+        }
+        // What does not need these names is served.
+        return format!("ready\nnot resolved yet: {}\n", unknown.join(", ")).into_response();
     }
     let text = format!("not ready: {}\n", reasons.join(", "));
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()

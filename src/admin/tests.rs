@@ -189,7 +189,7 @@ fn metrics_and_status_show_what_runs() {
         status["uptime_seconds"] = 0.into();
         let endpoint = |address: &str, state: &str, why: &str| {
             serde_json::json!({
-                "address": address, "weight": 1, "configured_weight": 1, "tier": 0,
+                "address": address, "name": null, "weight": 1, "configured_weight": 1, "tier": 0,
                 "state": state, "why": why, "available": state == "healthy",
                 "in_flight": 0, "connections": 0, "override": null,
             })

@@ -10,8 +10,9 @@ use crate::base::clock;
 use crate::cluster::{Cluster, Override, Overrides};
 use crate::config::types::Duration;
 use crate::config::{Color, Diagnostics};
+use crate::dns;
 use crate::endpoint::{Admin, Availability, Endpoint};
-use crate::metrics::Hub;
+use crate::metrics::{DnsOutcome, Hub};
 
 use super::context::{Context, Loaded, Reloaded, Running};
 
@@ -54,6 +55,9 @@ pub(super) struct ClusterStatus {
     name: String,
     balancer: &'static str,
     endpoints: Vec<EndpointStatus>,
+    /// What endpoints are found by.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    names: Vec<NameStatus>,
     /// What was said of endpoints that are not there at the moment.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     absent: Vec<AbsentStatus>,
@@ -65,10 +69,41 @@ pub(super) struct Clusters {
     clusters: Vec<ClusterStatus>,
 }
 
+#[derive(Debug, Serialize)]
+struct NameStatus {
+    name: String,
+    /// How the last resolution ended, as in the metric; `null`: there was none yet.
+    outcome: Option<&'static str>,
+    /// Why it gave nothing to use.
+    error: Option<String>,
+    /// In the last good answer.
+    addresses: usize,
+    ttl_seconds: Option<f64>,
+    /// Of the last good answer; without one, since when the name is there.
+    age_seconds: f64,
+}
+
+impl NameStatus {
+    fn of(entry: &dns::Entry, now: Instant) -> Self {
+        let standing = entry.standing(now);
+        let good = standing.good.as_deref();
+        Self {
+            name: entry.query.to_string(),
+            outcome: standing.outcome.map(DnsOutcome::as_str),
+            error: standing.why,
+            addresses: good.map_or(0, |good| good.targets.len()),
+            ttl_seconds: good.map(|good| good.ttl.as_secs_f64()),
+            age_seconds: standing.age.as_secs_f64(),
+        }
+    }
+}
+
 /// One endpoint: `GET /api/v1/clusters/{cluster}/endpoints/{address}`, and the answer to a change of it.
 #[derive(Debug, Serialize)]
 pub(super) struct EndpointStatus {
     address: String,
+    /// The name that it was found by, as it is written in the file; `null`: the file has the address.
+    name: Option<String>,
     /// In effect.
     weight: u32,
     /// As the file or DNS gives it.
@@ -223,6 +258,11 @@ impl ClusterStatus {
             name: cluster.name.to_string(),
             balancer: cluster.balancer.as_str(),
             endpoints,
+            names: cluster
+                .members
+                .names()
+                .map(|entry| NameStatus::of(entry, now))
+                .collect(),
             absent: absent.collect(),
         }
     }
@@ -238,6 +278,7 @@ impl EndpointStatus {
         let availability = endpoint.availability(cluster.bulkhead.connections_per_endpoint);
         Self {
             address: endpoint.text.to_string(),
+            name: endpoint.origin.name.as_deref().map(str::to_owned),
             weight: endpoint.weight,
             configured_weight: endpoint.origin.weight,
             tier: endpoint.tier,

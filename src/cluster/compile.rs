@@ -44,7 +44,7 @@ pub fn compile(
         Probes::On(spec) => Some(&**spec),
         Probes::Off | Probes::Wrong => None,
     };
-    let members = endpoints::compile(name, &raw.endpoints, diagnostics);
+    let members = endpoints::compile(name, &raw.endpoints, live, diagnostics);
     let made = members
         .as_ref()
         .map(|members| members.assemble(name, spec, live));

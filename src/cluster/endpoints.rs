@@ -4,16 +4,19 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 
-use super::members::{Member, Members};
+use super::Live;
+use super::members::{Member, Members, Place};
 use crate::base::addr::AddrError;
 use crate::base::{ClusterName, EndpointAddr};
 use crate::config::raw::endpoint::State;
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned, raw};
+use crate::dns::Query;
 use crate::endpoint::{Admin, MAX_WEIGHT};
 
 pub(super) fn compile(
     cluster: &ClusterName,
     raw: &Spanned<Vec<Spanned<raw::Endpoint>>>,
+    live: &Live,
     diagnostics: &mut Diagnostics,
 ) -> Option<Members> {
     if raw.is_empty() {
@@ -27,13 +30,13 @@ pub(super) fn compile(
         );
         return None;
     }
-    let mut seen: HashMap<EndpointAddr, Span> = HashMap::new();
+    let mut seen: HashMap<String, Span> = HashMap::new();
     let mut members = Vec::with_capacity(raw.len());
     for raw in &raw.value {
-        let Some(member) = member(raw, diagnostics) else {
+        let Some(member) = member(raw, live, diagnostics) else {
             continue;
         };
-        match seen.entry(member.addr.clone()) {
+        match seen.entry(member.place.to_string()) {
             Entry::Vacant(slot) => {
                 slot.insert(raw.span);
                 members.push(member);
@@ -44,7 +47,7 @@ pub(super) fn compile(
                     raw.span,
                     format!(
                         "endpoint `{}` stands twice in cluster `{cluster}`",
-                        member.addr
+                        member.place
                     ),
                 )
                 .also(*first.get(), "first here")
@@ -55,12 +58,27 @@ pub(super) fn compile(
     (members.len() == raw.len()).then(|| Members::new(members))
 }
 
-fn member(raw: &Spanned<raw::Endpoint>, diagnostics: &mut Diagnostics) -> Option<Member> {
-    let addr = addr(raw, diagnostics);
+fn member(
+    raw: &Spanned<raw::Endpoint>,
+    live: &Live,
+    diagnostics: &mut Diagnostics,
+) -> Option<Member> {
+    let place = place(raw, live, diagnostics);
     let weight = weight(raw.weight.as_ref(), diagnostics);
     let tier = tier(raw, diagnostics);
+    if let (Some(Place::Name { port: None, .. }), Some(weight)) = (&place, &raw.weight) {
+        diagnostics.push(
+            Diagnostic::error(
+                Code::Conflict,
+                weight.span,
+                "`weight` cannot stand at the name of a service",
+            )
+            .note("its SRV records give a weight to each endpoint"),
+        );
+        return None;
+    }
     Some(Member {
-        addr: addr?,
+        place: place?,
         weight: weight?,
         tier: tier?,
         admin: match raw.state.map(|state| state.value) {
@@ -71,7 +89,11 @@ fn member(raw: &Spanned<raw::Endpoint>, diagnostics: &mut Diagnostics) -> Option
     })
 }
 
-fn addr(raw: &Spanned<raw::Endpoint>, diagnostics: &mut Diagnostics) -> Option<EndpointAddr> {
+fn place(
+    raw: &Spanned<raw::Endpoint>,
+    live: &Live,
+    diagnostics: &mut Diagnostics,
+) -> Option<Place> {
     let text = raw.address.as_str();
     let span = if raw.address.span.is_somewhere() {
         raw.address.span
@@ -79,12 +101,12 @@ fn addr(raw: &Spanned<raw::Endpoint>, diagnostics: &mut Diagnostics) -> Option<E
         raw.span
     };
     let cause = match EndpointAddr::parse(text) {
-        Ok(addr) => return Some(addr),
+        Ok(addr) => return Some(Place::Addr(addr)),
         Err(cause) => cause,
     };
-    if cause == AddrError::Shape && is_host_and_port(text) {
-        diagnostics.unsupported(span, "endpoints by DNS name");
-        return None;
+    if let Some((query, port)) = Query::parse(text) {
+        let entry = live.names().entry(&query);
+        return Some(Place::Name { entry, port });
     }
     let shown = text.escape_debug();
     let mut error = Diagnostic::error(
@@ -92,22 +114,17 @@ fn addr(raw: &Spanned<raw::Endpoint>, diagnostics: &mut Diagnostics) -> Option<E
         span,
         format!("`{shown}` is not the address of an endpoint"),
     )
-    .note(cause.to_string());
+    .note(match cause {
+        AddrError::Shape => {
+            "expected `IP:port`, `[IPv6]:port`, `name:port`, `srv:name` or `unix:/path`".to_owned()
+        }
+        _ => cause.to_string(),
+    });
     if let Some(hint) = hint(text) {
         error = error.hint(hint);
     }
     diagnostics.push(error);
     None
-}
-
-/// `name:port`, where an address ought to be.
-fn is_host_and_port(text: &str) -> bool {
-    let Some((host, port)) = text.rsplit_once(':') else {
-        return false;
-    };
-    let letters = host.bytes().any(|byte| byte.is_ascii_alphabetic());
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    letters && host.bytes().all(plain) && port.parse::<u16>().is_ok_and(|port| port != 0)
 }
 
 fn hint(text: &str) -> Option<String> {
@@ -118,9 +135,13 @@ fn hint(text: &str) -> Option<String> {
     if text.starts_with('/') {
         return Some(format!("for a unix socket write \"unix:{text}\""));
     }
-    match text.parse::<IpAddr>().ok()? {
-        IpAddr::V4(ip) => Some(format!("add the port: \"{ip}:80\"")),
-        IpAddr::V6(ip) => Some(format!("add the port: \"[{ip}]:80\"")),
+    match text.parse::<IpAddr>() {
+        Ok(IpAddr::V4(ip)) => Some(format!("add the port: \"{ip}:80\"")),
+        Ok(IpAddr::V6(ip)) => Some(format!("add the port: \"[{ip}]:80\"")),
+        Err(_) => {
+            let with_port = format!("{text}:80");
+            Query::parse(&with_port).map(|_| format!("add the port: \"{with_port}\""))
+        }
     }
 }
 

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use super::Cluster;
 use super::overrides::Overrides;
+use crate::dns::Book;
 use crate::endpoint::{EndpointKey, EndpointState};
 use crate::state::Registry;
 
 /// The state of every endpoint that a configuration or an exchange still holds, the cells of its probes
-/// included; and what operators have said of endpoints. One for the process.
+/// included; what operators have said of endpoints, and what names resolve to. One for the process.
 #[derive(Debug, Default)]
 pub struct Live {
     endpoints: Registry<EndpointKey, EndpointState>,
     overrides: Overrides,
+    names: Book,
 }
 
 impl Live {
@@ -31,8 +33,14 @@ impl Live {
         &self.overrides
     }
 
+    /// What is known of names.
+    pub fn names(&self) -> &Book {
+        &self.names
+    }
+
     /// Forgets the identities of what is gone. To be called after a reload.
     pub fn sweep(&self) {
+        self.names.sweep();
         self.endpoints.sweep();
     }
 

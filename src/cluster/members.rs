@@ -1,18 +1,48 @@
-//! What a configuration says of a cluster's endpoints, and the set that is made of it, of what is alive, and of
-//! what operators have said since. The same making serves a new configuration and every later change.
+//! What a configuration says of a cluster's endpoints, and the set that is made of it, of what is alive, of what names
+//! resolve to, and of what operators have said since. The same making serves a new configuration and every later
+//! change.
 
+use std::collections::HashSet;
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::live::Live;
 use crate::base::{ClusterName, EndpointAddr};
+use crate::dns::{Entry, Target};
 use crate::endpoint::{Admin, Endpoint, EndpointKey, EndpointSet, Origin};
 use crate::health::HealthSpec;
 use crate::upstream::ConnectSpec;
 
-/// One endpoint as it was written, with meaning.
+/// Where an endpoint is, or where that is to be asked.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// Here.
+    Addr(EndpointAddr),
+    /// At the addresses of a name.
+    Name {
+        entry: Arc<Entry>,
+        /// `None`: the name gives one to each address.
+        port: Option<u16>,
+    },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Addr(addr) => addr.fmt(f),
+            Self::Name { entry, port } => {
+                entry.query.fmt(f)?;
+                port.map_or(Ok(()), |port| write!(f, ":{port}"))
+            }
+        }
+    }
+}
+
+/// One endpoint as it was written, with meaning; a name may be any number of them.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
-    pub(super) addr: EndpointAddr,
+    pub(super) place: Place,
     pub(super) weight: u32,
     pub(super) tier: u8,
     pub(super) admin: Admin,
@@ -34,6 +64,8 @@ pub(super) struct Made {
 pub struct Knowledge {
     /// Of what operators have said.
     overrides: u64,
+    /// Of names: the sum of their counts of changes, each of which only grows.
+    names: u64,
 }
 
 impl Members {
@@ -41,10 +73,20 @@ impl Members {
         Self(members)
     }
 
+    /// The names among them; one that stands there twice, with two ports, is given twice.
+    pub fn names(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.0.iter().filter_map(|member| match &member.place {
+            Place::Addr(_) => None,
+            Place::Name { entry, .. } => Some(entry),
+        })
+    }
+
     /// What there is to know now.
-    pub(super) fn knowledge(cluster: &ClusterName, live: &Live) -> Knowledge {
+    pub(super) fn knowledge(&self, cluster: &ClusterName, live: &Live) -> Knowledge {
+        let generations = self.names().map(|entry| entry.generation());
         Knowledge {
             overrides: live.overrides().revision(cluster),
+            names: generations.fold(0, u64::wrapping_add),
         }
     }
 
@@ -56,24 +98,61 @@ impl Members {
         live: &Live,
     ) -> Made {
         // Before anything is looked up: what changes meanwhile makes the set stale, never wrong for good.
-        let knowledge = Self::knowledge(cluster, live);
-        let endpoints = self.0.iter().map(|member| {
-            let key = EndpointKey {
-                cluster: cluster.clone(),
-                addr: member.addr.clone(),
-            };
-            let origin = Origin {
-                weight: member.weight,
-                written_weight: member.weight,
-                admin: member.admin,
-            };
-            Arc::new(endpoint(key, member.tier, origin, health, live))
+        let knowledge = self.knowledge(cluster, live);
+        let mut endpoints = Vec::with_capacity(self.0.len());
+        // Addresses that are written come first: what a name resolves to never takes their place.
+        let written = self.0.iter().filter_map(|member| match &member.place {
+            Place::Addr(addr) => Some(addr.clone()),
+            Place::Name { .. } => None,
         });
+        let mut seen: HashSet<EndpointAddr> = written.collect();
+        for member in &self.0 {
+            let mut add = |addr: EndpointAddr, tier: u8, origin: Origin| {
+                let key = EndpointKey {
+                    cluster: cluster.clone(),
+                    addr,
+                };
+                endpoints.push(Arc::new(endpoint(key, tier, origin, health, live)));
+            };
+            match &member.place {
+                Place::Addr(addr) => add(addr.clone(), member.tier, member.origin(None, None)),
+                Place::Name { entry, port } => {
+                    let name: Arc<str> = member.place.to_string().into();
+                    let good = entry.good();
+                    for target in good.iter().flat_map(|good| &good.targets) {
+                        let Some(addr) = address(target, *port) else {
+                            continue;
+                        };
+                        if seen.insert(addr.clone()) {
+                            let origin = member.origin(target.weight, Some(Arc::clone(&name)));
+                            add(addr, member.tier.saturating_add(target.tier), origin);
+                        }
+                    }
+                }
+            }
+        }
         Made {
-            set: EndpointSet::new(endpoints.collect()),
+            set: EndpointSet::new(endpoints),
             knowledge,
         }
     }
+}
+
+impl Member {
+    fn origin(&self, told: Option<u32>, name: Option<Arc<str>>) -> Origin {
+        Origin {
+            weight: told.unwrap_or(self.weight),
+            written_weight: self.weight,
+            admin: self.admin,
+            name,
+        }
+    }
+}
+
+fn address(target: &Target, port: Option<u16>) -> Option<EndpointAddr> {
+    // A record may give port 0, which cannot be connected to.
+    let port = port.or(target.port).filter(|&port| port != 0)?;
+    Some(EndpointAddr::Inet(SocketAddr::new(target.addr, port)))
 }
 
 fn endpoint(

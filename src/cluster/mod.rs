@@ -3,8 +3,8 @@
 //!
 //! **Invariants.** A [`Cluster`] is immutable and belongs to one configuration; what must outlive that is asked
 //! for by identity in [`Live`] and held by the endpoints. What changes its endpoints while a configuration runs (an
-//! operator's word) makes a new cluster of the same [`Members`], which takes the old one's place as a whole. A
-//! cluster that was compiled has at least one endpoint and no two with the same address.
+//! operator's word, an answer of DNS) makes a new cluster of the same [`Members`], which takes the old one's place as a whole. No
+//! two endpoints have the same address; there are none only where names have never been resolved.
 //!
 //! **Not here.** Picking (`balance`), connecting (`upstream`), and what a policy makes of one exchange
 //! (`exchange`).
@@ -82,7 +82,7 @@ pub struct Bulkhead {
 impl Cluster {
     /// Whether its endpoints would be others if they were made now.
     pub fn is_stale(&self, live: &Live) -> bool {
-        self.knowledge != Members::knowledge(&self.name, live)
+        self.knowledge != self.members.knowledge(&self.name, live)
     }
 
     /// The same cluster with its endpoints made anew. Takes as long as it has endpoints: not for a thread that must

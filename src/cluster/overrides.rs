@@ -196,6 +196,7 @@ mod tests {
             weight,
             written_weight: weight,
             admin: Admin::Ready,
+            name: None,
         }
     }
 

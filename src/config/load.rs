@@ -157,7 +157,10 @@ impl Reader {
 
     /// One key of the top level.
     fn entry(&mut self, key: &str, value: toml::Spanned<DeValue<'_>>, span: Span, place: Place) {
-        let only_main = matches!(key, "runtime" | "admin" | "log" | "defaults" | "include");
+        let only_main = matches!(
+            key,
+            "runtime" | "admin" | "log" | "dns" | "defaults" | "include"
+        );
         if only_main && place == Place::Included {
             self.refuse(
                 Diagnostic::error(
@@ -175,6 +178,7 @@ impl Reader {
             "runtime" => self.raw.runtime = self.section(value, span).unwrap_or_default(),
             "admin" => self.raw.admin = self.section(value, span),
             "log" => self.raw.log = self.section(value, span).unwrap_or_default(),
+            "dns" => self.raw.dns = self.section(value, span).unwrap_or_default(),
             "defaults" => self.raw.defaults = self.section(value, span).unwrap_or_default(),
             "listeners" => {
                 let items = self.array(key, value, span);

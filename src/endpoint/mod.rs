@@ -51,6 +51,8 @@ pub struct Origin {
     pub written_weight: u32,
     /// The state that the file gives.
     pub admin: Admin,
+    /// The name that it was found by.
+    pub name: Option<Arc<str>>,
 }
 
 impl Default for Origin {
@@ -59,6 +61,7 @@ impl Default for Origin {
             weight: 1,
             written_weight: 1,
             admin: Admin::Ready,
+            name: None,
         }
     }
 }

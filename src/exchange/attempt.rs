@@ -211,6 +211,8 @@ impl<D: Downstream> Attempts<'_, D> {
             {
                 Pick::Endpoint(ix) => return Ok(ix),
                 Pick::Full => Reason::QueueFull,
+                // No name was ever resolved: there is nobody to be unavailable.
+                Pick::None if cluster.set.is_empty() => Reason::DnsFailed,
                 Pick::None => Reason::NoEndpoint,
             };
         self.cluster.cells.rejected(reason);

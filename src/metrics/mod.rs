@@ -13,6 +13,7 @@
 mod cell;
 mod cluster;
 mod codes;
+mod dns;
 mod exchange;
 mod hub;
 mod listener;
@@ -25,6 +26,7 @@ mod tests;
 
 pub use cell::{Counter, Gauge, Histogram, SharedCounter};
 pub use cluster::{ClusterCells, RetryResult};
+pub use dns::{DnsCells, DnsOutcome};
 pub use exchange::{ExchangeCells, Step};
 pub use hub::{Hub, MAX_SERIES, PROTOCOL};
 pub use listener::{Closed, ListenerCells};

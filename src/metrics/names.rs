@@ -154,6 +154,16 @@ metrics! {
         "Keys that a limiter knows.";
     RATELIMIT_EVICTIONS: Counter "tidegate_ratelimit_evictions_total" ["limiter"]
         "Keys that were forgotten for room while they still counted; raise max_keys, or key by something that a client cannot choose.";
+    DNS_RESOLUTIONS: Counter "tidegate_dns_resolutions_total" ["name", "outcome"]
+        "Resolutions of the names of endpoints, by how they ended (ok, partial, truncated, no_name, empty, denied, refused, timeout, error).";
+    DNS_RESOLUTION_DURATION: Histogram "tidegate_dns_resolution_duration_seconds" ["name"]
+        "Time of one resolution, all of its questions included.";
+    DNS_CHANGES: Counter "tidegate_dns_changes_total" ["name"]
+        "Resolutions after which a name had other addresses than before.";
+    DNS_ADDRESSES: Gauge "tidegate_dns_addresses" ["name"]
+        "Addresses in the last good answer.";
+    DNS_AGE: Gauge "tidegate_dns_last_good_age_seconds" ["name"]
+        "Time since the last good answer; since the name is in the configuration if there was none.";
 
     ACCESSLOG_DROPPED: Counter "tidegate_accesslog_dropped_total" ["sink"]
         "Access log lines that were dropped because the writer could not keep up or the output failed.";

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::base::clock;
 
 use super::cell::{Distribution, Histogram, SharedCounter};
+use super::dns::DnsCells;
 use super::names;
 use super::scrape::Scrape;
 
@@ -153,6 +154,21 @@ pub struct ProcessCells {
     hash: Mutex<Option<Box<str>>>,
     access_log_dropped: Mutex<BTreeMap<&'static str, u64>>,
     health: Mutex<BTreeMap<Box<str>, Arc<HealthCells>>>,
+    dns: Mutex<BTreeMap<Box<str>, Arc<DnsCells>>>,
+}
+
+/// The cells of a name, made when they are asked for first; over the cap those of `_other`.
+fn resolve<C: Default>(table: &Mutex<BTreeMap<Box<str>, Arc<C>>>, name: &str) -> Arc<C> {
+    let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(cells) = table.get(name) {
+        return Arc::clone(cells);
+    }
+    let name = if table.len() < super::MAX_SERIES {
+        name
+    } else {
+        super::OTHER
+    };
+    Arc::clone(table.entry(name.into()).or_default())
 }
 
 impl ProcessCells {
@@ -195,16 +211,12 @@ impl ProcessCells {
 
     /// The cells of a cluster's probes: the same for the same name.
     pub fn health(&self, cluster: &str) -> Arc<HealthCells> {
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cells) = health.get(cluster) {
-            return Arc::clone(cells);
-        }
-        let name = if health.len() < super::MAX_SERIES {
-            cluster
-        } else {
-            super::OTHER
-        };
-        Arc::clone(health.entry(name.into()).or_default())
+        resolve(&self.health, cluster)
+    }
+
+    /// The cells of a name that is resolved: the same for the same name.
+    pub fn dns(&self, name: &str) -> Arc<DnsCells> {
+        resolve(&self.dns, name)
     }
 
     pub(super) fn collect(&self, scrape: &mut Scrape) {
@@ -236,6 +248,11 @@ impl ProcessCells {
         let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         for (cluster, cells) in health.iter() {
             cells.collect(cluster, scrape);
+        }
+        drop(health);
+        let dns = self.dns.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, cells) in dns.iter() {
+            cells.collect(name, scrape);
         }
     }
 }

@@ -70,7 +70,12 @@ fn busy() -> std::sync::Arc<Hub> {
     let health = process.health("app");
     health.checked(CheckResult::Pass, Duration::from_millis(1));
     health.became_unhealthy(TransitionCause::Active);
+    let dns = process.dns("app.internal");
+    dns.resolved(DnsOutcome::Ok, Duration::from_millis(1));
+    dns.changed();
     hub.register(Box::new(|scrape| {
+        scrape.gauge(&names::DNS_ADDRESSES, &["app.internal"], 2.0);
+        scrape.gauge(&names::DNS_AGE, &["app.internal"], 2.0);
         scrape.gauge(&names::UPSTREAM_ENDPOINTS, &["app", "healthy"], 3.0);
         scrape.gauge(&names::UPSTREAM_ENDPOINT_OVERRIDES, &["app"], 1.0);
         for metric in [

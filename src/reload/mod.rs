@@ -14,6 +14,7 @@
 mod changes;
 mod debounce;
 mod load;
+mod resolve;
 mod sockets;
 mod swap;
 pub mod watch;

@@ -17,6 +17,7 @@ use crate::admin::{
 };
 use crate::base::clock;
 use crate::config::Diagnostics;
+use crate::dns::Keeper;
 use crate::metrics::ReloadResult;
 use crate::reload::watch::Watch;
 use crate::reload::{Applied, Attempt, Plan, Prepared, Serving, Trigger};
@@ -39,6 +40,7 @@ pub(super) enum Over {
 /// Everything that the control thread holds.
 pub(super) struct Control {
     live: Arc<Live>,
+    keeper: Arc<Keeper>,
     loads: Loads,
     swaps: Swaps,
     serving: Serving,
@@ -53,14 +55,16 @@ pub(super) struct Control {
 impl Control {
     pub(super) fn new(
         live: Arc<Live>,
+        keeper: Arc<Keeper>,
         loads: Loads,
         serving: Serving,
         level: Level,
         orders: mpsc::Sender<Order>,
     ) -> Self {
         Self {
-            swaps: Swaps::new(Arc::clone(&live)),
+            swaps: Swaps::new(Arc::clone(&live), keeper.changed()),
             live,
+            keeper,
             loads,
             serving,
             level,
@@ -139,7 +143,7 @@ impl Control {
     /// Puts endpoints into effect that were made anew.
     async fn swap(&mut self, event: Event) {
         match event {
-            Event::Ended => self.swaps.ask(None, self.serving.snapshot()),
+            Event::Stale => self.swaps.ask(None, self.serving.snapshot()),
             Event::Made(remade, heard) => {
                 self.serving.swap(remade).await;
                 let clusters = &self.serving.snapshot().clusters;
@@ -283,6 +287,7 @@ impl Control {
         self.watch.follow(&watch);
         self.loads.sweep();
         self.swaps.settle(self.serving.snapshot());
+        self.keeper.follow(&self.serving.snapshot().process.dns);
         // What was said while the configuration was compiled is not in it.
         self.swaps.ask(None, self.serving.snapshot());
         Reloaded::Applied {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::admin::Reloaded;
+use crate::dns::Keeper;
 use crate::reload::{self, Attempt, Trigger};
 use crate::snapshot::{Live, Snapshot};
 use crate::task;
@@ -36,6 +37,7 @@ type Job = Pin<Box<dyn Future<Output = Result<(Attempt, u64), tokio::task::JoinE
 pub(super) struct Loads {
     path: PathBuf,
     live: Arc<Live>,
+    keeper: Arc<Keeper>,
     /// Of the text that was tried last.
     digest: u64,
     waiting: Option<Batch>,
@@ -43,10 +45,11 @@ pub(super) struct Loads {
 }
 
 impl Loads {
-    pub(super) fn new(path: PathBuf, live: Arc<Live>, digest: u64) -> Self {
+    pub(super) fn new(path: PathBuf, live: Arc<Live>, keeper: Arc<Keeper>, digest: u64) -> Self {
         Self {
             path,
             live,
+            keeper,
             digest,
             waiting: None,
             current: None,
@@ -82,7 +85,17 @@ impl Loads {
         let effort = batch.trigger.effort(self.digest);
         let (path, live) = (self.path.clone(), Arc::clone(&self.live));
         let running = Arc::clone(running);
-        let job = task::blocking(move || reload::attempt(&path, &live, &running, effort));
+        let keeper = Arc::clone(&self.keeper);
+        let job = async move {
+            let known = Arc::clone(&live);
+            let read = task::blocking(move || reload::attempt(&path, &known, &running, effort));
+            let (attempt, digest) = read.await?;
+            let attempt = match attempt {
+                Attempt::Right(plan) => Attempt::Right(plan.resolve(&keeper, &live).await),
+                other => other,
+            };
+            Ok((attempt, digest))
+        };
         self.current = Some((batch, Box::pin(job)));
     }
 
@@ -129,7 +142,8 @@ mod tests {
         let live = Arc::new(Live::default());
         let (first, digest) = plan(&path, &live).unwrap();
         let running = first.snapshot;
-        let mut loads = Loads::new(path.clone(), live, digest);
+        let keeper = Arc::new(Keeper::new(crate::metrics::Hub::new(1)));
+        let mut loads = Loads::new(path.clone(), live, keeper, digest);
         let failed = Reloaded::Failed("why".to_owned());
         block_on(async {
             loads.ask(Trigger::File, None, &running);

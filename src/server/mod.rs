@@ -31,6 +31,7 @@ use tokio::sync::mpsc;
 
 use crate::admin::Bound;
 use crate::config::Color;
+use crate::dns::Keeper;
 use crate::downstream;
 use crate::metrics::Hub;
 use crate::net::socket;
@@ -83,8 +84,8 @@ pub fn run(options: &Options) -> ExitCode {
         .build_local(tokio::runtime::LocalOptions::default());
     let ended = match runtime {
         Ok(runtime) => {
-            let loads = Loads::new(options.config.clone(), Arc::clone(&live), digest);
-            let ended = runtime.block_on(serve(live, loads, plan, journal));
+            let config = options.config.clone();
+            let ended = runtime.block_on(serve(config, live, plan, digest, journal));
             runtime.shutdown_timeout(LEFTOVERS);
             ended
         }
@@ -105,9 +106,10 @@ fn tell(text: &str) {
 }
 
 async fn serve(
+    config: PathBuf,
     live: Arc<Live>,
-    loads: Loads,
     plan: Plan,
+    digest: u64,
     journal: journal::Level,
 ) -> Result<(), String> {
     let settings = plan.snapshot.process.clone();
@@ -133,6 +135,9 @@ async fn serve(
         None => None,
     };
     warn_of_limits(settings.max_connections);
+    let keeper = Arc::new(Keeper::new(Arc::clone(&hub)));
+    let plan = plan.resolve(&keeper, &live).await;
+    let loads = Loads::new(config, Arc::clone(&live), Arc::clone(&keeper), digest);
     let workers = start_workers(&process, &log, &plan)?;
     let commands: Vec<_> = workers
         .iter()
@@ -141,7 +146,7 @@ async fn serve(
     let serving = Serving::new(process, commands.clone(), log, Arc::clone(&plan.snapshot));
     let prepared = plan.prepare(&serving).map_err(|error| error.to_string())?;
     let (orders, inbox) = mpsc::channel(16);
-    let mut control = Control::new(live, loads, serving, journal, orders);
+    let mut control = Control::new(live, keeper, loads, serving, journal, orders);
     control.start(prepared, admin).await;
     control.watch_workers(commands.clone());
     let over = control.run(inbox, &mut signals).await;

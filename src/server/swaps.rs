@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::base::clock;
 use crate::reload::{self, Remade};
@@ -15,8 +15,8 @@ pub(super) type Heard = oneshot::Sender<()>;
 
 /// What comes of waiting.
 pub(super) enum Event {
-    /// The time of an operator's word is up: ask for a swap.
-    Ended,
+    /// The time of an operator's word is up, or a name has other addresses: ask for a swap.
+    Stale,
     /// These are to be swapped in, and then told.
     Made(Vec<Remade>, Vec<Heard>),
 }
@@ -26,15 +26,18 @@ type Job = Pin<Box<dyn Future<Output = Result<Vec<Remade>, tokio::task::JoinErro
 /// The making that is under way, and who waits for the next.
 pub(super) struct Swaps {
     live: Arc<Live>,
+    /// Tells that a name has other addresses.
+    changed: Arc<Notify>,
     /// Who asked since the last one began; `None`: nobody did.
     waiting: Option<Vec<Heard>>,
     current: Option<(Vec<Heard>, Job)>,
 }
 
 impl Swaps {
-    pub(super) fn new(live: Arc<Live>) -> Self {
+    pub(super) fn new(live: Arc<Live>, changed: Arc<Notify>) -> Self {
         Self {
             live,
+            changed,
             waiting: None,
             current: None,
         }
@@ -59,7 +62,7 @@ impl Swaps {
         self.current = Some((heard, Box::pin(job)));
     }
 
-    /// Waits for the end of a making, or of an operator's word. Cancel safe.
+    /// Waits for the end of a making or of an operator's word, or for other addresses. Cancel safe.
     pub(super) async fn next(&mut self) -> Event {
         let (live, current) = (&self.live, &mut self.current);
         let overrides = live.clusters.overrides();
@@ -82,8 +85,9 @@ impl Swaps {
                 for key in overrides.expire(clock::now()) {
                     tracing::info!(cluster = key.cluster.as_str(), endpoint = %key.addr, "override ended");
                 }
-                return Event::Ended;
+                return Event::Stale;
             }
+            () = self.changed.notified() => return Event::Stale,
         };
         let heard = self.current.take().map(|(heard, _)| heard);
         let made = made.unwrap_or_else(|error| {

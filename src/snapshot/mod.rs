@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use crate::base::ClusterName;
 use crate::cluster::Cluster;
+use crate::dns;
 use crate::limiter::Limiter;
 use crate::listener::ListenerSpec;
 use crate::record::AccessLog;
@@ -51,6 +52,11 @@ impl Snapshot {
         let found = self.clusters.binary_search_by(|other| other.name.cmp(name));
         let ix = found.ok()?;
         Some((ix, self.clusters.get(ix)?))
+    }
+
+    /// The names that its endpoints are found by. One may come more than once.
+    pub fn names(&self) -> impl Iterator<Item = &Arc<dns::Entry>> {
+        self.clusters.iter().flat_map(|c| c.members.names())
     }
 
     /// The same configuration with these clusters in the place of those of the same name.

@@ -1,12 +1,14 @@
 //! `[runtime]`, `[admin]` and `[log]` → [`ProcessSettings`].
 
 use std::num::NonZero;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::compile::Purpose;
 use crate::config::raw::log::{Format, Level};
 use crate::config::raw::runtime::Workers;
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned, raw};
+use crate::dns;
 use crate::listener::AdminSpec;
 
 /// Settings of the process.
@@ -24,6 +26,8 @@ pub struct ProcessSettings {
     pub max_connections: usize,
     /// Where the admin interface listens.
     pub admin: Option<AdminSpec>,
+    /// How names of endpoints are resolved.
+    pub dns: Arc<dns::Settings>,
     /// Level of the process's own log.
     pub log_level: LogLevel,
     /// Format of the process's own log; fixed for the life of the process.
@@ -104,6 +108,7 @@ pub(super) fn compile(
         None => None,
         Some(raw) => Some(AdminSpec::compile(raw, diagnostics)?),
     };
+    let dns = Arc::new(dns::compile(&raw.dns, diagnostics)?);
     let duration = |raw: Option<Spanned<crate::config::types::Duration>>, default| {
         raw.map_or(default, |raw| raw.value.get())
     };
@@ -115,6 +120,7 @@ pub(super) fn compile(
         shutdown_delay: duration(runtime.shutdown_delay, Duration::ZERO),
         max_connections: max_connections(runtime.max_connections),
         admin,
+        dns,
         log_level: raw
             .log
             .level

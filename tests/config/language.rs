@@ -10,8 +10,8 @@ const AT_START: &str = "Read at start.";
 
 /// The files of `src/config/raw` in the order in which a reader meets them.
 const ORDER: &[&str] = &[
-    "mod", "runtime", "admin", "secret", "log", "defaults", "listener", "timeouts", "tls", "route",
-    "filter", "cluster", "endpoint", "balancer", "health", "bulkhead", "retry", "outlier",
+    "mod", "runtime", "admin", "secret", "log", "dns", "defaults", "listener", "timeouts", "tls",
+    "route", "filter", "cluster", "endpoint", "balancer", "health", "bulkhead", "retry", "outlier",
     "limiter", "store",
 ];
 

@@ -6,7 +6,7 @@ use tidegate::base::{ClusterName, ListenerName};
 use tidegate::config::{Color, parse};
 use tidegate::listener::AdminSpec;
 use tidegate::record::AccessLog;
-use tidegate::{cluster, filter, limiter, listener, route};
+use tidegate::{cluster, dns, filter, limiter, listener, route};
 
 use super::language::{Built, Item, Range, Step, Table, Use, index, inner, read, uses};
 use super::root;
@@ -175,6 +175,7 @@ fn compiled(text: &str) -> Result<String, String> {
         .map(|admin| AdminSpec::compile(admin, found));
     let listeners = listener::compile(raw, found);
     let access_log = AccessLog::compile(&raw.log.access, found);
+    let dns = dns::compile(&raw.dns, found);
     let live = cluster::Live::new();
     let mut clusters = Vec::new();
     let mut names = Vec::new();
@@ -205,6 +206,6 @@ fn compiled(text: &str) -> Result<String, String> {
     let routes = routes.unwrap();
     let routes = routes.routes();
     Ok(format!(
-        "{admin:?}{listeners:?}{access_log:?}{clusters:?}{routes:?}"
+        "{admin:?}{listeners:?}{access_log:?}{dns:?}{clusters:?}{routes:?}"
     ))
 }

@@ -23,6 +23,7 @@ mod admin;
 mod balance;
 mod counts;
 mod demo;
+mod discovery;
 mod drain;
 mod faults;
 mod filters;

@@ -11,6 +11,7 @@ pub mod balancer;
 pub mod bulkhead;
 pub mod cluster;
 pub mod defaults;
+pub mod dns;
 pub mod endpoint;
 pub mod filter;
 pub mod health;
@@ -31,6 +32,7 @@ pub use balancer::Balancer;
 pub use bulkhead::Bulkhead;
 pub use cluster::Cluster;
 pub use defaults::Defaults;
+pub use dns::Dns;
 pub use endpoint::Endpoint;
 pub use filter::Filter;
 pub use health::Health;
@@ -59,6 +61,8 @@ pub struct Config {
     pub admin: Option<Spanned<Admin>>,
     /// `[log]`.
     pub log: Log,
+    /// `[dns]`.
+    pub dns: Dns,
     /// `[defaults]`.
     pub defaults: Defaults,
     /// `[[listeners]]`.
@@ -79,6 +83,7 @@ pub const KEYS: &[&str] = &[
     "runtime",
     "admin",
     "log",
+    "dns",
     "defaults",
     "listeners",
     "routes",

@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod client;
 pub mod dir;
+pub mod dns;
 pub mod gate;
 pub mod load;
 pub mod metrics;
