@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# The integration tests at full size: kills, restarts, reloads, rotations, a million nonces, nine thousand slow clients.
+# The integration tests at full size: kills, restarts, reloads, rotations, a million nonces, eight thousand slow clients.
 ulimit -n 20000
 TIDEGATE_FAULT_SCALE=full cargo test --locked --release --test it -- --test-threads=1
 

@@ -23,7 +23,8 @@ fn site(timeouts: &str) -> (Origin, Setup) {
             _ => Answer::ok(request.one("x-nonce").unwrap_or("-")),
         })
         .start();
-    let setup = Setup::over(&[origin.addr()]).listener(&format!(
+    let keys = "bulkhead = { connections_per_endpoint = 0 }";
+    let setup = Setup::over_with(&[origin.addr()], keys).listener(&format!(
         "timeouts = {{ {timeouts} }}\nlimits = {{ connections_per_client = 0 }}"
     ));
     (origin, setup)
@@ -56,10 +57,14 @@ enum Kind {
 #[test]
 fn slow_clients_are_put_out_in_time_and_cost_little() {
     let (_origin, setup) = site("header = \"3s\", body = \"3s\", write = \"3s\"");
-    let count = scale(300, 9000);
+    let count = scale(300, 8000);
     let proxy = setup.start();
     proxy.get("/").is(200);
     let base = proxy.resident();
+    let usual = Shape::gets(2, Style::KeepAlive)
+        .requests(scale(500, 10_000))
+        .start(proxy.web)
+        .join();
     let healthy = Shape::gets(2, Style::KeepAlive).start(proxy.web);
     healthy.more(200);
     let began = Instant::now();
@@ -97,7 +102,7 @@ fn slow_clients_are_put_out_in_time_and_cost_little() {
     let tally = healthy.stop();
     println!(
         "F-22: {count} slow clients connected in {sent:?} and were gone after {took:?} (limits 3 s), {most} KiB; beside \
-         them {tally}"
+         them {tally}; before them {usual}"
     );
     tally.all_good();
     assert!(took >= Duration::from_secs(3), "{took:?}");

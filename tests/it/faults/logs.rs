@@ -47,6 +47,15 @@ fn a_stalled_reader_of_the_log_holds_up_nobody() {
             }
         })
     };
+    let load = || {
+        let tally = Shape::gets(4, Style::KeepAlive)
+            .requests(scale(500, 20_000))
+            .start(proxy.web)
+            .join();
+        tally.all_good();
+        tally
+    };
+    let base = load();
     let before = proxy.resident();
     // Long lines, so that the queue of 8 MiB is full soon; then a load as it comes.
     let mut client = proxy.client();
@@ -57,13 +66,9 @@ fn a_stalled_reader_of_the_log_holds_up_nobody() {
     }
     let dropped = "tidegate_accesslog_dropped_total";
     proxy.wait_metric(dropped, &[], |dropped| dropped > 0.0);
-    let tally = Shape::gets(4, Style::KeepAlive)
-        .requests(scale(500, 20_000))
-        .start(proxy.web)
-        .join();
-    tally.all_good();
+    let tally = load();
     let grown = proxy.resident().saturating_sub(before);
-    println!("F-18b: stalled, {tally}; memory grew by {grown} KiB");
+    println!("F-18b: before {base}; stalled, {tally}; memory grew by {grown} KiB");
     assert!(grown < 48 * 1024, "{grown} KiB");
     drop(client);
     is_calm(&proxy);

@@ -1,7 +1,7 @@
 //! The same faults for nginx and `HAProxy` (Debian's packages): the same origins, the same clients, the same kills.
 //!
 //! As a test it is small, and asks of the peers only that they serve. The figures of docs/reliability.md are written by
-//! `TIDEGATE_FAULT_SCALE=full UPDATE=1 cargo test --release --test it -- faults::peers`.
+//! `TIDEGATE_FAULT_SCALE=0.15 UPDATE=1 cargo test --release --test it -- faults::peers`.
 
 use super::{crosstalk, kills, races, twice};
 use crate::support::load::{Shape, Style, Tally};
@@ -374,7 +374,7 @@ fn crossed(kind: Kind) -> Cell {
     )
 }
 
-const BEGIN: &str = "<!-- Measured by `TIDEGATE_FAULT_SCALE=full UPDATE=1 cargo test --release --test it -- faults::peers`. -->\n";
+const BEGIN: &str = "<!-- Measured by `TIDEGATE_FAULT_SCALE=0.15 UPDATE=1 cargo test --release --test it -- faults::peers`. -->\n";
 const END: &str = "<!-- Here ends what is measured. -->\n";
 
 #[test]

@@ -44,15 +44,10 @@ fn a_stopped_endpoint_holds_up_nobody_else() {
         .start(proxy.web)
         .join();
     tally.all_good();
-    for at in 0..9 {
-        proxy.get(&format!("/after/{at}")).is(200);
-    }
     let addr = origins[0].addr().to_string();
-    proxy.wait_line("it has its turns again", |line| {
-        let after = line["path"]
-            .as_str()
-            .is_some_and(|path| path.starts_with("/after"));
-        after && line["endpoint"] == addr.as_str()
+    eventually("it has its turns again", || {
+        let answer = proxy.get("/after");
+        answer.is(200).text().starts_with(&addr).then_some(())
     });
     is_calm(&proxy);
 }
@@ -116,8 +111,8 @@ fn a_slow_endpoint_gets_few_requests() {
     let tally = load.stop();
     tally.all_good();
     println!("F-03: {share} of {wanted} went to the slow one");
-    // With k of eight clients waiting there, it is picked again only beside one that has k under way, too.
-    assert!((1..=4).contains(&share), "{share} of {wanted}");
+    // With k of eight clients waiting there, it is picked again only beside one that has as many under way.
+    assert!((1..=5).contains(&share), "{share} of {wanted}");
     is_calm(&proxy);
 }
 
@@ -176,7 +171,7 @@ fn all_endpoints_down() {
     let before = proxy.metric(opened, &[]);
     let mut client = proxy.client();
     let mut slowest = Duration::ZERO;
-    let asked = scale(500, 10_000);
+    let asked = scale(500, 5000);
     for _ in 0..asked {
         let began = Instant::now();
         let response = client.get("/");
