@@ -6,18 +6,27 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use tidegate::balance::{Balancer, Cursor, PickInput};
+use tidegate::balance::{Algorithm, Balancer, Cursor, PickInput};
+use tidegate::base::hash::HashKey;
 use tidegate::base::{ClusterName, EndpointAddr, clock};
 use tidegate::endpoint::{Admin, Endpoint, EndpointKey, EndpointSet, EndpointState, Origin, Tried};
 use tidegate::health::Status;
 use tidegate::upstream::ConnectSpec;
 
-const BALANCERS: [Balancer; 5] = [
-    Balancer::LeastTime,
-    Balancer::RoundRobin,
-    Balancer::Random,
-    Balancer::LeastRequest,
-    Balancer::LeastConnections,
+const ALGORITHMS: [Algorithm; 8] = [
+    Algorithm::LeastTime,
+    Algorithm::RingHash {
+        vnodes: Algorithm::VNODES,
+        load_factor: None,
+    },
+    Algorithm::Maglev {
+        table_size: Algorithm::TABLE_SIZE,
+    },
+    Algorithm::Rendezvous,
+    Algorithm::RoundRobin,
+    Algorithm::Random,
+    Algorithm::LeastRequest,
+    Algorithm::LeastConnections,
 ];
 
 /// `size` endpoints with weights in a cycle of `weights`, of which one in `every` is enabled.
@@ -58,16 +67,19 @@ fn pick(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("pick/{case}"));
         for size in [3, 100, 10_000] {
             let set = set(size, weights, every);
-            for balancer in BALANCERS {
+            for algorithm in ALGORITHMS {
+                let balancer = Balancer::new(algorithm, &set, HashKey::from_seed("bench"));
                 let mut cursor = Cursor::with_seed(1);
                 let (tried, now) = (Tried::new(), clock::now());
-                let id = BenchmarkId::new(balancer.as_str(), size);
+                let id = BenchmarkId::new(algorithm.as_str(), size);
                 group.bench_function(id, |bencher| {
+                    let mut hash = 0u64;
                     bencher.iter(|| {
+                        hash = hash.wrapping_add(0x9e37_79b9_7f4a_7c15);
                         let input = PickInput {
                             tried: &tried,
                             cap: 1024,
-                            hash: None,
+                            hash: Some(hash),
                             now,
                         };
                         balancer.pick(black_box(&set), &mut cursor, &input)

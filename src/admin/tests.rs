@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::base::{ClusterName, ListenerName};
-use crate::cluster::{self, Live};
+use crate::cluster::{self, Live, Site};
 use crate::config::{self, Code, Diagnostic, Diagnostics, Span};
 use crate::endpoint::{Admin, ConnectionSlot};
 use crate::listener::admin::{AdminBind, Token};
@@ -30,7 +30,9 @@ fn running() -> Running {
     let (name, raw) = loaded.raw.clusters.iter().next().unwrap();
     let name = ClusterName::parse(name).unwrap();
     let defaults = &loaded.raw.defaults.cluster;
-    let cluster = cluster::compile(&name, raw, defaults, &Live::new(), &mut diagnostics).unwrap();
+    let site = Site::new(None);
+    let cluster =
+        cluster::compile(&name, raw, defaults, &site, &Live::new(), &mut diagnostics).unwrap();
     Running {
         epoch: 7,
         hash: "c0ffee".to_owned(),

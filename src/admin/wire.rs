@@ -256,7 +256,7 @@ impl ClusterStatus {
         });
         Self {
             name: cluster.name.to_string(),
-            balancer: cluster.balancer.as_str(),
+            balancer: cluster.balancer.algorithm().as_str(),
             endpoints,
             names: cluster
                 .members

@@ -4,49 +4,38 @@
 //! picked only when no other of any tier is available; a higher tier only when no lower one has an available
 //! endpoint that was not tried. No allocation and no lock, but for the first pick after a set changed.
 //!
+//! The same key, endpoints and seed give the same endpoint on every instance, after a restart and after a reload.
+//!
 //! **Not here.** What makes an endpoint available (`endpoint`), and waiting for one that is full (`exchange`).
 
+mod algorithm;
+mod cursor;
+mod field;
 mod least_connections;
 mod least_request;
 mod least_time;
+mod maglev;
 mod random;
+mod rendezvous;
+mod ring_hash;
 mod round_robin;
+#[cfg(test)]
+mod hash_tests;
 #[cfg(test)]
 mod tests;
 
 use std::time::Instant;
 
+use crate::base::hash::HashKey;
 use crate::endpoint::{Availability, EndpointIx, EndpointSet, Tier, Tried};
-use round_robin::Wheel;
+use field::{Field, Pass};
+use maglev::Slots;
+use rendezvous::Scores;
+use ring_hash::Ring;
 
-/// How a cluster picks.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub enum Balancer {
-    /// In turn, smoothly, exact to the weights.
-    RoundRobin,
-    /// By chance, with the share of the weights.
-    Random,
-    /// The less loaded of two drawn by chance.
-    #[default]
-    LeastRequest,
-    /// The least loaded of all.
-    LeastConnections,
-    /// The one of two drawn by chance that would answer sooner.
-    LeastTime,
-}
-
-impl Balancer {
-    /// The word in the configuration.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::RoundRobin => "round_robin",
-            Self::Random => "random",
-            Self::LeastRequest => "least_request",
-            Self::LeastConnections => "least_connections",
-            Self::LeastTime => "least_time",
-        }
-    }
-}
+pub use algorithm::Algorithm;
+pub use cursor::Cursor;
+pub use ring_hash::MAX_POINTS;
 
 /// What a pick may see of its exchange.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +44,7 @@ pub struct PickInput<'a> {
     pub tried: &'a Tried,
     /// Connections that each endpoint may have; 0: any number.
     pub cap: u32,
-    /// Hash of the request's key, for balancers that pick by key.
+    /// Hash of the request's key, for balancers that pick by key; `None`: it has none, and chance decides.
     pub hash: Option<u64>,
     /// The time.
     pub now: Instant,
@@ -72,115 +61,99 @@ pub enum Pick {
     None,
 }
 
-/// One worker's place in one cluster. It survives a reload: a set of another shape keeps the turns of
-/// the endpoints that it shares with the one before.
+/// Picks from one set of endpoints. Immutable and shared by all workers: what it needs worked out (tables of keys)
+/// is built with it, when a configuration is compiled and never while it serves.
 #[derive(Debug)]
-pub struct Cursor {
-    rng: fastrand::Rng,
-    shape: Option<u64>,
-    wheels: Vec<Wheel>,
+pub struct Balancer {
+    algorithm: Algorithm,
+    seed: HashKey,
+    /// By tier; empty where it does not pick by key.
+    keyed: Vec<Keyed>,
 }
 
-impl Cursor {
-    /// A cursor that starts anywhere.
-    pub fn new() -> Self {
-        Self::with_seed(fastrand::u64(..))
-    }
-
-    /// A cursor whose picks are decided by `seed`.
-    pub fn with_seed(seed: u64) -> Self {
-        Self {
-            rng: fastrand::Rng::with_seed(seed),
-            shape: None,
-            wheels: Vec::new(),
-        }
-    }
-
-    fn follow(&mut self, set: &EndpointSet) {
-        if self.shape == Some(set.shape()) {
-            return;
-        }
-        let before = std::mem::take(&mut self.wheels);
-        let turn = |tier| Wheel::new(set, tier, &before, &mut self.rng);
-        self.wheels = set.tiers().iter().map(turn).collect();
-        self.shape = Some(set.shape());
-    }
+/// What one tier needs to be picked from by key.
+#[derive(Debug)]
+struct Keyed {
+    scores: Scores,
+    table: Table,
 }
 
-impl Default for Cursor {
-    fn default() -> Self {
-        Self::new()
-    }
+#[derive(Debug)]
+enum Table {
+    Ring(Ring),
+    Slots(Slots),
+    /// The scores are all.
+    None,
 }
 
-/// Most endpoints that are refused one by one before all of them are looked at once. With nine in ten
-/// gone, one pick in 800 gets there; a small tier is looked at sooner, as that costs no more.
-const MAX_REFUSALS: usize = 64;
-
-/// Which endpoints a pass may pick.
-#[derive(Clone, Copy)]
-enum Pass {
-    /// Available and not tried.
-    Fresh,
-    /// Available.
-    Any,
-}
-
-/// One tier in one pass.
-struct Field<'a> {
-    set: &'a EndpointSet,
-    tier: &'a Tier,
-    input: PickInput<'a>,
-    pass: Pass,
-}
-
-impl Field<'_> {
-    #[inline]
-    fn refusals(&self) -> usize {
-        self.tier.members().len().min(MAX_REFUSALS)
+impl Keyed {
+    fn new(algorithm: Algorithm, set: &EndpointSet, tier: &Tier, seed: HashKey) -> Option<Self> {
+        let scores = Scores::new(set, tier, seed);
+        let table = match algorithm {
+            Algorithm::RoundRobin
+            | Algorithm::Random
+            | Algorithm::LeastRequest
+            | Algorithm::LeastConnections
+            | Algorithm::LeastTime => return None,
+            Algorithm::IpHash => Table::Slots(Slots::new(&scores, Algorithm::TABLE_SIZE)),
+            Algorithm::Maglev { table_size } => Table::Slots(Slots::new(&scores, table_size)),
+            Algorithm::RingHash {
+                vnodes,
+                load_factor,
+            } => Table::Ring(Ring::new(&scores, vnodes, load_factor)),
+            Algorithm::Rendezvous => Table::None,
+        };
+        Some(Self { scores, table })
     }
 
+    /// Where the table leads to nobody who may be picked, because nearly all of them are gone, the scores
+    /// decide: by key as well.
     #[inline]
-    fn may_pick(&self, ix: EndpointIx) -> bool {
-        if matches!(self.pass, Pass::Fresh) && self.input.tried.contains(ix) {
-            return false;
-        }
-        self.set
-            .endpoint(ix)
-            .is_some_and(|e| e.availability(self.input.cap) == Availability::Available)
-    }
-
-    /// Load and weight of an endpoint that may be picked.
-    #[inline]
-    fn load(&self, ix: EndpointIx) -> Option<(u64, u64)> {
-        let endpoint = self.set.endpoint(ix)?;
-        Some((
-            u64::from(endpoint.state.in_flight()),
-            u64::from(endpoint.weight),
-        ))
-    }
-
-    /// What asking this endpoint costs now, in seconds; `None` while nobody knows.
-    #[inline]
-    fn cost(&self, ix: EndpointIx) -> Option<f64> {
-        self.set.endpoint(ix)?.state.pace.cost(self.input.now)
-    }
-
-    /// Whether this endpoint asked to be left alone.
-    #[inline]
-    fn is_held(&self, ix: EndpointIx) -> bool {
-        self.set
-            .endpoint(ix)
-            .is_some_and(|e| e.state.pace.is_held(self.input.now))
+    fn pick(
+        &self,
+        field: &Field<'_>,
+        cursor: &mut Cursor,
+        number: usize,
+        hash: u64,
+    ) -> Option<EndpointIx> {
+        let found = match &self.table {
+            Table::Ring(ring) => {
+                ring.pick(field, &self.scores, hash, cursor.loads.get_mut(number)?)
+            }
+            Table::Slots(slots) => slots.pick(field, hash),
+            Table::None => None,
+        };
+        found.or_else(|| self.scores.pick(hash, |ix| field.may_pick(ix)))
     }
 }
 
 impl Balancer {
-    /// Picks an endpoint.
-    pub fn pick(self, set: &EndpointSet, cursor: &mut Cursor, input: &PickInput<'_>) -> Pick {
-        if self == Self::RoundRobin {
-            cursor.follow(set);
+    /// A balancer for this set. The seed decides where keys belong: instances with the same one agree.
+    pub fn new(algorithm: Algorithm, set: &EndpointSet, seed: HashKey) -> Self {
+        let tiers = set.tiers().iter();
+        Self {
+            algorithm,
+            seed,
+            keyed: tiers
+                .filter_map(|tier| Keyed::new(algorithm, set, tier, seed))
+                .collect(),
         }
+    }
+
+    /// The same for another set.
+    #[must_use]
+    pub fn remade(&self, set: &EndpointSet) -> Self {
+        Self::new(self.algorithm, set, self.seed)
+    }
+
+    /// How it picks.
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Picks an endpoint of the set that it was made for.
+    pub fn pick(&self, set: &EndpointSet, cursor: &mut Cursor, input: &PickInput<'_>) -> Pick {
+        cursor.follow(self.algorithm, set);
         if let Some(ix) = self.pass(set, cursor, input, Pass::Fresh) {
             return Pick::Endpoint(ix);
         }
@@ -203,7 +176,7 @@ impl Balancer {
 
     #[inline]
     fn pass(
-        self,
+        &self,
         set: &EndpointSet,
         cursor: &mut Cursor,
         input: &PickInput<'_>,
@@ -216,12 +189,22 @@ impl Balancer {
                 input: *input,
                 pass,
             };
-            match self {
-                Self::RoundRobin => cursor.wheels.get_mut(number)?.pick(&field),
-                Self::Random => random::pick(&field, &mut cursor.rng),
-                Self::LeastRequest => least_request::pick(&field, &mut cursor.rng),
-                Self::LeastConnections => least_connections::pick(&field, &mut cursor.rng),
-                Self::LeastTime => least_time::pick(&field, &mut cursor.rng),
+            if let Some(keyed) = self.keyed.get(number) {
+                return match input.hash {
+                    Some(hash) => keyed.pick(&field, cursor, number, hash),
+                    None => random::pick(&field, &mut cursor.rng),
+                };
+            }
+            match self.algorithm {
+                Algorithm::RoundRobin => cursor.wheels.get_mut(number)?.pick(&field),
+                Algorithm::LeastRequest => least_request::pick(&field, &mut cursor.rng),
+                Algorithm::LeastConnections => least_connections::pick(&field, &mut cursor.rng),
+                Algorithm::LeastTime => least_time::pick(&field, &mut cursor.rng),
+                Algorithm::Random
+                | Algorithm::IpHash
+                | Algorithm::RingHash { .. }
+                | Algorithm::Maglev { .. }
+                | Algorithm::Rendezvous => random::pick(&field, &mut cursor.rng),
             }
         })
     }

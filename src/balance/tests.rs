@@ -10,16 +10,23 @@ use crate::endpoint::{
 };
 use crate::upstream::ConnectSpec;
 
-const ALL: [Balancer; 5] = [
-    Balancer::LeastTime,
-    Balancer::RoundRobin,
-    Balancer::Random,
-    Balancer::LeastRequest,
-    Balancer::LeastConnections,
+/// Those that pick by key do it by chance here: no request has one.
+const ALL: [Algorithm; 8] = [
+    Algorithm::RingHash {
+        vnodes: 20,
+        load_factor: None,
+    },
+    Algorithm::Maglev { table_size: 251 },
+    Algorithm::Rendezvous,
+    Algorithm::LeastTime,
+    Algorithm::RoundRobin,
+    Algorithm::Random,
+    Algorithm::LeastRequest,
+    Algorithm::LeastConnections,
 ];
 
 /// An endpoint named by its port.
-fn endpoint(port: usize, weight: u32, tier: u8) -> Arc<Endpoint> {
+pub(super) fn endpoint(port: usize, weight: u32, tier: u8) -> Arc<Endpoint> {
     let addr = EndpointAddr::parse(&format!("127.0.0.1:{}", port + 1)).unwrap();
     Arc::new(Endpoint {
         text: addr.to_string().into(),
@@ -37,17 +44,17 @@ fn endpoint(port: usize, weight: u32, tier: u8) -> Arc<Endpoint> {
     })
 }
 
-fn set(weights: &[u32]) -> EndpointSet {
+pub(super) fn set(weights: &[u32]) -> EndpointSet {
     let numbered = weights.iter().enumerate();
     EndpointSet::new(numbered.map(|(port, &w)| endpoint(port, w, 0)).collect())
 }
 
-fn disable(set: &EndpointSet, ix: u32) {
+pub(super) fn disable(set: &EndpointSet, ix: u32) {
     let endpoint = set.endpoint(EndpointIx(ix)).unwrap();
     endpoint.state.set_admin(Admin::Disabled);
 }
 
-fn input(tried: &Tried) -> PickInput<'_> {
+pub(super) fn input(tried: &Tried) -> PickInput<'_> {
     PickInput {
         tried,
         cap: 0,
@@ -56,23 +63,40 @@ fn input(tried: &Tried) -> PickInput<'_> {
     }
 }
 
-fn picked(balancer: Balancer, set: &EndpointSet, cursor: &mut Cursor) -> usize {
-    match balancer.pick(set, cursor, &input(&Tried::new())) {
+fn pick_once(
+    algorithm: Algorithm,
+    set: &EndpointSet,
+    cursor: &mut Cursor,
+    input: &PickInput<'_>,
+) -> Pick {
+    made(algorithm, set).pick(set, cursor, input)
+}
+
+pub(super) fn made(algorithm: Algorithm, set: &EndpointSet) -> Balancer {
+    Balancer::new(algorithm, set, HashKey::from_seed("test"))
+}
+
+fn picked(balancer: Algorithm, set: &EndpointSet, cursor: &mut Cursor) -> usize {
+    match pick_once(balancer, set, cursor, &input(&Tried::new())) {
         Pick::Endpoint(ix) => ix.0 as usize,
         other => panic!("{other:?}"),
     }
 }
 
-fn counts(balancer: Balancer, set: &EndpointSet, cursor: &mut Cursor, picks: u32) -> Vec<u32> {
+fn counts(algorithm: Algorithm, set: &EndpointSet, cursor: &mut Cursor, picks: u32) -> Vec<u32> {
     let mut counts = vec![0; set.len()];
+    let balancer = made(algorithm, set);
     for _ in 0..picks {
-        counts[picked(balancer, set, cursor)] += 1;
+        match balancer.pick(set, cursor, &input(&Tried::new())) {
+            Pick::Endpoint(ix) => counts[ix.0 as usize] += 1,
+            other => panic!("{other:?}"),
+        }
     }
     counts
 }
 
 /// Pearson's statistic against the shares that `weights` ask for.
-fn chi_square(counts: &[u32], weights: &[u32]) -> f64 {
+pub(super) fn chi_square(counts: &[u32], weights: &[u32]) -> f64 {
     let picks: u32 = counts.iter().sum();
     let total: u32 = weights.iter().sum();
     let term = |(&count, &weight): (&u32, &u32)| {
@@ -94,7 +118,7 @@ fn round_robin_is_exact_in_every_cycle() {
         let mut cursor = Cursor::with_seed(7);
         let cycle: u32 = weights.iter().sum();
         for _ in 0..5 {
-            let counts = counts(Balancer::RoundRobin, &set, &mut cursor, cycle);
+            let counts = counts(Algorithm::RoundRobin, &set, &mut cursor, cycle);
             assert_eq!(counts, weights);
         }
     }
@@ -108,7 +132,7 @@ fn round_robin_is_smooth() {
         let mut cursor = Cursor::with_seed(seed);
         let mut seen = [0u32; 3];
         for picks in 1..=90u32 {
-            seen[picked(Balancer::RoundRobin, &set, &mut cursor)] += 1;
+            seen[picked(Algorithm::RoundRobin, &set, &mut cursor)] += 1;
             for (count, weight) in seen.iter().zip(weights) {
                 let due = f64::from(picks) * f64::from(weight) / 9.0;
                 let lead = (f64::from(*count) - due).abs();
@@ -121,7 +145,7 @@ fn round_robin_is_smooth() {
 #[test]
 fn workers_do_not_march_in_step() {
     let set = set(&[1; 8]);
-    let first = |seed| picked(Balancer::RoundRobin, &set, &mut Cursor::with_seed(seed));
+    let first = |seed| picked(Algorithm::RoundRobin, &set, &mut Cursor::with_seed(seed));
     let firsts: std::collections::HashSet<_> = (0..64).map(first).collect();
     assert!(firsts.len() >= 6, "{firsts:?}");
 }
@@ -140,7 +164,7 @@ fn round_robin_keeps_its_turns_over_a_reload() {
         } else {
             (&reverse, true)
         };
-        let ix = picked(Balancer::RoundRobin, set, &mut cursor);
+        let ix = picked(Algorithm::RoundRobin, set, &mut cursor);
         seen[if flip { 3 - ix } else { ix }] += 1;
     }
     assert_eq!(seen, [100; 4]);
@@ -152,7 +176,7 @@ fn a_cursor_copes_with_any_other_set() {
     for weights in [vec![1, 2, 3], vec![4], vec![], vec![1; 50], vec![2, 2]] {
         let set = set(&weights);
         for balancer in ALL {
-            let pick = balancer.pick(&set, &mut cursor, &input(&Tried::new()));
+            let pick = pick_once(balancer, &set, &mut cursor, &input(&Tried::new()));
             assert_eq!(pick == Pick::None, weights.is_empty());
         }
     }
@@ -163,13 +187,13 @@ fn who_comes_back_takes_its_share_at_once() {
     let set = set(&[2, 2, 1]);
     let mut cursor = Cursor::with_seed(5);
     disable(&set, 0);
-    let without = counts(Balancer::RoundRobin, &set, &mut cursor, 300);
+    let without = counts(Algorithm::RoundRobin, &set, &mut cursor, 300);
     assert_eq!(without, [0, 200, 100]);
     set.endpoint(EndpointIx(0))
         .unwrap()
         .state
         .set_admin(Admin::Ready);
-    let with = counts(Balancer::RoundRobin, &set, &mut cursor, 50);
+    let with = counts(Algorithm::RoundRobin, &set, &mut cursor, 50);
     assert!(with[0].abs_diff(20) <= 1, "{with:?}");
 }
 
@@ -178,10 +202,10 @@ fn draws_respect_the_weights() {
     // 99.99 % point of chi-square with three degrees of freedom.
     const BOUND: f64 = 21.11;
     for balancer in [
-        Balancer::Random,
-        Balancer::LeastRequest,
-        Balancer::LeastConnections,
-        Balancer::LeastTime,
+        Algorithm::Random,
+        Algorithm::LeastRequest,
+        Algorithm::LeastConnections,
+        Algorithm::LeastTime,
     ] {
         for weights in [[1, 1, 1, 1], [10, 20, 30, 40], [1, 1, 500, 498]] {
             for seed in 0..4 {
@@ -213,7 +237,7 @@ fn draws_respect_the_weights_of_what_is_left() {
 #[test]
 fn load_decides_in_proportion_to_the_weight() {
     let set = set(&[3, 1]);
-    for balancer in [Balancer::LeastRequest, Balancer::LeastConnections] {
+    for balancer in [Algorithm::LeastRequest, Algorithm::LeastConnections] {
         let mut cursor = Cursor::with_seed(2);
         let mut held = Vec::new();
         let mut seen = [0u32; 2];
@@ -235,7 +259,7 @@ fn least_request_avoids_the_busy_one() {
     let busy = &set.endpoint(EndpointIx(2)).unwrap().state;
     let _held: Vec<_> = (0..10).map(|_| InFlight::begin(busy)).collect();
     let counts = counts(
-        Balancer::LeastRequest,
+        Algorithm::LeastRequest,
         &set,
         &mut Cursor::with_seed(4),
         10_000,
@@ -262,12 +286,12 @@ fn least_time_asks_who_would_answer_sooner() {
         see(&set, ix, if ix == 2 { 100 } else { 10 }, FINE);
     }
     let mut cursor = Cursor::with_seed(4);
-    let shares = counts(Balancer::LeastTime, &set, &mut cursor, 10_000);
+    let shares = counts(Algorithm::LeastTime, &set, &mut cursor, 10_000);
     assert_eq!(shares[2], 0, "two are always compared: {shares:?}");
     // Ten times slower, but the others have a queue of twenty each.
     let busy = [0, 1, 3, 4].map(|ix| &set.endpoint(EndpointIx(ix)).unwrap().state);
     let held = busy.map(|state| (0..20).map(|_| InFlight::begin(state)).collect::<Vec<_>>());
-    let shares = counts(Balancer::LeastTime, &set, &mut cursor, 10_000);
+    let shares = counts(Algorithm::LeastTime, &set, &mut cursor, 10_000);
     assert!((3_500..4_500).contains(&shares[2]), "{shares:?}");
     drop(held);
 }
@@ -281,7 +305,12 @@ fn least_time_is_not_drawn_to_who_refuses_quickly() {
     for _ in 0..50 {
         see(&set, 1, 0, Outcome::Failed);
     }
-    let shares = counts(Balancer::LeastTime, &set, &mut Cursor::with_seed(4), 10_000);
+    let shares = counts(
+        Algorithm::LeastTime,
+        &set,
+        &mut Cursor::with_seed(4),
+        10_000,
+    );
     assert_eq!(shares[1], 10_000 - shares[0] - shares[2] - shares[3]);
     assert!(shares[1] <= 2_500, "{shares:?}");
 }
@@ -294,11 +323,21 @@ fn least_time_heeds_a_retry_after_while_it_can() {
     };
     let set = set(&[1; 3]);
     see(&set, 0, 1, asks);
-    let shares = counts(Balancer::LeastTime, &set, &mut Cursor::with_seed(4), 10_000);
+    let shares = counts(
+        Algorithm::LeastTime,
+        &set,
+        &mut Cursor::with_seed(4),
+        10_000,
+    );
     assert_eq!(shares[0], 0, "{shares:?}");
     see(&set, 1, 1, asks);
     see(&set, 2, 1, asks);
-    let shares = counts(Balancer::LeastTime, &set, &mut Cursor::with_seed(4), 10_000);
+    let shares = counts(
+        Algorithm::LeastTime,
+        &set,
+        &mut Cursor::with_seed(4),
+        10_000,
+    );
     assert!(shares[0] > 0, "{shares:?}");
 }
 
@@ -312,7 +351,7 @@ fn who_has_not_answered_yet_gets_no_more_than_its_turn() {
     let mut held = Vec::new();
     let mut shares = [0u32; 4];
     for _ in 0..400 {
-        let ix = picked(Balancer::LeastTime, &set, &mut cursor);
+        let ix = picked(Algorithm::LeastTime, &set, &mut cursor);
         shares[ix] += 1;
         let ix = EndpointIx(u32::try_from(ix).unwrap());
         held.push(InFlight::begin(&set.endpoint(ix).unwrap().state));
@@ -335,12 +374,12 @@ fn a_cap_makes_full_and_then_spills_over() {
         let mut cursor = Cursor::with_seed(1);
         let first = ConnectionSlot::take(&endpoints[0].state, 1);
         assert!(first.is_some());
-        let pick = balancer.pick(&set, &mut cursor, &capped);
+        let pick = pick_once(balancer, &set, &mut cursor, &capped);
         assert_eq!(pick, Pick::Endpoint(EndpointIx(1)), "the backup");
         let second = ConnectionSlot::take(&endpoints[1].state, 1);
-        assert_eq!(balancer.pick(&set, &mut cursor, &capped), Pick::Full);
+        assert_eq!(pick_once(balancer, &set, &mut cursor, &capped), Pick::Full);
         drop((first, second));
-        let pick = balancer.pick(&set, &mut cursor, &capped);
+        let pick = pick_once(balancer, &set, &mut cursor, &capped);
         assert_eq!(pick, Pick::Endpoint(EndpointIx(0)));
     }
 }
@@ -350,7 +389,12 @@ fn none_when_all_are_out() {
     let set = set(&[1; 40]);
     (0..40).for_each(|ix| disable(&set, ix));
     for balancer in ALL {
-        let pick = balancer.pick(&set, &mut Cursor::with_seed(1), &input(&Tried::new()));
+        let pick = pick_once(
+            balancer,
+            &set,
+            &mut Cursor::with_seed(1),
+            &input(&Tried::new()),
+        );
         assert_eq!(pick, Pick::None);
     }
 }
@@ -399,8 +443,11 @@ proptest! {
         let best = available.map(|(ix, _)| rank(ix)).min();
         for balancer in ALL {
             let mut cursor = Cursor::with_seed(seed);
-            for _ in 0..20 {
-                match balancer.pick(&set, &mut cursor, &input(&tried)) {
+            let balancer = made(balancer, &set);
+            for number in 0..20 {
+                let hash = (number % 2 == 0).then(|| HashKey::from_seed("key").hash(&[number]));
+                let input = PickInput { hash, ..input(&tried) };
+                match balancer.pick(&set, &mut cursor, &input) {
                     Pick::Endpoint(ix) => {
                         prop_assert!(!members[ix.0 as usize].out);
                         prop_assert_eq!(Some(rank(ix.0)), best);
@@ -422,7 +469,7 @@ proptest! {
     ) {
         let set = set(&weights);
         let cycle: u32 = weights.iter().sum();
-        let counts = counts(Balancer::RoundRobin, &set, &mut Cursor::with_seed(seed), cycle * 3);
+        let counts = counts(Algorithm::RoundRobin, &set, &mut Cursor::with_seed(seed), cycle * 3);
         for (count, weight) in counts.iter().zip(&weights) {
             prop_assert!(count.abs_diff(weight * 3) <= 1, "{:?} for {:?}", counts, weights);
         }

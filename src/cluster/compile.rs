@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Bulkhead, Cluster, ClusterTimeouts, Live, endpoints, retry};
+use super::{Bulkhead, Cluster, ClusterTimeouts, Live, Site, balancer, endpoints, retry};
 use crate::balance::Balancer;
 use crate::base::ClusterName;
 use crate::config::raw::cluster::{SendProxyProtocol, UpstreamProtocol};
@@ -25,11 +25,12 @@ pub fn compile(
     name: &ClusterName,
     raw: &raw::Cluster,
     defaults: &ClusterDefaults,
+    site: &Site,
     live: &Live,
     diagnostics: &mut Diagnostics,
 ) -> Option<Cluster> {
     let refused = unsupported(raw, diagnostics);
-    let balancer = balancer(raw, diagnostics);
+    let choice = balancer::compile(raw, site, diagnostics);
     let timeouts = timeouts(&raw.timeouts, &defaults.timeouts, diagnostics);
     let bulkhead = bulkhead(&raw.bulkhead, diagnostics);
     let retry = retry::compile(&raw.retry, diagnostics);
@@ -56,13 +57,14 @@ pub fn compile(
     if refused == Support::Lacking {
         return None;
     }
-    let made = made?;
+    let (choice, made) = (choice?, made?);
     Some(Cluster {
         name: name.clone(),
         members: Arc::new(members?),
+        balancer: Balancer::new(choice.algorithm, &made.set, site.seed),
         set: made.set,
         knowledge: made.knowledge,
-        balancer: balancer?,
+        key: choice.key,
         timeouts: timeouts?,
         bulkhead: bulkhead?,
         retry: retry?,
@@ -121,25 +123,6 @@ fn unsupported(raw: &raw::Cluster, diagnostics: &mut Diagnostics) -> Support {
         support = Support::Lacking;
     }
     support
-}
-
-fn balancer(raw: &raw::Cluster, diagnostics: &mut Diagnostics) -> Option<Balancer> {
-    let Some(raw) = &raw.balancer else {
-        return Some(Balancer::default());
-    };
-    let word = match &raw.value.0 {
-        raw::Balancer::RoundRobin => return Some(Balancer::RoundRobin),
-        raw::Balancer::Random => return Some(Balancer::Random),
-        raw::Balancer::LeastRequest => return Some(Balancer::LeastRequest),
-        raw::Balancer::LeastConnections => return Some(Balancer::LeastConnections),
-        raw::Balancer::LeastTime => return Some(Balancer::LeastTime),
-        raw::Balancer::IpHash => "ip_hash",
-        raw::Balancer::RingHash(_) => "ring_hash",
-        raw::Balancer::Maglev(_) => "maglev",
-        raw::Balancer::Rendezvous(_) => "rendezvous",
-    };
-    diagnostics.unsupported(raw.span, &format!("the balancer `{word}`"));
-    None
 }
 
 fn timeouts(

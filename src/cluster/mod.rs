@@ -9,8 +9,10 @@
 //! **Not here.** Picking (`balance`), connecting (`upstream`), and what a policy makes of one exchange
 //! (`exchange`).
 
+mod balancer;
 mod compile;
 mod endpoints;
+mod key;
 pub mod live;
 pub mod members;
 pub mod overrides;
@@ -23,14 +25,35 @@ use std::time::Duration;
 
 use crate::balance::Balancer;
 use crate::base::ClusterName;
+use crate::base::hash::HashKey;
 use crate::endpoint::EndpointSet;
 use crate::health::{HealthSpec, Target};
 
 pub use compile::compile;
+pub use key::BalanceKey;
 pub use live::Live;
 pub use members::{Knowledge, Members};
 pub use overrides::{Override, Overrides, TooMany};
 pub use retry::{Backoff, Budget, Methods, RetryOn, RetryPolicy};
+
+/// What this instance is among all that run the same configuration.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Site {
+    /// Decides where keys belong: instances with the same one agree.
+    pub seed: HashKey,
+}
+
+impl Site {
+    /// A place among those with the same `hash_seed`; without one, among all.
+    pub fn new(hash_seed: Option<&str>) -> Self {
+        // Not the seed as it is: a route's split draws by that. One that splits by the same key would else leave each
+        // side with keys of a part of the numbers, and so of a part of the endpoints.
+        let seed = format!("balance {}", hash_seed.unwrap_or("tidegate"));
+        Self {
+            seed: HashKey::from_seed(&seed),
+        }
+    }
+}
 
 /// A compiled cluster.
 #[derive(Debug)]
@@ -45,6 +68,8 @@ pub struct Cluster {
     pub knowledge: Knowledge,
     /// How one is picked.
     pub balancer: Balancer,
+    /// What of a request it is picked by; `None` where nothing is.
+    pub key: Option<BalanceKey>,
     /// How long its endpoints may take; a route may say otherwise.
     pub timeouts: ClusterTimeouts,
     /// What it may cost.
@@ -95,9 +120,10 @@ impl Cluster {
         Self {
             name: self.name.clone(),
             members: Arc::clone(&self.members),
+            balancer: self.balancer.remade(&made.set),
+            key: self.key.clone(),
             set: made.set,
             knowledge: made.knowledge,
-            balancer: self.balancer,
             timeouts: self.timeouts,
             bulkhead: self.bulkhead,
             retry: self.retry.clone(),

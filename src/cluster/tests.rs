@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::balance::Algorithm;
 use crate::config::{self, Color, Diagnostics};
 use crate::endpoint::{Admin, EndpointIx, InFlight};
 use crate::health::{Check, HttpCheck, Observation, Status};
@@ -18,7 +19,14 @@ fn compile_all(text: &str, live: &Live) -> (Vec<Option<Cluster>>, Diagnostics) {
     let clusters = loaded.raw.clusters.iter().map(|(name, raw)| {
         let name = ClusterName::parse(name).unwrap();
         let defaults = &loaded.raw.defaults.cluster;
-        compile(&name, raw, defaults, live, &mut diagnostics)
+        compile(
+            &name,
+            raw,
+            defaults,
+            &Site::new(None),
+            live,
+            &mut diagnostics,
+        )
     });
     (clusters.collect(), diagnostics)
 }
@@ -49,7 +57,7 @@ const ONE: &str = "endpoints = ['127.0.0.1:1']\n";
 #[test]
 fn what_is_not_written_has_the_documented_default() {
     let cluster = compile_ok(ONE, &Live::new());
-    assert_eq!(cluster.balancer, Balancer::LeastRequest);
+    assert_eq!(cluster.balancer.algorithm(), Algorithm::LeastRequest);
     assert_eq!(cluster.health, None);
     let timeouts = ClusterTimeouts {
         connect: Duration::from_secs(3),
@@ -117,7 +125,7 @@ fn everything_written_arrives() {
         replay_buffer = '1KiB'
     ";
     let cluster = compile_ok(text, &Live::new());
-    assert_eq!(cluster.balancer, Balancer::RoundRobin);
+    assert_eq!(cluster.balancer.algorithm(), Algorithm::RoundRobin);
     let seen: Vec<_> = cluster
         .set
         .iter()
@@ -317,13 +325,6 @@ fn nonsense_is_refused() {
 #[test]
 fn what_this_build_lacks_is_refused_at_its_place() {
     for (line, what) in [
-        ("balancer = 'ip_hash'", "the balancer `ip_hash`"),
-        (
-            "balancer = { ring_hash = { key = 'path' } }",
-            "the balancer `ring_hash`",
-        ),
-        ("balancer = 'maglev'", "the balancer `maglev`"),
-        ("balancer = 'rendezvous'", "the balancer `rendezvous`"),
         ("protocol = 'http2'", "HTTP/2 to endpoints"),
         ("slow_start = '30s'", "slow start"),
         ("panic_threshold = 50", "a panic threshold"),

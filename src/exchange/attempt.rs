@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use super::checkout::{Checked, Source, checkout};
 use super::finish::{self, Sent};
-use super::outgoing::{Keep, Outgoing};
+use super::outgoing::{Keep, Outgoing, encode};
 use super::own::{self, Whose};
 use super::retry::{Account, Decision, Failed, Failure, Reused, decide};
 use super::side::{Answered, Downstream};
 use super::transfer::{Ended, Limits, Parting, Transfer};
 use super::watch::Watch;
-use super::{Exchange, Served};
+use super::{Exchange, Served, key_input};
 use crate::balance::{Pick, PickInput};
 use crate::base::reason::Blame;
 use crate::base::{Detail, Error, Phase, Reason, clock};
@@ -20,7 +20,6 @@ use crate::drain;
 use crate::endpoint::{EndpointIx, Tried};
 use crate::http1::body::More;
 use crate::http1::response::Persist;
-use crate::http1::write;
 use crate::message::{BodyLength, Upgrade};
 use crate::metrics::{Gauge, RetryResult};
 use crate::net::{Stream, Timer};
@@ -48,6 +47,8 @@ struct Attempts<'x, D> {
     outgoing: Outgoing,
     upload: More,
     tried: Tried,
+    /// Of the request's key, where the balancer picks by one.
+    hash: Option<u64>,
     account: Account<'x>,
 }
 
@@ -71,6 +72,7 @@ pub(super) async fn forward<D: Downstream>(
         _ => More::Follows,
     };
     let tried = Tried::new();
+    let hash = hash(x, route, cluster);
     let mut attempts = Attempts {
         x,
         down,
@@ -81,27 +83,16 @@ pub(super) async fn forward<D: Downstream>(
         outgoing,
         upload,
         tried,
+        hash,
         account: Account::new(cluster),
     };
     attempts.run().await
 }
 
-/// Writes the request as the endpoint gets it.
-fn encode(x: &mut Exchange) {
-    let record = &x.record;
-    let forwarding = write::Forwarding {
-        trust: x.trust,
-        peer: &record.facts().peer_text,
-        scheme: "http",
-    };
-    let kit = &mut *x.kit;
-    kit.outgoing.clear();
-    write::request(
-        record.head(),
-        &kit.request_edits,
-        &forwarding,
-        &mut kit.outgoing,
-    );
+/// The number of the request's key, where the balancer picks by one.
+fn hash(x: &Exchange, route: &Route, cluster: &ClusterView) -> Option<u64> {
+    let key = cluster.cluster.key.as_ref()?;
+    key.hash(&key_input(x, route))
 }
 
 /// What is sent is kept for another attempt where one could be made.
@@ -197,7 +188,7 @@ impl<D: Downstream> Attempts<'_, D> {
         let input = PickInput {
             tried: &self.tried,
             cap: cluster.bulkhead.connections_per_endpoint,
-            hash: None,
+            hash: self.hash,
             now: if self.tried.is_empty() {
                 self.x.started
             } else {

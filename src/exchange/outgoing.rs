@@ -3,6 +3,8 @@
 use std::io;
 use std::task::{Context, Poll};
 
+use super::Exchange;
+use crate::http1::write;
 use crate::net::Stream;
 
 /// Whether what was written is kept for another attempt.
@@ -129,4 +131,22 @@ impl Outgoing {
         buffer.extend_from_slice(piece);
         self.poll_write(cx, stream, buffer)
     }
+}
+
+/// Writes the request as the endpoint gets it.
+pub(super) fn encode(x: &mut Exchange) {
+    let record = &x.record;
+    let forwarding = write::Forwarding {
+        trust: x.trust,
+        peer: &record.facts().peer_text,
+        scheme: "http",
+    };
+    let kit = &mut *x.kit;
+    kit.outgoing.clear();
+    write::request(
+        record.head(),
+        &kit.request_edits,
+        &forwarding,
+        &mut kit.outgoing,
+    );
 }

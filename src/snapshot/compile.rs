@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Snapshot;
 use super::settings::{self, ProcessSettings};
 use crate::base::{ClusterName, ListenerName};
-use crate::cluster::{self, Cluster};
+use crate::cluster::{self, Cluster, Site};
 use crate::config::{Code, Diagnostic, Diagnostics, Files, Spanned, raw};
 use crate::record::AccessLog;
 use crate::{filter, limiter, listener, route};
@@ -39,7 +39,8 @@ pub fn compile(
     let process = settings::compile(raw, purpose, diagnostics);
     let access_log = AccessLog::compile(&raw.log.access, diagnostics);
     let listeners = listener::compile(raw, diagnostics);
-    let (names, clusters) = clusters(raw, live, diagnostics);
+    let site = settings::site(raw);
+    let (names, clusters) = clusters(raw, &site, live, diagnostics);
     let listener_names: Vec<ListenerName> = raw
         .listeners
         .iter()
@@ -67,6 +68,7 @@ pub fn compile(
 /// Names and clusters, sorted by name: both in the same order when nothing is wrong.
 fn clusters(
     raw: &raw::Config,
+    site: &Site,
     live: &Live,
     diagnostics: &mut Diagnostics,
 ) -> (Vec<ClusterName>, Vec<Arc<Cluster>>) {
@@ -80,7 +82,7 @@ fn clusters(
     let clusters = named
         .iter()
         .filter_map(|(name, raw)| {
-            cluster::compile(name, raw, defaults, &live.clusters, diagnostics)
+            cluster::compile(name, raw, defaults, site, &live.clusters, diagnostics)
         })
         .map(Arc::new)
         .collect();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::compile::Purpose;
+use crate::cluster::Site;
 use crate::config::raw::log::{Format, Level};
 use crate::config::raw::runtime::Workers;
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned, raw};
@@ -134,6 +135,12 @@ pub(super) fn compile(
             }),
         log_format: log_format(raw.log.format.as_ref(), purpose, diagnostics),
     })
+}
+
+/// What this instance is among its like.
+pub(super) fn site(raw: &raw::Config) -> Site {
+    let seed = raw.runtime.hash_seed.as_ref();
+    Site::new(seed.map(|seed| seed.as_str()))
 }
 
 fn workers(

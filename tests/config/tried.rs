@@ -185,6 +185,7 @@ fn compiled(text: &str) -> Result<String, String> {
             &name,
             cluster,
             &raw.defaults.cluster,
+            &cluster::Site::new(None),
             &live,
             found,
         ));

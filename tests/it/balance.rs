@@ -1,7 +1,7 @@
 //! Shares: what each endpoint gets of many requests.
 
 use crate::support::load::{Shape, Style};
-use crate::support::{Answer, Gate, Origin, Setup, weighted};
+use crate::support::{Answer, Client, Gate, Origin, Setup, weighted};
 
 struct Crowd(Vec<Origin>);
 
@@ -211,4 +211,59 @@ fn the_cap_per_endpoint_holds_over_all_workers() {
     crate::support::eventually("a free slot", || {
         (proxy.get("/after").status == 200).then_some(())
     });
+}
+
+/// Two processes, their endpoints in another order and one of them without an endpoint: the same key, the same place.
+#[test]
+fn instances_agree_where_a_key_belongs() {
+    let origins: Vec<Origin> = ["a", "b", "c", "d"].map(Origin::named).into();
+    let addrs: Vec<_> = origins
+        .iter()
+        .map(|origin| weighted(origin.addr(), 1))
+        .collect();
+    let reversed: Vec<_> = addrs.iter().rev().cloned().collect();
+    for balancer in ["ring_hash", "maglev", "rendezvous"] {
+        let keys = format!("balancer = {{ {balancer} = {{ key = \"header:x-user\" }} }}");
+        let start = |list: &[_]| {
+            let setup = Setup::new()
+                .cluster("app", list, &keys)
+                .route("all", "cluster = \"app\"");
+            setup.start()
+        };
+        let (one, two) = (start(&addrs), start(&reversed));
+        let ask = |client: &mut Client, user: usize| {
+            client.send(format!(
+                "GET / HTTP/1.1\r\nHost: a\r\nX-User: {user}\r\n\r\n"
+            ));
+            client.response().text()
+        };
+        let (mut here, mut there) = (one.client(), two.client());
+        let places: Vec<_> = (0..200).map(|user| ask(&mut here, user)).collect();
+        let agreed: Vec<_> = (0..200).map(|user| ask(&mut there, user)).collect();
+        assert_eq!(places, agreed, "{balancer}");
+        for name in ["a", "b", "c", "d"] {
+            let share = places.iter().filter(|place| *place == name).count();
+            assert!((20..100).contains(&share), "{balancer} {name}: {share}");
+        }
+        // Without the field, chance decides.
+        let mut client = one.client();
+        let anyone: std::collections::HashSet<_> =
+            (0..100).map(|_| client.get("/").text()).collect();
+        assert_eq!(anyone.len(), 4, "{balancer}");
+    }
+}
+
+/// A client stays where it is by its address.
+#[test]
+fn ip_hash_keeps_a_client_at_its_endpoint() {
+    let crowd = Crowd::new(4);
+    let proxy = setup(&crowd, &[1; 4], "ip_hash").workers(2).start();
+    Shape::gets(8, Style::Fresh)
+        .requests(20)
+        .start(proxy.web)
+        .join()
+        .all_good();
+    let mut counts = crowd.counts();
+    counts.sort_unstable();
+    assert_eq!(counts, [0, 0, 0, 160]);
 }

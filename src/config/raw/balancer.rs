@@ -19,13 +19,13 @@ pub enum Balancer {
     LeastConnections,
     /// The one of two at random that would answer sooner.
     LeastTime,
-    /// By client address. Not in this build.
+    /// By client address: `maglev` with its defaults.
     IpHash,
-    /// Consistent, by a key on a ring. Not in this build.
+    /// Consistent, by a key on a ring.
     RingHash(RingHash),
-    /// Consistent, by a key in a table. Not in this build.
+    /// Consistent, by a key in a table.
     Maglev(Maglev),
-    /// Consistent, by the highest hash. Not in this build.
+    /// Consistent, by the highest hash.
     Rendezvous(Rendezvous),
 }
 
@@ -33,11 +33,13 @@ pub enum Balancer {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RingHash {
-    /// What is hashed. Default: `client_ip`.
+    /// What is hashed: `client_ip`, `client_ip/N` (bits of an IPv6 address; 64), `host`, `path`, `route`, `header:NAME`,
+    /// `cookie:NAME`, `query:NAME`, or several joined. A request that has none of it is sent by chance. Default: `client_ip`.
     pub key: Option<Spanned<OneOrMany<String>>>,
-    /// Points for each unit of weight.
+    /// Points for each unit of weight. Range: `1` to `4096`. Default: `160`.
     pub vnodes: Option<Spanned<u32>>,
-    /// How much above the mean an endpoint may be loaded.
+    /// How much above its share of the load an endpoint may have before keys go on to the next on the ring; above
+    /// `1.0`, up to `100`. Default: no bound.
     pub load_factor: Option<Spanned<f64>>,
 }
 
@@ -45,9 +47,10 @@ pub struct RingHash {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Maglev {
-    /// What is hashed. Default: `client_ip`.
+    /// What is hashed: `client_ip`, `client_ip/N` (bits of an IPv6 address; 64), `host`, `path`, `route`, `header:NAME`,
+    /// `cookie:NAME`, `query:NAME`, or several joined. A request that has none of it is sent by chance. Default: `client_ip`.
     pub key: Option<Spanned<OneOrMany<String>>>,
-    /// Size of the table, a prime.
+    /// Slots of the table, a prime; a hundred an endpoint share within 1 %. Range: `2` to `5000011`. Default: `65537`.
     pub table_size: Option<Spanned<u32>>,
 }
 
@@ -55,6 +58,7 @@ pub struct Maglev {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rendezvous {
-    /// What is hashed. Default: `client_ip`.
+    /// What is hashed: `client_ip`, `client_ip/N` (bits of an IPv6 address; 64), `host`, `path`, `route`, `header:NAME`,
+    /// `cookie:NAME`, `query:NAME`, or several joined. A request that has none of it is sent by chance. Default: `client_ip`.
     pub key: Option<Spanned<OneOrMany<String>>>,
 }

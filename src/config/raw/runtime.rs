@@ -21,7 +21,7 @@ pub struct Runtime {
     /// SIGTERM: how long `/ready` says 503 while still serving. Default: `0s`.
     pub shutdown_delay: Option<Spanned<Duration>>,
     /// Seed of everything that must hash alike on several instances: with the same one, the same key goes the
-    /// same way. Default: a fixed text.
+    /// same way. Default: `tidegate`.
     pub hash_seed: Option<Spanned<String>>,
     /// Key that signs sticky cookies and makes ticket keys. Not in this build.
     pub secret_file: Option<Spanned<FilePath>>,
