@@ -6,9 +6,11 @@
 //! **Not here.** What a command does once it runs (`server`, `config`).
 
 mod check;
+mod explain;
 mod summary;
 
 use std::io::{self, IsTerminal, Write};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -54,6 +56,27 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say what would become of one request, and why: from the file alone, with endpoints as at a start
+    Explain {
+        /// The configuration [default: tidegate.toml]
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// `GET http://host/path`, or the URL alone
+        #[arg(long, value_name = "REQUEST")]
+        request: String,
+        /// A field of the request; may be repeated
+        #[arg(long = "header", value_name = "NAME: VALUE")]
+        headers: Vec<String>,
+        /// The address that the connection comes from
+        #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+        client: IpAddr,
+        /// The listener [default: the one with the port of the URL, else the first]
+        #[arg(long, value_name = "NAME")]
+        listener: Option<String>,
+        /// Write one JSON object to standard output instead of text
+        #[arg(long)]
+        json: bool,
+    },
     /// Start three small origins and a proxy in front of them, and say what to try
     Demo {
         /// Where the proxy listens, on 127.0.0.1
@@ -88,6 +111,27 @@ pub fn main() -> ExitCode {
                 check::Output::Text
             };
             check::run(&file(config), output)
+        }
+        Command::Explain {
+            config,
+            request,
+            headers,
+            client,
+            listener,
+            json,
+        } => {
+            let output = if json {
+                explain::Output::Json
+            } else {
+                explain::Output::Text
+            };
+            let question = explain::Question {
+                request: &request,
+                headers: &headers,
+                client,
+                listener: listener.as_deref(),
+            };
+            explain::run(&file(config), &question, output)
         }
         Command::Version => {
             say(&format!("tidegate {}\n", env!("CARGO_PKG_VERSION")));

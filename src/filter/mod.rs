@@ -45,6 +45,17 @@ pub enum Filter {
     RateLimit(RateLimit),
 }
 
+impl Filter {
+    /// The word in the configuration.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::RequestHeaders(_) => "request_headers",
+            Self::ResponseHeaders(_) => "response_headers",
+            Self::RateLimit(_) => "rate_limit",
+        }
+    }
+}
+
 /// What a filter sees of a request.
 #[derive(Debug)]
 pub struct RequestView<'a> {
@@ -133,6 +144,11 @@ impl FilterChain {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// What its filters are called in the configuration, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(Filter::as_str)
     }
 
     /// Runs the chain on a request from `view.step` on, up to the first filter that answers or waits. After a wait it

@@ -20,6 +20,7 @@
 mod compile;
 mod condition;
 mod demand;
+mod explain;
 mod host;
 mod redirect;
 mod split;
@@ -37,6 +38,7 @@ use crate::message::RequestHead;
 pub use compile::compile;
 pub use condition::{ListenerSet, MethodSet, PathMatch};
 pub use demand::{Demands, FieldDemand, ValueDemand, Wanted};
+pub use explain::Miss;
 pub use host::{HostError, HostPattern};
 pub use redirect::{NewPath, Query, Redirect, Scheme};
 pub use split::Split;

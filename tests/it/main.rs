@@ -25,6 +25,7 @@ mod counts;
 mod demo;
 mod discovery;
 mod drain;
+mod explain;
 mod faults;
 mod filters;
 mod finish;
