@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs from Debian's packages what tests and benches need. Quick when everything is there.
+# Installs from Debian's packages, and from PyPI, what tests and benches need. Quick when everything is there.
 # Needs root only when something is missing. No installed service is started.
 set -euo pipefail
 
@@ -20,11 +20,34 @@ wanted=(
 # Daemons live in /usr/sbin, which a plain user's PATH may not have.
 PATH="$PATH:/usr/sbin:/sbin"
 
+# Packages of PyPI, in an environment of their own: the other side of what is tested.
+python=(
+  grpcio==1.85.1
+  grpcio-health-checking==1.85.1
+)
+tools="${TIDEGATE_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/tidegate}"
+
+python_packages() {
+  local place="$tools/python" list="${python[*]}"
+  if [ "$(cat "$place/installed" 2>/dev/null)" = "$list" ]; then
+    return
+  fi
+  rm -rf "$place"
+  python3 -m venv "$place"
+  "$place/bin/pip" install --quiet --disable-pip-version-check "${python[@]}"
+  echo "$list" >"$place/installed"
+}
+
 missing=()
 for pair in "${wanted[@]}"; do
   command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
+# Debian leaves out of python3 what makes environments.
+if command -v python3 >/dev/null && ! python3 -c 'import ensurepip' 2>/dev/null; then
+  missing+=(python3-venv)
+fi
 if [ "${#missing[@]}" -eq 0 ]; then
+  python_packages
   exit 0
 fi
 
@@ -65,3 +88,5 @@ for pair in "${wanted[@]}"; do
     exit 1
   }
 done
+
+python_packages

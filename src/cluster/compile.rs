@@ -9,6 +9,7 @@ use crate::base::ClusterName;
 use crate::config::raw::cluster::{SendProxyProtocol, UpstreamProtocol};
 use crate::config::raw::defaults::ClusterDefaults;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned, raw, types};
+use crate::endpoint::{Endpoint, EndpointSet};
 use crate::health;
 
 const CONNECT: Duration = Duration::from_secs(3);
@@ -49,6 +50,9 @@ pub fn compile(
     let made = members
         .as_ref()
         .map(|members| members.assemble(name, spec, live));
+    if let (Some(spec), Some(made)) = (spec, &made) {
+        reachable(spec, &made.set, raw, diagnostics);
+    }
     let health = match health {
         Probes::On(spec) => Some(spec),
         Probes::Off => None,
@@ -70,6 +74,26 @@ pub fn compile(
         retry: retry?,
         health,
     })
+}
+
+/// A port of its own leads nowhere from a unix socket.
+fn reachable(
+    spec: &health::HealthSpec,
+    set: &EndpointSet,
+    raw: &raw::Cluster,
+    diagnostics: &mut Diagnostics,
+) {
+    let stray = |endpoint: &&Arc<Endpoint>| spec.elsewhere.of(&endpoint.key.addr).is_none();
+    let keys = raw.health.as_ref();
+    let keys = keys.map(|raw| (raw.port.map(|port| port.span), raw.address.as_ref()));
+    if let (Some(endpoint), Some((port, address))) = (set.iter().find(stray), keys) {
+        let span = port.or_else(|| address.map(|address| address.span));
+        let text = format!("`{}` is a unix socket: it has no other port", endpoint.text);
+        diagnostics.push(
+            Diagnostic::error(Code::Conflict, span.unwrap_or_default(), text)
+                .hint("write both `address` and `port`, or neither"),
+        );
+    }
 }
 
 enum Probes {

@@ -151,6 +151,7 @@ impl Cluster {
                 Some(Target {
                     cluster: self.name.clone(),
                     addr: endpoint.key.addr.clone(),
+                    at: spec.elsewhere.of(&endpoint.key.addr)?,
                     spec: Arc::clone(spec),
                     cell: Arc::clone(endpoint.health.as_ref()?),
                 })

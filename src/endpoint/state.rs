@@ -191,6 +191,7 @@ mod tests {
         let state = EndpointState::default();
         let policy = HealthPolicy {
             interval: Duration::from_secs(1),
+            failing_interval: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
             max_response_time: Duration::ZERO,
             rise: 1,

@@ -36,6 +36,8 @@ pub enum Observation {
 pub struct HealthPolicy {
     /// From the start of one probe to the start of the next.
     pub interval: Duration,
+    /// The same while the endpoint is unhealthy or its last probe failed; not longer than `interval`.
+    pub failing_interval: Duration,
     /// The whole probe, from connect to the last byte that the check wants.
     pub timeout: Duration,
     /// A passing answer that took longer counts as a failure; zero: only `timeout` bounds it.
@@ -215,6 +217,7 @@ mod tests {
     fn policy(rise: u32, fall: u32) -> HealthPolicy {
         HealthPolicy {
             interval: Duration::from_secs(5),
+            failing_interval: Duration::from_secs(1),
             timeout: Duration::from_secs(2),
             max_response_time: Duration::ZERO,
             rise,

@@ -3,26 +3,15 @@
 use std::fmt;
 use std::io;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST, HeaderValue, USER_AGENT};
-use hyper_util::rt::TokioIo;
-use memchr::memmem::Finder;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::spec::{Check, HttpCheck};
-use crate::base::EndpointAddr;
+use super::spec::{Check, Connections, HealthSpec, TcpCheck};
+use super::{command, grpc, http};
+use crate::base::{ClusterName, EndpointAddr};
 
 /// How much of a body is searched, in bytes.
 pub(super) const MAX_BODY: usize = 64 << 10;
-
-/// Largest response head that is read, in bytes.
-const MAX_HEAD: usize = 64 << 10;
-
-const AGENT: &str = concat!("tidegate-health/", env!("CARGO_PKG_VERSION"));
 
 /// Why a probe failed.
 #[derive(Debug)]
@@ -37,6 +26,18 @@ pub enum Failure {
     Status(u16),
     /// The body does not contain what it must.
     Body,
+    /// The connection broke before it brought what it must.
+    Broken(io::Error),
+    /// What came does not contain what it must.
+    Unexpected,
+    /// The gRPC call ended with this status; `None`: it is no gRPC answer.
+    Grpc(Option<u32>),
+    /// The service is not serving; the number is the protocol's.
+    NotServing(u64),
+    /// The program could not be started.
+    Start(io::Error),
+    /// It ended with this code; `None`: by a signal.
+    Exit(Option<i32>),
     /// The answer was right and too late.
     Slow,
 }
@@ -49,107 +50,166 @@ impl fmt::Display for Failure {
             Self::Protocol(error) => write!(f, "no valid answer: {error}"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::Body => f.write_str("the body does not contain what it must"),
+            Self::Broken(error) => write!(f, "the connection broke: {error}"),
+            Self::Unexpected => f.write_str("what came does not contain what it must"),
+            Self::Grpc(Some(status)) => write!(f, "grpc-status {status}"),
+            Self::Grpc(None) => f.write_str("not an answer of gRPC"),
+            Self::NotServing(state) => match state {
+                0 => f.write_str("the service does not know its state"),
+                2 => f.write_str("the service is not serving"),
+                3 => f.write_str("the service is unknown"),
+                other => write!(f, "serving status {other}"),
+            },
+            Self::Start(error) => write!(f, "cannot start the program: {error}"),
+            Self::Exit(Some(code)) => write!(f, "exit code {code}"),
+            Self::Exit(None) => f.write_str("the program was killed"),
             Self::Slow => f.write_str("the answer took longer than max_response_time"),
         }
     }
 }
 
-/// Runs a check against an address. It has no time limit of its own.
-pub(super) async fn run(check: &Check, addr: &EndpointAddr) -> Result<(), Failure> {
+/// A connection that a probe has left for the next one.
+pub(super) enum Kept {
+    Http(http::Connection),
+    Grpc(grpc::Connection),
+}
+
+/// What a probe is about.
+pub(super) struct Subject<'p> {
+    pub(super) cluster: &'p ClusterName,
+    /// The endpoint.
+    pub(super) endpoint: &'p EndpointAddr,
+    /// Where it is probed.
+    pub(super) at: &'p EndpointAddr,
+}
+
+/// Runs a check. It has no time limit of its own. A connection that was kept and turns out dead says nothing: a new one
+/// is made.
+pub(super) async fn run(
+    spec: &HealthSpec,
+    subject: &Subject<'_>,
+    kept: &mut Option<Kept>,
+) -> Result<(), Failure> {
+    let before = kept.take();
+    let addr = subject.at;
+    match &spec.check {
+        Check::Tcp(check) => match connect(addr).await? {
+            Socket::Inet(stream) => converse(check, stream).await,
+            Socket::Unix(stream) => converse(check, stream).await,
+        },
+        Check::Http(check) => {
+            let before = match before {
+                Some(Kept::Http(connection)) => Some(connection),
+                _ => None,
+            };
+            let (verdict, connection) = http::probe(check, addr, spec.connections, before).await?;
+            *kept = keep(spec, connection).map(Kept::Http);
+            verdict
+        }
+        Check::Grpc(check) => {
+            let before = match before {
+                Some(Kept::Grpc(connection)) => Some(connection),
+                _ => None,
+            };
+            let (verdict, connection) = grpc::probe(check, addr, before).await?;
+            *kept = keep(spec, connection).map(Kept::Grpc);
+            verdict
+        }
+        Check::Command(check) => command::probe(check, subject).await,
+    }
+}
+
+fn keep<C>(spec: &HealthSpec, connection: Option<C>) -> Option<C> {
+    connection.filter(|_| spec.connections == Connections::Kept)
+}
+
+/// A connection to where an endpoint is probed.
+pub(super) enum Socket {
+    Inet(TcpStream),
+    Unix(UnixStream),
+}
+
+pub(super) async fn connect(addr: &EndpointAddr) -> Result<Socket, Failure> {
     match addr {
-        EndpointAddr::Inet(inet) => {
-            let stream = TcpStream::connect(inet).await.map_err(Failure::Connect)?;
-            over(check, addr, stream).await
-        }
-        EndpointAddr::Unix(path) => {
-            let stream = UnixStream::connect(path).await.map_err(Failure::Connect)?;
-            over(check, addr, stream).await
-        }
+        EndpointAddr::Inet(inet) => TcpStream::connect(inet).await.map(Socket::Inet),
+        EndpointAddr::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
+    }
+    .map_err(Failure::Connect)
+}
+
+/// The authority of an address, where none is configured.
+pub(super) fn authority(addr: &EndpointAddr) -> String {
+    match addr {
+        EndpointAddr::Inet(addr) => addr.to_string(),
+        EndpointAddr::Unix(_) => "localhost".to_owned(),
     }
 }
 
-async fn over<S>(check: &Check, addr: &EndpointAddr, stream: S) -> Result<(), Failure>
+async fn converse<S>(check: &TcpCheck, mut stream: S) -> Result<(), Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    match check {
-        Check::Tcp => Ok(()),
-        Check::Http(check) => ask(check, addr, stream).await,
+    if !check.send.is_empty() {
+        stream
+            .write_all(&check.send)
+            .await
+            .map_err(Failure::Broken)?;
     }
-}
-
-async fn ask<S>(check: &HttpCheck, addr: &EndpointAddr, stream: S) -> Result<(), Failure>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(MAX_HEAD)
-        .handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
-        .await
-        .map_err(Failure::Protocol)?;
-    let request = request(check, addr);
-    let exchange = async {
-        let response = sender.send_request(request).await;
-        judge(check, response.map_err(Failure::Protocol)?).await
-    };
-    // The connection may end before its last bytes have been looked at: its end decides nothing.
-    let drive = async {
-        let _ = connection.await;
-        std::future::pending().await
-    };
-    tokio::select! {
-        biased;
-        verdict = exchange => verdict,
-        verdict = drive => verdict,
+    if check.expect.is_empty() {
+        return Ok(());
     }
-}
-
-fn request(check: &HttpCheck, addr: &EndpointAddr) -> hyper::Request<Empty<Bytes>> {
-    let own = || match addr {
-        EndpointAddr::Inet(addr) => HeaderValue::from_str(&addr.to_string()).ok(),
-        EndpointAddr::Unix(_) => None,
-    };
-    let host = check.host.clone().or_else(own);
-    let host = host.unwrap_or(HeaderValue::from_static("localhost"));
-    let mut request = hyper::Request::new(Empty::new());
-    *request.uri_mut() = check.path.clone().into();
-    let headers = request.headers_mut();
-    headers.insert(HOST, host);
-    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    request
-}
-
-async fn judge(check: &HttpCheck, response: hyper::Response<Incoming>) -> Result<(), Failure> {
-    let status = response.status().as_u16();
-    if !check.statuses.iter().any(|range| range.contains(&status)) {
-        return Err(Failure::Status(status));
-    }
-    match &check.body_contains {
-        None => Ok(()),
-        Some(wanted) => search(response.into_body(), wanted.as_bytes()).await,
-    }
-}
-
-/// Looks for `wanted` in the first [`MAX_BODY`] bytes, as they come: what was searched is not searched
-/// again, however small the pieces are.
-async fn search(mut body: Incoming, wanted: &[u8]) -> Result<(), Failure> {
-    let finder = Finder::new(wanted);
-    let mut seen: Vec<u8> = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(Failure::Protocol)?;
-        let Some(bytes) = frame.data_ref() else {
-            continue;
-        };
-        let from = seen.len().saturating_sub(wanted.len());
-        let room = MAX_BODY.saturating_sub(seen.len()).min(bytes.len());
-        seen.extend_from_slice(bytes.get(..room).unwrap_or_default());
-        if finder.find(seen.get(from..).unwrap_or_default()).is_some() {
-            return Ok(());
-        }
-        if seen.len() >= MAX_BODY {
-            break;
+    let mut search = Search::new(&check.expect);
+    let mut piece = [0; 2048];
+    loop {
+        let len = stream.read(&mut piece).await.map_err(Failure::Broken)?;
+        match search.look(piece.get(..len).unwrap_or_default()) {
+            Looked::Found => return Ok(()),
+            Looked::Full => return Err(Failure::Unexpected),
+            Looked::NotYet if len == 0 => return Err(Failure::Unexpected),
+            Looked::NotYet => {}
         }
     }
-    Err(Failure::Body)
+}
+
+/// A search in the first [`MAX_BODY`] bytes, as they come: what was searched is not searched again, however small the
+/// pieces are.
+pub(super) struct Search<'w> {
+    finder: memchr::memmem::Finder<'w>,
+    seen: Vec<u8>,
+}
+
+/// What a look at a piece gave.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Looked {
+    Found,
+    NotYet,
+    /// All that is searched has been.
+    Full,
+}
+
+impl<'w> Search<'w> {
+    pub(super) fn new(wanted: &'w [u8]) -> Self {
+        Self {
+            finder: memchr::memmem::Finder::new(wanted),
+            seen: Vec::new(),
+        }
+    }
+
+    pub(super) fn look(&mut self, piece: &[u8]) -> Looked {
+        let from = self.seen.len().saturating_sub(self.finder.needle().len());
+        let room = MAX_BODY.saturating_sub(self.seen.len()).min(piece.len());
+        self.seen
+            .extend_from_slice(piece.get(..room).unwrap_or_default());
+        if self
+            .finder
+            .find(self.seen.get(from..).unwrap_or_default())
+            .is_some()
+        {
+            Looked::Found
+        } else if self.seen.len() >= MAX_BODY {
+            Looked::Full
+        } else {
+            Looked::NotYet
+        }
+    }
 }

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::cell::{HealthCell, Observation, Status, Transition};
-use super::probe::{self, Failure};
+use super::probe::{self, Failure, Kept, Subject};
 use super::schedule::{self, Pace};
 use super::spec::HealthSpec;
 use crate::base::{ClusterName, EndpointAddr, clock};
@@ -26,8 +26,10 @@ const MAX_AT_ONCE: usize = 1024;
 pub struct Target {
     /// The cluster, for logs, metrics and identity.
     pub cluster: ClusterName,
-    /// Where to.
+    /// The endpoint.
     pub addr: EndpointAddr,
+    /// Where it is probed.
+    pub at: EndpointAddr,
     /// How, and what results mean.
     pub spec: Arc<HealthSpec>,
     /// Where results go.
@@ -71,7 +73,7 @@ impl Drop for Running {
 /// All probes of the process. Lives on the control thread; dropping it ends them.
 pub struct Prober {
     running: HashMap<Identity, Running>,
-    slots: Rc<Semaphore>,
+    slots: Arc<Semaphore>,
     hub: Arc<Hub>,
     observer: Option<Observer>,
 }
@@ -89,7 +91,7 @@ impl Prober {
     pub fn new(hub: Arc<Hub>) -> Self {
         Self {
             running: HashMap::new(),
-            slots: Rc::new(Semaphore::new(MAX_AT_ONCE)),
+            slots: Arc::new(Semaphore::new(MAX_AT_ONCE)),
             hub,
             observer: None,
         }
@@ -165,9 +167,11 @@ impl Prober {
             cells: self.hub.process().health(target.cluster.as_str()),
             cluster: target.cluster,
             addr: target.addr,
+            at: target.at,
+            kept: None,
             cell: target.cell,
             spec,
-            slots: Rc::clone(&self.slots),
+            slots: Arc::clone(&self.slots),
             observer: self.observer.clone(),
         };
         Running {
@@ -181,9 +185,11 @@ impl Prober {
 struct Rounds {
     cluster: ClusterName,
     addr: EndpointAddr,
+    at: EndpointAddr,
+    kept: Option<Kept>,
     cell: Arc<HealthCell>,
     spec: watch::Receiver<Arc<HealthSpec>>,
-    slots: Rc<Semaphore>,
+    slots: Arc<Semaphore>,
     cells: Arc<HealthCells>,
     observer: Option<Observer>,
 }
@@ -204,12 +210,13 @@ impl Rounds {
                     continue;
                 }
             }
-            let Ok(slot) = self.slots.acquire().await else {
+            let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
                 return;
             };
             let begun = clock::now();
             let spec = Arc::clone(&self.spec.borrow());
-            let verdict = probe_within(&spec, &self.addr).await;
+            // On the heap while it runs: what waits for its turn, most of ten thousand, stays small.
+            let verdict = Box::pin(self.probe_within(&spec)).await;
             drop(slot);
             self.conclude(
                 &spec,
@@ -222,6 +229,29 @@ impl Rounds {
                 Pace::Hurry
             };
             start = begun + schedule::next(&spec.policy, pace, &mut rng);
+        }
+    }
+
+    async fn probe_within(&mut self, spec: &HealthSpec) -> Result<(), Failure> {
+        let policy = &spec.policy;
+        let subject = Subject {
+            cluster: &self.cluster,
+            endpoint: &self.addr,
+            at: &self.at,
+        };
+        let begun = clock::now();
+        let probe = probe::run(spec, &subject, &mut self.kept);
+        match tokio::time::timeout(policy.timeout, probe).await {
+            Err(_) => Err(Failure::Timeout),
+            Ok(Err(failure)) => Err(failure),
+            Ok(Ok(())) => {
+                let slow = policy.max_response_time;
+                if !slow.is_zero() && clock::between(begun, clock::now()) > slow {
+                    Err(Failure::Slow)
+                } else {
+                    Ok(())
+                }
+            }
         }
     }
 
@@ -264,23 +294,6 @@ impl Rounds {
                 self.cells.became_unhealthy(TransitionCause::Active);
                 let cause = failure.map(tracing::field::display);
                 tracing::warn!(cluster, endpoint = %self.addr, cause, after, "endpoint is unhealthy");
-            }
-        }
-    }
-}
-
-async fn probe_within(spec: &HealthSpec, addr: &EndpointAddr) -> Result<(), Failure> {
-    let policy = &spec.policy;
-    let begun = clock::now();
-    match tokio::time::timeout(policy.timeout, probe::run(&spec.check, addr)).await {
-        Err(_) => Err(Failure::Timeout),
-        Ok(Err(failure)) => Err(failure),
-        Ok(Ok(())) => {
-            let slow = policy.max_response_time;
-            if !slow.is_zero() && clock::between(begun, clock::now()) > slow {
-                Err(Failure::Slow)
-            } else {
-                Ok(())
             }
         }
     }

@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use super::cell::HealthPolicy;
 
-/// How soon an endpoint is probed again that is unhealthy or has just failed, if its interval is longer.
-const HURRY: Duration = Duration::from_secs(1);
-
 /// How far apart the first probes of new targets start, as long as the interval has room for all.
 const STAGGER: Duration = Duration::from_millis(10);
 
@@ -21,7 +18,7 @@ pub(super) fn first(policy: &HealthPolicy, number: u32, count: u32) -> Duration 
 pub(super) fn next(policy: &HealthPolicy, pace: Pace, rng: &mut fastrand::Rng) -> Duration {
     let interval = match pace {
         Pace::Settled => policy.interval,
-        Pace::Hurry => policy.interval.min(HURRY),
+        Pace::Hurry => policy.failing_interval,
     };
     let swing = (rng.f64() * 2.0 - 1.0) * policy.jitter.clamp(0.0, 1.0);
     interval.mul_f64(1.0 + swing)
@@ -44,6 +41,7 @@ mod tests {
     fn policy(interval: u64, jitter: f64) -> HealthPolicy {
         HealthPolicy {
             interval: Duration::from_millis(interval),
+            failing_interval: Duration::from_millis(interval.min(1000)),
             timeout: Duration::from_secs(2),
             max_response_time: Duration::ZERO,
             rise: 2,

@@ -119,8 +119,11 @@ fn prober() -> (Prober, mpsc::Receiver<Seen>) {
 fn spec(check: Check) -> HealthSpec {
     HealthSpec {
         check,
+        elsewhere: Elsewhere::default(),
+        connections: Connections::Fresh,
         policy: HealthPolicy {
             interval: Duration::from_millis(5),
+            failing_interval: Duration::from_millis(5),
             // Far over what an answer on loopback takes on a busy machine.
             timeout: Duration::from_secs(10),
             max_response_time: Duration::ZERO,
@@ -134,10 +137,13 @@ fn spec(check: Check) -> HealthSpec {
 
 fn http() -> HttpCheck {
     HttpCheck {
+        method: hyper::Method::GET,
         path: PathAndQuery::from_static("/healthz?full=1"),
         host: None,
+        headers: Vec::new(),
         statuses: vec![200..=299],
         body_contains: None,
+        body_regex: None,
     }
 }
 
@@ -145,6 +151,7 @@ fn target(addr: &EndpointAddr, spec: HealthSpec) -> Target {
     Target {
         cluster: ClusterName::parse("api").unwrap(),
         addr: addr.clone(),
+        at: addr.clone(),
         cell: Arc::new(HealthCell::new(spec.policy.initial)),
         spec: Arc::new(spec),
     }
@@ -313,7 +320,7 @@ fn tcp_asks_only_for_a_connection() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = EndpointAddr::Inet(listener.local_addr().unwrap());
         let (mut prober, mut reports) = prober();
-        prober.apply(vec![target(&addr, spec(Check::Tcp))]);
+        prober.apply(vec![target(&addr, spec(Check::Tcp(TcpCheck::default())))]);
         assert!(reports.recv().await.unwrap().failure.is_none());
 
         drop(listener);

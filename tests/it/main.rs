@@ -37,6 +37,7 @@ mod notify;
 mod overrides;
 mod pool;
 mod rate_limit;
+mod probes;
 mod reload;
 mod retry;
 mod selftest;
