@@ -17,6 +17,7 @@ pub mod http1;
 pub mod dns;
 pub mod upstream;
 pub mod health;
+pub mod outlier;
 pub mod endpoint;
 pub mod balance;
 pub mod cluster;

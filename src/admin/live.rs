@@ -7,12 +7,13 @@ use tokio::sync::watch;
 use crate::base::clock;
 use crate::cluster::Cluster;
 use crate::limiter::Limiter;
-use crate::metrics::{Hub, PROTOCOL, Scrape, names};
+use crate::metrics::{BreakerState, Hub, PROTOCOL, Scrape, names};
+use crate::outlier::Moment;
 use crate::snapshot::Live;
 use crate::task;
 
 use super::context::Running;
-use super::wire::{STATES, state};
+use super::state::{STATES, state};
 
 /// Makes `hub` show endpoints and tasks at every scrape. Called once.
 pub fn register(hub: &Hub, running: watch::Receiver<Arc<Running>>, live: Arc<Live>) {
@@ -58,6 +59,12 @@ fn collect(cluster: &Cluster, scrape: &mut Scrape) {
     for state in STATES {
         // A state that no endpoint is in is a zero, so that an alert can tell it from an absent cluster.
         scrape.gauge(&names::UPSTREAM_ENDPOINTS, &[name, state], 0.0);
+    }
+    if let Some((now, _)) = cluster.breaker_state(Moment::of(clock::now())) {
+        for state in BreakerState::ALL {
+            let value = if state == now { 1.0 } else { 0.0 };
+            scrape.gauge(&names::BREAKER_STATE, &[name, state.as_str()], value);
+        }
     }
     for endpoint in cluster.set.iter() {
         let state = state(endpoint);

@@ -19,6 +19,7 @@ mod live;
 mod readiness;
 mod routes;
 mod serve;
+mod state;
 mod wire;
 #[cfg(test)]
 mod tests;

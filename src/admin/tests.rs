@@ -193,7 +193,8 @@ fn metrics_and_status_show_what_runs() {
             serde_json::json!({
                 "address": address, "name": null, "weight": 1, "configured_weight": 1, "tier": 0,
                 "state": state, "why": why, "available": state == "healthy",
-                "in_flight": 0, "connections": 0, "override": null,
+                "in_flight": 0, "connections": 0, "ejections": 0, "ejected_for_seconds": null,
+                "override": null,
             })
         };
         let expected = serde_json::json!({

@@ -13,8 +13,10 @@ use crate::config::{Color, Diagnostics};
 use crate::dns;
 use crate::endpoint::{Admin, Availability, Endpoint};
 use crate::metrics::{DnsOutcome, Hub};
+use crate::outlier::{Moment, State};
 
 use super::context::{Context, Loaded, Reloaded, Running};
+use super::state::{state, why};
 
 /// `GET /api/v1/status`.
 #[derive(Debug, Serialize)]
@@ -54,6 +56,8 @@ struct Listener {
 pub(super) struct ClusterStatus {
     name: String,
     balancer: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breaker: Option<BreakerStatus>,
     endpoints: Vec<EndpointStatus>,
     /// What endpoints are found by.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -98,6 +102,24 @@ impl NameStatus {
     }
 }
 
+/// A cluster's circuit breaker.
+#[derive(Debug, Serialize)]
+struct BreakerStatus {
+    state: &'static str,
+    /// Until it may be tried.
+    open_for_seconds: f64,
+}
+
+impl BreakerStatus {
+    fn of(cluster: &Cluster, now: Instant) -> Option<Self> {
+        let (state, open) = cluster.breaker_state(Moment::of(now))?;
+        Some(Self {
+            state: state.as_str(),
+            open_for_seconds: open.as_secs_f64(),
+        })
+    }
+}
+
 /// One endpoint: `GET /api/v1/clusters/{cluster}/endpoints/{address}`, and the answer to a change of it.
 #[derive(Debug, Serialize)]
 pub(super) struct EndpointStatus {
@@ -110,7 +132,7 @@ pub(super) struct EndpointStatus {
     configured_weight: u32,
     /// 0 is used first.
     tier: u8,
-    /// `healthy`, `unhealthy`, `draining` or `disabled`.
+    /// `healthy`, `unhealthy`, `ejected`, `probation`, `draining` or `disabled`.
     state: &'static str,
     /// Why it is that, and why it may not be picked if that is so.
     why: String,
@@ -119,6 +141,10 @@ pub(super) struct EndpointStatus {
     in_flight: u32,
     /// Leased or being made.
     connections: u32,
+    /// How often it was ejected, less what was forgiven.
+    ejections: u32,
+    /// Until its ejection ends; `null` when it is not ejected.
+    ejected_for_seconds: Option<f64>,
     /// An operator's word, `null` where there is none.
     #[serde(rename = "override")]
     said: Option<OverrideStatus>,
@@ -174,19 +200,6 @@ impl From<AdminWord> for Admin {
 #[derive(Debug, Serialize)]
 pub(super) struct Refusal {
     pub(super) error: String,
-}
-
-/// What an endpoint's state is called, in the API and as a label.
-pub(super) const STATES: [&str; 4] = ["healthy", "unhealthy", "draining", "disabled"];
-
-/// The state of an endpoint, whatever its cap says: a full one is a healthy one.
-pub(super) fn state(endpoint: &Endpoint) -> &'static str {
-    match endpoint.availability(0) {
-        Availability::Available | Availability::Full => "healthy",
-        Availability::Unhealthy => "unhealthy",
-        Availability::Draining => "draining",
-        Availability::Disabled => "disabled",
-    }
 }
 
 impl Status {
@@ -257,6 +270,7 @@ impl ClusterStatus {
         Self {
             name: cluster.name.to_string(),
             balancer: cluster.balancer.algorithm().as_str(),
+            breaker: BreakerStatus::of(cluster, now),
             endpoints,
             names: cluster
                 .members
@@ -275,6 +289,7 @@ impl EndpointStatus {
         said: Option<&Override>,
         now: Instant,
     ) -> Self {
+        let circuit = &endpoint.state.outlier.circuit;
         let availability = endpoint.availability(cluster.bulkhead.connections_per_endpoint);
         Self {
             address: endpoint.text.to_string(),
@@ -287,21 +302,13 @@ impl EndpointStatus {
             available: availability == Availability::Available,
             in_flight: endpoint.state.in_flight(),
             connections: endpoint.state.connections(),
+            ejections: circuit.times(),
+            ejected_for_seconds: match circuit.state() {
+                State::Open { until } => Some(Moment::of(now).until(until).as_secs_f64()),
+                State::Closed | State::HalfOpen => None,
+            },
             said: said.map(|said| OverrideStatus::of(said, now)),
         }
-    }
-}
-
-/// Why an endpoint is in its state.
-fn why(endpoint: &Endpoint, availability: Availability, said: Option<&Override>) -> &'static str {
-    let operator = said.is_some_and(|said| said.admin().is_some());
-    match (availability, operator) {
-        (Availability::Available, _) if endpoint.health.is_some() => "the probes pass",
-        (Availability::Available, _) => "nothing speaks against it",
-        (Availability::Full, _) => "it has as many connections as it may have",
-        (Availability::Unhealthy, _) => "the probes fail",
-        (Availability::Draining | Availability::Disabled, true) => "an operator said so",
-        (Availability::Draining | Availability::Disabled, false) => "the file says so",
     }
 }
 

@@ -136,6 +136,8 @@ reasons! {
     QueueFull = "queue_full", 503, Local, Nobody, Never;
     /// Waited in the queue for too long.
     QueueTimeout = "queue_timeout", 503, Local, Nobody, Never;
+    /// The cluster fails as a whole, and its breaker is open.
+    BreakerOpen = "breaker_open", 503, Local, Nobody, Never;
     /// No endpoint is available.
     NoEndpoint = "no_endpoint", 503, Local, Nobody, Never;
     /// The endpoint's name did not resolve.

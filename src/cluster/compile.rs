@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Bulkhead, Cluster, ClusterTimeouts, Live, Site, balancer, endpoints, retry};
+use super::{
+    Bulkhead, Cluster, ClusterBreaker, ClusterTimeouts, Live, Site, balancer, endpoints, retry,
+};
 use crate::balance::Balancer;
 use crate::base::ClusterName;
 use crate::config::raw::cluster::{SendProxyProtocol, UpstreamProtocol};
@@ -11,6 +13,7 @@ use crate::config::raw::defaults::ClusterDefaults;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned, raw, types};
 use crate::endpoint::{Endpoint, EndpointSet};
 use crate::health;
+use crate::outlier;
 
 const CONNECT: Duration = Duration::from_secs(3);
 const RESPONSE: Duration = Duration::from_mins(1);
@@ -35,6 +38,12 @@ pub fn compile(
     let timeouts = timeouts(&raw.timeouts, &defaults.timeouts, diagnostics);
     let bulkhead = bulkhead(&raw.bulkhead, diagnostics);
     let retry = retry::compile(&raw.retry, diagnostics);
+    let ejection = raw.outlier.as_ref().map(|outlier| &outlier.value);
+    let ejection = outlier::outlier(ejection, diagnostics);
+    let breaker = match &raw.breaker {
+        None => Some(None),
+        Some(raw) => outlier::breaker(raw, diagnostics).map(Some),
+    };
     let health = match &raw.health {
         None => Probes::Off,
         Some(raw) => match health::compile(raw, diagnostics) {
@@ -72,6 +81,12 @@ pub fn compile(
         timeouts: timeouts?,
         bulkhead: bulkhead?,
         retry: retry?,
+        outlier: ejection?,
+        crowd: live.crowd(name),
+        breaker: breaker?.map(|policy| ClusterBreaker {
+            policy,
+            state: live.breaker(name),
+        }),
         health,
     })
 }
@@ -122,9 +137,6 @@ fn unsupported(raw: &raw::Cluster, diagnostics: &mut Diagnostics) -> Support {
         raw.panic_threshold
             .filter(|percent| percent.0 > 0)
             .map(|percent| (percent.span, "a panic threshold")),
-        raw.outlier
-            .as_ref()
-            .map(|outlier| (outlier.span, "outlier detection")),
         raw.sticky
             .as_ref()
             .map(|sticky| (sticky.span, "sticky sessions")),

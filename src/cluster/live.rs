@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::Cluster;
 use super::overrides::Overrides;
+use crate::base::ClusterName;
 use crate::dns::Book;
 use crate::endpoint::{EndpointKey, EndpointState};
+use crate::outlier::{Breaker, Crowd};
 use crate::state::Registry;
 
 /// The state of every endpoint that a configuration or an exchange still holds, the cells of its probes
@@ -15,6 +17,8 @@ pub struct Live {
     endpoints: Registry<EndpointKey, EndpointState>,
     overrides: Overrides,
     names: Book,
+    crowds: Registry<ClusterName, Crowd>,
+    breakers: Registry<ClusterName, Breaker>,
 }
 
 impl Live {
@@ -38,10 +42,22 @@ impl Live {
         &self.names
     }
 
+    /// The guard over a cluster's ejections: the one that is alive, or a new one.
+    pub fn crowd(&self, cluster: &ClusterName) -> Arc<Crowd> {
+        self.crowds.keep_or_make(cluster, Crowd::default)
+    }
+
+    /// A cluster's breaker: the one that is alive, or a new one.
+    pub fn breaker(&self, cluster: &ClusterName) -> Arc<Breaker> {
+        self.breakers.keep_or_make(cluster, Breaker::default)
+    }
+
     /// Forgets the identities of what is gone. To be called after a reload.
     pub fn sweep(&self) {
         self.names.sweep();
         self.endpoints.sweep();
+        self.crowds.sweep();
+        self.breakers.sweep();
     }
 
     /// Forgets what was said over values that are others in these clusters, which are in effect.

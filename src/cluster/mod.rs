@@ -1,5 +1,5 @@
 //! A named group of endpoints and the policy for reaching them: the set, the balancer, timeouts, caps, retries,
-//! probes.
+//! probes, ejection, the breaker.
 //!
 //! **Invariants.** A [`Cluster`] is immutable and belongs to one configuration; what must outlive that is asked
 //! for by identity in [`Live`] and held by the endpoints. What changes its endpoints while a configuration runs (an
@@ -10,13 +10,16 @@
 //! (`exchange`).
 
 mod balancer;
+mod breaker;
 mod compile;
 mod endpoints;
 mod key;
 pub mod live;
 pub mod members;
 pub mod overrides;
+mod outlier;
 pub mod retry;
+pub mod sweeper;
 #[cfg(test)]
 mod tests;
 
@@ -28,13 +31,17 @@ use crate::base::ClusterName;
 use crate::base::hash::HashKey;
 use crate::endpoint::EndpointSet;
 use crate::health::{HealthSpec, Target};
+use crate::outlier::{Crowd, OutlierPolicy};
 
+pub use breaker::ClusterBreaker;
 pub use compile::compile;
 pub use key::BalanceKey;
 pub use live::Live;
 pub use members::{Knowledge, Members};
+pub use outlier::Visit;
 pub use overrides::{Override, Overrides, TooMany};
 pub use retry::{Backoff, Budget, Methods, RetryOn, RetryPolicy};
+pub use sweeper::Sweeper;
 
 /// What this instance is among all that run the same configuration.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -76,6 +83,12 @@ pub struct Cluster {
     pub bulkhead: Bulkhead,
     /// What is tried again.
     pub retry: RetryPolicy,
+    /// When an endpoint is ejected.
+    pub outlier: OutlierPolicy,
+    /// Guards its ejections.
+    pub crowd: Arc<Crowd>,
+    /// Its circuit breaker.
+    pub breaker: Option<ClusterBreaker>,
     /// How its endpoints are probed; `None`: not at all.
     pub health: Option<Arc<HealthSpec>>,
 }
@@ -127,6 +140,9 @@ impl Cluster {
             timeouts: self.timeouts,
             bulkhead: self.bulkhead,
             retry: self.retry.clone(),
+            outlier: self.outlier,
+            crowd: Arc::clone(&self.crowd),
+            breaker: self.breaker.clone(),
             health: self.health.clone(),
         }
     }

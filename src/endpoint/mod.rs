@@ -101,6 +101,8 @@ pub enum Availability {
     Unhealthy,
     /// An operator lets it run empty: nothing new goes to it.
     Draining,
+    /// Real traffic says no: it is ejected, or on probation with a request on trial already.
+    Ejected,
     /// An operator says no.
     Disabled,
 }
@@ -122,6 +124,9 @@ impl Endpoint {
         }
         if self.health.as_ref().is_some_and(|cell| !cell.is_healthy()) {
             return Availability::Unhealthy;
+        }
+        if !self.state.outlier.circuit.admits() {
+            return Availability::Ejected;
         }
         if cap != 0 && self.state.connections() >= cap {
             return Availability::Full;

@@ -7,6 +7,7 @@ use crossbeam_utils::CachePadded;
 
 use super::Pace;
 use crate::health::{HealthCell, Status};
+use crate::outlier::OutlierCell;
 use crate::state::Registry;
 
 /// An operator's word on an endpoint.
@@ -57,6 +58,8 @@ pub struct EndpointState {
     admin: AtomicU8,
     /// What attempts have shown.
     pub pace: Pace,
+    /// What attempts have shown, and whether they led to an ejection.
+    pub outlier: OutlierCell,
     /// One cell for each check by which this endpoint is judged in a living configuration.
     health: Registry<u64, HealthCell>,
 }

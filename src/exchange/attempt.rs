@@ -11,7 +11,7 @@ use super::own::{self, Whose};
 use super::retry::{Account, Decision, Failed, Failure, Reused, decide};
 use super::side::{Answered, Downstream};
 use super::transfer::{Ended, Limits, Parting, Transfer};
-use super::watch::Watch;
+use super::watch::{Active, ON_TRIAL, Passage, Watch};
 use super::{Exchange, Served, key_input};
 use crate::balance::{Pick, PickInput};
 use crate::base::reason::Blame;
@@ -21,20 +21,11 @@ use crate::endpoint::{EndpointIx, Tried};
 use crate::http1::body::More;
 use crate::http1::response::Persist;
 use crate::message::{BodyLength, Upgrade};
-use crate::metrics::{Gauge, RetryResult};
+use crate::metrics::RetryResult;
 use crate::net::{Stream, Timer};
 use crate::route::Route;
 use crate::upstream::Look;
 use crate::worker::ClusterView;
-
-/// Counts an exchange as active on its cluster while it lives.
-struct Active<'x>(&'x Gauge);
-
-impl Drop for Active<'_> {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
 
 /// The attempts of one exchange.
 struct Attempts<'x, D> {
@@ -43,6 +34,7 @@ struct Attempts<'x, D> {
     timer: &'x Timer,
     route: &'x Route,
     cluster: &'x ClusterView,
+    passage: &'x Passage<'x>,
     limits: Limits,
     outgoing: Outgoing,
     upload: More,
@@ -60,10 +52,13 @@ pub(super) async fn forward<D: Downstream>(
     route: &Route,
     cluster: &ClusterView,
 ) -> Result<Served, Error> {
-    cluster.budget.borrow_mut().deposit(x.started);
-    cluster.cells.active.inc();
-    let _active = Active(&cluster.cells.active);
     x.record.aim(&cluster.cluster.name);
+    let passage = Passage::open(cluster, x.started).map_err(|wait| {
+        x.retry_after = Some(wait);
+        Error::from(Reason::BreakerOpen)
+    })?;
+    cluster.budget.borrow_mut().deposit(x.started);
+    let _active = Active::count(&cluster.cells.active);
     let limits = Limits::of(x, timer, route, cluster);
     encode(x);
     let outgoing = Outgoing::new(&x.kit.outgoing, keep(x, cluster));
@@ -79,6 +74,7 @@ pub(super) async fn forward<D: Downstream>(
         timer,
         route,
         cluster,
+        passage: &passage,
         limits,
         outgoing,
         upload,
@@ -86,7 +82,11 @@ pub(super) async fn forward<D: Downstream>(
         hash,
         account: Account::new(cluster),
     };
-    attempts.run().await
+    let served = attempts.run().await;
+    if let Err(error) = &served {
+        passage.failed(error);
+    }
+    served
 }
 
 /// The number of the request's key, where the balancer picks by one.
@@ -280,10 +280,13 @@ impl<D: Downstream> Attempts<'_, D> {
         source: Source,
         began: Instant,
     ) -> Result<Served, Failed> {
-        let cluster = self.cluster;
+        let (cluster, tried) = (self.cluster, self.tried.contains(ix));
         let Some(endpoint) = cluster.cluster.set.endpoint(ix) else {
             let error = Error::from(Reason::Internal);
             return Err(Failed::untouched(error, self.outgoing.resendable()));
+        };
+        let Some(watch) = Watch::begin(self.passage, endpoint, tried, began) else {
+            return Err(Failed::untouched(ON_TRIAL, self.outgoing.resendable()));
         };
         self.x.record.attempt(&cluster.cluster.name, &endpoint.text);
         let left = self.timer.deadlines().until(self.limits.total);
@@ -291,7 +294,6 @@ impl<D: Downstream> Attempts<'_, D> {
             Some(_) => Whose::Client,
             None => Whose::Anybody,
         };
-        let watch = Watch::new(endpoint, began);
         let checked = match checkout(self.x, cluster, ix, endpoint, source, left, began).await {
             Ok(checked) => checked,
             Err(error) => {
@@ -344,6 +346,7 @@ impl<D: Downstream> Attempts<'_, D> {
                 not_retried,
             }) => {
                 let now = clock::now();
+                watch.done(now);
                 cluster.cells.responded(status, clock::between(began, now));
                 self.x.record.phase(Phase::Last);
                 self.x.record.end(Reason::Completed, not_retried, now);
@@ -358,9 +361,9 @@ impl<D: Downstream> Attempts<'_, D> {
                 Ok(Served::Whole)
             }
             Ok(Ended::Switched) => {
-                cluster
-                    .cells
-                    .responded(101, clock::between(began, clock::now()));
+                let now = clock::now();
+                watch.done(now);
+                cluster.cells.responded(101, clock::between(began, now));
                 Ok(Served::Switched(stream, held, self.limits.tunnel))
             }
             Ok(Ended::Retryable(status, pause)) => {

@@ -30,7 +30,7 @@ mod watch;
 
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::{Detail, Error, Phase, Reason};
 use crate::endpoint::{ConnectionSlot, InFlight};
@@ -75,7 +75,7 @@ pub struct Tunnel {
     /// The record, written when the tunnel ends.
     pub record: Record,
     /// Idle time after which it is cut.
-    pub idle: std::time::Duration,
+    pub idle: Duration,
     /// The endpoint's counts.
     pub held: Held,
 }
@@ -100,6 +100,8 @@ pub struct Exchange {
     started: Instant,
     /// The client's own connection, on its way to the attempt that uses it.
     own: Option<Stream>,
+    /// How long the client of a refusal should wait, where that is known.
+    retry_after: Option<Duration>,
 }
 
 impl Exchange {
@@ -124,6 +126,7 @@ impl Exchange {
             client: peer,
             started: now,
             own: None,
+            retry_after: None,
         };
         if let Some(listener) = x.view.listeners.get(listener) {
             let trusted = &listener.spec.trusted;
@@ -194,7 +197,7 @@ enum Served {
     /// The response broke off after its head, or there is nobody to answer.
     Cut,
     /// The endpoint agreed to change the protocol.
-    Switched(Stream, Held, std::time::Duration),
+    Switched(Stream, Held, Duration),
 }
 
 const NO_ROUTE: Error = Error::new(Reason::NoRoute, Detail::None);

@@ -49,7 +49,9 @@ pub(super) async fn tell<D: Downstream>(
         Side::Downstream => Author::Refusal,
         Side::Upstream | Side::Local => Author::Proxy,
     };
-    match send(x, down, timer, &Reply::refusal(reason, detail), author).await {
+    let wait = x.retry_after.unwrap_or(Reply::RETRY_AFTER);
+    let refusal = Reply::refusal_after(reason, detail, wait);
+    match send(x, down, timer, &refusal, author).await {
         Ok(()) => Served::Whole,
         Err(_) => Served::Cut,
     }

@@ -1,6 +1,7 @@
 //! An answer of our own, ready to be written.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -58,6 +59,16 @@ impl Reply {
 
     /// The answer to a request that is refused or that failed: status of the table, reason in the body.
     pub fn refusal(reason: Reason, detail: Detail) -> Self {
+        Self::refusal_after(reason, detail, Self::RETRY_AFTER)
+    }
+
+    /// How long to wait where nothing better is known.
+    pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+    /// The same; where it is a 503, with how long the client should wait before it asks again.
+    pub fn refusal_after(reason: Reason, detail: Detail, wait: Duration) -> Self {
+        // Whole seconds, rounded up: who waits a little longer is not refused again.
+        let wait = wait.as_millis().div_ceil(1000).max(1).to_string();
         let status = reason.status(detail);
         let mut body = format!(
             "{status} {}\nreason: {}",
@@ -72,7 +83,7 @@ impl Reply {
         body.push('\n');
         let mut fields: Vec<(&[u8], &[u8])> = vec![(b"content-type", b"text/plain; charset=utf-8")];
         if status == 503 {
-            fields.push((b"retry-after", b"1"));
+            fields.push((b"retry-after", wait.as_bytes()));
         }
         if status == 405 {
             fields.push((

@@ -183,19 +183,14 @@ fn header(
         wrong(name.span, text, hint);
         return None;
     }
-    match HeaderValue::from_str(value) {
-        Ok(value) => Some((parsed, value)),
-        Err(_) => {
-            let shown = value.escape_debug();
-            let text = format!("`{shown}` cannot be the value of a field");
-            wrong(
-                value.span,
-                text,
-                "a value has visible ASCII, spaces and tabs",
-            );
-            None
-        }
+    if let Ok(value) = HeaderValue::from_str(value) {
+        return Some((parsed, value));
     }
+    let shown = value.escape_debug();
+    let text = format!("`{shown}` cannot be the value of a field");
+    let hint = "a value has visible ASCII, spaces and tabs";
+    wrong(value.span, text, hint);
+    None
 }
 
 fn path(raw: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<PathAndQuery> {

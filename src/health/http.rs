@@ -62,7 +62,7 @@ where
     // The connection may end before its last bytes have been looked at: its end decides nothing.
     let driver = Box::pin(async {
         let _ = connection.await;
-        pending().await
+        pending::<()>().await;
     });
     Ok(Connection { sender, driver })
 }

@@ -30,7 +30,10 @@ pub use dns::{DnsCells, DnsOutcome};
 pub use exchange::{ExchangeCells, Step};
 pub use hub::{Hub, MAX_SERIES, PROTOCOL};
 pub use listener::{Closed, ListenerCells};
-pub use process::{CheckResult, HealthCells, ProcessCells, ReloadResult, TransitionCause};
+pub use process::{
+    BreakerState, CheckResult, Ejection, EjectionCause, HealthCells, ProcessCells, ReloadResult,
+    TransitionCause,
+};
 pub use scrape::Scrape;
 
 /// The label value that stands for every label set over the cap.

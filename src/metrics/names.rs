@@ -164,6 +164,12 @@ metrics! {
         "Addresses in the last good answer.";
     DNS_AGE: Gauge "tidegate_dns_last_good_age_seconds" ["name"]
         "Time since the last good answer; since the name is in the configuration if there was none.";
+    OUTLIER_EJECTIONS: Counter "tidegate_outlier_ejections_total" ["cluster", "reason", "result"]
+        "Ejections of endpoints by reason (consecutive_failures, failure_rate, latency, probation); capped: wished for, but enough were ejected.";
+    BREAKER_STATE: Gauge "tidegate_breaker_state" ["cluster", "state"]
+        "1 for the state that the cluster's breaker is in (closed, open, half_open), 0 for the others.";
+    BREAKER_TRANSITIONS: Counter "tidegate_breaker_transitions_total" ["cluster", "to"]
+        "Changes of the cluster's breaker, by new state (closed, open, half_open).";
 
     ACCESSLOG_DROPPED: Counter "tidegate_accesslog_dropped_total" ["sink"]
         "Access log lines that were dropped because the writer could not keep up or the output failed.";

@@ -85,13 +85,93 @@ impl TransitionCause {
     }
 }
 
-/// What the probes of one cluster count. The durations are written by the control thread only.
+/// Why an endpoint was ejected.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EjectionCause {
+    /// Failures in a row.
+    Consecutive,
+    /// The share of failures.
+    FailureRate,
+    /// Slower than its peers.
+    Latency,
+    /// It failed in probation.
+    Probation,
+}
+
+impl EjectionCause {
+    const ALL: [Self; 4] = [
+        Self::Consecutive,
+        Self::FailureRate,
+        Self::Latency,
+        Self::Probation,
+    ];
+
+    /// Log value and label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Consecutive => "consecutive_failures",
+            Self::FailureRate => "failure_rate",
+            Self::Latency => "latency",
+            Self::Probation => "probation",
+        }
+    }
+}
+
+/// What became of a wish to eject.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ejection {
+    /// It was done.
+    Enforced,
+    /// As many as may be were ejected already.
+    Capped,
+}
+
+impl Ejection {
+    const ALL: [Self; 2] = [Self::Enforced, Self::Capped];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforced => "enforced",
+            Self::Capped => "capped",
+        }
+    }
+}
+
+/// What a cluster's breaker became.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BreakerState {
+    /// Everything goes through.
+    Closed,
+    /// Nothing does.
+    Open,
+    /// One exchange at a time does.
+    HalfOpen,
+}
+
+impl BreakerState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+
+    /// Log value and label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+/// What the probes and the outlier detection of one cluster count. Ejections are counted by whoever
+/// ejects; the durations are written by the control thread only.
 #[derive(Debug, Default)]
 pub struct HealthCells {
     checks: [SharedCounter; CheckResult::ALL.len()],
     duration: Histogram,
     to_healthy: [SharedCounter; TransitionCause::ALL.len()],
     to_unhealthy: [SharedCounter; TransitionCause::ALL.len()],
+    ejections: [[SharedCounter; Ejection::ALL.len()]; EjectionCause::ALL.len()],
+    breaker: [SharedCounter; BreakerState::ALL.len()],
 }
 
 impl HealthCells {
@@ -117,7 +197,32 @@ impl HealthCells {
         }
     }
 
+    /// Counts an ejection, or the wish for one.
+    pub fn ejected(&self, cause: EjectionCause, what: Ejection) {
+        let row = self.ejections.get(cause as usize);
+        if let Some(counter) = row.and_then(|row| row.get(what as usize)) {
+            counter.inc();
+        }
+    }
+
+    /// Counts a change of the cluster's breaker.
+    pub fn breaker(&self, to: BreakerState) {
+        if let Some(counter) = self.breaker.get(to as usize) {
+            counter.inc();
+        }
+    }
+
     fn collect(&self, cluster: &str, scrape: &mut Scrape) {
+        for (cause, row) in EjectionCause::ALL.into_iter().zip(&self.ejections) {
+            for (what, counter) in Ejection::ALL.into_iter().zip(row) {
+                let labels = [cluster, cause.as_str(), what.as_str()];
+                scrape.add(&names::OUTLIER_EJECTIONS, &labels, counter.read());
+            }
+        }
+        for (to, counter) in BreakerState::ALL.into_iter().zip(&self.breaker) {
+            let labels = [cluster, to.as_str()];
+            scrape.add(&names::BREAKER_TRANSITIONS, &labels, counter.read());
+        }
         for (result, counter) in CheckResult::ALL.into_iter().zip(&self.checks) {
             scrape.add(
                 &names::HEALTH_CHECKS,

@@ -73,11 +73,14 @@ fn busy() -> std::sync::Arc<Hub> {
     let dns = process.dns("app.internal");
     dns.resolved(DnsOutcome::Ok, Duration::from_millis(1));
     dns.changed();
+    health.ejected(EjectionCause::Latency, Ejection::Capped);
+    health.breaker(BreakerState::Open);
     hub.register(Box::new(|scrape| {
         scrape.gauge(&names::DNS_ADDRESSES, &["app.internal"], 2.0);
         scrape.gauge(&names::DNS_AGE, &["app.internal"], 2.0);
         scrape.gauge(&names::UPSTREAM_ENDPOINTS, &["app", "healthy"], 3.0);
         scrape.gauge(&names::UPSTREAM_ENDPOINT_OVERRIDES, &["app"], 1.0);
+        scrape.gauge(&names::BREAKER_STATE, &["app", "open"], 1.0);
         for metric in [
             &names::UPSTREAM_ENDPOINT_HEALTHY,
             &names::UPSTREAM_ENDPOINT_WEIGHT,

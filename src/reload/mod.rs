@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::base::{ListenerName, clock};
+use crate::cluster::Sweeper;
 use crate::config::Diagnostics;
 use crate::health::Prober;
 use crate::listener::overlaps;
@@ -163,6 +164,7 @@ pub struct Serving {
     workers: Vec<mpsc::Sender<Command>>,
     log: LogWriter,
     prober: Prober,
+    sweeper: Sweeper,
     open: Vec<Open>,
     /// Addresses that were given up, and when: workers take a moment to empty their queues.
     given_up: Vec<(SocketAddr, Instant)>,
@@ -179,11 +181,13 @@ impl Serving {
         snapshot: Arc<Snapshot>,
     ) -> Self {
         let prober = Prober::new(Arc::clone(&process.hub));
+        let sweeper = Sweeper::new(Arc::clone(&process.hub));
         Self {
             process,
             workers,
             log,
             prober,
+            sweeper,
             open: Vec::new(),
             given_up: Vec::new(),
             snapshot,
@@ -287,6 +291,7 @@ impl Serving {
         let clusters = self.snapshot.clusters.iter();
         let targets = clusters.flat_map(|cluster| cluster.targets());
         self.prober.apply(targets.collect());
+        self.sweeper.apply(&self.snapshot.clusters);
         Applied {
             epoch: self.epoch,
             changes,

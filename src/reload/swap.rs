@@ -62,6 +62,7 @@ impl Serving {
         for Remade { to, .. } in &next {
             self.prober.apply_to(&to.name, to.targets().collect());
         }
+        self.sweeper.apply(&snapshot.clusters);
         self.snapshot = snapshot;
     }
 }

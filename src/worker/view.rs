@@ -12,7 +12,7 @@ use crate::cluster::Cluster;
 use crate::endpoint::Admin;
 use crate::limit::RetryBudget;
 use crate::listener::ListenerSpec;
-use crate::metrics::{ClusterCells, ExchangeCells, ListenerCells};
+use crate::metrics::{ClusterCells, ExchangeCells, HealthCells, ListenerCells};
 use crate::snapshot::Snapshot;
 use crate::upstream::{IdleSet, Pool};
 
@@ -49,6 +49,8 @@ pub struct ClusterView {
     pub cluster: Arc<Cluster>,
     /// What it counts.
     pub cells: Arc<ClusterCells>,
+    /// What its outlier detection and its breaker count, on any thread.
+    pub health: Arc<HealthCells>,
     /// The balancer's place.
     pub cursor: Rc<RefCell<Cursor>>,
     /// Retries that may still be made.
@@ -212,6 +214,7 @@ impl ClusterView {
         Self {
             cluster: Arc::clone(cluster),
             cells: process.hub.cluster(worker, cluster.name.as_str()),
+            health: process.hub.process().health(cluster.name.as_str()),
             cursor,
             budget: kept,
             idle,

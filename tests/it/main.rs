@@ -34,6 +34,7 @@ mod framing;
 mod health;
 mod limits;
 mod notify;
+mod outlier;
 mod overrides;
 mod pool;
 mod rate_limit;

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 /// Turn by turn, so that the failing endpoint gets its share of first tries.
-const TURNS: &str = "balancer = \"round_robin\"";
+/// In turn, and whoever fails keeps its turns: who is ejected meets no retry.
+const TURNS: &str = "balancer = \"round_robin\"
+outlier = { max_ejected = 0 }";
 
 /// Where only the rule is tested, not the budget.
 const GENEROUS: &str = "[clusters.app.retry]\nbudget = { ratio = 1.0, min_per_second = 100 }";

@@ -6,7 +6,7 @@ use super::balancer::Balancer;
 use super::bulkhead::Bulkhead;
 use super::endpoint::Endpoint;
 use super::health::Health;
-use super::outlier::Outlier;
+use super::outlier::{Breaker, Outlier};
 use super::retry::Retry;
 use super::timeouts::ClusterTimeouts;
 use super::tls::ClusterTls;
@@ -32,8 +32,10 @@ pub struct Cluster {
     pub panic_threshold: Option<Spanned<Percent>>,
     /// `[clusters.NAME.health]`. Default: no probes.
     pub health: Option<Spanned<Health>>,
-    /// `[clusters.NAME.outlier]`. Not in this build.
+    /// `[clusters.NAME.outlier]`. Default: on, with the defaults of its keys.
     pub outlier: Option<Spanned<Outlier>>,
+    /// Refuses at once while the whole cluster fails. Default: none.
+    pub breaker: Option<Spanned<Breaker>>,
     /// `[clusters.NAME.bulkhead]`.
     #[serde(default)]
     pub bulkhead: Bulkhead,

@@ -39,7 +39,7 @@ pub use health::Health;
 pub use limiter::Limiter;
 pub use listener::Listener;
 pub use log::{AccessLog, Log};
-pub use outlier::Outlier;
+pub use outlier::{Breaker, Outlier};
 pub use retry::Retry;
 pub use route::Route;
 pub use runtime::Runtime;

@@ -150,6 +150,7 @@ impl<D: Downstream> Transfer<'_, D> {
             return Ok(Step::Ended(Ended::Retryable(status, pause)));
         }
         self.reading = Reading::Body;
+        self.watch.passed_on(status, now);
         self.x.record.first_byte(now);
         self.x.record.phase(Phase::Data);
         self.x.record.status(status);

@@ -1,3 +1,5 @@
+mod simulation;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,7 @@ use crate::endpoint::{Admin, EndpointIx, InFlight};
 use crate::health::{Check, HttpCheck, Observation, Status};
 use crate::message::Method;
 
-const TOUR: &str = include_str!("../../tests/config/shape/tour.toml");
+const TOUR: &str = include_str!("../../../tests/config/shape/tour.toml");
 
 /// Compiles every cluster of `text`.
 fn compile_all(text: &str, live: &Live) -> (Vec<Option<Cluster>>, Diagnostics) {
@@ -329,10 +331,6 @@ fn what_this_build_lacks_is_refused_at_its_place() {
         ("protocol = 'http2'", "HTTP/2 to endpoints"),
         ("slow_start = '30s'", "slow start"),
         ("panic_threshold = 50", "a panic threshold"),
-        (
-            "outlier = { consecutive_failures = 5 }",
-            "outlier detection",
-        ),
         (
             "sticky = { header = { name = 'x-room' } }",
             "sticky sessions",
