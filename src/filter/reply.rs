@@ -86,10 +86,7 @@ impl Reply {
             fields.push((b"retry-after", wait.as_bytes()));
         }
         if status == 405 {
-            fields.push((
-                b"allow",
-                b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, TRACE",
-            ));
+            fields.push((b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"));
         }
         Self {
             detail,
