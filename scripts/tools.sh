@@ -24,6 +24,8 @@ PATH="$PATH:/usr/sbin:/sbin"
 python=(
   grpcio==1.85.1
   grpcio-health-checking==1.85.1
+  h11==0.16.0
+  httptools==0.9.0
 )
 tools="${TIDEGATE_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/tidegate}"
 
