@@ -23,6 +23,7 @@ fn table(text: &str) -> RouteTable {
     let limiters = tidegate::limiter::Limiters::default();
     let parts = tidegate::filter::Parts {
         limiters: &limiters,
+        live: &tidegate::limiter::Live::default(),
     };
     compile(
         &loaded.raw,

@@ -11,6 +11,7 @@ wanted=(
   nginx:nginx
   promtool:prometheus
   python3:python3
+  redis-server:redis-server
   strace:strace
   taskset:util-linux
   valgrind:valgrind
@@ -62,7 +63,7 @@ if [ "$(id -u)" -ne 0 ]; then
   exit 1
 fi
 
-# Installing nginx, haproxy or prometheus would start it and take its port. policy-rc.d is how
+# Installing nginx, haproxy, prometheus or redis-server would start it and take its port. policy-rc.d is how
 # Debian is told not to; a policy that stands already is left alone.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
@@ -79,7 +80,7 @@ apt-get install -qq -y --no-install-recommends "${missing[@]}" </dev/null >/dev/
 if [ -d /run/systemd/system ]; then
   for package in "${missing[@]}"; do
     case "$package" in
-      nginx | haproxy | prometheus) systemctl disable --quiet "$package.service" || true ;;
+      nginx | haproxy | prometheus | redis-server) systemctl disable --quiet "$package.service" || true ;;
     esac
   done
 fi

@@ -176,7 +176,7 @@ fn shown(context: &Context, cluster: &Cluster, endpoint: &Endpoint) -> Response 
 }
 
 /// Why an order or a question is refused.
-struct Denied(StatusCode, String);
+pub(super) struct Denied(pub(super) StatusCode, pub(super) String);
 
 impl IntoResponse for Denied {
     fn into_response(self) -> Response {

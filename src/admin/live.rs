@@ -36,6 +36,23 @@ pub fn register(hub: &Hub, running: watch::Receiver<Arc<Running>>, live: Arc<Liv
         for limiter in &running.limiters {
             collect_limiter(limiter, scrape);
         }
+        let mut shared = running
+            .limiters
+            .iter()
+            .filter_map(|limiter| limiter.shared());
+        if let Some(shared) = shared.next() {
+            let breaker = shared.store.breaker();
+            let counts = breaker.counts();
+            for (result, count) in [
+                ("ok", counts.ok),
+                ("error", counts.error),
+                ("skipped", counts.skipped),
+            ] {
+                scrape.add(&names::RATELIMIT_STORE_REQUESTS, &["redis", result], count);
+            }
+            let up = if breaker.is_open() { 0.0 } else { 1.0 };
+            scrape.gauge(&names::RATELIMIT_STORE_UP, &["redis"], up);
+        }
     }));
 }
 

@@ -15,6 +15,7 @@ mod bind;
 mod clusters;
 mod context;
 mod guard;
+mod limiters;
 mod live;
 mod readiness;
 mod routes;

@@ -14,6 +14,7 @@ use crate::task;
 
 use super::clusters;
 use super::context::Context;
+use super::limiters;
 use super::wire::{ReloadAnswer, Status};
 
 /// What `/` says.
@@ -29,6 +30,10 @@ GET  /api/v1/clusters/{cluster}                             one of them
 GET  /api/v1/clusters/{cluster}/endpoints/{address}         one endpoint
 PUT  /api/v1/clusters/{cluster}/endpoints/{address}         { \"state\": \"drain\", \"weight\": 5, \"ttl\": \"10m\" }
 DELETE /api/v1/clusters/{cluster}/endpoints/{address}       take that back
+GET  /api/v1/limiters                                       rate limiters: numbers, counts, who is limited most
+GET  /api/v1/limiters/{limiter}                             one of them
+PUT  /api/v1/limiters/{limiter}                             { \"rate\": 50, \"per\": \"1m\", \"burst\": 80, \"ttl\": \"10m\" }
+DELETE /api/v1/limiters/{limiter}                           take that back
 POST /api/v1/reload   load the configuration again
 ";
 
@@ -44,6 +49,7 @@ pub(super) fn router(context: Context) -> Router {
         .route("/api/v1/status", get(status))
         .route("/api/v1/reload", post(reload))
         .merge(clusters::router())
+        .merge(limiters::router())
         .fallback(async || (StatusCode::NOT_FOUND, "no such path; see /\n"))
         .method_not_allowed_fallback(async || {
             (

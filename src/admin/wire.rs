@@ -177,6 +177,18 @@ pub(super) struct OverrideRequest {
     pub(super) ttl: Option<Duration>,
 }
 
+/// The body of `PUT /api/v1/limiters/{limiter}`: all that is said, in place of what was said before.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LimiterOrder {
+    /// Without one of these: as the file says.
+    pub(super) rate: Option<u64>,
+    pub(super) per: Option<Duration>,
+    pub(super) burst: Option<u64>,
+    /// Without it: until it is taken back, or the file changes.
+    pub(super) ttl: Option<Duration>,
+}
+
 /// A state that an operator may give.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]

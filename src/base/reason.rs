@@ -193,7 +193,7 @@ impl Reason {
     /// (405, 417, 501, 505); the same fault in an endpoint's answer is the endpoint's.
     pub const fn status(self, detail: Detail) -> u16 {
         match (self, detail.status()) {
-            (Self::BadRequest, exact @ 1..) => exact,
+            (Self::BadRequest | Self::RateLimited, exact @ 1..) => exact,
             _ => self.row().status,
         }
     }
@@ -337,6 +337,10 @@ details! {
     Process = "process", 0;
     /// Over a rate.
     Rate = "rate", 0;
+    /// Over a number of requests under way.
+    Concurrency = "concurrency", 0;
+    /// The store of shared counters does not answer.
+    Store = "store", 503;
     /// Over `connections_per_client`.
     Client = "client", 0;
     /// Over `connections_per_endpoint`.

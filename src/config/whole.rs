@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::diagnostic::{Code, Diagnostic, Diagnostics};
+use super::raw::limiter::LimitStore;
 use super::raw::{Config, Filter};
 use super::span::{Span, Spanned};
 
@@ -18,7 +19,6 @@ pub(super) fn look_over(config: &Config, diagnostics: &mut Diagnostics) {
     duplicates("limiter", limiters, diagnostics);
     unused(config, diagnostics);
     unused_limiters(config, diagnostics);
-    not_built(config, diagnostics);
 }
 
 fn duplicates<'a>(
@@ -76,6 +76,16 @@ fn unused_limiters(config: &Config, diagnostics: &mut Diagnostics) {
             _ => None,
         })
         .collect();
+    let mut stores = config
+        .limiters
+        .iter()
+        .filter_map(|(_, limiter)| limiter.store.as_ref());
+    let shared = stores.any(|store| store.value == LimitStore::Redis);
+    if let Some(redis) = config.stores.redis.as_ref().filter(|_| !shared) {
+        let message = "`[stores.redis]` is never used";
+        let diagnostic = Diagnostic::warning(Code::Unused, redis.span, message);
+        diagnostics.push(diagnostic.label("no limiter has `store = \"redis\"`"));
+    }
     for (name, _) in config.limiters.iter() {
         if !used.contains(name.value.as_str()) {
             let message = format!("limiter `{}` is never used", name.escape_debug());
@@ -84,12 +94,5 @@ fn unused_limiters(config: &Config, diagnostics: &mut Diagnostics) {
                     .label("no route has it among its filters"),
             );
         }
-    }
-}
-
-/// Refuses tables that no room compiles yet.
-fn not_built(config: &Config, diagnostics: &mut Diagnostics) {
-    if let Some(redis) = &config.stores.redis {
-        diagnostics.unsupported(redis.span, "shared stores");
     }
 }

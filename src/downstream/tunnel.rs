@@ -114,6 +114,7 @@ pub(super) async fn run(connection: &Connection, parts: Box<Tunnel>) {
         mut record,
         idle,
         held,
+        kept,
     } = *parts;
     let local = &connection.local;
     stream.keep_alive();
@@ -155,5 +156,5 @@ pub(super) async fn run(connection: &Connection, parts: Box<Tunnel>) {
     record.request_bytes(up.bytes);
     record.response_bytes(down.bytes);
     record.end(reason, detail, clock::now());
-    drop((record, held));
+    drop((record, held, kept));
 }

@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::{Detail, Error, Phase, Reason};
 use crate::endpoint::{ConnectionSlot, InFlight};
-use crate::filter::{Kept, RequestView, ResponseView, Verdict};
+use crate::filter::{Kept, Progress, RequestView, ResponseView, Verdict};
 use crate::http1::body::BodyReader;
 use crate::message::forwarded::{self, Proto, Trust};
 use crate::message::key::KeyInput;
@@ -78,6 +78,8 @@ pub struct Tunnel {
     pub idle: Duration,
     /// The endpoint's counts.
     pub held: Held,
+    /// What filters hold until the end.
+    pub kept: Kept,
 }
 
 /// An endpoint's counts, held while an attempt or a tunnel is under way.
@@ -175,8 +177,19 @@ pub async fn run<D: Downstream>(
     x.record.request_bytes(read);
     x.record.response_bytes(sent);
     let Exchange {
-        local, record, kit, ..
+        local,
+        record,
+        mut kit,
+        ..
     } = x;
+    let kept = std::mem::take(&mut kit.kept);
+    let kept = match &served {
+        Served::Switched(..) => kept,
+        Served::Whole | Served::Cut => {
+            kit.kept = kept;
+            Kept::default()
+        }
+    };
     local.give_kit(kit);
     match served {
         Served::Whole => down.finish(),
@@ -186,6 +199,7 @@ pub async fn run<D: Downstream>(
             record,
             idle,
             held,
+            kept,
         })),
     }
 }
@@ -214,13 +228,15 @@ async fn serve<D: Downstream>(
     #[cfg(debug_assertions)]
     fault::strike(x.record.head());
     check_head(x.record.head(), route)?;
-    let mut step = 0;
+    let mut progress = Progress::default();
     loop {
-        match filters_down(x, route, &mut step) {
+        match filters_down(x, route, &mut progress) {
             Verdict::Continue => break,
             Verdict::Respond(reply) => return refuse::reply(x, down, timer, route, &reply).await,
             // Boxed: a wait is rare, and its room would be in every exchange.
-            Verdict::Wait(until) => Box::pin(pause(x, down, timer, route, until)).await?,
+            Verdict::Wait(until) => {
+                progress.resume(Box::pin(pause(x, down, timer, route, until)).await?);
+            }
         }
     }
     let chosen = match &route.action {
@@ -286,8 +302,8 @@ fn check_head(head: &RequestHead, route: &Route) -> Result<(), Error> {
     }
 }
 
-/// Runs the filters from `step` on; it is then behind the last one that ran.
-fn filters_down(x: &mut Exchange, route: &Route, step: &mut usize) -> Verdict {
+/// Runs the filters from where the request has come to.
+fn filters_down(x: &mut Exchange, route: &Route, progress: &mut Progress) -> Verdict {
     if route.filters.is_empty() {
         return Verdict::Continue;
     }
@@ -297,13 +313,11 @@ fn filters_down(x: &mut Exchange, route: &Route, step: &mut usize) -> Verdict {
         head: x.record.head(),
         edits: &mut kit.request_edits,
         kept: &mut kit.kept,
-        step: *step,
+        progress,
         client: x.client,
         now: x.started,
     };
-    let verdict = route.filters.on_request(&mut view);
-    *step = view.step;
-    verdict
+    route.filters.on_request(&mut view)
 }
 
 fn filters_up(edits: &mut Edits, kept: &Kept, route: &Route, head: &ResponseHead<'_>) {

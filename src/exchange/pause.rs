@@ -8,7 +8,7 @@ use super::Exchange;
 use super::side::Downstream;
 use crate::base::{Error, Reason};
 use crate::drain::Phase;
-use crate::filter::Until;
+use crate::filter::{Over, Until};
 use crate::net::Timer;
 use crate::net::deadline::Tick;
 use crate::route::Route;
@@ -20,13 +20,13 @@ pub(super) async fn pause<D: Downstream>(
     timer: &Timer,
     route: &Route,
     until: Until,
-) -> Result<(), Error> {
+) -> Result<Over, Error> {
     let longest = route.timeouts.request;
     let due = longest.map_or(Tick::NEVER, |limit| timer.deadlines().after(limit));
     let mut over = pin!(until.over());
     poll_fn(|cx| {
-        if over.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Ok(()));
+        if let Poll::Ready(over) = over.as_mut().poll(cx) {
+            return Poll::Ready(Ok(over));
         }
         if let Poll::Ready(gone) = down.poll_gone(cx) {
             return Poll::Ready(Err(gone));

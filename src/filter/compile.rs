@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 
 use super::{
-    Changes, FieldError, Filter, FilterChain, Place, RateLimit, RequestHeaders, ResponseHeaders,
+    Changes, ConcurrencyLimit, FieldError, Filter, FilterChain, Place, RateLimit, RequestHeaders,
+    ResponseHeaders,
 };
 use super::{check_name, check_value};
 use crate::base::RouteName;
 use crate::config::raw::filter::{self as raw_filter, Filter as Raw, HeaderEdits};
 use crate::config::types::{Choice, Named};
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
-use crate::limiter::{Found, Limiters};
+use crate::limiter::{self, Found, Limiters, Live};
 
 /// Fields of the configuration, in the order of the file.
 pub type Fields = Vec<(Box<str>, Box<str>)>;
@@ -20,6 +21,8 @@ pub type Fields = Vec<(Box<str>, Box<str>)>;
 pub struct Parts<'a> {
     /// The limiters of the configuration.
     pub limiters: &'a Limiters,
+    /// What outlives the configuration.
+    pub live: &'a Live,
 }
 
 /// Compiles the filters of one route. Reports everything that is wrong with them.
@@ -31,7 +34,8 @@ pub fn compile(
 ) -> Option<FilterChain> {
     let filters: Vec<_> = raw
         .iter()
-        .map(|filter| compile_one(filter, route, parts, diagnostics))
+        .enumerate()
+        .map(|(step, filter)| compile_one(filter, route, step, parts, diagnostics))
         .collect();
     filters
         .into_iter()
@@ -42,6 +46,7 @@ pub fn compile(
 fn compile_one(
     raw: &Spanned<Choice<Raw>>,
     route: &RouteName,
+    step: usize,
     parts: Parts<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Filter> {
@@ -58,8 +63,19 @@ fn compile_one(
             let filter = compile_rate_limit(limit, route, parts, diagnostics)?;
             return Some(Filter::RateLimit(filter));
         }
+        Raw::ConcurrencyLimit(limit) => {
+            let key = limiter::key(&limit.key, diagnostics);
+            if limit.max.value == 0 {
+                let message = "a `max` of 0 lets nothing through";
+                let diagnostic = Diagnostic::error(Code::BadValue, limit.max.span, message);
+                diagnostics.push(diagnostic.label("at least 1"));
+                return None;
+            }
+            let places = parts.live.places(route, step);
+            let filter = ConcurrencyLimit::new(key?, limit.max.value, route.clone(), places);
+            return Some(Filter::ConcurrencyLimit(filter));
+        }
         Raw::IpAccess(_) => "filter `ip_access`",
-        Raw::ConcurrencyLimit(_) => "filter `concurrency_limit`",
         Raw::Rewrite(_) => "filter `rewrite`",
         Raw::BasicAuth(_) => "filter `basic_auth`",
         Raw::Cors(_) => "filter `cors`",

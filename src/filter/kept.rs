@@ -1,6 +1,6 @@
 //! What a filter keeps from the request: for the response, or until the end of the exchange.
 
-use crate::limit::Outcome;
+use crate::limit::{Decision, Outcome, Place};
 use crate::limiter::Ruling;
 
 /// What the filters of one exchange keep. Its memory is reused from exchange to exchange.
@@ -12,6 +12,8 @@ pub struct Kept(Vec<(usize, Keep)>);
 pub enum Keep {
     /// What a client is told of its quota.
     Quota(Quota),
+    /// A place among those that are under way, given back when it is dropped.
+    Place(Place),
 }
 
 /// What a client is told of its quota; times in whole seconds, rounded up.
@@ -27,6 +29,32 @@ pub struct Quota {
     pub reset: u64,
     /// When it is worth while to come again; `None`: the request went on.
     pub retry_after: Option<u64>,
+}
+
+/// How far a request has come in its chain.
+#[derive(Debug, Default)]
+pub struct Progress {
+    pub(super) step: usize,
+    pub(super) answer: Option<Over>,
+}
+
+/// What came of a wait.
+#[derive(Clone, Copy, Debug)]
+pub enum Over {
+    /// The turn has come.
+    Turn,
+    /// The store said this, or nothing in time.
+    Answer(Option<Decision>),
+}
+
+impl Progress {
+    /// The wait that the last filter asked for is over.
+    pub fn resume(&mut self, over: Over) {
+        match over {
+            Over::Turn => self.step += 1,
+            Over::Answer(_) => self.answer = Some(over),
+        }
+    }
 }
 
 impl Kept {
@@ -48,12 +76,12 @@ impl Kept {
 }
 
 impl Quota {
-    pub(super) fn of(ruling: &Ruling<'_>) -> Self {
+    pub(super) fn of(ruling: &Ruling) -> Self {
         let seconds = |micros: u64| micros.div_ceil(1_000_000);
         let decision = &ruling.decision;
         Self {
             place: ruling.place,
-            limit: u64::from(ruling.tier.rule.capacity()),
+            limit: u64::from(ruling.rule.capacity()),
             remaining: decision.remaining,
             reset: seconds(decision.reset),
             retry_after: match decision.outcome {

@@ -13,6 +13,7 @@
 
 mod changes;
 mod compile;
+mod concurrency_limit;
 mod field;
 mod kept;
 mod rate_limit;
@@ -23,12 +24,14 @@ mod response_headers;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use crate::limiter::store::Ticket;
 use crate::message::{Edits, RequestHead, ResponseHead};
 
 pub use changes::Changes;
 pub use compile::{Fields, Parts, compile, compile_fields};
+pub use concurrency_limit::ConcurrencyLimit;
 pub use field::{FieldError, Place, check_name, check_value};
-pub use kept::{Keep, Kept, Quota};
+pub use kept::{Keep, Kept, Over, Progress, Quota};
 pub use rate_limit::RateLimit;
 pub use reply::Reply;
 pub use request_headers::RequestHeaders;
@@ -43,6 +46,8 @@ pub enum Filter {
     ResponseHeaders(ResponseHeaders),
     /// Limits how many requests go on.
     RateLimit(RateLimit),
+    /// Limits how many are under way.
+    ConcurrencyLimit(ConcurrencyLimit),
 }
 
 impl Filter {
@@ -52,6 +57,7 @@ impl Filter {
             Self::RequestHeaders(_) => "request_headers",
             Self::ResponseHeaders(_) => "response_headers",
             Self::RateLimit(_) => "rate_limit",
+            Self::ConcurrencyLimit(_) => "concurrency_limit",
         }
     }
 }
@@ -65,8 +71,8 @@ pub struct RequestView<'a> {
     pub edits: &'a mut Edits,
     /// What filters keep for later.
     pub kept: &'a mut Kept,
-    /// Which filter sees it, counted from 0: the chain's.
-    pub step: usize,
+    /// How far it has come in the chain.
+    pub progress: &'a mut Progress,
     /// Who asks, behind trusted proxies.
     pub client: IpAddr,
     /// The time of this wake-up.
@@ -91,7 +97,7 @@ pub struct ResponseView<'a> {
 impl RequestView<'_> {
     /// Keeps something for the response, or until the end of the exchange.
     pub fn keep(&mut self, keep: Keep) {
-        self.kept.put(self.step, keep);
+        self.kept.put(self.progress.step, keep);
     }
 }
 
@@ -109,8 +115,7 @@ pub enum Verdict {
     Continue,
     /// Answer with this; no endpoint hears of it.
     Respond(Reply),
-    /// Wait for this, and then go on with the next filter. The exchange does the waiting: only it can see the client
-    /// go away meanwhile.
+    /// Wait for this, and then go on. The exchange does the waiting: only it can see the client go away meanwhile.
     Wait(Until),
 }
 
@@ -119,13 +124,19 @@ pub enum Verdict {
 pub enum Until {
     /// Its turn comes after so much time.
     Turn(Duration),
+    /// A store answers; the filter is called again with what it said.
+    Answer(Ticket),
 }
 
 impl Until {
     /// Waits.
-    pub async fn over(self) {
+    pub async fn over(self) -> Over {
         match self {
-            Self::Turn(time) => tokio::time::sleep(time).await,
+            Self::Turn(time) => {
+                tokio::time::sleep(time).await;
+                Over::Turn
+            }
+            Self::Answer(ticket) => Over::Answer(ticket.answer().await),
         }
     }
 }
@@ -151,18 +162,18 @@ impl FilterChain {
         self.0.iter().map(Filter::as_str)
     }
 
-    /// Runs the chain on a request from `view.step` on, up to the first filter that answers or waits. After a wait it
-    /// is called again with the same view: `view.step` is then behind the filter that waited.
+    /// Runs the chain on a request from where it has come to, up to the first filter that answers or waits. After a
+    /// wait it is called again, with the [`Progress`] resumed.
     pub fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
-        while let Some(filter) = self.0.get(view.step) {
+        while let Some(filter) = self.0.get(view.progress.step) {
             let verdict = match filter {
                 Filter::RequestHeaders(filter) => filter.on_request(view),
                 Filter::RateLimit(filter) => filter.on_request(view),
+                Filter::ConcurrencyLimit(filter) => filter.on_request(view),
                 Filter::ResponseHeaders(_) => Verdict::Continue,
             };
-            view.step += 1;
             match verdict {
-                Verdict::Continue => {}
+                Verdict::Continue => view.progress.step += 1,
                 verdict @ (Verdict::Respond(_) | Verdict::Wait(_)) => return verdict,
             }
         }
@@ -174,7 +185,7 @@ impl FilterChain {
         for (step, filter) in self.0.iter().enumerate().rev() {
             view.step = step;
             match filter {
-                Filter::RequestHeaders(_) => {}
+                Filter::RequestHeaders(_) | Filter::ConcurrencyLimit(_) => {}
                 Filter::RateLimit(filter) => filter.on_response(view),
                 Filter::ResponseHeaders(filter) => filter.on_response(view),
             }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::kept::{Keep, Quota};
+use super::kept::{Keep, Over, Quota};
 use super::{Reply, RequestView, ResponseView, Until, Verdict};
 use crate::base::{Detail, Reason, RouteName, clock};
-use crate::limit::{Outcome, Over};
-use crate::limiter::{Limiter, Ruling, Told};
+use crate::limit::{Outcome, Over as AtLimit};
+use crate::limiter::{Asked, Limiter, Ruling, Told};
 use crate::message::{Edits, KeyInput};
 
 /// The filter.
@@ -17,6 +17,7 @@ pub struct RateLimit {
     route: RouteName,
     cost: u32,
     refusal: Reply,
+    unavailable: Reply,
 }
 
 impl RateLimit {
@@ -27,6 +28,7 @@ impl RateLimit {
             route,
             cost,
             refusal: Reply::refusal(Reason::RateLimited, Detail::Rate),
+            unavailable: Reply::refusal(Reason::RateLimited, Detail::Store),
         }
     }
 
@@ -38,13 +40,21 @@ impl RateLimit {
             route: self.route.as_str(),
         };
         let now = clock::micros(view.now);
-        let ruling = self.limiter.decide(&input, self.cost, now);
-        self.judge(&ruling, view)
+        let asked = match view.progress.answer.take() {
+            Some(Over::Answer(said)) => self.limiter.answered(&input, self.cost, now, said),
+            Some(Over::Turn) | None => self.limiter.ask(&input, self.cost, now),
+        };
+        match asked {
+            Asked::Ruled(ruling) => self.judge(&ruling, view),
+            Asked::Wait(ticket) => Verdict::Wait(Until::Answer(ticket)),
+            Asked::Free => Verdict::Continue,
+            Asked::Unavailable => Verdict::Respond(self.unavailable.clone()),
+        }
     }
 
-    fn judge(&self, ruling: &Ruling<'_>, view: &mut RequestView<'_>) -> Verdict {
-        let Ruling { decision, tier, .. } = ruling;
-        if tier.rule.over() == Over::Shadow {
+    fn judge(&self, ruling: &Ruling, view: &mut RequestView<'_>) -> Verdict {
+        let Ruling { decision, rule, .. } = ruling;
+        if rule.over() == AtLimit::Shadow {
             return Verdict::Continue;
         }
         let denied = matches!(decision.outcome, Outcome::Deny(_));
@@ -73,7 +83,9 @@ impl RateLimit {
         match self.limiter.told {
             Told::Nothing => {}
             Told::Draft => {
-                edits.add(b"ratelimit-policy", self.limiter.policy(quota.place));
+                self.limiter.policy(quota.place, |policy| {
+                    edits.add(b"ratelimit-policy", policy);
+                });
                 let mut text = Text::new();
                 text.push(b"\"");
                 text.push(self.limiter.name.as_str().as_bytes());

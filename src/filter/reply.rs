@@ -82,7 +82,7 @@ impl Reply {
         }
         body.push('\n');
         let mut fields: Vec<(&[u8], &[u8])> = vec![(b"content-type", b"text/plain; charset=utf-8")];
-        if status == 503 {
+        if matches!(status, 429 | 503) {
             fields.push((b"retry-after", wait.as_bytes()));
         }
         if status == 405 {

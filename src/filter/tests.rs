@@ -59,7 +59,7 @@ fn requests_walk_the_chain_in_order() {
         head: &RequestHead::default(),
         edits: &mut edits,
         kept: &mut Kept::default(),
-        step: 0,
+        progress: &mut Progress::default(),
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         now: clock::now(),
     });

@@ -289,5 +289,44 @@ impl Meter for SlidingLog {
     }
 }
 
+/// What a store has refused, so that a client far over its limit is not asked about again: nobody gives anything
+/// back to it before that time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Refused {
+    until: u64,
+    cost: u32,
+}
+
+impl Refused {
+    /// A cost was refused for so long.
+    pub fn note(&mut self, cost: u32, now: u64, wait: u64) {
+        *self = Self {
+            until: now.saturating_add(wait),
+            cost,
+        };
+    }
+
+    /// How long a cost is still refused.
+    pub fn left(&self, cost: u32, now: u64) -> Option<u64> {
+        let left = self.until.checked_sub(now).filter(|left| *left > 0)?;
+        (cost >= self.cost).then_some(left)
+    }
+}
+
+impl Meter for Refused {
+    fn take(&mut self, _: &Rule, cost: u32, now: u64) -> Decision {
+        let left = self.left(cost, now);
+        Decision {
+            outcome: left.map_or(Outcome::Pass, Outcome::Deny),
+            remaining: 0,
+            reset: left.unwrap_or(0),
+        }
+    }
+
+    fn idle_at(&self, _: &Rule) -> u64 {
+        self.until
+    }
+}
+
 /// Times for which a log that has emptied keeps its room.
 const KEPT: usize = 16;

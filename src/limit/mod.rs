@@ -9,6 +9,7 @@
 pub mod budget;
 pub mod meter;
 mod meters;
+pub mod places;
 pub mod rule;
 pub mod table;
 pub mod top;
@@ -17,6 +18,7 @@ mod tests;
 
 pub use budget::{Grant, RetryBudget};
 pub use meters::Meters;
+pub use places::{Place, Places};
 pub use rule::{Algorithm, Decision, Outcome, Over, Rule, RuleError};
 pub use table::{Table, Tally};
 pub use top::Top;

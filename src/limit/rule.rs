@@ -45,7 +45,7 @@ pub enum Over {
 }
 
 /// The numbers of one limit. Made by [`Rule::new`] alone: the arithmetic relies on their ranges.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rule {
     algorithm: Algorithm,
     rate: u32,
@@ -201,6 +201,21 @@ impl Rule {
         } else {
             self.per
         }
+    }
+
+    /// Whether a script that knows doubles only can decide by it exactly.
+    pub fn suits_doubles(&self) -> bool {
+        if !self.algorithm.has_burst() {
+            return true;
+        }
+        let (mut divisor, mut rest) = (u64::from(self.rate), self.per);
+        while rest > 0 {
+            (divisor, rest) = (rest, divisor % rest);
+        }
+        let (unit, drain) = (self.per / divisor, u64::from(self.rate) / divisor);
+        let most = u128::from(self.burst) * u128::from(unit) * 2
+            + u128::from(self.patience()) * u128::from(drain);
+        most <= u128::from(EXACT)
     }
 
     pub(super) const fn interval(&self) -> u128 {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::rules::Member;
+use super::store::{self, Shared};
 use super::{Limiter, Live, Rules, Tier, Told};
+use crate::base::hash::{DEFAULT_SEED, HashKey};
 use crate::base::{CidrSet, LimiterName};
 use crate::config::raw::limiter::{self as raw, LimitHeaders, OnLimit};
 use crate::config::types::Duration;
@@ -70,10 +72,20 @@ pub fn compile(
     live: &Live,
     diagnostics: &mut Diagnostics,
 ) -> Limiters {
+    let seed = raw.runtime.hash_seed.as_ref();
+    let stores = Stores {
+        given: raw.stores.redis.is_some(),
+        redis: raw
+            .stores
+            .redis
+            .as_ref()
+            .and_then(|redis| store::compile(redis, live, diagnostics)),
+        hash: HashKey::from_seed(seed.map_or(DEFAULT_SEED, |seed| seed.as_str())),
+    };
     let mut compiled: Vec<_> = raw
         .limiters
         .iter()
-        .filter_map(|(name, raw)| compile_one(name, raw, live, diagnostics))
+        .filter_map(|(name, raw)| compile_one(name, raw, live, &stores, diagnostics))
         .map(Arc::new)
         .collect();
     compiled.sort_by(|a, b| a.name.cmp(&b.name));
@@ -87,6 +99,7 @@ fn compile_one(
     name: &Spanned<String>,
     raw: &raw::Limiter,
     live: &Live,
+    stores: &Stores,
     diagnostics: &mut Diagnostics,
 ) -> Option<Limiter> {
     let parsed = LimiterName::parse(name).map_err(|error| {
@@ -97,15 +110,13 @@ fn compile_one(
     let key = key(&raw.key, diagnostics);
     let parsed = parsed.ok()?;
     let rules = rules(&parsed, raw, diagnostics);
-    if let Some(store) = raw
-        .store
-        .as_ref()
-        .filter(|store| store.value == raw::LimitStore::Redis)
-    {
-        diagnostics.unsupported(store.span, "shared stores");
-        return None;
-    }
     let (key, rules) = (key?, rules?);
+    let shared = match raw.store.as_ref() {
+        Some(store) if store.value == raw::LimitStore::Redis => {
+            Some(shared(store.span, &rules, stores, diagnostics)?)
+        }
+        _ => None,
+    };
     let most = max_keys(raw, &rules, diagnostics)?;
     let algorithm = rules.base.rule.algorithm();
     let state = live.limiter(&parsed, algorithm, most as usize);
@@ -119,8 +130,41 @@ fn compile_one(
         key,
         rules,
         most: most as usize,
+        raw: raw.clone(),
         state,
+        shared,
+        hash: stores.hash,
     })
+}
+
+/// What limiters may share their counters through.
+struct Stores {
+    /// Whether the table is there, sound or not.
+    given: bool,
+    redis: Option<Shared>,
+    hash: HashKey,
+}
+
+fn shared(
+    span: Span,
+    rules: &Rules,
+    stores: &Stores,
+    diagnostics: &mut Diagnostics,
+) -> Option<Shared> {
+    if !stores.given {
+        let diagnostic = Diagnostic::error(Code::MissingKey, span, "there is no `[stores.redis]`");
+        diagnostics.push(diagnostic.hint("say where it is: `[stores.redis]` with `url`"));
+        return None;
+    }
+    if !rules.all().all(|tier| tier.rule.suits_doubles()) {
+        let message = "these numbers are too large for a store, which counts in doubles";
+        let diagnostic = Diagnostic::error(Code::BadValue, span, message);
+        diagnostics.push(diagnostic.hint(
+            "take a rate and a period that are round multiples of each other, or a smaller burst",
+        ));
+        return None;
+    }
+    stores.redis.clone()
 }
 
 /// Compiles what requests are told apart by.

@@ -2,17 +2,24 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use crate::base::LimiterName;
+use super::Rules;
+use super::overlay::{Overlay, Slot};
+use super::store::Store;
 use crate::base::hash::HashKey;
+use crate::base::{LimiterName, RouteName};
+use crate::limit::meter::Refused;
 use crate::limit::top::Place;
-use crate::limit::{Algorithm, Meters, Tally, Top};
+use crate::limit::{Algorithm, Decision, Meters, Outcome, Over, Places, Rule, Table, Tally, Top};
 use crate::state::Registry;
 
 /// The state of every limiter that a configuration or an exchange still holds. One for the process.
 #[derive(Debug, Default)]
 pub struct Live {
     limiters: Registry<(LimiterName, Algorithm), LimiterState>,
+    stores: Registry<(u128, Duration), Store>,
+    places: Registry<(RouteName, usize), Places>,
 }
 
 /// What is known of the keys of one limiter.
@@ -20,6 +27,14 @@ pub struct LimiterState {
     pub(super) meters: Meters,
     pub(super) hash: HashKey,
     top: Mutex<Top<Box<str>>>,
+    /// What a store has refused.
+    refused: Table<Refused>,
+    /// Decisions that were made elsewhere.
+    elsewhere: Mutex<Tally>,
+    /// The rules by which was refused.
+    settled: Mutex<String>,
+    /// What an operator says.
+    pub(super) overlay: Slot,
 }
 
 impl Live {
@@ -36,12 +51,32 @@ impl Live {
             meters: Meters::new(algorithm, most),
             hash: HashKey::random(),
             top: Mutex::default(),
+            refused: Table::new(most),
+            elsewhere: Mutex::default(),
+            settled: Mutex::default(),
+            overlay: Slot::default(),
         })
+    }
+
+    /// The store at a URL.
+    pub(super) fn store(&self, url: &str, timeout: Duration, client: redis::Client) -> Arc<Store> {
+        // Only compared within this process, and never shown.
+        let identity = HashKey::from_seed("store").hash128(url.as_bytes());
+        self.stores
+            .keep_or_make(&(identity, timeout), || Store::new(client, timeout))
+    }
+
+    /// What is under way by key, for the filter at this step of a route.
+    pub fn places(&self, route: &RouteName, step: usize) -> Arc<Places> {
+        self.places
+            .keep_or_make(&(route.clone(), step), Places::default)
     }
 
     /// Forgets the identities of what is gone. To be called after a reload.
     pub fn sweep(&self) {
         self.limiters.sweep();
+        self.stores.sweep();
+        self.places.sweep();
     }
 }
 
@@ -78,11 +113,68 @@ impl LimiterState {
 
     /// What was decided.
     pub fn tally(&self) -> Tally {
-        self.meters.tally()
+        let mut tally = self.meters.tally();
+        tally.add(
+            *self
+                .elsewhere
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        tally
+    }
+
+    /// Takes an operator's word, or takes it back.
+    pub(super) fn say(&self, overlay: Option<Overlay>) {
+        self.overlay.set(overlay);
+        self.refused.clear();
+    }
+
+    /// Counts a decision that was made elsewhere.
+    pub(super) fn noted(&self, outcome: Outcome, over: Over) {
+        let mut tally = self
+            .elsewhere
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        tally.count(outcome, over);
+    }
+
+    /// The place in a table of a hash that other instances know: clients could choose it.
+    pub(super) fn inner(&self, hash: u128) -> u128 {
+        self.hash.hash128(&hash.to_le_bytes())
+    }
+
+    /// What the store has refused for longer than until now.
+    pub(super) fn refused(&self, hash: u128, cost: u32, now: u64) -> Option<Decision> {
+        let left = self
+            .refused
+            .peek(self.inner(hash), |refused| refused.left(cost, now))??;
+        Some(Decision {
+            outcome: Outcome::Deny(left),
+            remaining: 0,
+            reset: left,
+        })
+    }
+
+    /// The store has refused.
+    pub(super) fn refuse(&self, hash: u128, rule: &Rule, cost: u32, now: u64, wait: u64) {
+        let key = self.inner(hash);
+        self.refused
+            .with(key, rule, now, |refused| refused.note(cost, now, wait));
+    }
+
+    /// Forgets refusals by other numbers.
+    pub(super) fn settle(&self, rules: &Rules) {
+        let rules = format!("{rules:?}");
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        if *settled != rules {
+            *settled = rules;
+            self.refused.clear();
+        }
     }
 
     /// From now on at most so many keys.
     pub fn limit(&self, most: usize) {
         self.meters.limit(most);
+        self.refused.limit(most);
     }
 }

@@ -11,19 +11,26 @@
 
 mod compile;
 mod live;
+mod overlay;
 mod rules;
+pub mod store;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::base::LimiterName;
-use crate::limit::{Decision, Outcome, Over};
+use crate::base::hash::{HashKey, Hasher128};
+use crate::config::Diagnostics;
+use crate::limit::{Decision, Outcome, Over, Rule};
 use crate::message::key::{self, KeyInput, KeySource};
 
-pub use compile::{Found, Limiters, compile};
+pub use compile::{Found, Limiters, compile, key};
 pub use live::{LimiterState, Live};
+pub use overlay::{Overlay, Said};
 pub use rules::{Rules, Tier};
+use store::{OnError, Shared, Ticket};
 
 /// Which fields tell a client its quota.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,7 +44,6 @@ pub enum Told {
 }
 
 /// A named limit.
-#[derive(Debug)]
 pub struct Limiter {
     /// Its name.
     pub name: LimiterName,
@@ -46,43 +52,148 @@ pub struct Limiter {
     key: Box<[KeySource]>,
     rules: Rules,
     most: usize,
+    /// The table of the file, for what is said at run time.
+    raw: crate::config::raw::Limiter,
     state: Arc<LimiterState>,
+    shared: Option<Shared>,
+    /// The same on every instance that must count alike.
+    hash: HashKey,
 }
 
 /// A decision and the numbers that it was made by.
 #[derive(Clone, Copy, Debug)]
-pub struct Ruling<'l> {
+pub struct Ruling {
     /// The decision.
     pub decision: Decision,
     /// The rule that holds for this request.
-    pub tier: &'l Tier,
+    pub rule: Rule,
     /// Its place: 0 is that of no tier.
     pub place: u32,
+}
+
+/// What came of a question.
+#[derive(Debug)]
+pub enum Asked {
+    /// A decision.
+    Ruled(Ruling),
+    /// The shared store is asked; its answer is for [`Limiter::answered`].
+    Wait(Ticket),
+    /// The store does not answer, and everything passes.
+    Free,
+    /// The store does not answer, and nothing passes.
+    Unavailable,
+}
+
+/// One question: by which rule, and under which hash.
+struct Case {
+    rule: Rule,
+    place: u32,
+    key: u128,
 }
 
 impl Limiter {
     /// Decides on a request that costs so many units, at `now` (microseconds since the Unix epoch).
     #[inline]
-    pub fn decide(&self, input: &KeyInput<'_>, cost: u32, now: u64) -> Ruling<'_> {
-        let (tier, place) = self.rules.find(&self.key, input);
-        let key = self.key_of(input, place);
-        let decision = self.state.meters.take(key, &tier.rule, cost, now);
+    pub fn ask(&self, input: &KeyInput<'_>, cost: u32, now: u64) -> Asked {
+        let Some(shared) = &self.shared else {
+            let case = self.case(self.state.hash, input, now);
+            return Asked::Ruled(self.local(&case, input, cost, now));
+        };
+        let case = self.case(self.hash, input, now);
+        if let Some(decision) = self.state.refused(case.key, cost, now) {
+            return Asked::Ruled(self.noted(&case, input, decision));
+        }
+        let asked = shared
+            .store
+            .ask(&self.name, case.key, &case.rule, cost, None);
+        match asked {
+            Some(ticket) => Asked::Wait(ticket),
+            None => self.without(shared, &case, input, cost, now),
+        }
+    }
+
+    /// Decides by what the store said; `None`: nothing in time.
+    pub fn answered(
+        &self,
+        input: &KeyInput<'_>,
+        cost: u32,
+        now: u64,
+        answer: Option<Decision>,
+    ) -> Asked {
+        let case = self.case(self.hash, input, now);
+        match (answer, &self.shared) {
+            (Some(decision), _) => {
+                if let Outcome::Deny(wait) = decision.outcome {
+                    self.state.refuse(case.key, &case.rule, cost, now, wait);
+                }
+                Asked::Ruled(self.noted(&case, input, decision))
+            }
+            (None, Some(shared)) => self.without(shared, &case, input, cost, now),
+            (None, None) => Asked::Ruled(self.local(&case, input, cost, now)),
+        }
+    }
+
+    fn without(
+        &self,
+        shared: &Shared,
+        case: &Case,
+        input: &KeyInput<'_>,
+        cost: u32,
+        now: u64,
+    ) -> Asked {
+        match shared.on_error {
+            OnError::Allow => Asked::Free,
+            OnError::Deny => Asked::Unavailable,
+            OnError::Local => {
+                let key = self.state.inner(case.key);
+                let case = Case { key, ..*case };
+                Asked::Ruled(self.local(&case, input, cost, now))
+            }
+        }
+    }
+
+    /// A decision of this process.
+    #[inline]
+    fn local(&self, case: &Case, input: &KeyInput<'_>, cost: u32, now: u64) -> Ruling {
+        let decision = self.state.meters.take(case.key, &case.rule, cost, now);
         if matches!(decision.outcome, Outcome::Deny(_)) {
-            self.state.limited(key, || self.label(input));
+            self.state.limited(case.key, || self.label(input));
         }
         Ruling {
             decision,
-            tier,
-            place,
+            rule: case.rule,
+            place: case.place,
+        }
+    }
+
+    /// A decision of the store, or of before.
+    fn noted(&self, case: &Case, input: &KeyInput<'_>, decision: Decision) -> Ruling {
+        self.state.noted(decision.outcome, case.rule.over());
+        if matches!(decision.outcome, Outcome::Deny(_)) {
+            self.state.limited(case.key, || self.label(input));
+        }
+        Ruling {
+            decision,
+            rule: case.rule,
+            place: case.place,
         }
     }
 
     /// Each tier counts apart: a client that changes its plan begins anew.
     #[inline]
-    fn key_of(&self, input: &KeyInput<'_>, place: u32) -> u128 {
-        let mut hasher = key::joined(self.state.hash, &self.key, input);
+    fn case(&self, hash: HashKey, input: &KeyInput<'_>, now: u64) -> Case {
+        let place = self.rules.find(&self.key, input);
+        let rule = match self.state.overlay.at(now) {
+            None => self.rules.at(place).rule,
+            Some(overlay) => overlay.rules.at(place).rule,
+        };
+        let mut hasher: Hasher128 = key::joined(hash, &self.key, input);
         hasher.write(&place.to_le_bytes());
-        hasher.finish()
+        Case {
+            rule,
+            place,
+            key: hasher.finish(),
+        }
     }
 
     /// How an operator sees whose request it is. What may be a secret is shown by its beginning.
@@ -107,9 +218,56 @@ impl Limiter {
         label.into()
     }
 
-    /// How the rule at this place is told in RateLimit-Policy.
-    pub fn policy(&self, place: u32) -> &[u8] {
-        &self.rules.at(place).policy
+    /// Tells how the rule at this place is told in `RateLimit-Policy`.
+    pub fn policy(&self, place: u32, tell: impl FnOnce(&[u8])) {
+        match self.state.overlay.any() {
+            None => tell(&self.rules.at(place).policy),
+            Some(overlay) => tell(&overlay.rules.at(place).policy),
+        }
+    }
+
+    /// Takes an operator's word, by the rules that hold for the file; what is wrong with it, a line each.
+    pub fn put(&self, said: Said, until: Option<u64>) -> Result<(), Vec<String>> {
+        let mut diagnostics = Diagnostics::default();
+        let rules = compile::rules(&self.name, &said.over(&self.raw), &mut diagnostics);
+        let fits = |rules: &Rules| {
+            self.shared.is_none() || rules.all().all(|tier| tier.rule.suits_doubles())
+        };
+        match rules {
+            Some(rules) if fits(&rules) => {
+                self.state.say(Some(Overlay {
+                    said,
+                    until,
+                    file: Said::of(&self.raw),
+                    rules,
+                }));
+                Ok(())
+            }
+            Some(_) => Err(vec!["these numbers are too large for a store".to_owned()]),
+            None => Err(diagnostics.lines().collect()),
+        }
+    }
+
+    /// Takes an operator's word back.
+    pub fn take_back(&self) {
+        self.state.say(None);
+    }
+
+    /// An operator's word, if one holds.
+    pub fn overlay(&self, now: u64) -> Option<Arc<Overlay>> {
+        self.state.overlay.at(now)
+    }
+
+    /// What the file says now may end what an operator said before.
+    fn follow(&self) {
+        let Some(overlay) = self.state.overlay.any() else {
+            return;
+        };
+        let file = Said::of(&self.raw);
+        let said = overlay.said.kept(&overlay.file, &file);
+        if said == Said::default() || self.put(said, overlay.until).is_err() {
+            self.take_back();
+        }
     }
 
     /// The parts of its key.
@@ -136,11 +294,34 @@ impl Limiter {
     /// Takes on the number of keys of this configuration. To be called when it is in effect.
     pub fn settle(&self) {
         self.state.limit(self.most);
+        self.follow();
+        if let Some(shared) = &self.shared {
+            self.state.settle(&self.rules);
+            shared.store.start();
+        }
+    }
+
+    /// The store that it shares its counters through.
+    pub fn shared(&self) -> Option<&Shared> {
+        self.shared.as_ref()
     }
 
     /// What happens over the limit.
     pub fn over(&self) -> Over {
         self.rules.base.rule.over()
+    }
+}
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter")
+            .field("name", &self.name)
+            .field("told", &self.told)
+            .field("key", &self.key)
+            .field("rules", &self.rules)
+            .field("most", &self.most)
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
     }
 }
 

@@ -53,20 +53,16 @@ impl Tier {
 }
 
 impl Rules {
-    /// The rule for a request, and its place; 0 is that of no tier.
+    /// The place of the rule for a request; 0 is that of no tier.
     #[inline]
-    pub fn find(&self, key: &[KeySource], input: &KeyInput<'_>) -> (&Tier, u32) {
-        if self.tiers.is_empty() {
-            return (&self.base, 0);
-        }
-        let mut place = 0;
-        for (member, tier) in &self.tiers {
-            place += 1;
+    pub fn find(&self, key: &[KeySource], input: &KeyInput<'_>) -> u32 {
+        let places = (1..).zip(&self.tiers);
+        for (place, (member, _)) in places {
             if member.holds(key, input) {
-                return (tier, place);
+                return place;
             }
         }
-        (&self.base, 0)
+        0
     }
 
     /// The rule at a place.

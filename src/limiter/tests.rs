@@ -51,7 +51,10 @@ fn passes(limiter: &Limiter, client: &str, fields: &str, now: u64) -> usize {
         route: "r",
     };
     (0..2000)
-        .filter(|_| limiter.decide(&input, 1, now).decision.outcome == Outcome::Pass)
+        .filter(|_| match limiter.ask(&input, 1, now) {
+            Asked::Ruled(ruling) => ruling.decision.outcome == Outcome::Pass,
+            _ => false,
+        })
         .count()
 }
 
@@ -152,7 +155,7 @@ fn shadow_counts_and_lets_go() {
 fn policies_are_told_in_the_words_of_the_draft() {
     let told = |keys: &str| {
         let limiter = limiter(keys);
-        String::from_utf8(limiter.policy(0).to_vec()).unwrap()
+        policy(&limiter, 0)
     };
     assert_eq!(
         told("key = \"path\"\nrate = 100\nburst = 200"),
@@ -162,10 +165,67 @@ fn policies_are_told_in_the_words_of_the_draft() {
     assert_eq!(told(&format!("{window}per = \"1m\"")), "\"l\";q=7;w=60");
     assert_eq!(told(&format!("{window}per = \"500ms\"")), "\"l\";q=7");
     let plans = limiter(PLANS);
-    assert_eq!(plans.policy(2), b"\"l\";q=1000;w=60");
-    assert_eq!(plans.policy(9), plans.policy(0));
+    assert_eq!(policy(&plans, 2), "\"l\";q=1000;w=60");
+    assert_eq!(policy(&plans, 9), policy(&plans, 0));
     assert_eq!(
         plans.rules().base.rule.algorithm(),
         Algorithm::SlidingWindow
     );
+}
+
+fn policy(limiter: &Limiter, place: u32) -> String {
+    let mut told = String::new();
+    limiter.policy(place, |policy| {
+        told.push_str(std::str::from_utf8(policy).unwrap());
+    });
+    told
+}
+
+#[test]
+fn a_word_at_run_time_holds_until_its_time_or_the_file_ends_it() {
+    let live = Live::default();
+    let of = |keys: &str| {
+        let text = format!("[limiters.l]\nkey = \"header:k\"\n{keys}");
+        let limiter = Arc::clone(&compiled(&text, &live).unwrap()[0]);
+        limiter.settle();
+        limiter
+    };
+    let file = "algorithm = \"fixed_window\"\nrate = 10\nper = \"1h\"";
+    let first = of(file);
+    let said = |rate| Said {
+        rate: Some(rate),
+        ..Said::default()
+    };
+    let passes = |limiter: &Limiter, key: &str, now| {
+        passes(limiter, "192.0.2.1", &format!("k: {key}\r\n"), now)
+    };
+    assert_eq!(passes(&first, "a", START), 10);
+    first.put(said(3), Some(START + 10)).unwrap();
+    assert_eq!(passes(&first, "b", START), 3);
+    assert_eq!(policy(&first, 0), "\"l\";q=3;w=3600");
+    assert_eq!(passes(&first, "c", START + 10), 10, "its time is over");
+    first.put(said(4), None).unwrap();
+    let second = of(file);
+    assert_eq!(
+        passes(&second, "d", START),
+        4,
+        "a reload of the same file keeps it"
+    );
+    let third = of("algorithm = \"fixed_window\"\nrate = 20\nper = \"1h\"");
+    assert_eq!(
+        passes(&third, "e", START),
+        20,
+        "the file says something else"
+    );
+    assert!(third.overlay(START).is_none());
+    let wrong = third.put(said(0), None).unwrap_err();
+    assert!(wrong[0].contains("not a rate"), "{wrong:?}");
+    let burst = Said {
+        burst: Some(5),
+        ..Said::default()
+    };
+    assert!(third.put(burst, None).unwrap_err()[0].contains("means nothing"));
+    third.put(said(1), None).unwrap();
+    third.take_back();
+    assert_eq!(passes(&third, "f", START), 20);
 }

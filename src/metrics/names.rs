@@ -153,6 +153,10 @@ metrics! {
 
     RATELIMIT_DECISIONS: Counter "tidegate_ratelimit_decisions_total" ["limiter", "decision"]
         "Decisions of rate limiters (allow, delay, deny, shadow_deny).";
+    RATELIMIT_STORE_REQUESTS: Counter "tidegate_ratelimit_store_requests_total" ["store", "result"]
+        "Questions to a store of shared counters (ok, error, skipped: the breaker was open or too many waited).";
+    RATELIMIT_STORE_UP: Gauge "tidegate_ratelimit_store_up" ["store"]
+        "1 if the store of shared counters is asked, 0 while on_error holds.";
     RATELIMIT_KEYS: Gauge "tidegate_ratelimit_keys" ["limiter"]
         "Keys that a limiter knows.";
     RATELIMIT_EVICTIONS: Counter "tidegate_ratelimit_evictions_total" ["limiter"]

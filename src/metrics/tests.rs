@@ -96,6 +96,8 @@ fn busy() -> std::sync::Arc<Hub> {
             scrape.gauge(metric, &["app", "127.0.0.1:9001"], 1.0);
         }
         scrape.add(&names::RATELIMIT_DECISIONS, &["l", "allow"], 1);
+        scrape.add(&names::RATELIMIT_STORE_REQUESTS, &["redis", "ok"], 1);
+        scrape.gauge(&names::RATELIMIT_STORE_UP, &["redis"], 1.0);
         scrape.gauge(&names::RATELIMIT_KEYS, &["l"], 1.0);
         scrape.add(&names::RATELIMIT_EVICTIONS, &["l"], 0);
         scrape.gauge(&names::RUNTIME_TASKS, &[], 1.0);

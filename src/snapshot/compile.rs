@@ -49,6 +49,7 @@ pub fn compile(
     let limiters = limiter::compile(raw, &live.limiters, diagnostics);
     let parts = filter::Parts {
         limiters: &limiters,
+        live: &live.limiters,
     };
     let routes = route::compile(raw, &listener_names, &names, parts, diagnostics);
     if diagnostics.has_errors() {

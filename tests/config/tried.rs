@@ -196,9 +196,11 @@ fn compiled(text: &str) -> Result<String, String> {
         .iter()
         .map(|listener| ListenerName::parse(&listener.name).unwrap())
         .collect();
-    let limiters = limiter::compile(raw, &limiter::Live::default(), found);
+    let kept = limiter::Live::default();
+    let limiters = limiter::compile(raw, &kept, found);
     let parts = filter::Parts {
         limiters: &limiters,
+        live: &kept,
     };
     let routes = route::compile(raw, &listener_names, &names, parts, found);
     if found.has_errors() {

@@ -285,3 +285,301 @@ fn a_request_that_waits_goes_on_with_its_body() {
     }
     assert_eq!(origin.count(), 3);
 }
+
+/// A real Redis for one test, on a port of its own.
+struct Redis {
+    child: std::process::Child,
+    port: u16,
+}
+
+impl Redis {
+    fn start() -> Self {
+        Self::start_at(crate::support::ports::free().port())
+    }
+
+    fn start_at(port: u16) -> Self {
+        let child = std::process::Command::new("redis-server")
+            .args([
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--port",
+            ])
+            .arg(port.to_string())
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("redis-server is installed (scripts/tools.sh)");
+        crate::support::eventually("redis listens", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+        });
+        Self { child, port }
+    }
+
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn store(&self, keys: &str) -> String {
+        format!(
+            "[stores.redis]\nurl = \"redis://127.0.0.1:{}/0\"\n{keys}\n",
+            self.port
+        )
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+const SHARED: &str =
+    "key = \"client_ip\"\nrate = 200\nper = \"1h\"\nburst = 200\nstore = \"redis\"\n";
+
+fn shared(origin: &Origin, redis: &Redis, keys: &str) -> Setup {
+    limited(origin, &format!("{SHARED}{}", redis.store(keys)))
+}
+
+fn up(proxy: &Proxy) {
+    proxy.wait_metric("tidegate_ratelimit_store_up", &[], |up| up == 1.0);
+}
+
+#[test]
+fn two_processes_on_one_store_enforce_one_limit() {
+    let origin = Origin::start();
+    let redis = Redis::start();
+    // A generous timeout: what is counted here is requests, on a machine that may be busy.
+    let timeout = "timeout = \"5s\"";
+    let proxies = [(); 2].map(|()| shared(&origin, &redis, timeout).start());
+    proxies.iter().for_each(up);
+    let passed: usize = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4)
+            .map(|client| {
+                let proxy = &proxies[client % 2];
+                scope.spawn(move || {
+                    let mut client = proxy.client();
+                    (0..100).filter(|_| client.get("/").status == 200).count()
+                })
+            })
+            .collect();
+        clients
+            .into_iter()
+            .map(|client| client.join().unwrap())
+            .sum()
+    });
+    assert!((198..=202).contains(&passed), "{passed}");
+    let asked: f64 = proxies
+        .iter()
+        .map(|proxy| {
+            proxy.metric(
+                "tidegate_ratelimit_store_requests_total",
+                &[("result", "ok")],
+            )
+        })
+        .sum();
+    assert!(
+        asked < 300.0,
+        "who is far over the limit costs no round trip: {asked}"
+    );
+}
+
+#[test]
+fn without_its_store_a_limit_is_that_of_the_process() {
+    let origin = Origin::start();
+    let mut redis = Redis::start();
+    let proxy = shared(&origin, &redis, "").start();
+    up(&proxy);
+    assert_eq!(ask(&proxy, "/", "").status, 200);
+    // Stopped: those who ask first wait for the timeout, then nobody does.
+    crate::support::process::signal(redis.child.id(), "STOP");
+    let mut client = proxy.client();
+    for _ in 0..50 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    proxy.wait_metric("tidegate_ratelimit_store_up", &[], |up| up == 0.0);
+    let skipped = [("result", "skipped")];
+    let before = proxy.metric("tidegate_ratelimit_store_requests_total", &skipped);
+    for _ in 0..200 {
+        client.get("/");
+    }
+    assert_eq!(client.get("/").status, 429, "its own bucket holds");
+    let after = proxy.metric("tidegate_ratelimit_store_requests_total", &skipped);
+    assert_eq!(after - before, 201.0, "nobody waits for the store");
+    crate::support::process::signal(redis.child.id(), "CONT");
+    up(&proxy);
+    assert_eq!(ask(&proxy, "/", "").status, 200, "the shared count again");
+
+    redis.kill();
+    assert_eq!(
+        ask(&proxy, "/", "").status,
+        429,
+        "the first to find out waits for nothing"
+    );
+    proxy.wait_metric("tidegate_ratelimit_store_up", &[], |up| up == 0.0);
+    let again = Redis::start_at(redis.port);
+    up(&proxy);
+    assert_eq!(
+        ask(&proxy, "/", "").status,
+        200,
+        "an empty store begins anew"
+    );
+    drop(again);
+}
+
+#[test]
+fn without_its_store_a_limit_is_open_or_shut_as_configured() {
+    let origin = Origin::start();
+    let dead = Redis {
+        port: crate::support::ports::free().port(),
+        child: std::process::Command::new("true").spawn().unwrap(),
+    };
+    let open = shared(&origin, &dead, "on_error = \"allow\"").start();
+    let mut client = open.client();
+    for _ in 0..250 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    let shut = shared(&origin, &dead, "on_error = \"deny\"").start();
+    let refused = ask(&shut, "/", "");
+    assert_eq!(
+        (refused.status, refused.one("retry-after")),
+        (503, Some("1"))
+    );
+    let line = shut.wait_line("a refused exchange", |line| line["status"] == 503);
+    assert_eq!(
+        (&line["reason"], &line["detail"]),
+        (&"rate_limited".into(), &"store".into())
+    );
+}
+
+#[test]
+fn requests_under_way_are_bounded_by_key() {
+    let gate = crate::support::Gate::shut();
+    let held = gate.clone();
+    let origin = Origin::answering(move |received| {
+        let answer = Answer::ok("x");
+        if received.target.contains("/held") {
+            answer.held(&held)
+        } else {
+            answer
+        }
+    });
+    let proxy = Setup::over(&[origin.addr()])
+        .without_routes()
+        .route(
+            "all",
+            "cluster = \"app\"\nfilters = [{ concurrency_limit = { key = \"header:x-user\", max = 2 } }]",
+        )
+        .start();
+    let mut clients: Vec<_> = (0..2).map(|_| proxy.client()).collect();
+    for client in &mut clients {
+        client.send("GET /held HTTP/1.1\r\nHost: a\r\nX-User: a\r\n\r\n");
+    }
+    origin.wait(2);
+    let refused = ask(&proxy, "/", "X-User: a\r\n");
+    assert_eq!(
+        (refused.status, refused.one("retry-after")),
+        (429, Some("1"))
+    );
+    assert_eq!(ask(&proxy, "/", "X-User: b\r\n").status, 200, "another key");
+    gate.open();
+    for client in &mut clients {
+        assert_eq!(client.response().status, 200);
+    }
+    crate::support::eventually("its places are free again", || {
+        (ask(&proxy, "/", "X-User: a\r\n").status == 200).then_some(())
+    });
+    let line = proxy.wait_line("a refused exchange", |line| line["status"] == 429);
+    assert_eq!(
+        (&line["reason"], &line["detail"]),
+        (&"rate_limited".into(), &"concurrency".into())
+    );
+}
+
+/// An order to the admin interface: status and JSON.
+fn order(proxy: &Proxy, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
+    let mut client = crate::support::Client::connect(proxy.admin);
+    client.send(format!(
+        "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        proxy.admin,
+        body.len()
+    ));
+    let response = client.response_to(method);
+    let json = serde_json::from_slice(&response.body).unwrap_or_default();
+    (response.status, json)
+}
+
+const PATH: &str = "/api/v1/limiters/l";
+
+#[test]
+fn a_limit_is_looked_at_and_changed_while_it_runs() {
+    let origin = Origin::start();
+    let keys = "algorithm = \"fixed_window\"\nkey = \"header:x-user\"\nrate = 3\nper = \"1h\"";
+    let setup = limited(&origin, keys);
+    let proxy = setup.start();
+    let passed = |user: &str, requests: usize| {
+        let asked = (0..requests).map(|_| ask(&proxy, "/", &format!("x-user: {user}\r\n")).status);
+        asked.filter(|status| *status == 200).count()
+    };
+    assert_eq!((passed("alexandra", 9), passed("b", 4)), (3, 3));
+    let (status, shown) = order(&proxy, "GET", PATH, "");
+    assert_eq!(
+        (status, &shown["rate"], &shown["algorithm"]),
+        (200, &3.into(), &"fixed_window".into())
+    );
+    assert_eq!(
+        (&shown["decisions"]["allow"], &shown["decisions"]["deny"]),
+        (&6.into(), &7.into())
+    );
+    assert_eq!(
+        (&shown["top"][0]["key"], &shown["top"][0]["count"]),
+        (&"alexan…".into(), &6.into())
+    );
+    assert_eq!(shown["top"][1]["key"], "b");
+
+    let (status, shown) = order(&proxy, "PUT", PATH, "{\"rate\": 5, \"ttl\": \"1h\"}");
+    assert_eq!(
+        (status, &shown["rate"], &shown["override"]["rate"]),
+        (200, &5.into(), &5.into())
+    );
+    assert_eq!((passed("alexandra", 9), passed("c", 9)), (2, 5));
+    assert_eq!(
+        proxy.reload(&limited(&origin, &format!("{keys}\n# other")).at(&setup)),
+        Reload::Done
+    );
+    assert_eq!(
+        passed("d", 9),
+        5,
+        "a reload that does not touch it keeps it"
+    );
+    for (body, why) in [
+        ("{\"rate\": 0}", "not a rate"),
+        ("{\"burst\": 9}", "means nothing"),
+        ("{\"rate\": 9, \"ttl\": \"0s\"}", "ttl"),
+        ("{\"rat\": 9}", "unknown field"),
+        ("{}", "say a"),
+    ] {
+        let (status, refused) = order(&proxy, "PUT", PATH, body);
+        assert_eq!(status, 422, "{body}");
+        assert!(
+            refused["error"].as_str().unwrap().contains(why),
+            "{refused}"
+        );
+    }
+    assert_eq!(
+        order(&proxy, "PUT", "/api/v1/limiters/x", "{\"rate\": 9}").0,
+        404
+    );
+    let (status, shown) = order(&proxy, "DELETE", PATH, "");
+    assert_eq!(
+        (status, &shown["rate"], shown.get("override")),
+        (200, &3.into(), None)
+    );
+    assert_eq!(passed("e", 9), 3);
+    let (status, all) = order(&proxy, "GET", "/api/v1/limiters", "");
+    assert_eq!((status, all.as_array().map(Vec::len)), (200, Some(1)));
+}

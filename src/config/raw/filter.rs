@@ -13,7 +13,7 @@ pub enum Filter {
     IpAccess(IpAccess),
     /// A named rate limiter.
     RateLimit(RateLimit),
-    /// A limit on requests in flight for each key. Not in this build.
+    /// A limit on requests in flight for each key.
     ConcurrencyLimit(ConcurrencyLimit),
     /// Another path or host towards the endpoint. Not in this build.
     Rewrite(Rewrite),
@@ -53,7 +53,7 @@ pub struct RateLimit {
 pub struct ConcurrencyLimit {
     /// What is counted apart.
     pub key: Spanned<OneOrMany<String>>,
-    /// Most in flight for one key.
+    /// Most in flight for one key. Range: at least `1`.
     pub max: Spanned<u32>,
 }
 

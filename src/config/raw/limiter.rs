@@ -102,6 +102,6 @@ pub struct LimitTier {
 pub enum LimitStore {
     /// In the process.
     Local,
-    /// Shared by several instances.
+    /// In `[stores.redis]`, shared by several instances.
     Redis,
 }

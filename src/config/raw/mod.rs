@@ -75,7 +75,7 @@ pub struct Config {
     pub clusters: Named<Cluster>,
     /// `[limiters.NAME]`: rate limiters.
     pub limiters: Named<Limiter>,
-    /// `[stores]`: shared counters. Not in this build.
+    /// `[stores]`: shared counters.
     pub stores: Stores,
 }
 

@@ -17,11 +17,11 @@ pub struct Stores {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedisStore {
-    /// Where; it may carry a password.
+    /// Where: `redis://[user:password@]host:port[/database]` or `unix:///path`.
     pub url: Spanned<Secret>,
-    /// For one decision. Default: `20ms`.
+    /// For one decision. Range: above `0s`. Default: `20ms`.
     pub timeout: Option<Spanned<Duration>>,
-    /// What happens without it. Default: `local`.
+    /// What holds without it. Default: `local`.
     pub on_error: Option<Spanned<OnStoreError>>,
 }
 
@@ -29,10 +29,10 @@ pub struct RedisStore {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnStoreError {
-    /// Local buckets.
+    /// The limits, counted by this process alone.
     Local,
     /// Everything passes.
     Allow,
-    /// Nothing passes.
+    /// Nothing passes: 503.
     Deny,
 }

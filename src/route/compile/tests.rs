@@ -14,6 +14,7 @@ fn compile_text(text: &str) -> (Option<RouteTable>, Vec<String>) {
     let limiters = crate::limiter::Limiters::default();
     let parts = filter::Parts {
         limiters: &limiters,
+        live: &crate::limiter::Live::default(),
     };
     let table = compile(
         &loaded.raw,

@@ -1,0 +1,54 @@
+//! `concurrency_limit`: bounds how many requests of one key are under way at once.
+
+use std::sync::Arc;
+
+use super::kept::Keep;
+use super::{Reply, RequestView, Verdict};
+use crate::base::hash::HashKey;
+use crate::base::{Detail, Reason, RouteName};
+use crate::limit::Places;
+use crate::message::KeySource;
+use crate::message::key::{self, KeyInput};
+
+/// The filter.
+#[derive(Clone, Debug)]
+pub struct ConcurrencyLimit {
+    key: Box<[KeySource]>,
+    max: u32,
+    route: RouteName,
+    places: Arc<Places>,
+    hash: HashKey,
+    refusal: Reply,
+}
+
+impl ConcurrencyLimit {
+    /// At most `max` of each key; `places` outlive the configuration.
+    pub fn new(key: Box<[KeySource]>, max: u32, route: RouteName, places: Arc<Places>) -> Self {
+        Self {
+            key,
+            max,
+            route,
+            places,
+            // Exchanges of two configurations may be under way: they must agree on the number of a key.
+            hash: HashKey::from_seed("places"),
+            refusal: Reply::refusal(Reason::RateLimited, Detail::Concurrency),
+        }
+    }
+
+    /// Takes a place, which is given back when the exchange, or the tunnel that it opened, has ended.
+    pub fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
+        let input = KeyInput {
+            head: view.head,
+            client: view.client,
+            route: self.route.as_str(),
+        };
+        let key = key::joined(self.hash, &self.key, &input).finish();
+        match self.places.take(key, self.max) {
+            Some(place) => {
+                view.keep(Keep::Place(place));
+                Verdict::Continue
+            }
+            None => Verdict::Respond(self.refusal.clone()),
+        }
+    }
+}
