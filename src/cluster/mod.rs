@@ -11,6 +11,7 @@
 
 mod balancer;
 mod breaker;
+mod bulkhead;
 mod compile;
 mod endpoints;
 mod key;
@@ -29,11 +30,12 @@ use std::time::Duration;
 use crate::balance::Balancer;
 use crate::base::ClusterName;
 use crate::base::hash::HashKey;
-use crate::endpoint::EndpointSet;
+use crate::endpoint::{EndpointSet, Gate};
 use crate::health::{HealthSpec, Target};
 use crate::outlier::{Crowd, OutlierPolicy};
 
 pub use breaker::ClusterBreaker;
+pub use bulkhead::Bulkhead;
 pub use compile::compile;
 pub use key::BalanceKey;
 pub use live::Live;
@@ -81,6 +83,8 @@ pub struct Cluster {
     pub timeouts: ClusterTimeouts,
     /// What it may cost.
     pub bulkhead: Bulkhead,
+    /// Where those wait for whom there is no place; kept over a reload.
+    pub gate: Arc<Gate>,
     /// What is tried again.
     pub retry: RetryPolicy,
     /// When an endpoint is ejected.
@@ -106,17 +110,6 @@ pub struct ClusterTimeouts {
     pub tunnel: Duration,
 }
 
-/// Limits that keep one slow cluster from taking the process down.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Bulkhead {
-    /// Connections to one endpoint, leased or being made, by all workers; 0: no limit.
-    pub connections_per_endpoint: u32,
-    /// Idle connections to one endpoint, kept by all workers together; 0: none is kept.
-    pub idle_per_endpoint: u32,
-    /// How long an idle connection is kept; not zero.
-    pub idle_timeout: Duration,
-}
-
 impl Cluster {
     /// Whether its endpoints would be others if they were made now.
     pub fn is_stale(&self, live: &Live) -> bool {
@@ -139,6 +132,7 @@ impl Cluster {
             knowledge: made.knowledge,
             timeouts: self.timeouts,
             bulkhead: self.bulkhead,
+            gate: Arc::clone(&self.gate),
             retry: self.retry.clone(),
             outlier: self.outlier,
             crowd: Arc::clone(&self.crowd),

@@ -9,7 +9,6 @@ use crate::base::{Detail, Error, Reason, clock};
 use crate::cluster::Visit;
 use crate::endpoint::{Endpoint, Outcome, Seen};
 use crate::message::{ResponseHead, retry_after};
-use crate::metrics::Gauge;
 use crate::outlier::{Gate, Moment};
 use crate::worker::ClusterView;
 
@@ -110,7 +109,7 @@ impl<'x> Watch<'x> {
     /// its fault says nothing about its answer.
     pub(super) fn ended(&self, error: &Error, reused: Reused) {
         let dead = reused == Reused::Pooled && error.reason() == Reason::UpstreamReset;
-        if dead || error.reason() == Reason::QueueFull {
+        if dead {
             self.told.set(Told::Outcome);
         } else if error.reason().row().blame == Blame::Endpoint {
             let now = clock::now();
@@ -203,22 +202,6 @@ impl Drop for Passage<'_> {
         if self.told.get() == Told::Nothing {
             self.cluster.cluster.gave_up(self.gate);
         }
-    }
-}
-
-/// Counts an exchange as active on its cluster while it lives.
-pub(super) struct Active<'x>(&'x Gauge);
-
-impl<'x> Active<'x> {
-    pub(super) fn count(gauge: &'x Gauge) -> Self {
-        gauge.inc();
-        Self(gauge)
-    }
-}
-
-impl Drop for Active<'_> {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 
