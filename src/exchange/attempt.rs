@@ -312,11 +312,8 @@ impl<D: Downstream> Attempts<'_, D> {
             reused,
             held,
         } = checked;
-        let per_try = self
-            .account
-            .policy()
-            .per_try_timeout
-            .map(|limit| Box::pin(tokio::time::sleep(limit)));
+        let limit = self.account.policy().per_try_timeout;
+        let per_try = limit.map(|limit| Box::pin(tokio::time::sleep(limit)));
         let mut transfer = Transfer::new(
             self.x,
             self.down,

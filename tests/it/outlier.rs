@@ -217,7 +217,9 @@ fn never_everybody_is_ejected() {
     );
     assert!(ejections(&proxy, "consecutive_failures", "capped") >= 1.0);
     // F-05 for what is not ejected: once it is well, it serves at once.
-    crowd.iter().for_each(|one| one.say(200));
+    for one in crowd.iter() {
+        one.say(200);
+    }
     let mut client = proxy.client();
     for _ in 0..20 {
         client.get("/").is(200);
@@ -360,7 +362,9 @@ fn a_retry_storm_stays_within_its_budget() {
         attempts as f64 <= most,
         "{attempts} attempts of at most {most}"
     );
-    crowd.iter().for_each(|one| one.say(200));
+    for one in crowd.iter() {
+        one.say(200);
+    }
     let mut client = proxy.client();
     for _ in 0..20 {
         client.get("/").is(200);

@@ -86,7 +86,7 @@ impl Drop for Health {
     }
 }
 
-/// Where scripts/tools.sh puts what comes from PyPI.
+/// Where `scripts/tools.sh` puts what comes from `PyPI`.
 fn python() -> PathBuf {
     let at = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let tools = at("TIDEGATE_TOOLS")
