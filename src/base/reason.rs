@@ -132,9 +132,9 @@ reasons! {
     Overloaded = "overloaded", 503, Local, Nobody, Never;
     /// The process or the listener is on its way out.
     Draining = "draining", 503, Local, Nobody, Never;
-    /// Every endpoint is at its cap, and so is the queue if there is one.
+    /// There is no place, and as many wait for one as may.
     QueueFull = "queue_full", 503, Local, Nobody, Never;
-    /// Waited in the queue for too long.
+    /// Waited for a place for too long.
     QueueTimeout = "queue_timeout", 503, Local, Nobody, Never;
     /// No endpoint is available.
     NoEndpoint = "no_endpoint", 503, Local, Nobody, Never;
@@ -337,6 +337,10 @@ details! {
     Client = "client", 0;
     /// Over `connections_per_endpoint`.
     Endpoint = "endpoint", 0;
+    /// Over `bulkhead.requests`.
+    Requests = "requests", 0;
+    /// Waited for a tenth of `bulkhead.queue.timeout` while the queue was overloaded.
+    Overload = "overload", 0;
     /// Not retried: the method is not idempotent and bytes may have been taken.
     NotIdempotent = "not_idempotent", 0;
     /// Not retried: the body cannot be sent again.

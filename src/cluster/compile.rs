@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Bulkhead, Cluster, ClusterTimeouts, Live, Site, balancer, endpoints, retry};
+use super::{Cluster, ClusterTimeouts, Live, Site, balancer, bulkhead, endpoints, retry};
 use crate::balance::Balancer;
 use crate::base::ClusterName;
 use crate::config::raw::cluster::{SendProxyProtocol, UpstreamProtocol};
@@ -15,9 +15,6 @@ const CONNECT: Duration = Duration::from_secs(3);
 const RESPONSE: Duration = Duration::from_mins(1);
 const RESPONSE_IDLE: Duration = Duration::from_mins(5);
 const TUNNEL: Duration = Duration::from_hours(1);
-const CONNECTIONS_PER_ENDPOINT: u32 = 1024;
-const IDLE_PER_ENDPOINT: u32 = 64;
-const IDLE_TIMEOUT: Duration = Duration::from_secs(55);
 
 /// Compiles one cluster. All that is wrong is reported before it fails; what a living configuration
 /// knows of its endpoints is taken over from `live`.
@@ -32,7 +29,7 @@ pub fn compile(
     let refused = unsupported(raw, diagnostics);
     let choice = balancer::compile(raw, site, diagnostics);
     let timeouts = timeouts(&raw.timeouts, &defaults.timeouts, diagnostics);
-    let bulkhead = bulkhead(&raw.bulkhead, diagnostics);
+    let bulkhead = bulkhead::compile(&raw.bulkhead, diagnostics);
     let retry = retry::compile(&raw.retry, diagnostics);
     let health = match &raw.health {
         None => Probes::Off,
@@ -67,6 +64,7 @@ pub fn compile(
         key: choice.key,
         timeouts: timeouts?,
         bulkhead: bulkhead?,
+        gate: live.gate(name),
         retry: retry?,
         health,
     })
@@ -108,14 +106,6 @@ fn unsupported(raw: &raw::Cluster, diagnostics: &mut Diagnostics) -> Support {
         preface
             .filter(|preface| preface.value != SendProxyProtocol::Off)
             .map(|preface| (preface.span, "the PROXY protocol to endpoints")),
-        raw.bulkhead
-            .requests
-            .filter(|requests| requests.value > 0)
-            .map(|requests| (requests.span, "a limit of requests in flight")),
-        raw.bulkhead
-            .queue
-            .as_ref()
-            .map(|queue| (queue.span, "a queue for connections")),
     ];
     let mut support = Support::Whole;
     for (span, what) in lacking.into_iter().flatten() {
@@ -146,17 +136,7 @@ fn timeouts(
     })
 }
 
-fn bulkhead(raw: &raw::Bulkhead, diagnostics: &mut Diagnostics) -> Option<Bulkhead> {
-    let number = |raw: Option<Spanned<u32>>, default| raw.map_or(default, |raw| raw.value);
-    let idle_timeout = positive(raw.idle_timeout, IDLE_TIMEOUT, "idle_timeout", diagnostics)?;
-    Some(Bulkhead {
-        connections_per_endpoint: number(raw.connections_per_endpoint, CONNECTIONS_PER_ENDPOINT),
-        idle_per_endpoint: number(raw.idle_per_endpoint, IDLE_PER_ENDPOINT),
-        idle_timeout,
-    })
-}
-
-fn positive(
+pub(super) fn positive(
     raw: Option<Spanned<types::Duration>>,
     default: Duration,
     key: &str,
@@ -173,6 +153,7 @@ fn positive(
         }
         let hint = match key {
             "idle_timeout" => "write idle_per_endpoint = 0 to keep no idle connections",
+            "queue.timeout" => "write queue = { size = 0 } to let nobody wait",
             _ => {
                 "an endpoint that never answers must not hold an exchange for ever: the longest is 8760h"
             }

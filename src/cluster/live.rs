@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use super::Cluster;
 use super::overrides::Overrides;
+use crate::base::ClusterName;
 use crate::dns::Book;
-use crate::endpoint::{EndpointKey, EndpointState};
+use crate::endpoint::{EndpointKey, EndpointState, Gate};
 use crate::state::Registry;
 
 /// The state of every endpoint that a configuration or an exchange still holds, the cells of its probes
-/// included; what operators have said of endpoints, and what names resolve to. One for the process.
+/// included, and the gates of their clusters; what operators have said of endpoints, and what names resolve to. One for the
+/// process.
 #[derive(Debug, Default)]
 pub struct Live {
     endpoints: Registry<EndpointKey, EndpointState>,
+    gates: Registry<ClusterName, Gate>,
     overrides: Overrides,
     names: Book,
 }
@@ -25,7 +28,14 @@ impl Live {
 
     /// The state of an endpoint: the one that is alive, or a new one.
     pub fn endpoint(&self, key: &EndpointKey) -> Arc<EndpointState> {
-        self.endpoints.keep_or_make(key, EndpointState::default)
+        let gate = self.gate(&key.cluster);
+        self.endpoints
+            .keep_or_make(key, || EndpointState::new(gate))
+    }
+
+    /// The gate of a cluster: the one that is alive, or a new one.
+    pub fn gate(&self, cluster: &ClusterName) -> Arc<Gate> {
+        self.gates.keep_or_make(cluster, Gate::default)
     }
 
     /// What operators have said.
@@ -42,6 +52,7 @@ impl Live {
     pub fn sweep(&self) {
         self.names.sweep();
         self.endpoints.sweep();
+        self.gates.sweep();
     }
 
     /// Forgets what was said over values that are others in these clusters, which are in effect.

@@ -10,6 +10,7 @@
 //! (`exchange`).
 
 mod balancer;
+mod bulkhead;
 mod compile;
 mod endpoints;
 mod key;
@@ -26,9 +27,10 @@ use std::time::Duration;
 use crate::balance::Balancer;
 use crate::base::ClusterName;
 use crate::base::hash::HashKey;
-use crate::endpoint::EndpointSet;
+use crate::endpoint::{EndpointSet, Gate};
 use crate::health::{HealthSpec, Target};
 
+pub use bulkhead::Bulkhead;
 pub use compile::compile;
 pub use key::BalanceKey;
 pub use live::Live;
@@ -74,6 +76,8 @@ pub struct Cluster {
     pub timeouts: ClusterTimeouts,
     /// What it may cost.
     pub bulkhead: Bulkhead,
+    /// Where those wait for whom there is no place; kept over a reload.
+    pub gate: Arc<Gate>,
     /// What is tried again.
     pub retry: RetryPolicy,
     /// How its endpoints are probed; `None`: not at all.
@@ -91,17 +95,6 @@ pub struct ClusterTimeouts {
     pub response_idle: Duration,
     /// Idle time of a WebSocket and other long streams.
     pub tunnel: Duration,
-}
-
-/// Limits that keep one slow cluster from taking the process down.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Bulkhead {
-    /// Connections to one endpoint, leased or being made, by all workers; 0: no limit.
-    pub connections_per_endpoint: u32,
-    /// Idle connections to one endpoint, kept by all workers together; 0: none is kept.
-    pub idle_per_endpoint: u32,
-    /// How long an idle connection is kept; not zero.
-    pub idle_timeout: Duration,
 }
 
 impl Cluster {
@@ -126,6 +119,7 @@ impl Cluster {
             knowledge: made.knowledge,
             timeouts: self.timeouts,
             bulkhead: self.bulkhead,
+            gate: Arc::clone(&self.gate),
             retry: self.retry.clone(),
             health: self.health.clone(),
         }

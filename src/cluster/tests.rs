@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::balance::Algorithm;
 use crate::config::{self, Color, Diagnostics};
-use crate::endpoint::{Admin, EndpointIx, InFlight};
+use crate::endpoint::{Admin, EndpointIx, InFlight, QueueTerms};
 use crate::health::{Check, HttpCheck, Observation, Status};
 use crate::message::Method;
 
@@ -68,6 +68,11 @@ fn what_is_not_written_has_the_documented_default() {
     assert_eq!(cluster.timeouts, timeouts);
     let bulkhead = Bulkhead {
         connections_per_endpoint: 1024,
+        requests: 0,
+        queue: QueueTerms {
+            size: 1024,
+            timeout: Duration::from_secs(5),
+        },
         idle_per_endpoint: 64,
         idle_timeout: Duration::from_secs(55),
     };
@@ -112,7 +117,8 @@ fn everything_written_arrives() {
         initial = 'unhealthy'
         [clusters.c.bulkhead]
         connections_per_endpoint = 7
-        requests = 0
+        requests = 9
+        queue = { size = 0, timeout = '250ms' }
         idle_per_endpoint = 0
         idle_timeout = '5s'
         [clusters.c.retry]
@@ -140,13 +146,17 @@ fn everything_written_arrives() {
     assert_eq!(seen, wanted);
     assert_eq!(cluster.timeouts.response, Duration::from_secs(2));
     assert_eq!(cluster.timeouts.tunnel, Duration::from_hours(1));
-    assert_eq!(
-        (
-            cluster.bulkhead.connections_per_endpoint,
-            cluster.bulkhead.idle_per_endpoint
-        ),
-        (7, 0)
-    );
+    let bulkhead = Bulkhead {
+        connections_per_endpoint: 7,
+        requests: 9,
+        queue: QueueTerms {
+            size: 0,
+            timeout: Duration::from_millis(250),
+        },
+        idle_per_endpoint: 0,
+        idle_timeout: Duration::from_secs(5),
+    };
+    assert_eq!(cluster.bulkhead, bulkhead);
 
     let health = cluster.health.as_ref().unwrap();
     let Check::Http(HttpCheck {
@@ -279,6 +289,10 @@ fn nonsense_is_refused() {
             "C0107]: `idle_timeout` must be longer",
         ),
         (
+            "bulkhead = { queue = { timeout = '0s' } }",
+            "C0107]: `queue.timeout` must be longer",
+        ),
+        (
             "health = { check = 'tcp', interval = '0s' }",
             "C0107]: `interval` must be longer",
         ),
@@ -340,14 +354,6 @@ fn what_this_build_lacks_is_refused_at_its_place() {
         (
             "send_proxy_protocol = 'v2'",
             "the PROXY protocol to endpoints",
-        ),
-        (
-            "bulkhead = { requests = 5 }",
-            "a limit of requests in flight",
-        ),
-        (
-            "bulkhead = { queue = { size = 5 } }",
-            "a queue for connections",
         ),
         ("health = { check = 'grpc' }", "health checks by gRPC"),
         (

@@ -339,6 +339,17 @@ impl Downstream for Side {
         }
     }
 
+    fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        if !self.listening {
+            return Poll::Pending;
+        }
+        match self.connection.stream.poll_peek(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(gone(error)),
+            Poll::Ready(Ok(0)) => Poll::Ready(Error::new(Reason::ClientAbort, Detail::Eof)),
+            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
+        }
+    }
+
     fn answered(&self) -> Answered {
         self.answered
     }

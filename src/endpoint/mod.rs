@@ -2,11 +2,12 @@
 //! set of them that a balancer picks from.
 //!
 //! **Invariants.** Identity is (cluster, address): weight, tier and timeouts never enter it. Counts go up when
-//! a guard is made and down exactly once, when it is dropped. One function, [`Endpoint::availability`], says
+//! a guard is made and down exactly once, when it is dropped; who waits for what it gives back is then called. One function, [`Endpoint::availability`], says
 //! whether an endpoint may be picked.
 //!
 //! **Not here.** Which endpoint is picked (`balance`), who probes (`health`), connections (`upstream`).
 
+pub mod gate;
 pub mod seen;
 pub mod set;
 pub mod state;
@@ -19,6 +20,7 @@ use crate::base::{ClusterName, EndpointAddr};
 use crate::health::HealthCell;
 use crate::upstream::ConnectSpec;
 
+pub use gate::{Gate, Permit, QueueTerms, Seat, Turn, Want};
 pub use seen::{Outcome, Pace, Seen};
 pub use set::{EndpointIx, EndpointSet, Tier};
 pub use state::{Admin, ConnectionSlot, EndpointState, InFlight};

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use crossbeam_utils::CachePadded;
 
 use super::Pace;
+use super::gate::{Gate, Want};
 use crate::health::{HealthCell, Status};
 use crate::state::Registry;
 
@@ -59,9 +60,19 @@ pub struct EndpointState {
     pub pace: Pace,
     /// One cell for each check by which this endpoint is judged in a living configuration.
     health: Registry<u64, HealthCell>,
+    /// Who waits for a connection; one for all endpoints of the cluster.
+    gate: Arc<Gate>,
 }
 
 impl EndpointState {
+    /// The state of an endpoint whose connections are waited for at this gate.
+    pub fn new(gate: Arc<Gate>) -> Self {
+        Self {
+            gate,
+            ..Self::default()
+        }
+    }
+
     /// Exchanges under way.
     #[inline]
     pub fn in_flight(&self) -> u32 {
@@ -130,7 +141,7 @@ impl ConnectionSlot {
         let limit = if cap == 0 { u32::MAX } else { cap };
         state
             .connections
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+            .fetch_update(Ordering::SeqCst, Ordering::Relaxed, |taken| {
                 (taken < limit).then_some(taken + 1)
             })
             .ok()?;
@@ -141,7 +152,9 @@ impl ConnectionSlot {
 impl Drop for ConnectionSlot {
     #[inline]
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        // First this, then the look at who waits: see `gate`.
+        self.0.connections.fetch_sub(1, Ordering::SeqCst);
+        self.0.gate.freed(Want::Connection);
     }
 }
 

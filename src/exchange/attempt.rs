@@ -8,12 +8,12 @@ use super::checkout::{Checked, Source, checkout};
 use super::finish::{self, Sent};
 use super::outgoing::{Keep, Outgoing, encode};
 use super::own::{self, Whose};
+use super::place::{self, Asking, Counted, Place};
 use super::retry::{Account, Decision, Failed, Failure, Reused, decide};
 use super::side::{Answered, Downstream};
 use super::transfer::{Ended, Limits, Parting, Transfer};
 use super::watch::Watch;
 use super::{Exchange, Served, key_input};
-use crate::balance::{Pick, PickInput};
 use crate::base::reason::Blame;
 use crate::base::{Detail, Error, Phase, Reason, clock};
 use crate::drain;
@@ -21,20 +21,11 @@ use crate::endpoint::{EndpointIx, Tried};
 use crate::http1::body::More;
 use crate::http1::response::Persist;
 use crate::message::{BodyLength, Upgrade};
-use crate::metrics::{Gauge, RetryResult};
+use crate::metrics::RetryResult;
 use crate::net::{Stream, Timer};
 use crate::route::Route;
 use crate::upstream::Look;
 use crate::worker::ClusterView;
-
-/// Counts an exchange as active on its cluster while it lives.
-struct Active<'x>(&'x Gauge);
-
-impl Drop for Active<'_> {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
 
 /// The attempts of one exchange.
 struct Attempts<'x, D> {
@@ -61,18 +52,32 @@ pub(super) async fn forward<D: Downstream>(
     cluster: &ClusterView,
 ) -> Result<Served, Error> {
     cluster.budget.borrow_mut().deposit(x.started);
-    cluster.cells.active.inc();
-    let _active = Active(&cluster.cells.active);
     x.record.aim(&cluster.cluster.name);
     let limits = Limits::of(x, timer, route, cluster);
+    let tried = Tried::new();
+    let hash = hash(x, route, cluster);
+    let source = source(x, cluster);
+    let mut asking = Asking {
+        x,
+        down,
+        timer,
+        cluster,
+        total: limits.total,
+        hash,
+        waited: Duration::ZERO,
+    };
+    let permit = asking.permit().await?;
+    let place = match own::take_out(asking.x, &*asking.down, cluster, source) {
+        Some(place) => place,
+        None => asking.place(&tried).await?,
+    };
+    let _active = Counted::one(&cluster.cells.active);
     encode(x);
     let outgoing = Outgoing::new(&x.kit.outgoing, keep(x, cluster));
     let upload = match x.record.head().body() {
         BodyLength::None => More::Ended,
         _ => More::Follows,
     };
-    let tried = Tried::new();
-    let hash = hash(x, route, cluster);
     let mut attempts = Attempts {
         x,
         down,
@@ -86,7 +91,10 @@ pub(super) async fn forward<D: Downstream>(
         hash,
         account: Account::new(cluster),
     };
-    attempts.run().await
+    Ok(match attempts.run(place, source).await? {
+        Served::Switched(stream, held, idle) => Served::Switched(stream, held.with(permit), idle),
+        served => served,
+    })
 }
 
 /// The number of the request's key, where the balancer picks by one.
@@ -105,36 +113,39 @@ fn keep(x: &Exchange, cluster: &ClusterView) -> Keep {
     }
 }
 
+/// Where the first attempt's connection may come from. A request that can be sent again may meet a dead one; for any other
+/// the kernel is asked.
+fn source(x: &Exchange, cluster: &ClusterView) -> Source {
+    let head = x.record.head();
+    if head.upgrade() == Upgrade::WebSocket {
+        return Source::Fresh;
+    }
+    let short = |length| length <= cluster.cluster.retry.replay_buffer as u64;
+    Source::Pool(match (keep(x, cluster), head.body()) {
+        (Keep::UpTo(_), BodyLength::None) => Look::Runtime,
+        (Keep::UpTo(_), BodyLength::Exact(length)) if short(length) => Look::Runtime,
+        _ => Look::Kernel,
+    })
+}
+
 impl<D: Downstream> Attempts<'_, D> {
-    async fn run(&mut self) -> Result<Served, Error> {
-        let mut source = match self.x.record.head().upgrade() {
-            Upgrade::WebSocket => Source::Fresh,
-            Upgrade::None => Source::Pool(self.look()),
-        };
+    async fn run(&mut self, mut place: Place, mut source: Source) -> Result<Served, Error> {
         let usual = source;
-        let mut ix = match own::take_out(self.x, self.down, self.cluster, source) {
-            Some(ix) => ix,
-            None => self.pick()?,
-        };
         let mut cause: Option<Reason> = None;
         loop {
             let began = clock::now();
+            let ix = place.ix;
             let Failed {
                 error,
                 failure,
                 paid,
-            } = match self.once(ix, source, began).await {
+            } = match self.once(place, source, began).await {
                 Ok(served) => {
                     self.count_retry(cause, RetryResult::Success);
                     return Ok(served);
                 }
                 Err(failed) => failed,
             };
-            if error.reason() == Reason::QueueFull {
-                self.tried.insert(ix);
-                ix = self.pick()?;
-                continue;
-            }
             self.count_retry(cause.take(), RetryResult::Failure);
             let blamed = error.reason().row().blame == Blame::Endpoint;
             if blamed && failure.status.is_none() {
@@ -147,7 +158,13 @@ impl<D: Downstream> Attempts<'_, D> {
             }
             let method = self.x.record.head().method();
             match decide(self.account.policy(), method, &failure) {
-                Decision::FreshConnection if source != Source::Fresh => source = Source::Fresh,
+                Decision::FreshConnection if source != Source::Fresh => {
+                    source = Source::Fresh;
+                    place = match place::at(self.cluster, ix) {
+                        Some(place) => place,
+                        None => self.wait().await?,
+                    };
+                }
                 Decision::Stop(why) => return Err(self.denied(&error, why)),
                 Decision::FreshConnection | Decision::OtherEndpoint => {
                     let left = self.timer.deadlines().until(self.limits.total);
@@ -160,11 +177,10 @@ impl<D: Downstream> Attempts<'_, D> {
                     };
                     self.tried.insert(ix);
                     cause = Some(error.reason());
-                    ix = self
-                        .pick()
-                        .map_err(|_| self.denied(&error, Detail::NoOther))?;
-                    source = usual;
                     self.pause(pause).await?;
+                    place = place::another(self.cluster, &self.tried, self.hash)
+                        .map_err(|why| self.denied(&error, why))?;
+                    source = usual;
                 }
             }
             self.outgoing.rewind();
@@ -172,47 +188,18 @@ impl<D: Downstream> Attempts<'_, D> {
         }
     }
 
-    /// A request that can be sent again may meet a dead connection; for any other the kernel is asked.
-    fn look(&self) -> Look {
-        let head = self.x.record.head();
-        let short = |length| length <= self.cluster.cluster.retry.replay_buffer as u64;
-        match (keep(self.x, self.cluster), head.body()) {
-            (Keep::UpTo(_), BodyLength::None) => Look::Runtime,
-            (Keep::UpTo(_), BodyLength::Exact(length)) if short(length) => Look::Runtime,
-            _ => Look::Kernel,
-        }
-    }
-
-    fn pick(&mut self) -> Result<EndpointIx, Error> {
-        let cluster = &self.cluster.cluster;
-        let input = PickInput {
-            tried: &self.tried,
-            cap: cluster.bulkhead.connections_per_endpoint,
+    /// The endpoint of a pooled connection that was dead is full by now: nothing was tried yet, so this one waits.
+    async fn wait(&mut self) -> Result<Place, Error> {
+        let mut asking = Asking {
+            x: self.x,
+            down: self.down,
+            timer: self.timer,
+            cluster: self.cluster,
+            total: self.limits.total,
             hash: self.hash,
-            now: if self.tried.is_empty() {
-                self.x.started
-            } else {
-                clock::now()
-            },
+            waited: Duration::ZERO,
         };
-        let reason =
-            match cluster
-                .balancer
-                .pick(&cluster.set, &mut self.cluster.cursor.borrow_mut(), &input)
-            {
-                Pick::Endpoint(ix) => return Ok(ix),
-                Pick::Full => Reason::QueueFull,
-                // No name was ever resolved: there is nobody to be unavailable.
-                Pick::None if cluster.set.is_empty() => Reason::DnsFailed,
-                Pick::None => Reason::NoEndpoint,
-            };
-        self.cluster.cells.rejected(reason);
-        let detail = if reason == Reason::QueueFull {
-            Detail::Endpoint
-        } else {
-            Detail::None
-        };
-        Err(Error::new(reason, detail))
+        asking.place(&self.tried).await
     }
 
     /// The error as the client and the log get it: with why it was not tried again.
@@ -276,11 +263,12 @@ impl<D: Downstream> Attempts<'_, D> {
     /// One attempt at one endpoint.
     async fn once(
         &mut self,
-        ix: EndpointIx,
+        place: Place,
         source: Source,
         began: Instant,
     ) -> Result<Served, Failed> {
         let cluster = self.cluster;
+        let ix = place.ix;
         let Some(endpoint) = cluster.cluster.set.endpoint(ix) else {
             let error = Error::from(Reason::Internal);
             return Err(Failed::untouched(error, self.outgoing.resendable()));
@@ -292,7 +280,7 @@ impl<D: Downstream> Attempts<'_, D> {
             None => Whose::Anybody,
         };
         let watch = Watch::new(endpoint, began);
-        let checked = match checkout(self.x, cluster, ix, endpoint, source, left, began).await {
+        let checked = match checkout(self.x, cluster, place, endpoint, source, left, began).await {
             Ok(checked) => checked,
             Err(error) => {
                 watch.ended(&error, Reused::Fresh);

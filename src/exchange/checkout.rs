@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::place::Place;
 use super::retry::Reused;
 use super::{Exchange, Held};
-use crate::base::{Detail, Error, Phase, Reason, clock};
-use crate::endpoint::{ConnectionSlot, Endpoint, EndpointIx, InFlight};
+use crate::base::{Error, Phase, Reason, clock};
+use crate::endpoint::{Endpoint, InFlight};
 use crate::net::Stream;
 use crate::upstream::{self, Look};
 use crate::worker::ClusterView;
@@ -32,23 +33,18 @@ pub(super) enum Source {
 pub(super) async fn checkout(
     x: &mut Exchange,
     cluster: &ClusterView,
-    ix: EndpointIx,
+    place: Place,
     endpoint: &Arc<Endpoint>,
     source: Source,
     left: Option<Duration>,
     began: Instant,
 ) -> Result<Checked, Error> {
     x.record.phase(Phase::Connect);
-    let Some(slot) = ConnectionSlot::take(
-        &endpoint.state,
-        cluster.cluster.bulkhead.connections_per_endpoint,
-    ) else {
-        // Another worker took the last place since the pick.
-        return Err(Error::new(Reason::QueueFull, Detail::Endpoint));
-    };
+    let Place { ix, slot } = place;
     let held = Held {
         _in_flight: InFlight::begin(&endpoint.state),
         _slot: slot,
+        _permit: None,
     };
     if let Some(stream) = x.own.take() {
         cluster.cells.reused.inc();

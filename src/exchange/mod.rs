@@ -22,6 +22,7 @@ pub mod finish;
 mod outgoing;
 mod own;
 mod pause;
+mod place;
 mod refuse;
 mod retry;
 mod side;
@@ -33,7 +34,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crate::base::{Detail, Error, Phase, Reason};
-use crate::endpoint::{ConnectionSlot, InFlight};
+use crate::endpoint::{ConnectionSlot, InFlight, Permit};
 use crate::filter::{Kept, RequestView, ResponseView, Verdict};
 use crate::http1::body::BodyReader;
 use crate::message::forwarded::{self, Proto, Trust};
@@ -85,6 +86,18 @@ pub struct Tunnel {
 pub struct Held {
     _in_flight: InFlight,
     _slot: ConnectionSlot,
+    /// Of a tunnel: it outlives the exchange that holds the permit otherwise.
+    _permit: Option<Permit>,
+}
+
+impl Held {
+    /// The same, with the exchange's permit.
+    fn with(self, permit: Option<Permit>) -> Self {
+        Self {
+            _permit: permit,
+            ..self
+        }
+    }
 }
 
 /// One exchange.

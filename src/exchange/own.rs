@@ -2,6 +2,7 @@
 
 use super::Exchange;
 use super::checkout::Source;
+use super::place::{self, Place};
 use super::side::Downstream;
 use crate::endpoint::{Availability, EndpointIx};
 use crate::message::auth::binds_connection;
@@ -38,14 +39,14 @@ pub(super) fn challenge(head: &ResponseHead<'_>) -> Challenge {
     }
 }
 
-/// The endpoint that this client's own connection leads to, with the connection taken out for the first attempt. A
+/// A place at the endpoint that this client's own connection leads to, with the connection taken out for the first attempt. A
 /// request that needs a new connection leaves it where it is.
 pub(super) fn take_out<D: Downstream>(
     x: &mut Exchange,
     down: &D,
     cluster: &ClusterView,
     source: Source,
-) -> Option<EndpointIx> {
+) -> Option<Place> {
     let position = down.private().position(&cluster.idle)?;
     let ix = EndpointIx(u32::try_from(position).ok()?);
     let endpoint = cluster.cluster.set.endpoint(ix)?;
@@ -53,8 +54,9 @@ pub(super) fn take_out<D: Downstream>(
     if source == Source::Fresh || endpoint.availability(cap) != Availability::Available {
         return None;
     }
+    let place = place::at(cluster, ix)?;
     x.own = down.private().take();
-    x.own.as_ref().map(|_| ix)
+    x.own.is_some().then_some(place)
 }
 
 /// Whether a connection carries this client's authentication from now on, or may after its next request.

@@ -90,6 +90,10 @@ pub trait Downstream {
     /// listener says.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Error>;
 
+    /// Ready when nobody is there any more to wait for a place: the client is gone, or it closed its sending side. That is
+    /// how most clients leave, and what is at stake is a place in a queue.
+    fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<Error>;
+
     /// Whether a final head was given, so that no other answer can be made.
     fn answered(&self) -> Answered;
 

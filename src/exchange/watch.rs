@@ -53,7 +53,7 @@ impl<'x> Watch<'x> {
     /// its fault says nothing about its answer.
     pub(super) fn ended(&self, error: &Error, reused: Reused) {
         let dead = reused == Reused::Pooled && error.reason() == Reason::UpstreamReset;
-        if dead || error.reason() == Reason::QueueFull {
+        if dead {
             self.told.set(Told::Outcome);
         } else if error.reason().row().blame == Blame::Endpoint {
             self.tell(Outcome::Failed, clock::now());

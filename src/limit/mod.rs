@@ -1,12 +1,13 @@
-//! Decisions about "how many" as plain arithmetic: counts and a time go in, a grant or a denial comes out.
+//! Decisions about "how many" and "who is next" as plain arithmetic: counts and a time go in, a decision comes out.
 //!
 //! **Invariants.** Sans-io: no clock, no task. Time is an argument and never runs backwards here;
 //! an earlier instant counts as the latest one seen. What is kept is bounded, whatever keys come.
 //!
-//! **Not here.** Caps of connections (`endpoint`, `listener`), whose request it is (`limiter`), and what a denial means
-//! for an exchange (`exchange`).
+//! **Not here.** Caps of connections and the lock around a line (`endpoint`, `listener`), whose request it is (`limiter`), and
+//! what a denial means for an exchange (`exchange`).
 
 pub mod budget;
+pub mod line;
 pub mod meter;
 mod meters;
 pub mod rule;

@@ -304,12 +304,12 @@ impl Local {
         }
     }
 
-    /// What is done every tick: deadlines, idle connections, the log.
+    /// What is done every tick: deadlines, idle connections, queues, the log.
     pub fn tick(&self, now: std::time::Instant) {
         self.deadlines.sweep(now);
         self.pool.sweep(&self.deadlines);
         self.journal.flush();
-        self.view.borrow().observe_idle();
+        self.view.borrow().tick(now);
         let tick = self.deadlines.tick();
         self.retired
             .borrow_mut()

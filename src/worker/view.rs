@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::local::Process;
 use crate::balance::Cursor;
@@ -159,9 +160,11 @@ impl View {
         }
     }
 
-    /// Writes down how many connections wait in the pool.
-    pub fn observe_idle(&self) {
+    /// Writes down how many connections wait in the pool, and lets exchanges that wait look for a place: an endpoint may
+    /// have recovered since.
+    pub fn tick(&self, now: Instant) {
         for cluster in &self.clusters {
+            cluster.cluster.gate.nudge(now);
             let idle: usize = cluster.idle.iter().map(|set| set.len()).sum();
             cluster
                 .cells

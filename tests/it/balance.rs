@@ -187,7 +187,7 @@ fn the_cap_per_endpoint_holds_over_all_workers() {
     let gate = Gate::shut();
     let inside = gate.clone();
     let origin = Origin::answering(move |_| Answer::ok("x").held(&inside));
-    let keys = "bulkhead = { connections_per_endpoint = 1 }";
+    let keys = "bulkhead = { connections_per_endpoint = 1, queue = { size = 0 } }";
     let proxy = Setup::over_with(&[origin.addr()], keys).workers(2).start();
     let mut first = proxy.client();
     first.send("GET /first HTTP/1.1\r\nHost: a\r\n\r\n");

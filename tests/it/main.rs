@@ -21,6 +21,7 @@
 mod accesslog;
 mod admin;
 mod balance;
+mod bulkhead;
 mod counts;
 mod demo;
 mod discovery;

@@ -11,9 +11,9 @@ use crate::config::types::Duration;
 pub struct Bulkhead {
     /// Connections to one endpoint, all workers; 0: no limit. Default: `1024`.
     pub connections_per_endpoint: Option<Spanned<u32>>,
-    /// In flight in the whole cluster; 0: no limit, and this build takes 0 only. Default: `0`.
+    /// Requests in flight in the whole cluster, all workers; 0: no limit. Default: `0`.
     pub requests: Option<Spanned<u32>>,
-    /// Waiting for a slot. Not in this build.
+    /// Waiting for a place under these limits.
     pub queue: Option<Spanned<Queue>>,
     /// Idle connections kept to one endpoint, all workers: each keeps its share, rounded up to a whole number.
     /// Default: `64`.
@@ -22,12 +22,12 @@ pub struct Bulkhead {
     pub idle_timeout: Option<Spanned<Duration>>,
 }
 
-/// `queue`.
+/// `queue`: requests that wait for a place.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Queue {
-    /// How many may wait.
+    /// How many may wait; 0: none, and what finds no place is refused at once. Default: `1024`.
     pub size: Option<Spanned<u32>>,
-    /// How long.
+    /// How long each may wait. Range: above `0s`. Default: `5s`.
     pub timeout: Option<Spanned<Duration>>,
 }

@@ -1,0 +1,248 @@
+//! A place at a cluster: among its exchanges in flight, and at an endpoint one of the connections that it may have. Where
+//! there is none, the exchange waits in the cluster's queue.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use super::Exchange;
+use super::side::Downstream;
+use crate::balance::{Pick, PickInput};
+use crate::base::{Detail, Error, Phase, Reason, clock};
+use crate::drain;
+use crate::endpoint::{ConnectionSlot, EndpointIx, Permit, Tried, Turn, Want};
+use crate::metrics::Gauge;
+use crate::net::Timer;
+use crate::net::deadline::Tick;
+use crate::worker::ClusterView;
+
+/// Counts one more while it lives.
+pub(super) struct Counted<'x>(&'x Gauge);
+
+impl<'x> Counted<'x> {
+    pub(super) fn one(gauge: &'x Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Missing {
+    /// Why an exchange ends that finds nobody. Where no name was ever resolved there is nobody to be unavailable.
+    fn nobody(cluster: &ClusterView) -> Reason {
+        if cluster.cluster.set.is_empty() {
+            Reason::DnsFailed
+        } else {
+            Reason::NoEndpoint
+        }
+    }
+}
+
+/// A connection that an endpoint may have.
+pub(super) struct Place {
+    pub(super) ix: EndpointIx,
+    pub(super) slot: ConnectionSlot,
+}
+
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Missing {
+    /// All are taken.
+    Full,
+    /// No endpoint is available.
+    Nobody,
+}
+
+/// An endpoint was picked and full when its slot was to be taken, so often: others are quicker, and who waits is not
+/// overtaken.
+const LOST_RACES: usize = 8;
+
+/// Picks an endpoint and takes one of its connections.
+pub(super) fn look(
+    cluster: &ClusterView,
+    tried: &Tried,
+    hash: Option<u64>,
+    now: Instant,
+) -> Result<Place, Missing> {
+    let policy = &cluster.cluster;
+    let input = PickInput {
+        tried,
+        cap: policy.bulkhead.connections_per_endpoint,
+        hash,
+        now,
+    };
+    for _ in 0..LOST_RACES {
+        let mut cursor = cluster.cursor.borrow_mut();
+        match policy.balancer.pick(&policy.set, &mut cursor, &input) {
+            Pick::Endpoint(ix) => {
+                if let Some(place) = at(cluster, ix) {
+                    return Ok(place);
+                }
+            }
+            Pick::Full => return Err(Missing::Full),
+            Pick::None => return Err(Missing::Nobody),
+        }
+    }
+    Err(Missing::Full)
+}
+
+/// One of this endpoint's connections, if one is free.
+pub(super) fn at(cluster: &ClusterView, ix: EndpointIx) -> Option<Place> {
+    let endpoint = cluster.cluster.set.endpoint(ix)?;
+    let cap = cluster.cluster.bulkhead.connections_per_endpoint;
+    let slot = ConnectionSlot::take(&endpoint.state, cap)?;
+    Some(Place { ix, slot })
+}
+
+/// A place for another try, if one is free: a retry neither waits nor overtakes those that do.
+pub(super) fn another(
+    cluster: &ClusterView,
+    tried: &Tried,
+    hash: Option<u64>,
+) -> Result<Place, Detail> {
+    if cluster.cluster.gate.is_waited_for(Want::Connection) {
+        return Err(Detail::NoOther);
+    }
+    look(cluster, tried, hash, clock::now()).map_err(|_| Detail::NoOther)
+}
+
+/// An exchange that asks for a place.
+pub(super) struct Asking<'a, D> {
+    pub(super) x: &'a mut Exchange,
+    pub(super) down: &'a mut D,
+    pub(super) timer: &'a Timer,
+    pub(super) cluster: &'a ClusterView,
+    /// The end of the whole exchange.
+    pub(super) total: Tick,
+    /// Of the request's key, where the balancer picks by one.
+    pub(super) hash: Option<u64>,
+    /// How long it has waited already.
+    pub(super) waited: Duration,
+}
+
+impl<D: Downstream> Asking<'_, D> {
+    /// A place among the cluster's exchanges in flight, where they are limited.
+    pub(super) async fn permit(&mut self) -> Result<Option<Permit>, Error> {
+        let cap = self.cluster.cluster.bulkhead.requests;
+        if cap == 0 {
+            return Ok(None);
+        }
+        let gate = &self.cluster.cluster.gate;
+        let admit = || gate.admit(cap).ok_or(Missing::Full);
+        if !gate.is_waited_for(Want::Request)
+            && let Ok(permit) = admit()
+        {
+            return Ok(Some(permit));
+        }
+        Box::pin(self.wait(Want::Request, admit)).await.map(Some)
+    }
+
+    /// A place at an endpoint. Who comes while others wait joins them.
+    pub(super) async fn place(&mut self, tried: &Tried) -> Result<Place, Error> {
+        let cluster = self.cluster;
+        if !cluster.cluster.gate.is_waited_for(Want::Connection) {
+            match look(cluster, tried, self.hash, self.x.started) {
+                Ok(place) => return Ok(place),
+                Err(Missing::Nobody) => {
+                    return Err(self.rejected(Missing::nobody(cluster), Detail::None));
+                }
+                Err(Missing::Full) => {}
+            }
+        }
+        // Boxed: those that need not wait do not carry its size.
+        let hash = self.hash;
+        let look = || look(cluster, tried, hash, clock::now());
+        Box::pin(self.wait(Want::Connection, look)).await
+    }
+
+    async fn wait<T>(
+        &mut self,
+        want: Want,
+        mut look: impl FnMut() -> Result<T, Missing>,
+    ) -> Result<T, Error> {
+        let cluster = self.cluster;
+        let terms = cluster.cluster.bulkhead.queue;
+        let cap = match want {
+            Want::Request => Detail::Requests,
+            Want::Connection => Detail::Endpoint,
+        };
+        let began = clock::now();
+        let Some(mut seat) = self.cluster.cluster.gate.join(want, terms, began) else {
+            return Err(self.rejected(Reason::QueueFull, cap));
+        };
+        self.x.record.phase(Phase::Queue);
+        let queued = Counted::one(&self.cluster.cells.queued);
+        let left = self.timer.deadlines().until(self.total);
+        let (limit, late) = match terms.timeout.saturating_sub(self.waited) {
+            limit if left.is_none_or(|left| limit <= left) => (limit, Reason::QueueTimeout),
+            _ => (left.unwrap_or_default(), Reason::MaxDuration),
+        };
+        let mut sleep = pin!(tokio::time::sleep(limit));
+        let found = poll_fn(|cx| {
+            while let Poll::Ready(turn) = seat.poll(cx) {
+                let end = match turn {
+                    Turn::Look => look(),
+                    Turn::GiveUp => {
+                        let error = Error::new(Reason::QueueTimeout, Detail::Overload);
+                        return Poll::Ready(Err(error));
+                    }
+                };
+                match end {
+                    Ok(found) => return Poll::Ready(Ok(found)),
+                    Err(Missing::Full) => {}
+                    Err(Missing::Nobody) => {
+                        return Poll::Ready(Err(Error::from(Missing::nobody(cluster))));
+                    }
+                }
+            }
+            if let Poll::Ready(gone) = self.down.poll_hung_up(cx) {
+                return Poll::Ready(Err(gone));
+            }
+            if self.x.local.drain.phase() == drain::Phase::Forced {
+                return Poll::Ready(Err(Error::from(Reason::Shutdown)));
+            }
+            let late = match late {
+                Reason::MaxDuration => Error::from(late),
+                late => Error::new(late, cap),
+            };
+            sleep.as_mut().poll(cx).map(|()| Err(late))
+        })
+        .await;
+        drop(queued);
+        let now = clock::now();
+        let waited = clock::between(began, now);
+        self.waited += waited;
+        self.x.record.queued(waited);
+        self.cluster.cells.waited(waited);
+        match found {
+            Ok(found) => {
+                seat.took();
+                Ok(found)
+            }
+            Err(error) => {
+                match error.reason() {
+                    Reason::QueueTimeout => {
+                        seat.refused(now);
+                        self.cluster.cells.rejected(Reason::QueueTimeout);
+                    }
+                    Reason::NoEndpoint | Reason::DnsFailed => {
+                        self.cluster.cells.rejected(error.reason());
+                    }
+                    _ => {}
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn rejected(&self, reason: Reason, detail: Detail) -> Error {
+        self.cluster.cells.rejected(reason);
+        Error::new(reason, detail)
+    }
+}
