@@ -6,7 +6,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tidegate::http1::request::{self, HeadLimits, Progress};
 use tidegate::http1::response::{self, Persist};
 use tidegate::http1::write::{self, Forwarding, ResponsePlan};
-use tidegate::message::forwarded::Trust;
+use tidegate::message::forwarded::{Headers, Trust};
 use tidegate::message::{Edits, Method, RequestHead, Upgrade, Version};
 
 const REQUEST: &[u8] = b"GET /catalog/items/42?colour=blue HTTP/1.1\r\n\
@@ -30,6 +30,7 @@ const LIMITS: HeadLimits = HeadLimits {
     request_line: 8192,
     headers: 32768,
     count: 100,
+    path: tidegate::message::path::Policy::DEFAULT,
 };
 
 fn requests(criterion: &mut Criterion) {
@@ -51,7 +52,10 @@ fn requests(criterion: &mut Criterion) {
         Forwarding {
             trust: Trust::Stranger,
             peer: "192.0.2.7",
+            client: std::net::IpAddr::from([192, 0, 2, 7]),
             scheme: "http",
+            headers: Headers::default(),
+            identity: &[],
         },
         Edits::default(),
     );

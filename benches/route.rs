@@ -67,6 +67,7 @@ fn head(host: &str, path: &str) -> RequestHead {
         request_line: 8 << 10,
         headers: 32 << 10,
         count: 100,
+        path: tidegate::message::path::Policy::DEFAULT,
     };
     let mut head = RequestHead::default();
     let text = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n\r\n");

@@ -291,6 +291,8 @@ details! {
     Method = "method", 0;
     /// CONNECT is not served (E-119).
     Connect = "connect", 405;
+    /// TRACE is served only by routes that list it.
+    Trace = "trace", 405;
     /// Malformed request target (E-030).
     Target = "target", 0;
     /// A path that cannot be made canonical (E-110).

@@ -92,11 +92,7 @@ impl Connection {
         let (view, position) = self.current()?;
         let spec = &view.listeners.get(position)?.spec;
         Some(Terms {
-            limits: HeadLimits {
-                request_line: spec.limits.request_line,
-                headers: spec.limits.headers,
-                count: spec.limits.header_count,
-            },
+            limits: spec.head(),
             first_byte: spec.timeouts.first_byte,
             header: spec.timeouts.header,
             idle: match self.outlook() {

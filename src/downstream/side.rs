@@ -9,9 +9,10 @@ use crate::base::{Detail, Error, Reason};
 use crate::exchange::finish::{self, Promise, Rest, Wish};
 use crate::exchange::{Answer, Answered, Author, Disposition, Downstream, Piece};
 use crate::http1::body::{BodyReader, More};
+use crate::http1::chunked;
 use crate::http1::response::Persist;
+use crate::http1::trailers::Trailers;
 use crate::http1::write::{self, ResponsePlan};
-use crate::http1::{chunked, trailers};
 use crate::listener::{HalfClose, ListenerSpec};
 use crate::message::{
     BodyLength, Edits, Expect, Method, RequestHead, ResponseHead, Upgrade, Version,
@@ -33,8 +34,8 @@ pub(super) struct Side {
     promise: Promise,
     waits: Expect,
     outbox: Outbox,
-    /// Trailer lines of the request that may pass.
-    trailers: Vec<u8>,
+    /// The trailers of the request.
+    trailers: Trailers,
     encoding: BodyLength,
     answered: Answered,
     half_close: HalfClose,
@@ -57,7 +58,7 @@ impl Side {
             promise: Promise::Close,
             waits: Expect::Nothing,
             outbox: Outbox::default(),
-            trailers: Vec::new(),
+            trailers: Trailers::default(),
             encoding: BodyLength::None,
             answered: Answered::Nothing,
             half_close: spec.half_close,
@@ -198,12 +199,15 @@ impl Downstream for Side {
                 .body
                 .decode(scratch, HEADROOM, len)
                 .map_err(|detail| Error::new(Reason::ClientProtocol, detail))?;
-            if decoded.more == More::Ended
-                && let Err(detail) = trailers::filter(self.body.trailers(), &mut self.trailers)
-            {
-                // What follows a malformed trailer section cannot be told apart.
-                self.body = BodyReader::UntilClose;
-                return Poll::Ready(Err(Error::new(Reason::ClientProtocol, detail)));
+            if decoded.more == More::Ended {
+                match Trailers::read(self.body.trailers()) {
+                    Ok(trailers) => self.trailers = trailers,
+                    Err(detail) => {
+                        // What follows a malformed trailer section cannot be told apart.
+                        self.body = BodyReader::UntilClose;
+                        return Poll::Ready(Err(Error::new(Reason::ClientProtocol, detail)));
+                    }
+                }
             }
             if kept > 0 {
                 self.connection.input.borrow_mut().drain(..decoded.used);
@@ -226,7 +230,7 @@ impl Downstream for Side {
         }
     }
 
-    fn trailers(&self) -> &[u8] {
+    fn trailers(&self) -> &Trailers {
         &self.trailers
     }
 

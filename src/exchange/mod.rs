@@ -39,10 +39,10 @@ use crate::filter::{Kept, RequestView, ResponseView, Verdict};
 use crate::http1::body::BodyReader;
 use crate::message::forwarded::{self, Proto, Trust};
 use crate::message::key::KeyInput;
-use crate::message::{BodyLength, Edits, Known, RequestHead, ResponseHead};
+use crate::message::{BodyLength, Edits, Known, Method, RequestHead, ResponseHead};
 use crate::net::{Stream, Timer};
 use crate::record::{ConnectionFacts, Record};
-use crate::route::{Action, Route, RouteInput, Scheme};
+use crate::route::{Action, Route, RouteInput, Scheme, Trace};
 use crate::worker::{Kit, Local, View};
 
 use pause::pause;
@@ -223,7 +223,7 @@ async fn serve<D: Downstream>(
     let route = find_route(x, view)?;
     #[cfg(debug_assertions)]
     fault::strike(x.record.head());
-    check_body(x.record.head(), route)?;
+    check_head(x.record.head(), route)?;
     let mut step = 0;
     loop {
         match filters_down(x, route, &mut step) {
@@ -279,8 +279,15 @@ fn find_route<'v>(x: &mut Exchange, view: &'v View) -> Result<&'v Route, Error> 
     Ok(route)
 }
 
-/// A body that says that it is too long is refused before any of it is read.
-fn check_body(head: &RequestHead, route: &Route) -> Result<(), Error> {
+/// What a route refuses of a head that its listener lets through. A body that says that it is too long is refused
+/// before any of it is read.
+fn check_head(head: &RequestHead, route: &Route) -> Result<(), Error> {
+    if head.method() == Method::Trace && route.trace == Trace::Refused {
+        return Err(Error::new(Reason::BadRequest, Detail::Trace));
+    }
+    if route.path.is_some_and(|policy| !head.path_allowed(policy)) {
+        return Err(Error::new(Reason::BadRequest, Detail::Path));
+    }
     match (head.body(), route.limits.body) {
         (BodyLength::Exact(length), Some(limit)) if length > limit => {
             Err(Error::from(Reason::BodyTooLarge))

@@ -136,10 +136,18 @@ impl Outgoing {
 /// Writes the request as the endpoint gets it.
 pub(super) fn encode(x: &mut Exchange) {
     let record = &x.record;
+    let spec = x
+        .view
+        .listeners
+        .get(x.listener)
+        .map(|listener| &listener.spec);
     let forwarding = write::Forwarding {
         trust: x.trust,
         peer: &record.facts().peer_text,
+        client: x.client,
         scheme: "http",
+        headers: spec.map(|spec| spec.forwarding).unwrap_or_default(),
+        identity: spec.map(|spec| &*spec.identity).unwrap_or_default(),
     };
     let kit = &mut *x.kit;
     kit.outgoing.clear();

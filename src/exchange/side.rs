@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use super::Disposition;
 use crate::base::Error;
 use crate::http1::body::More;
+use crate::http1::trailers::Trailers;
 use crate::message::{BodyLength, Edits, ResponseHead, Upgrade};
 use crate::upstream::Private;
 
@@ -53,8 +54,8 @@ pub trait Downstream {
     fn poll_body(&mut self, cx: &mut Context<'_>, scratch: &mut [u8])
     -> Poll<Result<Piece, Error>>;
 
-    /// Those trailer lines of the request body that may pass, once it has ended.
-    fn trailers(&self) -> &[u8];
+    /// The trailers of the request body, once it has ended.
+    fn trailers(&self) -> &Trailers;
 
     /// Tells a client that waits for it to send its body.
     fn go_on(&mut self, cx: &mut Context<'_>) -> Result<(), Error>;

@@ -75,10 +75,7 @@ impl Reply {
             fields.push((b"retry-after", b"1"));
         }
         if status == 405 {
-            fields.push((
-                b"allow",
-                b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, TRACE",
-            ));
+            fields.push((b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"));
         }
         Self {
             detail,

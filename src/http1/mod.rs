@@ -13,6 +13,7 @@ pub mod body;
 pub mod chunked;
 pub mod request;
 pub mod response;
+mod told;
 pub mod trailers;
 pub mod write;
 

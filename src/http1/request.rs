@@ -6,7 +6,7 @@ use crate::base::{Detail, Error, Reason};
 use crate::message::authority::{self, Form};
 use crate::message::head::Text;
 use crate::message::hops::is_token;
-use crate::message::path::{self, Canonical};
+use crate::message::path::{self, Canonical, Policy};
 use crate::message::{
     BodyLength, Expect, Field, Known, Method, RequestHead, Span, Upgrade, Version,
 };
@@ -20,7 +20,7 @@ pub const MAX_METHOD: usize = 32;
 /// Blank lines that are skipped before a request line (RFC 9112, 2.2; E-027).
 pub const MAX_BLANK_LINES: usize = 2;
 
-/// How large a head may be.
+/// How large a head may be, and what its path may hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct HeadLimits {
     /// The request line, in bytes, without its line end.
@@ -29,6 +29,8 @@ pub struct HeadLimits {
     pub headers: usize,
     /// Number of fields, at most [`MAX_FIELDS`].
     pub count: usize,
+    /// What may stand in the path.
+    pub path: Policy,
 }
 
 /// How far a head has been read.
@@ -94,7 +96,7 @@ pub fn parse(input: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Resul
     }
     let decided = decide(head)?;
     let target = Span::new(method.len() + 1, method.len() + 1 + target.len());
-    read_target(head, target, decided.host)?;
+    read_target(head, target, decided.host, limits.path)?;
     Ok(Progress::Complete(blank + len))
 }
 
@@ -281,25 +283,15 @@ pub(super) fn content_length(value: &[u8]) -> Option<u64> {
 
 /// Exactly `chunked` (E-004, E-006, E-007).
 fn transfer_encoding(value: &[u8], version: Version) -> Result<BodyLength, Error> {
-    const KNOWN: [&str; 7] = [
-        "gzip",
-        "x-gzip",
-        "deflate",
-        "compress",
-        "x-compress",
-        "identity",
-        "br",
-    ];
     if version == Version::Http10 {
         return Err(refuse(Detail::TransferEncoding));
     }
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(BodyLength::Chunked);
     }
-    let known = KNOWN
-        .iter()
-        .any(|coding| value.eq_ignore_ascii_case(coding.as_bytes()));
-    Err(refuse(if known {
+    // One coding that we do not know (RFC 9112, 6.1), or nothing that could be one.
+    let token = !value.is_empty() && value.iter().all(|&byte| is_token(byte));
+    Err(refuse(if token {
         Detail::TeUnsupported
     } else {
         Detail::TransferEncoding
@@ -307,7 +299,12 @@ fn transfer_encoding(value: &[u8], version: Version) -> Result<BodyLength, Error
 }
 
 /// Splits the target and makes authority and path canonical.
-fn read_target(head: &mut RequestHead, target: Span, host: Option<Span>) -> Result<(), Error> {
+fn read_target(
+    head: &mut RequestHead,
+    target: Span,
+    host: Option<Span>,
+    policy: Policy,
+) -> Result<(), Error> {
     let bytes = &head.bytes;
     let text = target.of(bytes);
     let start = target.start as usize;
@@ -346,15 +343,14 @@ fn read_target(head: &mut RequestHead, target: Span, host: Option<Span>) -> Resu
     }
     let raw = rest.get(..path_len).unwrap_or_default();
     let from = head.made.len();
+    head.raw_path = Span::new(start + path_start, start + path_start + path_len);
     head.path = if raw.is_empty() {
         // `http://host` and `http://host?query` mean the root (RFC 9110, 4.2.3).
         head.made.push(b'/');
         Text::Made(Span::new(from, head.made.len()))
     } else {
-        match path::canonicalise(raw, &mut head.made).map_err(refuse)? {
-            Canonical::AsIs => {
-                Text::Raw(Span::new(start + path_start, start + path_start + path_len))
-            }
+        match path::canonicalise(raw, policy, &mut head.made).map_err(refuse)? {
+            Canonical::AsIs => Text::Raw(head.raw_path),
             Canonical::Made => Text::Made(Span::new(from, head.made.len())),
         }
     };

@@ -2,13 +2,14 @@ use super::request::{HeadLimits, Progress, parse};
 use super::response::{self, Persist};
 use super::write;
 use crate::base::{Detail, Reason};
-use crate::message::forwarded::Trust;
+use crate::message::forwarded::{self, Trust};
 use crate::message::{BodyLength, Edits, Method, RequestHead, Upgrade, Version};
 
 const LIMITS: HeadLimits = HeadLimits {
     request_line: 8192,
     headers: 32768,
     count: 100,
+    path: crate::message::path::Policy::DEFAULT,
 };
 
 fn read(input: &str) -> Result<RequestHead, (Reason, Detail)> {
@@ -36,7 +37,10 @@ fn forward(input: &str) -> String {
     let forwarding = write::Forwarding {
         trust: Trust::Stranger,
         peer: "192.0.2.7",
+        client: std::net::IpAddr::from([192, 0, 2, 7]),
         scheme: "http",
+        headers: forwarded::Headers::default(),
+        identity: &[],
     };
     write::request(&head, &Edits::default(), &forwarding, &mut out);
     String::from_utf8(out).unwrap()
@@ -123,7 +127,7 @@ fn refuses_conflicting_framing() {
     }
     for value in [
         "chunked, chunked",
-        "x",
+        "gzip, chunked",
         "chunked;a",
         "\"chunked\"",
         "chunked,",

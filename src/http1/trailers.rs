@@ -1,35 +1,52 @@
 //! Trailer sections: checked like any head, then cut down to what may pass.
 
 use crate::base::Detail;
-use crate::message::hops::trailer_passes;
+use crate::message::trailer::{Dropped, Verdict, judge};
 
 /// Most fields of a trailer section.
 pub const MAX_COUNT: usize = 16;
 
-/// Appends those lines of `section` that may be passed on to `out`. `section` is the lines of a trailer
-/// section, each ending in CRLF, without the closing empty line.
-pub fn filter(section: &[u8], out: &mut Vec<u8>) -> Result<(), Detail> {
-    if section.is_empty() {
-        return Ok(());
-    }
-    let mut whole = Vec::with_capacity(section.len() + 2);
-    whole.extend_from_slice(section);
-    whole.extend_from_slice(b"\r\n");
-    let mut slots = [httparse::EMPTY_HEADER; MAX_COUNT];
-    match httparse::parse_headers(&whole, &mut slots) {
-        Ok(httparse::Status::Complete((len, fields))) if len == whole.len() => {
-            for field in fields
-                .iter()
-                .filter(|field| trailer_passes(field.name.as_bytes()))
-            {
-                out.extend_from_slice(field.name.as_bytes());
-                out.extend_from_slice(b": ");
-                out.extend_from_slice(field.value.trim_ascii());
-                out.extend_from_slice(b"\r\n");
-            }
-            Ok(())
+/// The trailers of one message that go on.
+#[derive(Debug, Default)]
+pub struct Trailers {
+    /// Field lines, each ending in CRLF.
+    pub lines: Vec<u8>,
+    /// What does not go on.
+    pub dropped: Dropped,
+}
+
+impl Trailers {
+    /// Reads a section: lines, each ending in CRLF, without the closing empty line.
+    pub fn read(section: &[u8]) -> Result<Self, Detail> {
+        let mut trailers = Self::default();
+        if section.is_empty() {
+            return Ok(trailers);
         }
-        _ => Err(Detail::Trailers),
+        let mut whole = Vec::with_capacity(section.len() + 2);
+        whole.extend_from_slice(section);
+        whole.extend_from_slice(b"\r\n");
+        let mut slots = [httparse::EMPTY_HEADER; MAX_COUNT];
+        let Ok(httparse::Status::Complete((len, fields))) =
+            httparse::parse_headers(&whole, &mut slots)
+        else {
+            return Err(Detail::Trailers);
+        };
+        if len != whole.len() {
+            return Err(Detail::Trailers);
+        }
+        for field in fields {
+            let name = field.name.as_bytes();
+            match judge(name) {
+                Verdict::Passes => {
+                    trailers.lines.extend_from_slice(name);
+                    trailers.lines.extend_from_slice(b": ");
+                    trailers.lines.extend_from_slice(field.value.trim_ascii());
+                    trailers.lines.extend_from_slice(b"\r\n");
+                }
+                verdict => trailers.dropped.count(verdict),
+            }
+        }
+        Ok(trailers)
     }
 }
 
@@ -37,19 +54,21 @@ pub fn filter(section: &[u8], out: &mut Vec<u8>) -> Result<(), Detail> {
 mod tests {
     use super::*;
 
-    fn pass(section: &str) -> Result<String, Detail> {
-        let mut out = Vec::new();
-        filter(section.as_bytes(), &mut out).map(|()| String::from_utf8(out).unwrap())
+    fn pass(section: &str) -> Result<(String, Dropped), Detail> {
+        let read = Trailers::read(section.as_bytes())?;
+        Ok((String::from_utf8(read.lines).unwrap(), read.dropped))
     }
 
     #[test]
     fn only_results_pass() {
-        let section = "Grpc-Status: 0\r\nContent-Length: 5\r\nHost: x\r\nSet-Cookie: a\r\nServer-Timing: db\r\n";
-        assert_eq!(
-            pass(section).unwrap(),
-            "Grpc-Status: 0\r\nServer-Timing: db\r\n"
-        );
-        assert_eq!(pass("").unwrap(), "");
+        let section = "Grpc-Status: 0\r\nContent-Length: 5\r\nHost: x\r\nSet-Cookie: a\r\nX: y\r\nServer-Timing: db\r\n";
+        let dropped = Dropped {
+            unlisted: 1,
+            forbidden: 3,
+        };
+        let kept = "Grpc-Status: 0\r\nServer-Timing: db\r\n".to_owned();
+        assert_eq!(pass(section), Ok((kept, dropped)));
+        assert_eq!(pass(""), Ok((String::new(), Dropped::default())));
         assert_eq!(pass("a b: c\r\n"), Err(Detail::Trailers));
         assert_eq!(pass(&"a: b\r\n".repeat(17)), Err(Detail::Trailers));
     }

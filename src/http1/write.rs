@@ -3,10 +3,13 @@
 //! What is decided here and never copied: request line, Host, framing, hop-by-hop fields, forwarding fields.
 //! All other field lines were validated byte by byte and are copied as they stand, in runs.
 
-use crate::message::forwarded::Trust;
+use std::net::IpAddr;
+
+use super::told;
+use crate::message::forwarded::{Header, Headers, Trust};
 use crate::message::{
     BodyLength, Edits, Field, Hops, Known, Method, RequestHead, ResponseHead, Upgrade, Version,
-    hops,
+    alias, hops,
 };
 
 /// What the proxy says of the client to the endpoint.
@@ -16,8 +19,49 @@ pub struct Forwarding<'a> {
     pub trust: Trust,
     /// The peer's address as text.
     pub peer: &'a str,
+    /// The client's address: the peer's, or what trusted proxies said.
+    pub client: IpAddr,
     /// `http` or `https`.
     pub scheme: &'static str,
+    /// Which fields are written.
+    pub headers: Headers,
+    /// Names of further fields that only a trusted peer may send.
+    pub identity: &'a [Box<str>],
+}
+
+impl Forwarding<'_> {
+    /// Whether a received field of this kind is dropped, because only we may say it or because we say it anew.
+    fn drops(&self, known: Known) -> bool {
+        let own = match known {
+            Known::XForwardedFor => Header::XForwardedFor,
+            Known::XRealIp => Header::XRealIp,
+            Known::Forwarded => Header::Forwarded,
+            _ => return self.trust == Trust::Stranger,
+        };
+        self.trust == Trust::Stranger || self.headers.has(own)
+    }
+
+    fn is_identity(&self, name: &[u8], same: fn(&[u8], &[u8]) -> bool) -> bool {
+        self.identity.iter().any(|own| same(own.as_bytes(), name))
+    }
+
+    /// Whether a field is dropped that only a trusted peer may send. From a trusted one it passes under its own
+    /// name, not under one that an origin could take for it.
+    fn drops_identity(&self, name: &[u8]) -> bool {
+        match self.trust {
+            Trust::Stranger => self.is_identity(name, alias::same),
+            Trust::Proxy => {
+                self.is_identity(name, alias::same)
+                    && !self.is_identity(name, <[u8]>::eq_ignore_ascii_case)
+            }
+        }
+    }
+
+    /// Whether the Connection field takes this one away. Never one that says who the client is (E-115).
+    fn hop_by_hop(&self, head: &RequestHead, name: &[u8]) -> bool {
+        hops::names(head.bytes(), head.fields(), name)
+            && !self.is_identity(name, <[u8]>::eq_ignore_ascii_case)
+    }
 }
 
 /// Appends the head that an endpoint gets.
@@ -42,19 +86,20 @@ pub fn request(head: &RequestHead, edits: &Edits, forwarding: &Forwarding<'_>, o
         out,
         |field| match field.known {
             Known::Other => false,
-            Known::Host | Known::Expect | Known::XForwardedFor => true,
+            Known::Host | Known::Expect => true,
             Known::ContentLength => !keep_length,
-            known if known.is_forwarding() => forwarding.trust == Trust::Stranger,
+            known if known.is_forwarding() => forwarding.drops(known),
             known => known.is_hop_by_hop(),
         },
         |field| {
             let name = head.name(field);
-            (head.hops().named && hops::names(head.bytes(), head.fields(), name))
-                || (field.known == Known::Other && is_alias(name))
-                || (!edits.is_empty() && edits.drops(name))
+            (head.hops().named && forwarding.hop_by_hop(head, name))
+                || (field.known == Known::Other && alias::is_alias(name))
+                || (!forwarding.identity.is_empty() && forwarding.drops_identity(name))
+                || (!edits.is_empty() && edits.drops_alias(name))
         },
     );
-    forwarded(head, edits, forwarding, out);
+    told::write(head, forwarding, out);
     match head.body() {
         BodyLength::Exact(length) if !keep_length => {
             line(
@@ -77,37 +122,6 @@ pub fn request(head: &RequestHead, edits: &Edits, forwarding: &Forwarding<'_>, o
         out.extend_from_slice(added);
     }
     out.extend_from_slice(b"\r\n");
-}
-
-/// X-Forwarded-For, -Proto and -Host, unless a filter decides them.
-fn forwarded(head: &RequestHead, edits: &Edits, forwarding: &Forwarding<'_>, out: &mut Vec<u8>) {
-    let keeps = |known| forwarding.trust == Trust::Proxy && head.first(known).is_some();
-    let open = |known: Known| edits.is_empty() || !edits.drops(known.name().as_bytes());
-    if open(Known::XForwardedFor) {
-        out.extend_from_slice(b"X-Forwarded-For: ");
-        if forwarding.trust == Trust::Proxy {
-            for field in head
-                .fields()
-                .iter()
-                .filter(|field| field.known == Known::XForwardedFor)
-            {
-                let value = head.value(field);
-                if !value.is_empty() {
-                    out.extend_from_slice(value);
-                    out.extend_from_slice(b", ");
-                }
-            }
-        }
-        out.extend_from_slice(forwarding.peer.as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
-    if open(Known::XForwardedProto) && !keeps(Known::XForwardedProto) {
-        line(b"X-Forwarded-Proto", forwarding.scheme.as_bytes(), out);
-    }
-    if open(Known::XForwardedHost) && !keeps(Known::XForwardedHost) && !head.authority().is_empty()
-    {
-        line(b"X-Forwarded-Host", head.authority(), out);
-    }
 }
 
 /// How the response leaves for an HTTP/1 client.
@@ -252,7 +266,7 @@ pub fn phrase_of(status: u16) -> &'static str {
         .unwrap_or("")
 }
 
-fn line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+pub(super) fn line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
@@ -296,24 +310,4 @@ fn copy_runs(
     if let Some((from, to)) = run {
         out.extend_from_slice(bytes.get(from..to).unwrap_or_default());
     }
-}
-
-/// Whether a name with underscores is another spelling of a name that we set or trust: many origins read
-/// `X_Forwarded_For` as `X-Forwarded-For` (E-114).
-fn is_alias(name: &[u8]) -> bool {
-    const LONGEST: usize = 32;
-    if name.len() > LONGEST || memchr::memchr(b'_', name).is_none() {
-        return false;
-    }
-    let mut dashed = [0u8; LONGEST];
-    for (slot, &byte) in dashed.iter_mut().zip(name) {
-        *slot = if byte == b'_' { b'-' } else { byte };
-    }
-    let known = Known::of(dashed.get(..name.len()).unwrap_or_default());
-    known.is_forwarding()
-        || known.is_hop_by_hop()
-        || matches!(
-            known,
-            Known::Host | Known::ContentLength | Known::XRequestId | Known::Authorization
-        )
 }

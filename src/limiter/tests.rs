@@ -35,6 +35,7 @@ fn head(target: &str, fields: &str) -> RequestHead {
         request_line: 8192,
         headers: 8192,
         count: 100,
+        path: crate::message::path::Policy::DEFAULT,
     };
     request::parse(text.as_bytes(), &limits, &mut head).unwrap();
     head

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::address::{self, Claims};
 use super::admin::DEFAULT_BIND;
+use super::heads::{self, Heads};
 use super::{HalfClose, ListenerLimits, ListenerSpec, ListenerTimeouts, protocol};
 use crate::base::{CidrSet, ListenerName};
 use crate::config::raw::{self, Config};
@@ -33,6 +34,11 @@ pub fn compile(raw: &Config, diagnostics: &mut Diagnostics) -> Option<Vec<Listen
         ),
         timeouts: timeouts(&own.timeouts, ListenerTimeouts::default(), diagnostics),
         limits: limits(&own.limits, ListenerLimits::default(), diagnostics),
+        heads: Heads::compile(
+            &heads::Raw::of_defaults(own),
+            &Heads::default(),
+            diagnostics,
+        ),
     };
     let mut claims = Claims::default();
     claim_admin(raw, &mut claims, diagnostics);
@@ -48,6 +54,7 @@ struct Settings {
     trusted: CidrSet,
     timeouts: ListenerTimeouts,
     limits: ListenerLimits,
+    heads: Heads,
 }
 
 /// The admin interface takes its address first: it is not a listener, but it listens. Whether its address
@@ -73,6 +80,7 @@ fn compile_one(
 ) -> Option<ListenerSpec> {
     let name = compile_name(&raw.name, diagnostics);
     protocol::check(raw, diagnostics);
+    let heads = Heads::compile(&heads::Raw::of(raw), &defaults.heads, diagnostics);
     let spec = ListenerSpec {
         binds: compile_binds(raw, claims, diagnostics),
         trusted: networks(raw.trusted_proxies.as_ref(), &defaults.trusted, diagnostics),
@@ -82,6 +90,9 @@ fn compile_one(
             None | Some(raw::listener::HalfClose::Continue) => HalfClose::Continue,
             Some(raw::listener::HalfClose::Abort) => HalfClose::Abort,
         },
+        forwarding: heads.forwarding,
+        identity: heads.identity,
+        path: heads.path,
         name: name?,
     };
     Some(spec)

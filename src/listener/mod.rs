@@ -12,13 +12,17 @@ pub mod admin;
 
 mod address;
 mod compile;
+mod heads;
 mod protocol;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{CidrSet, ListenerName};
 use crate::http1::request::HeadLimits;
+use crate::message::forwarded;
+use crate::message::path;
 
 pub use address::overlaps;
 pub use admin::AdminSpec;
@@ -33,6 +37,12 @@ pub struct ListenerSpec {
     pub binds: Vec<SocketAddr>,
     /// Whose words about the client are believed.
     pub trusted: CidrSet,
+    /// What endpoints are told of the client.
+    pub forwarding: forwarded::Headers,
+    /// Names of further fields that only trusted proxies may send.
+    pub identity: Arc<[Box<str>]>,
+    /// What is done with unusual paths.
+    pub path: path::Policy,
     /// How long is waited for a client.
     pub timeouts: ListenerTimeouts,
     /// How much is taken from a client.
@@ -93,13 +103,14 @@ pub struct ListenerLimits {
     pub linger: u64,
 }
 
-impl ListenerLimits {
-    /// What the codec must know of them.
+impl ListenerSpec {
+    /// What the codec must know of it.
     pub const fn head(&self) -> HeadLimits {
         HeadLimits {
-            request_line: self.request_line,
-            headers: self.headers,
-            count: self.header_count,
+            request_line: self.limits.request_line,
+            headers: self.limits.headers,
+            count: self.limits.header_count,
+            path: self.path,
         }
     }
 }

@@ -15,7 +15,7 @@ struct Key {
     span: fn(&Listener) -> Option<Span>,
 }
 
-const KEYS: [Key; 8] = [
+const KEYS: [Key; 11] = [
     Key {
         name: "h2c",
         on: HTTP,
@@ -35,6 +35,21 @@ const KEYS: [Key; 8] = [
         name: "trusted_proxies",
         on: HTTP | TCP,
         span: |raw| raw.trusted_proxies.as_ref().map(|it| it.span),
+    },
+    Key {
+        name: "forwarding_headers",
+        on: HTTP,
+        span: |raw| raw.forwarding_headers.as_ref().map(|it| it.span),
+    },
+    Key {
+        name: "identity_headers",
+        on: HTTP,
+        span: |raw| raw.identity_headers.as_ref().map(|it| it.span),
+    },
+    Key {
+        name: "path_policy",
+        on: HTTP,
+        span: |raw| raw.path_policy.as_ref().map(|it| it.span),
     },
     Key {
         name: "tls",

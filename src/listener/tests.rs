@@ -54,7 +54,7 @@ fn a_listener_gets_its_own_values_then_the_defaults_then_ours() {
     };
     assert_eq!(a.limits, expected);
     assert_eq!(b.limits.connections_per_client, 1024);
-    assert_eq!((b.timeouts.idle.as_secs(), b.limits.head().count), (6, 50));
+    assert_eq!((b.timeouts.idle.as_secs(), b.head().count), (6, 50));
 }
 
 /// What is said of one http listener with these keys, without the place.

@@ -1,5 +1,7 @@
 //! What filters want changed in a head: gathered here, applied once by the writer.
 
+use super::alias;
+
 /// Changes to the fields of one head, kept in reusable buffers. Empty for most exchanges, and then free.
 #[derive(Debug, Default)]
 pub struct Edits {
@@ -83,6 +85,15 @@ impl Edits {
         })
     }
 
+    /// Whether a received field of this name, or of one that an origin may take for it (E-114), is dropped.
+    pub fn drops_alias(&self, name: &[u8]) -> bool {
+        self.dropped.iter().any(|&(start, end)| {
+            self.text
+                .get(start as usize..end as usize)
+                .is_some_and(|dropped| alias::same(dropped, name))
+        })
+    }
+
     /// The lines to add, each `name: value CRLF`.
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
         self.lines
@@ -104,6 +115,7 @@ mod tests {
         edits.remove(b"X-B");
         let lines: Vec<_> = edits.lines().collect();
         assert_eq!(lines, [b"X-A: 2\r\n".as_slice()]);
+        assert!(edits.drops_alias(b"X_A") && !edits.drops(b"X_A"));
         assert!(edits.drops(b"x-a") && edits.drops(b"x-b") && !edits.drops(b"x-c"));
         edits.clear();
         assert!(edits.is_empty());

@@ -54,18 +54,22 @@ pub struct Field {
     pub known: Known,
 }
 
+/// How the fields begin by which proxies tell of a client: `-Prefix`, `-Ssl`, `-User` and more are in use.
+const X_FORWARDED: &[u8] = b"x-forwarded-";
+
 macro_rules! known {
     ($( $name:ident = $text:literal; )*) => {
-        /// Names that decide something in this proxy; all others are [`Known::Other`].
+        /// Names that decide something in this proxy; all others are [`Known::Other`]. A name beginning with
+        /// `x-forwarded-` that is not in the list is [`Known::XForwarded`].
         #[derive(Clone, Copy, Debug, Eq, PartialEq)]
         #[repr(u8)]
         #[expect(missing_docs, reason = "the names say it")]
-        pub enum Known { Other, $( $name, )* }
+        pub enum Known { Other, XForwarded, $( $name, )* }
 
         impl Known {
-            /// The name in lower case; empty for [`Known::Other`].
+            /// The name in lower case; empty where it is not one name.
             pub const fn name(self) -> &'static str {
-                match self { Self::Other => "", $( Self::$name => $text, )* }
+                match self { Self::Other | Self::XForwarded => "", $( Self::$name => $text, )* }
             }
 
             /// Finds a name, whatever its case. Length first: it settles nearly all.
@@ -75,7 +79,10 @@ macro_rules! known {
                 $( if name.len() == $text.len() && name.eq_ignore_ascii_case($text.as_bytes()) {
                     return Self::$name;
                 } )*
-                Self::Other
+                match name.get(..X_FORWARDED.len()) {
+                    Some(start) if start.eq_ignore_ascii_case(X_FORWARDED) => Self::XForwarded,
+                    _ => Self::Other,
+                }
             }
         }
     };
@@ -135,7 +142,8 @@ impl Known {
     pub const fn is_forwarding(self) -> bool {
         matches!(
             self,
-            Self::XForwardedFor
+            Self::XForwarded
+                | Self::XForwardedFor
                 | Self::XForwardedHost
                 | Self::XForwardedProto
                 | Self::XForwardedPort
@@ -155,5 +163,9 @@ mod tests {
         assert_eq!(Known::of(b"Content-Length"), Known::ContentLength);
         assert_eq!(Known::of(b"content_length"), Known::Other);
         assert_eq!(Known::of(b""), Known::Other);
+        assert_eq!(Known::of(b"X-Forwarded-User"), Known::XForwarded);
+        assert_eq!(Known::of(b"X-Forwarded-"), Known::XForwarded);
+        assert_eq!(Known::of(b"X-Forwarded"), Known::Other);
+        assert_eq!(Known::of(b"X-Forwarded-Proto"), Known::XForwardedProto);
     }
 }

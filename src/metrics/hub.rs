@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::base::clock;
+use crate::message::trailer::Dropped;
 
 use super::OTHER;
 use super::cell::{Distribution, SharedCounter};
@@ -238,6 +239,15 @@ fn collect_exchange(
     let labels = [listener, route];
     scrape.add(&names::REQUEST_BODY_BYTES, &labels, sums.request_bytes);
     scrape.add(&names::RESPONSE_BODY_BYTES, &labels, sums.response_bytes);
+    if !sums.trailers.is_empty() {
+        let Dropped {
+            unlisted,
+            forbidden,
+        } = sums.trailers;
+        for (cause, count) in [("unlisted", unlisted), ("forbidden", forbidden)] {
+            scrape.add(&names::TRAILERS_DROPPED, &[listener, route, cause], count);
+        }
+    }
     scrape.gauge(&names::REQUESTS_ACTIVE, &[listener], sums.active as f64);
 }
 

@@ -98,6 +98,9 @@ metrics! {
     REQUEST_TERMINATIONS: Counter "tidegate_request_terminations_total" ["route", "reason"]
         "Exchanges ended, by reason.";
 
+    TRAILERS_DROPPED: Counter "tidegate_trailers_dropped_total" ["listener", "route", "cause"]
+        "Trailer fields of requests and responses that were not passed on, by cause (unlisted, forbidden).";
+
     UPSTREAM_REQUESTS: Counter "tidegate_upstream_requests_total" ["cluster", "code"]
         "Attempts made at endpoints, by exact status; none: the attempt ended without a response.";
     UPSTREAM_REQUEST_DURATION: Histogram "tidegate_upstream_request_duration_seconds" ["cluster"]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::base::{Detail, Reason};
 use crate::message::Method;
+use crate::message::trailer::Dropped;
 
 fn text(hub: &Hub) -> String {
     String::from_utf8(hub.render()).unwrap()
@@ -43,6 +44,10 @@ fn busy() -> std::sync::Arc<Hub> {
             0,
             0,
         );
+        cells.trailers_dropped(Dropped {
+            unlisted: 1,
+            forbidden: 2,
+        });
         for step in Step::ALL {
             cells.observe_step(step, Duration::from_millis(1));
         }
@@ -125,6 +130,10 @@ fn workers_are_summed() {
         (
             "tidegate_response_body_bytes_total{listener=\"web\",route=\"api\"}",
             400.0,
+        ),
+        (
+            "tidegate_trailers_dropped_total{listener=\"web\",route=\"api\",cause=\"forbidden\"}",
+            4.0,
         ),
         (
             "tidegate_upstream_requests_total{cluster=\"app\",code=\"none\"}",

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::{ClusterName, Detail, ListenerName, Phase, Reason, RouteName, clock};
+use crate::message::trailer::Dropped;
 use crate::message::{Known, RequestHead};
 use crate::metrics::{ExchangeCells, Step};
 
@@ -224,6 +225,13 @@ impl Record {
     /// So many more bytes of the response body were sent.
     pub fn response_bytes(&mut self, bytes: u64) {
         self.response_bytes += bytes;
+    }
+
+    /// Trailer fields were not passed on.
+    pub fn trailers_dropped(&self, dropped: Dropped) {
+        if !dropped.is_empty() {
+            self.cells.trailers_dropped(dropped);
+        }
     }
 
     /// The exchange has ended. The last call counts, except that the first reason other than

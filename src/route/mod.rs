@@ -34,6 +34,7 @@ use std::time::Duration;
 use crate::base::RouteName;
 use crate::filter::{FilterChain, Reply};
 use crate::message::RequestHead;
+use crate::message::path::Policy;
 
 pub use compile::compile;
 pub use condition::{ListenerSet, MethodSet, PathMatch};
@@ -90,6 +91,20 @@ pub struct Route {
     pub timeouts: RouteTimeouts,
     /// How large its parts may be.
     pub limits: RouteLimits,
+    /// What it refuses in a path beyond what its listeners refuse.
+    pub path: Option<Policy>,
+    /// Whether TRACE is served.
+    pub trace: Trace,
+}
+
+/// Whether TRACE is served: its answer holds the request as the endpoint got it, with all that was added on the
+/// way, so a route must ask for it (RFC 9110, 9.3.8).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Trace {
+    /// It is not.
+    Refused,
+    /// The route lists it.
+    Served,
 }
 
 /// What is done with a request.

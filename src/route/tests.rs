@@ -112,6 +112,8 @@ fn table(rules: Vec<Rule>) -> RouteTable {
         filters: FilterChain::default(),
         timeouts: RouteTimeouts::default(),
         limits: RouteLimits::default(),
+        path: None,
+        trace: Trace::Refused,
     };
     let rules = rules.into_iter().enumerate();
     RouteTable::new(rules.map(|(at, rule)| (route(at), rule)).collect())

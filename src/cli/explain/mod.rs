@@ -17,7 +17,7 @@ use crate::base::{Error, Reason, clock};
 use crate::cluster::Cluster;
 use crate::config;
 use crate::endpoint::{Admin, Endpoint, EndpointIx, Tried};
-use crate::http1::request::{HeadLimits, Progress, parse};
+use crate::http1::request::{Progress, parse};
 use crate::listener::ListenerSpec;
 use crate::message::RequestHead;
 use crate::message::forwarded::{self, Trust};
@@ -143,13 +143,8 @@ fn explain(snapshot: &Snapshot, question: &Question<'_>) -> Result<Explanation, 
     };
     let path = if path.is_empty() { "/" } else { path };
     let text = written(method, authority, path, question.headers);
-    let limits = HeadLimits {
-        request_line: listener.limits.request_line,
-        headers: listener.limits.headers,
-        count: listener.limits.header_count,
-    };
     let mut head = RequestHead::default();
-    match parse(text.as_bytes(), &limits, &mut head) {
+    match parse(text.as_bytes(), &listener.head(), &mut head) {
         Ok(Progress::Complete(_)) => {}
         Ok(Progress::Partial) => return Err("the request is not whole".to_owned()),
         Err(error) => {

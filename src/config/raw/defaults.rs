@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::listener::ForwardingHeader;
+use super::path::PathPolicy;
 use super::timeouts::{
     ClusterTimeouts, ListenerLimits, ListenerTimeouts, RouteLimits, RouteTimeouts,
 };
@@ -28,6 +30,12 @@ pub struct Defaults {
 pub struct ListenerDefaults {
     /// Networks whose forwarding headers are believed. Default: none.
     pub trusted_proxies: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Fields that tell the endpoint of the client; a stranger's own are always removed. Default: `x-forwarded-for`, `x-forwarded-proto`, `x-forwarded-host`.
+    pub forwarding_headers: Option<Spanned<Vec<Spanned<ForwardingHeader>>>>,
+    /// Further fields that only trusted proxies may send: removed from all other requests. Default: none.
+    pub identity_headers: Option<Spanned<Vec<Spanned<String>>>>,
+    /// What is done with unusual paths.
+    pub path_policy: Option<Spanned<PathPolicy>>,
     /// Timeouts.
     #[serde(default)]
     pub timeouts: ListenerTimeouts,

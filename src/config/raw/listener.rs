@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::path::PathPolicy;
 use super::timeouts::{ListenerLimits, ListenerTimeouts};
 use super::tls::ListenerTls;
 use crate::config::span::Spanned;
@@ -25,6 +26,12 @@ pub struct Listener {
     pub half_close: Option<Spanned<HalfClose>>,
     /// Networks whose forwarding headers are believed; wins over the defaults.
     pub trusted_proxies: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Fields that tell the endpoint of the client; wins over the defaults.
+    pub forwarding_headers: Option<Spanned<Vec<Spanned<ForwardingHeader>>>>,
+    /// Further fields that only trusted proxies may send; wins over the defaults.
+    pub identity_headers: Option<Spanned<Vec<Spanned<String>>>>,
+    /// What is done with unusual paths; each key wins over the defaults.
+    pub path_policy: Option<Spanned<PathPolicy>>,
     /// Timeouts; each wins over the defaults.
     #[serde(default)]
     pub timeouts: ListenerTimeouts,
@@ -83,6 +90,26 @@ pub enum HalfClose {
     Continue,
     /// It is gone: the exchange ends, and so does the endpoint's connection.
     Abort,
+}
+
+/// `forwarding_headers`: a field that tells the endpoint of the client.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub enum ForwardingHeader {
+    /// The peer's address, behind those that a trusted proxy sent.
+    #[serde(rename = "x-forwarded-for")]
+    XForwardedFor,
+    /// `http` or `https`.
+    #[serde(rename = "x-forwarded-proto")]
+    XForwardedProto,
+    /// The authority that the client asked for.
+    #[serde(rename = "x-forwarded-host")]
+    XForwardedHost,
+    /// The client's address alone, as the log has it.
+    #[serde(rename = "x-real-ip")]
+    XRealIp,
+    /// All of it in one field (RFC 7239).
+    #[serde(rename = "forwarded")]
+    Forwarded,
 }
 
 /// One rule of `sni`.

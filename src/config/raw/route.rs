@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::filter::Filter;
+use super::path::RoutePathPolicy;
 use super::timeouts::{RouteLimits, RouteTimeouts};
 use crate::config::span::Spanned;
 use crate::config::types::{Choice, FilePath, Named, OneOrMany};
@@ -25,7 +26,7 @@ pub struct Route {
     pub path_prefix: Option<Spanned<String>>,
     /// The whole path by regular expression, over its canonical form.
     pub path_regex: Option<Spanned<String>>,
-    /// Methods. Default: any method.
+    /// Methods. Default: any method but TRACE, which is refused where it is not listed.
     pub methods: Option<Spanned<Vec<Spanned<String>>>>,
     /// Header fields by exact value: one field of the name must have it. The case of a name makes no difference.
     #[serde(default)]
@@ -56,6 +57,8 @@ pub struct Route {
     pub redirect: Option<Spanned<Redirect>>,
     /// Action: answer from here.
     pub respond: Option<Spanned<Respond>>,
+    /// What is refused in the paths of this route, beyond what its listeners refuse.
+    pub path_policy: Option<Spanned<RoutePathPolicy>>,
     /// Timeouts; each wins over the cluster's and the defaults.
     #[serde(default)]
     pub timeouts: RouteTimeouts,

@@ -12,7 +12,7 @@ use crate::exchange::retry::{Decision, Failure, Reused, decide};
 use crate::exchange::side::{Answer, Answered, Author, Downstream, Piece};
 use crate::http1::body::{BodyReader, More};
 use crate::http1::response::{self, Start};
-use crate::http1::trailers;
+use crate::http1::trailers::Trailers;
 use crate::message::{BodyLength, Field, Known, Method, Upgrade, keep_alive};
 use crate::net::deadline::Tick;
 use crate::worker::local::{HEADROOM, READ};
@@ -285,12 +285,13 @@ impl<D: Downstream> Transfer<'_, D> {
         scratch: &mut [u8],
         piece: Piece,
     ) -> Result<(), Error> {
-        let mut kept = Vec::new();
+        let mut trailers = Trailers::default();
         if piece.more == More::Ended {
-            trailers::filter(self.response.trailers(), &mut kept)
+            trailers = Trailers::read(self.response.trailers())
                 .map_err(|detail| Error::new(Reason::UpstreamProtocol, detail))?;
+            self.x.record.trailers_dropped(trailers.dropped);
         }
-        self.down.piece(cx, scratch, piece, &kept)
+        self.down.piece(cx, scratch, piece, &trailers.lines)
     }
 
     /// Decodes in place; bytes after the end of the body make the connection unusable (E-037).

@@ -129,7 +129,9 @@ impl<D: Downstream> Transfer<'_, D> {
         if chunked && piece.more == More::Ended {
             // The end goes with the last data in one push, so that what is kept for another attempt is whole
             // whatever becomes of this one.
-            let kept = self.down.trailers();
+            let trailers = self.down.trailers();
+            self.x.record.trailers_dropped(trailers.dropped);
+            let kept = trailers.lines.as_slice();
             if kept.is_empty()
                 && let Some(place) = scratch.get_mut(range.end..range.end + chunked::END.len())
             {

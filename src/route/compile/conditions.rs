@@ -8,7 +8,7 @@ use crate::config::{Code, Diagnostic, Diagnostics, Spanned, suggest};
 use crate::http1::request::MAX_METHOD;
 use crate::message::Method;
 use crate::message::hops::is_token;
-use crate::message::path::{Canonical, canonicalise};
+use crate::message::path::{Canonical, Policy, canonicalise};
 
 /// Compiles the conditions of one route.
 pub(super) fn compile(
@@ -168,7 +168,7 @@ fn compile_path(raw: &raw::Route, diagnostics: &mut Diagnostics) -> Option<PathM
 /// A path of the configuration in the form in which requests have it.
 pub(super) fn canonical_path(path: &Spanned<String>) -> Result<Box<[u8]>, Box<Diagnostic>> {
     let mut made = Vec::new();
-    match canonicalise(path.as_bytes(), &mut made) {
+    match canonicalise(path.as_bytes(), Policy::DEFAULT, &mut made) {
         Ok(Canonical::AsIs) => Ok(path.as_bytes().into()),
         Ok(Canonical::Made) => Ok(made.into()),
         Err(_) => {

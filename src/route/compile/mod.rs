@@ -6,13 +6,15 @@ mod demands;
 mod split;
 
 use super::unreachable::find_unreachable;
-use super::{Route, RouteIx, RouteLimits, RouteTable, RouteTimeouts, Rule};
+use super::{Route, RouteIx, RouteLimits, RouteTable, RouteTimeouts, Rule, Trace};
 use crate::base::hash::{DEFAULT_SEED, HashKey};
 use crate::base::{ClusterName, ListenerName, RouteName};
+use crate::config::raw::path::Stricter;
 use crate::config::raw::{self, Config};
 use crate::config::types::Duration;
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
 use crate::filter;
+use crate::message::path::{self, Policy};
 
 /// The label of exchanges that found no route.
 const NO_ROUTE: &str = "-";
@@ -73,6 +75,11 @@ fn compile_one(
         filters: filters?,
         timeouts: timeouts(&raw.timeouts, &defaults.timeouts, diagnostics)?,
         limits: limits(&raw.limits, &defaults.limits),
+        path: raw.path_policy.as_deref().map(path_policy),
+        trace: match &raw.methods {
+            Some(methods) if methods.iter().any(|method| method.value == "TRACE") => Trace::Served,
+            _ => Trace::Refused,
+        },
     };
     Some((route, rule?))
 }
@@ -142,6 +149,23 @@ fn limits(own: &raw::RouteLimits, default: &raw::RouteLimits) -> RouteLimits {
     let body = own.body.or(default.body).map(|body| body.bytes());
     RouteLimits {
         body: body.filter(|&bytes| bytes > 0),
+    }
+}
+
+/// A route may only be stricter, so all it can say is `refuse`.
+fn path_policy(raw: &raw::RoutePathPolicy) -> Policy {
+    let rule = |raw: &Option<Spanned<Stricter>>| match raw.as_deref() {
+        None => path::Rule::Keep,
+        Some(Stricter::Refuse) => path::Rule::Refuse,
+    };
+    Policy {
+        dot_segments: rule(&raw.dot_segments),
+        encoded_slash: rule(&raw.encoded_slash),
+        empty_segments: match raw.double_slash.as_deref() {
+            None => path::Empty::Keep,
+            Some(Stricter::Refuse) => path::Empty::Refuse,
+        },
+        parameters: rule(&raw.parameters),
     }
 }
 

@@ -183,6 +183,42 @@ fn forbidden_trailers_end_here() {
         assert!(!seen.head.has(name), "{name} moved into the head");
     }
     client.get("/again").is(200);
+    // Those of one request and of two answers.
+    let all = 3.0 * FORBIDDEN.len() as f64;
+    let name = "tidegate_trailers_dropped_total";
+    proxy.wait_metric(name, &[("cause", "forbidden"), ("route", "all")], |count| {
+        count == all
+    });
+    assert_eq!(proxy.metric(name, &[("cause", "unlisted")]), 0.0);
+}
+
+/// What nobody knows stays here too, and what is known to be a result passes, both ways.
+#[test]
+fn only_listed_trailers_pass() {
+    let origin = Origin::answering(|_| {
+        Answer::ok("body")
+            .chunked(3)
+            .trailer("server-timing", "db")
+            .trailer("x-unknown", "1")
+    });
+    let proxy = Setup::over(&[origin.addr()]).start();
+    let mut client = proxy.client();
+    client.send(
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nGrpc-Status: 0\r\n\
+         X-Unknown: 1\r\nX_Forwarded_For: 1\r\n\r\n",
+    );
+    let response = client.response();
+    assert_eq!(
+        response.trailers,
+        [("server-timing".to_owned(), "db".to_owned())]
+    );
+    assert_eq!(
+        origin.wait(1).trailers,
+        [("grpc-status".to_owned(), "0".to_owned())]
+    );
+    let name = "tidegate_trailers_dropped_total";
+    proxy.wait_metric(name, &[("cause", "unlisted")], |count| count == 2.0);
+    assert_eq!(proxy.metric(name, &[("cause", "forbidden")]), 1.0);
 }
 
 #[test]

@@ -3,5 +3,6 @@
 mod body;
 mod early;
 mod head;
+mod identity;
 mod interim;
 mod response;
