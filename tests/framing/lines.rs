@@ -89,14 +89,6 @@ pub fn names() -> Vec<Row> {
         let name = format!("E-016 {:?}", String::from_utf8_lossy(space));
         rows.push(row(name, get(&line), BAD).detail("field_name"));
     }
-    let delimiters = b"()<>@,;\\\"/[]?={}";
-    let others = (0..=0x1f_u8)
-        .filter(|byte| !b"\t\r\n".contains(byte))
-        .chain([0x7f, 0x80, 0xff]);
-    for byte in delimiters.iter().copied().chain(others) {
-        let line = [b"X-".as_slice(), &[byte], b"Name: y\r\n"].concat();
-        rows.push(row(format!("E-020 name 0x{byte:x}"), get(&line), BAD).detail("field_name"));
-    }
     for lines in [
         ": x\r\n",
         ": x\r\nX: y\r\n",
@@ -117,25 +109,6 @@ pub fn names() -> Vec<Row> {
             get(line.as_bytes()),
             &[400, 431],
         ));
-    }
-    rows
-}
-
-/// E-020: no control byte in a value, wherever it stands.
-pub fn values() -> Vec<Row> {
-    let mut rows = Vec::new();
-    for byte in (0..=0x1f_u8)
-        .chain([0x7f])
-        .filter(|byte| !b"\t\r\n".contains(byte))
-    {
-        for line in [
-            [b"X: a".as_slice(), &[byte], b"b\r\n"].concat(),
-            [b"X: ".as_slice(), &[byte], b"\r\n"].concat(),
-        ] {
-            rows.push(
-                row(format!("E-020 value 0x{byte:x}"), get(&line), BAD).detail("field_value"),
-            );
-        }
     }
     rows
 }

@@ -1,133 +1,11 @@
-//! Chunked bodies that break their grammar, and requests that are only unusual.
+//! Requests that are unusual but right: what is sent, the request line that the origin sees, and the body.
 
-use super::{BAD, Row, post, row};
+use super::{Row, passes};
 
-const CHUNKED: &[u8] = b"Transfer-Encoding: chunked\r\n";
-
-/// E-013 … E-015, E-023 … E-026: the grammar of chunks, extensions and trailers.
-pub fn chunks() -> Vec<Row> {
-    let mut rows = Vec::new();
-    let good = "3\r\nabc\r\n";
-    for broken in [
-        "x\r\n",
-        "g\r\n",
-        "-1\r\n",
-        "+1\r\na\r\n",
-        "0x1\r\na\r\n",
-        "1_0\r\n",
-        " 1\r\na\r\n",
-        "\t1\r\na\r\n",
-        "1 \r\na\r\n",
-        "1\t\r\na\r\n",
-        "1.0\r\na\r\n",
-        "1,1\r\na\r\n",
-        "1h\r\na\r\n",
-        "\"1\"\r\na\r\n",
-        "\r\n",
-        "\n",
-        ";\r\n",
-        ";a=b\r\n",
-        "\u{a0}1\r\na\r\n",
-        "\u{661}\r\na\r\n",
-    ] {
-        rows.push(chunk("E-023", &format!("{good}{broken}0\r\n\r\n")));
-        rows.push(chunk("E-023", &format!("{broken}0\r\n\r\n")));
-    }
-    for size in [
-        "10000000000000000",
-        "FFFFFFFFFFFFFFFFF",
-        "10000000000000003",
-        "00000000000000001",
-    ] {
-        rows.push(chunk("E-013", &format!("{size}\r\nabc\r\n0\r\n\r\n")));
-    }
-    rows.push(chunk(
-        "E-013",
-        &format!("{}3\r\nabc\r\n0\r\n\r\n", "0".repeat(10_000)),
-    ));
-    for broken in [
-        "3\nabc\r\n",
-        "3\rabc\r\n",
-        "3\r\nabc\n",
-        "3\r\nabc\r",
-        "3\r\nabcd\r\n",
-        "3\r\nab\r\n",
-        "3\r\nabc",
-        "3\r\nabcX\r\n",
-        "3\n\nabc\r\n",
-        "3\r\r\nabc\r\n",
-        "3\r\nabc\r\r\n",
-        "3\r\nabc\n\n",
-        "3;\nxx\r\n45\r\n",
-        "3;a\nb\r\nabc\r\n",
-        "3;a\rb\r\nabc\r\n",
-        "3;a\0b\r\nabc\r\n",
-        "3;a=\"\n\"\r\nabc\r\n",
-        "3;\rx\r\nabc\r\n",
-        "3;a=b\nabc\r\n",
-        "3;a\x0bb\r\nabc\r\n",
-        "3;a\x7fb\r\nabc\r\n",
-    ] {
-        rows.push(chunk("E-014", &format!("{broken}0\r\n\r\n")));
-    }
-    rows.push(chunk(
-        "E-015",
-        &format!("3;{}\r\nabc\r\n0\r\n\r\n", "e".repeat(300)),
-    ));
-    let extended = format!("1;{}\r\na\r\n", "e".repeat(200)).repeat(120);
-    rows.push(chunk("E-015 in sum", &format!("{extended}0\r\n\r\n")));
-    for tail in [
-        "0\r\nX\r\n\r\n",
-        "0\nX: y\r\n\r\n",
-        "0\r\n\n",
-        "0\r\n\rX\r\n\r\n",
-        "0\r\nX : y\r\n\r\n",
-        "0\r\n X: y\r\n\r\n",
-        "0\r\nX: y\r\n z\r\n\r\n",
-        "0\r\nX: y\n\r\n",
-        "0\r\n: y\r\n\r\n",
-        "0\r\nX: a\0b\r\n\r\n",
-        "0\r\nX(: y\r\n\r\n",
-        "0\n\r\n",
-        "0\r\r\n\r\n",
-        "00000000000000000\r\n\r\n",
-        "0;a\nb\r\n\r\n",
-    ] {
-        rows.push(chunk("E-024", &format!("{good}{tail}")));
-    }
-    let trailers = "X-Trailer: y\r\n".repeat(5000);
-    let bytes = post(CHUNKED, format!("{good}0\r\n{trailers}\r\n").as_bytes());
-    rows.push(row("E-026 5000 trailers", bytes, &[400, 431]));
-    let wide = "y".repeat(100_000);
-    let bytes = post(
-        CHUNKED,
-        format!("{good}0\r\nX-Trailer: {wide}\r\n\r\n").as_bytes(),
-    );
-    rows.push(row("E-026 100 KB trailer", bytes, &[400, 431]));
-    rows
-}
-
-fn chunk(id: &str, body: &str) -> Row {
-    let shown: String = body.chars().take(60).collect();
-    row(
-        format!("{id} {shown:?}"),
-        post(CHUNKED, body.as_bytes()),
-        BAD,
-    )
-}
-
-type Accepted = (String, Vec<u8>, String, Vec<u8>);
-
-/// Unusual, but right: what is sent, the request line that the origin sees, and the body.
-pub fn accepted() -> Vec<Accepted> {
+pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     let mut add = |name: &str, bytes: String, line: &str, body: &str| {
-        rows.push((
-            name.to_owned(),
-            bytes.into_bytes(),
-            line.to_owned(),
-            body.as_bytes().to_vec(),
-        ));
+        rows.push(passes(name, bytes, line).body(body.as_bytes()));
     };
     let host = "Host: test.example";
     for blank in ["\r\n", "\r\n\r\n"] {
@@ -254,5 +132,40 @@ pub fn accepted() -> Vec<Accepted> {
         "GET /v HTTP/1.1",
         "",
     );
+    for (sent, seen) in [
+        ("A_b.Example.", "a_b.example"),
+        ("a.example:080", "a.example:80"),
+        ("[::1]", "[::1]"),
+        ("[2001:DB8:0:0::1]:8443", "[2001:db8::1]:8443"),
+        ("127.0.0.1:65535", "127.0.0.1:65535"),
+        ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+        ("1", "1"),
+        ("-", "-"),
+    ] {
+        let bytes = format!("GET /host HTTP/1.1\r\nHost: {sent}\r\n\r\n");
+        rows.push(passes(format!("E-112 {sent}"), bytes, "GET /host HTTP/1.1").field("host", seen));
+        let bytes = format!("GET http://{sent}/host HTTP/1.1\r\nHost: {sent}\r\n\r\n");
+        rows.push(passes(format!("E-118 {sent}"), bytes, "GET /host HTTP/1.1").field("host", seen));
+    }
+    let bytes = "GET http://a.example:80/ HTTP/1.1\r\nHost: A.example.\r\n\r\n";
+    rows.push(passes("E-118 default port", bytes, "GET / HTTP/1.1").field("host", "a.example:80"));
+    for (sent, seen) in [
+        ("/%0d%0aSet-Cookie:%20x", "/%0D%0ASet-Cookie:%20x"),
+        ("/%0A", "/%0A"),
+        ("/?%0d%0aX:y", "/?%0d%0aX:y"),
+    ] {
+        let bytes = format!("GET {sent} HTTP/1.1\r\n{host}\r\n\r\n");
+        rows.push(passes(
+            format!("E-040 {sent}"),
+            bytes,
+            &format!("GET {seen} HTTP/1.1"),
+        ));
+    }
+    for value in ["close, x-hop", "keep-alive", "X-Hop,,close", "x-close"] {
+        let bytes = format!(
+            "GET /c HTTP/1.1\r\n{host}\r\nConnection: {value}\r\nX-Hop: 1\r\nX-Stays: 1\r\n\r\n"
+        );
+        rows.push(passes(format!("E-045 {value}"), bytes, "GET /c HTTP/1.1").field("x-stays", "1"));
+    }
     rows
 }
