@@ -9,7 +9,7 @@ export TIDEGATE_TOOLS := $(TOOLS)
 # Shown by tidegate_build_info.
 export TIDEGATE_COMMIT ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help run test check unit deny doc fmt tools gates bench bench-micro bench-quick instructions clean
+.PHONY: help run test check unit deny doc fmt tools fuzz gates bench bench-micro bench-quick instructions clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
@@ -44,7 +44,13 @@ $(TOOLS)/bin/cargo-deny: scripts/crate-tool.sh Makefile
 $(TOOLS)/bin/oha: scripts/crate-tool.sh Makefile
 	OPT=2 scripts/crate-tool.sh oha 1.16.0
 
-gates: tools $(TOOLS)/bin/oha ## what is too slow for every run
+$(TOOLS)/bin/smugglex: scripts/crate-tool.sh Makefile
+	scripts/crate-tool.sh smugglex 0.4.0
+
+fuzz: ## every fuzz target for FUZZ_SECONDS (60) each, one after the other; needs a C++ compiler, see fuzz/README.md
+	fuzz/run.sh $(or $(FUZZ_SECONDS),60)
+
+gates: tools $(TOOLS)/bin/oha $(TOOLS)/bin/smugglex ## what is too slow for every run
 	scripts/gates.sh
 
 bench: tools ## against nginx and HAProxy on this machine; writes docs/benchmarks.md (about ten minutes)

@@ -7,9 +7,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ulimit -n 20000
 TIDEGATE_FAULT_SCALE=full cargo test --locked --release --test it -- --test-threads=1
 
+# The models of the parsers at full size.
+TIDEGATE_FAULT_SCALE=full cargo test --locked --release --test wire
+
 # What a request costs in instructions: not more than the committed baseline allows.
 cargo build --locked --release --bin tidegate --example bench-origin
 python3 benches/peers/instructions.py
+
+# A scanner for smuggled requests, which must find what there is in a weak proxy and nothing in this one.
+python3 tests/gates/smuggling.py "$TIDEGATE_TOOLS/bin/smugglex" "${CARGO_TARGET_DIR:-target}/release/tidegate"
 
 # Latency at a fixed rate, beside the peers, by another load generator.
 python3 benches/peers/bench.py --rate 4000 --rounds 5 --seconds 4 --idle 0

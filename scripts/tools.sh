@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs from Debian's packages what tests and benches need. Quick when everything is there.
+# Installs what tests and benches need: programs from Debian's packages, parsers from PyPI. Quick when everything is there.
 # Needs root only when something is missing. No installed service is started.
 set -euo pipefail
 
@@ -20,11 +20,33 @@ wanted=(
 # Daemons live in /usr/sbin, which a plain user's PATH may not have.
 PATH="$PATH:/usr/sbin:/sbin"
 
+# Packages of PyPI live beside the tools built from crates.io, in an environment of their own.
+from_pypi=(
+  h11==0.16.0
+  httptools==0.9.0
+)
+python=${TIDEGATE_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/tidegate}/python
+
+install_from_pypi() {
+  local installed
+  installed=$("$python/bin/pip" freeze 2>/dev/null || true)
+  for package in "${from_pypi[@]}"; do
+    if ! grep -qx "$package" <<<"$installed"; then
+      [ -x "$python/bin/pip" ] || python3 -m venv "$python"
+      "$python/bin/pip" install --quiet --disable-pip-version-check "${from_pypi[@]}"
+      return
+    fi
+  done
+}
+
 missing=()
 for pair in "${wanted[@]}"; do
   command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
+# Debian's Python comes without what makes environments.
+python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 if [ "${#missing[@]}" -eq 0 ]; then
+  install_from_pypi
   exit 0
 fi
 
@@ -65,3 +87,5 @@ for pair in "${wanted[@]}"; do
     exit 1
   }
 done
+
+install_from_pypi
