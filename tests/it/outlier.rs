@@ -217,7 +217,7 @@ fn never_everybody_is_ejected() {
     );
     assert!(ejections(&proxy, "consecutive_failures", "capped") >= 1.0);
     // F-05 for what is not ejected: once it is well, it serves at once.
-    for one in crowd.iter() {
+    for one in &crowd {
         one.say(200);
     }
     let mut client = proxy.client();
@@ -362,7 +362,7 @@ fn a_retry_storm_stays_within_its_budget() {
         attempts as f64 <= most,
         "{attempts} attempts of at most {most}"
     );
-    for one in crowd.iter() {
+    for one in &crowd {
         one.say(200);
     }
     let mut client = proxy.client();

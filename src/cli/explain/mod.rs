@@ -143,9 +143,8 @@ fn explain(snapshot: &Snapshot, question: &Question<'_>) -> Result<Explanation, 
     };
     let path = if path.is_empty() { "/" } else { path };
     let text = written(method, authority, path, question.headers);
-    let limits = listener.head();
     let mut head = RequestHead::default();
-    match parse(text.as_bytes(), &limits, &mut head) {
+    match parse(text.as_bytes(), &listener.head(), &mut head) {
         Ok(Progress::Complete(_)) => {}
         Ok(Progress::Partial) => return Err("the request is not whole".to_owned()),
         Err(error) => {
