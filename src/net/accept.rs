@@ -2,17 +2,20 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
-use super::socket;
+use super::{files, socket};
 
 /// One listening socket of one worker.
 #[derive(Debug)]
 pub struct Acceptor {
     listener: TcpListener,
     pause: Duration,
+    /// The first descriptor that is not for clients.
+    reserved: RawFd,
 }
 
 /// How long half-made connections have to come in before a socket is closed: a round trip over a long way.
@@ -25,6 +28,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 pub enum Failure {
     /// This connection only: it was gone before we took it.
     Connection(io::Error),
+    /// The connection was taken and closed: its descriptor is one of those that are not for clients.
+    Crowded,
     /// The process is out of descriptors or memory; wait this long (E-134).
     Exhausted(io::Error, Duration),
 }
@@ -35,6 +40,7 @@ impl Acceptor {
         Ok(Self {
             listener: TcpListener::from_std(listener)?,
             pause: FIRST_PAUSE,
+            reserved: files::first_reserved(),
         })
     }
 
@@ -74,6 +80,7 @@ impl Acceptor {
         taken: io::Result<(TcpStream, SocketAddr)>,
     ) -> Result<(TcpStream, SocketAddr), Failure> {
         match taken {
+            Ok((stream, _)) if stream.as_raw_fd() >= self.reserved => Err(Failure::Crowded),
             Ok(taken) => {
                 self.pause = FIRST_PAUSE;
                 Ok(taken)

@@ -12,6 +12,7 @@
 pub mod accept;
 pub mod bind;
 pub mod deadline;
+pub mod files;
 pub mod pace;
 pub mod socket;
 pub mod stream;

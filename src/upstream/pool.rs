@@ -172,6 +172,13 @@ impl Pool {
         set
     }
 
+    /// Closes all idle connections.
+    pub fn clear(&self) {
+        for set in self.sets.borrow().values().filter_map(Weak::upgrade) {
+            set.clear();
+        }
+    }
+
     /// Closes what expired or was closed by its endpoint, and forgets sets that nobody holds.
     pub fn sweep(&self, clock: &Deadlines) {
         self.sets.borrow_mut().retain(|_, set| {

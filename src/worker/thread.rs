@@ -221,6 +221,10 @@ fn begin<S, F>(
                     Ok((stream, peer)) => take(&local, listener.borrow().clone(), stream, peer, &serve),
                     Err(failure) => {
                         let cells = local.process.hub.listener(local.id, listener.borrow().as_str());
+                        // Idle connections to endpoints are the first that can be done without (E-134).
+                        if !matches!(failure, Failure::Connection(_)) {
+                            local.pool.clear();
+                        }
                         back_off(what.addr, &cells, failure).await;
                     }
                 },
@@ -253,6 +257,7 @@ async fn back_off(addr: SocketAddr, cells: &ListenerCells, failure: Failure) {
         Failure::Connection(error) => {
             tracing::debug!(%error, %addr, "a connection was gone");
         }
+        Failure::Crowded => cells.rejected(Reason::Overloaded, Detail::NoFiles),
         Failure::Exhausted(error, pause) => {
             cells.rejected(Reason::Overloaded, Detail::NoFiles);
             tracing::warn!(%error, %addr, "cannot accept; waiting");
