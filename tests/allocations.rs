@@ -134,6 +134,7 @@ fn proxy(origin: std::net::SocketAddr, log: &str) -> std::net::SocketAddr {
         connections: AtomicUsize::new(0),
         max_connections: AtomicUsize::new(100),
         clients: tidegate::worker::local::Clients::default(),
+        ledger: tidegate::limit::Ledger::new(1 << 30),
         workers: 1,
     });
     let group = Group::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();

@@ -13,6 +13,7 @@ use crate::base::ListenerName;
 use crate::cluster::Cluster;
 use crate::config::Diagnostics;
 use crate::limiter::Limiter;
+use crate::limit::{Ledger, Level};
 use crate::listener::admin::Token;
 use crate::metrics::{Hub, ReloadResult};
 use crate::snapshot::Live;
@@ -34,6 +35,19 @@ pub struct Context {
     pub swap: Swap,
     /// Whether traffic is wanted.
     pub readiness: Arc<Readiness>,
+    /// Memory for what peers make us hold.
+    pub ledger: Arc<Ledger>,
+}
+
+impl Context {
+    /// What speaks against being ready; nothing: ready.
+    pub(super) fn not_ready(&self) -> Vec<&'static str> {
+        let mut reasons = self.readiness.reasons();
+        if self.ledger.level() == Level::Full {
+            reasons.push("overloaded: memory");
+        }
+        reasons
+    }
 }
 
 /// What the interface shows of the configuration in effect.

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use crate::base::clock;
 use crate::cluster::Cluster;
 use crate::limiter::Limiter;
+use crate::limit::Ledger;
 use crate::metrics::{BreakerState, Hub, PROTOCOL, Scrape, names};
 use crate::outlier::Moment;
 use crate::snapshot::Live;
@@ -16,7 +17,12 @@ use super::context::Running;
 use super::state::{STATES, state};
 
 /// Makes `hub` show endpoints and tasks at every scrape. Called once.
-pub fn register(hub: &Hub, running: watch::Receiver<Arc<Running>>, live: Arc<Live>) {
+pub fn register(
+    hub: &Hub,
+    running: watch::Receiver<Arc<Running>>,
+    live: Arc<Live>,
+    ledger: Arc<Ledger>,
+) {
     hub.register(Box::new(move |scrape| {
         scrape.gauge(&names::RUNTIME_TASKS, &[], task::alive() as f64);
         scrape.add(&names::RUNTIME_TASK_PANICS, &[], task::panics());
@@ -26,6 +32,7 @@ pub fn register(hub: &Hub, running: watch::Receiver<Arc<Running>>, live: Arc<Liv
             scrape.gauge(&names::DNS_ADDRESSES, &[&name], addresses);
             scrape.gauge(&names::DNS_AGE, &[&name], standing.age.as_secs_f64());
         }
+        memory(&ledger, scrape);
         let running = running.borrow().clone();
         for cluster in &running.clusters {
             collect(cluster, scrape);
@@ -69,6 +76,16 @@ fn collect_limiter(limiter: &Limiter, scrape: &mut Scrape) {
     }
     scrape.gauge(&names::RATELIMIT_KEYS, &[name], state.keys() as f64);
     scrape.add(&names::RATELIMIT_EVICTIONS, &[name], state.evicted());
+}
+
+fn memory(ledger: &Ledger, scrape: &mut Scrape) {
+    scrape.gauge(&names::MEMORY, &[], ledger.taken() as f64);
+    scrape.gauge(&names::MEMORY_LIMIT, &[], ledger.budget() as f64);
+    let level = f64::from(ledger.level() as u8);
+    scrape.gauge(&names::OVERLOAD_LEVEL, &[], level);
+    for (level, count) in ledger.entered().skip(1) {
+        scrape.add(&names::OVERLOADS, &[level.as_str()], count);
+    }
 }
 
 fn collect(cluster: &Cluster, scrape: &mut Scrape) {

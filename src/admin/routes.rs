@@ -72,7 +72,7 @@ async fn metrics(State(context): State<Arc<Context>>) -> Response {
 }
 
 async fn ready(State(context): State<Arc<Context>>) -> Response {
-    let reasons = context.readiness.reasons();
+    let reasons = context.not_ready();
     if reasons.is_empty() {
         let entries = context.live.clusters.names().entries();
         let unknown = entries.iter().filter(|entry| entry.good().is_none());

@@ -85,7 +85,13 @@ fn with_limits<F: Future<Output = ()> + 'static>(
     let token = token.map(Token::new);
     let (_sender, receiver) = watch::channel(Arc::new(Running { token, ..running() }));
     let live = Arc::new(crate::snapshot::Live::default());
-    register(&hub, receiver.clone(), Arc::clone(&live));
+    let ledger = crate::limit::Ledger::new(1 << 30);
+    register(
+        &hub,
+        receiver.clone(),
+        Arc::clone(&live),
+        Arc::clone(&ledger),
+    );
     let context = Context {
         hub,
         live,
@@ -93,6 +99,7 @@ fn with_limits<F: Future<Output = ()> + 'static>(
         reload: Reload::new(move || async move { reloaded() }),
         swap: Swap::new(|| async {}),
         readiness: Arc::new(Readiness::new()),
+        ledger,
     };
     let bound = Bound::bind(bind).unwrap();
     let rig = Rig {

@@ -12,6 +12,7 @@ use crate::config::types::Duration;
 use crate::config::{Color, Diagnostics};
 use crate::dns;
 use crate::endpoint::{Admin, Availability, Endpoint};
+use crate::limit::Ledger;
 use crate::metrics::{DnsOutcome, Hub};
 use crate::outlier::{Moment, State};
 
@@ -25,9 +26,28 @@ pub(super) struct Status {
     uptime_seconds: f64,
     /// Nothing in it: ready.
     not_ready: Vec<&'static str>,
+    overload: Overload,
     configuration: Configuration,
     listeners: Vec<Listener>,
     clusters: Vec<ClusterStatus>,
+}
+
+#[derive(Debug, Serialize)]
+struct Overload {
+    /// `normal`, `tight`, `short` or `full`.
+    level: &'static str,
+    memory_bytes: usize,
+    memory_limit_bytes: usize,
+}
+
+impl Overload {
+    fn of(ledger: &Ledger) -> Self {
+        Self {
+            level: ledger.level().as_str(),
+            memory_bytes: ledger.taken(),
+            memory_limit_bytes: ledger.budget(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -220,7 +240,8 @@ impl Status {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: hub.uptime().as_secs_f64(),
-            not_ready: context.readiness.reasons(),
+            not_ready: context.not_ready(),
+            overload: Overload::of(&context.ledger),
             configuration: Configuration::of(&running),
             listeners: running
                 .listeners

@@ -128,7 +128,7 @@ reasons! {
     RateLimited = "rate_limited", 429, Local, Nobody, Never;
     /// Over a cap of connections: closed at accept.
     ConnLimit = "conn_limit", 503, Local, Nobody, Never;
-    /// We ran out of local ports or file descriptors.
+    /// We ran out of local ports, file descriptors or memory.
     Overloaded = "overloaded", 503, Local, Nobody, Never;
     /// The process or the listener is on its way out.
     Draining = "draining", 503, Local, Nobody, Never;
@@ -333,6 +333,8 @@ details! {
     NoPorts = "no_ports", 0;
     /// Out of file descriptors (E-134).
     NoFiles = "no_files", 0;
+    /// Memory is short (`runtime.memory`).
+    Memory = "memory", 0;
     /// Over `runtime.max_connections`.
     Process = "process", 0;
     /// Over a rate.

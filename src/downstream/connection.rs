@@ -11,6 +11,7 @@ use super::linger::Patience;
 use crate::base::ListenerName;
 use crate::drain::Phase;
 use crate::http1::request::HeadLimits;
+use crate::limit::{Charge, Level};
 use crate::listener::ListenerSpec;
 use crate::metrics::Closed;
 use crate::net::deadline::Tick;
@@ -33,6 +34,7 @@ pub(super) struct Connection {
     pub(super) private: Private,
     /// Where the listener stands in the worker's view, and in which one.
     listener: Cell<(u64, Option<usize>)>,
+    memory: Charge,
     /// How many more requests it may serve.
     requests: Cell<u32>,
     /// When it is old.
@@ -56,6 +58,7 @@ impl Connection {
         Self {
             stream: stream.into(),
             local: Rc::clone(local),
+            memory: Charge::new(&local.credit),
             requests: Cell::new(requests),
             old: local.deadlines.after(jittered(spec.timeouts.age)),
             cause: Cell::new(Closed::Client),
@@ -111,6 +114,8 @@ impl Connection {
     pub(super) fn outlook(&self) -> Outlook {
         if self.local.drain.phase() != Phase::Serving || self.position().is_none() {
             Outlook::Ends(Closed::Drain)
+        } else if self.local.credit.level() >= Level::Short {
+            Outlook::Ends(Closed::Overloaded)
         } else if self.requests.get() == 0 {
             Outlook::Ends(Closed::Requests)
         } else if self.old <= self.local.deadlines.tick() {
@@ -118,6 +123,12 @@ impl Connection {
         } else {
             Outlook::Stays
         }
+    }
+
+    /// Charges what it holds now, and so much more for its exchange.
+    pub(super) fn weigh(&self, more: usize) {
+        self.memory
+            .set(CONNECTION + self.input.borrow().capacity() + more);
     }
 
     /// One more request begins.
@@ -178,6 +189,9 @@ impl Connection {
         input.extend_from_slice(bytes);
     }
 }
+
+/// What an open connection takes without any buffer: its task, timer and socket.
+const CONNECTION: usize = 2 * 1024;
 
 /// A tenth more or less, so that connections which came together do not come back together.
 fn jittered(age: Duration) -> Duration {

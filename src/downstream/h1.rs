@@ -16,11 +16,12 @@ use crate::base::{Detail, Error, Reason, clock};
 use crate::drain::Phase;
 use crate::exchange::{self, Disposition, Exchange};
 use crate::http1::request::{HeadLimits, MAX_BLANK_LINES, Progress, parse};
+use crate::limit::Level;
 use crate::message::RequestHead;
 use crate::metrics::Closed;
 use crate::record::Record;
 use crate::worker::View;
-use crate::worker::local::{HEADROOM, READ};
+use crate::worker::local::HEADROOM;
 
 /// A pooled box for the future of an exchange.
 type Slot = ReusableLocalBoxFuture<Disposition>;
@@ -221,14 +222,18 @@ impl Reading<'_> {
         loop {
             let mut scratch = connection.local.scratch();
             let buf = scratch
-                .get_mut(HEADROOM..HEADROOM + READ)
+                .get_mut(HEADROOM..HEADROOM + connection.local.read_len())
                 .unwrap_or_default();
             let read = match connection.stream.poll_read(cx, buf) {
                 Poll::Ready(Ok(read)) => read,
                 Poll::Ready(Err(_)) => 0,
                 Poll::Pending if connection.timer.fired() => return Poll::Ready(self.late()),
                 Poll::Pending => {
+                    if let Some(refused) = self.unaffordable() {
+                        return Poll::Ready(refused);
+                    }
                     connection.release();
+                    connection.weigh(0);
                     return Poll::Pending;
                 }
             };
@@ -265,6 +270,16 @@ impl Reading<'_> {
                 }
             }
         }
+    }
+
+    /// A head that comes in pieces is not waited for where there is no memory to hold it.
+    fn unaffordable(&mut self) -> Option<Next> {
+        if self.connection.local.credit.level() != Level::Full {
+            return None;
+        }
+        let (head, began) = self.head.take()?;
+        let error = Error::new(Reason::Overloaded, Detail::Memory);
+        Some(Next::Refused(head, began, error))
     }
 
     /// A line end behind a body does not begin a request (RFC 9112, 2.2): the connection stays idle. Only so many
@@ -310,6 +325,7 @@ impl Reading<'_> {
         }
         self.connection.ends_by(match self.place {
             _ if self.connection.local.drain.phase() != Phase::Serving => Closed::Drain,
+            _ if self.connection.local.credit.level() >= Level::Short => Closed::Overloaded,
             Place::First => Closed::FirstByte,
             Place::Later => Closed::Idle,
         });

@@ -24,29 +24,61 @@ use std::rc::Rc;
 use tokio::net::TcpStream;
 
 use crate::base::{Detail, ListenerName, Reason, clock};
+use crate::limit::Level;
 use crate::message::forwarded::{Trust, trust};
 use crate::worker::Local;
+use crate::worker::local::{Admission, ClientSlot};
 use connection::Connection;
 
-/// Serves one accepted connection until it ends.
-pub async fn serve(local: Rc<Local>, listener: ListenerName, stream: TcpStream, peer: SocketAddr) {
+/// Judges an accepted connection at once, and serves it until it ends. One that has no place is closed before the
+/// next is accepted: were it judged by its task, a burst would take all descriptors first.
+#[expect(clippy::needless_pass_by_value, reason = "what workers call it with")]
+pub fn serve(
+    local: Rc<Local>,
+    listener: ListenerName,
+    stream: TcpStream,
+    peer: SocketAddr,
+) -> impl Future<Output = ()> {
+    let admitted = admit(&local, listener, stream, peer);
+    async move {
+        if let Some(admitted) = admitted {
+            h1::drive(Rc::clone(&admitted.connection)).await;
+            let cause = admitted.connection.cause();
+            admitted.counted.cells.closed(cause);
+        }
+    }
+}
+
+/// A connection and its places in the counts; they go in this order.
+struct Admitted {
+    connection: Rc<Connection>,
+    counted: Counted,
+    _process: Admission,
+    _client: ClientSlot,
+}
+
+fn admit(
+    local: &Rc<Local>,
+    listener: ListenerName,
+    stream: TcpStream,
+    peer: SocketAddr,
+) -> Option<Admitted> {
     let view = local.view();
     // A connection that waited in the queue of a listener which is gone by now is served by its last rules.
-    let found = match view.listener(&listener) {
-        Some(position) => Some((view, position)),
-        None => local.retired(&listener),
+    let (view, position) = match view.listener(&listener) {
+        Some(position) => (view, position),
+        None => local.retired(&listener)?,
     };
-    let Some((view, position)) = found else {
-        return;
-    };
-    let Some(settings) = view.listeners.get(position) else {
-        return;
-    };
+    let settings = view.listeners.get(position)?;
     let counted = Counted::new(&settings.cells);
     let spec = &settings.spec;
-    let Some(admission) = local.process.admit() else {
+    if local.credit.level() == Level::Full {
+        settings.cells.rejected(Reason::Overloaded, Detail::Memory);
+        return None;
+    }
+    let Some(process) = local.process.admit() else {
         settings.cells.rejected(Reason::ConnLimit, Detail::Process);
-        return;
+        return None;
     };
     let cap = match trust(peer.ip(), &spec.trusted) {
         Trust::Proxy => 0,
@@ -54,13 +86,14 @@ pub async fn serve(local: Rc<Local>, listener: ListenerName, stream: TcpStream, 
     };
     let Some(client) = local.process.admit_client(peer.ip(), cap) else {
         settings.cells.rejected(Reason::ConnLimit, Detail::Client);
-        return;
+        return None;
     };
-    let connection = Rc::new(Connection::new(&local, listener, stream, peer, spec));
-    drop(view);
-    h1::drive(Rc::clone(&connection)).await;
-    counted.cells.closed(connection.cause());
-    drop((connection, counted, admission, client));
+    Some(Admitted {
+        connection: Rc::new(Connection::new(local, listener, stream, peer, spec)),
+        counted,
+        _process: process,
+        _client: client,
+    })
 }
 
 /// Counts a connection while it lives.

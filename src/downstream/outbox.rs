@@ -32,6 +32,11 @@ impl Outbox {
         &mut self.bytes
     }
 
+    /// Bytes of memory that it takes.
+    pub(super) fn weight(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// How many bytes wait.
     pub(super) fn waiting(&self) -> usize {
         self.bytes.len() - self.taken

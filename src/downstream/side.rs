@@ -19,7 +19,7 @@ use crate::message::{
 };
 use crate::metrics::Closed;
 use crate::upstream::Private;
-use crate::worker::local::{HEADROOM, READ};
+use crate::worker::local::HEADROOM;
 
 /// The client's side of one exchange.
 #[derive(Debug)]
@@ -173,7 +173,7 @@ impl Downstream for Side {
     ) -> Poll<Result<Piece, Error>> {
         loop {
             let place = scratch
-                .get_mut(HEADROOM..HEADROOM + READ)
+                .get_mut(HEADROOM..HEADROOM + self.connection.local.read_len())
                 .unwrap_or_default();
             let kept = {
                 let input = self.connection.input.borrow();
@@ -319,6 +319,11 @@ impl Downstream for Side {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.outbox.poll_flush(cx, &self.connection.stream)
+    }
+
+    fn weigh(&self) {
+        let trailers = self.body.trailers().len() + self.trailers.capacity();
+        self.connection.weigh(self.outbox.weight() + trailers);
     }
 
     fn unsent(&self) -> usize {

@@ -8,7 +8,7 @@ use crate::base::{Detail, Phase, Reason, clock};
 use crate::exchange::Tunnel;
 use crate::net::Stream;
 use crate::worker::Local;
-use crate::worker::local::{HEADROOM, READ};
+use crate::worker::local::HEADROOM;
 
 /// One direction of a tunnel.
 struct Flow<'t> {
@@ -81,7 +81,7 @@ impl<'t> Flow<'t> {
             }
             let mut scratch = local.scratch();
             let buf = scratch
-                .get_mut(HEADROOM..HEADROOM + READ)
+                .get_mut(HEADROOM..HEADROOM + local.read_len())
                 .unwrap_or_default();
             match self.from.poll_read(cx, buf) {
                 Poll::Ready(Ok(0)) => self.state = State::Ending,
@@ -145,6 +145,7 @@ pub(super) async fn run(connection: &Connection, parts: Box<Tunnel>) {
         } else if timer.fired() {
             return Poll::Ready((Reason::UpstreamIdle, Detail::Idle));
         }
+        connection.weigh(up.spill.capacity() + down.spill.capacity());
         Poll::Pending
     })
     .await;

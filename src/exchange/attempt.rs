@@ -20,6 +20,7 @@ use crate::drain;
 use crate::endpoint::{EndpointIx, Tried};
 use crate::http1::body::More;
 use crate::http1::response::Persist;
+use crate::limit::Level;
 use crate::message::{BodyLength, Upgrade};
 use crate::metrics::RetryResult;
 use crate::net::{Stream, Timer};
@@ -118,7 +119,8 @@ fn hash(x: &Exchange, route: &Route, cluster: &ClusterView) -> Option<u64> {
 /// What is sent is kept for another attempt where one could be made.
 fn keep(x: &Exchange, cluster: &ClusterView) -> Keep {
     let policy = &cluster.cluster.retry;
-    if policy.attempts > 0 && policy.methods.contains(x.record.head().method()) {
+    let tight = x.local.credit.level() >= Level::Tight;
+    if !tight && policy.attempts > 0 && policy.methods.contains(x.record.head().method()) {
         Keep::UpTo(policy.replay_buffer)
     } else {
         Keep::Nothing

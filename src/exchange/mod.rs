@@ -37,6 +37,7 @@ use crate::base::{Detail, Error, Phase, Reason};
 use crate::endpoint::{ConnectionSlot, InFlight, Permit};
 use crate::filter::{Kept, Progress, RequestView, ResponseView, Verdict};
 use crate::http1::body::BodyReader;
+use crate::limit::{Charge, Level};
 use crate::message::forwarded::{self, Proto, Trust};
 use crate::message::key::KeyInput;
 use crate::message::{BodyLength, Edits, Known, Method, RequestHead, ResponseHead};
@@ -117,6 +118,7 @@ pub struct Exchange {
     own: Option<Stream>,
     /// How long the client of a refusal should wait, where that is known.
     retry_after: Option<Duration>,
+    memory: Charge,
 }
 
 impl Exchange {
@@ -142,7 +144,9 @@ impl Exchange {
             started: now,
             own: None,
             retry_after: None,
+            memory: Charge::new(&local.credit),
         };
+        x.weigh();
         if let Some(listener) = x.view.listeners.get(listener) {
             let trusted = &listener.spec.trusted;
             x.trust = forwarded::trust(peer, trusted);
@@ -153,6 +157,12 @@ impl Exchange {
             }
         }
         x
+    }
+
+    /// Charges what it holds now.
+    fn weigh(&self) {
+        self.memory
+            .set(self.record.head().weight() + self.kit.weight());
     }
 
     /// A trusted proxy in front may have named the exchange already.
@@ -228,6 +238,7 @@ enum Served {
 }
 
 const NO_ROUTE: Error = Error::new(Reason::NoRoute, Detail::None);
+const NO_MEMORY: Error = Error::new(Reason::Overloaded, Detail::Memory);
 /// Positions in a view always fit; if one does not, the fault is ours.
 const INTERNAL: Error = Error::new(Reason::Internal, Detail::None);
 
@@ -237,6 +248,9 @@ async fn serve<D: Downstream>(
     timer: &Timer,
     view: &View,
 ) -> Result<Served, Error> {
+    if x.local.credit.level() == Level::Full {
+        return Err(NO_MEMORY);
+    }
     let route = find_route(x, view)?;
     #[cfg(debug_assertions)]
     fault::strike(x.record.head());

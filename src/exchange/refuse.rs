@@ -108,7 +108,10 @@ async fn send<D: Downstream>(
                     let error = Error::new(Reason::BodyTimeout, Detail::WriteStall);
                     return std::task::Poll::Ready(Err(error));
                 }
-                std::task::Poll::Pending => return std::task::Poll::Pending,
+                std::task::Poll::Pending => {
+                    down.weigh();
+                    return std::task::Poll::Pending;
+                }
             }
             let mut scratch = x.local.scratch();
             let len = rest.len().min(READ);

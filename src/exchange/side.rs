@@ -84,6 +84,9 @@ pub trait Downstream {
     /// Ready when the kernel has taken everything that was given.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
 
+    /// Charges what the driver holds now.
+    fn weigh(&self);
+
     /// How many bytes were given that the kernel has not taken.
     fn unsent(&self) -> usize;
 

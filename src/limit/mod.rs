@@ -1,4 +1,5 @@
-//! Decisions about "how many" and "who is next" as plain arithmetic: counts and a time go in, a decision comes out.
+//! Decisions about "how many" and "who is next" as plain arithmetic: counts and a time go in, a decision comes out; and
+//! the ledger of memory.
 //!
 //! **Invariants.** Sans-io: no clock, no task. Time is an argument and never runs backwards here;
 //! an earlier instant counts as the latest one seen. What is kept is bounded, whatever keys come.
@@ -7,6 +8,7 @@
 //! what a denial means for an exchange (`exchange`).
 
 pub mod budget;
+pub mod ledger;
 pub mod line;
 pub mod meter;
 mod meters;
@@ -18,6 +20,7 @@ pub mod top;
 mod tests;
 
 pub use budget::{Grant, RetryBudget};
+pub use ledger::{Charge, Credit, Ledger, Level};
 pub use meters::Meters;
 pub use places::{Place, Places};
 pub use rule::{Algorithm, Decision, Outcome, Over, Rule, RuleError};

@@ -82,6 +82,11 @@ impl RequestHead {
         self.upgrade = Upgrade::None;
     }
 
+    /// Bytes that its buffers take.
+    pub fn weight(&self) -> usize {
+        self.bytes.capacity() + self.made.capacity() + self.fields.capacity() * size_of::<Field>()
+    }
+
     fn text(&self, text: Text) -> &[u8] {
         match text {
             Text::Raw(span) => span.of(&self.bytes),

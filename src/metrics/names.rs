@@ -177,6 +177,14 @@ metrics! {
         "1 for the state that the cluster's breaker is in (closed, open, half_open), 0 for the others.";
     BREAKER_TRANSITIONS: Counter "tidegate_breaker_transitions_total" ["cluster", "to"]
         "Changes of the cluster's breaker, by new state (closed, open, half_open).";
+    MEMORY: Gauge "tidegate_memory_bytes" []
+        "Memory for what peers make us hold that workers have taken.";
+    MEMORY_LIMIT: Gauge "tidegate_memory_limit_bytes" []
+        "The budget for it.";
+    OVERLOAD_LEVEL: Gauge "tidegate_overload_level" []
+        "How much of the budget is taken: 0 less than 80 %, 1 tight, 2 short (90 %), 3 full (95 %).";
+    OVERLOADS: Counter "tidegate_overloads_total" ["level"]
+        "How often a level was entered from below.";
 
     ACCESSLOG_DROPPED: Counter "tidegate_accesslog_dropped_total" ["sink"]
         "Access log lines that were dropped because the writer could not keep up or the output failed.";

@@ -35,6 +35,7 @@ use crate::base::{ListenerName, clock};
 use crate::cluster::Sweeper;
 use crate::config::Diagnostics;
 use crate::health::Prober;
+use crate::limit::Ledger;
 use crate::listener::overlaps;
 use crate::metrics::Hub;
 use crate::net::bind::Group;
@@ -200,6 +201,11 @@ impl Serving {
         &self.process.hub
     }
 
+    /// Memory for what peers make us hold.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.process.ledger
+    }
+
     /// Connections from clients that are open.
     pub fn connections(&self) -> usize {
         self.process.connections.load(Ordering::Relaxed)
@@ -278,6 +284,7 @@ impl Serving {
         self.process
             .max_connections
             .store(settings.max_connections, Ordering::Relaxed);
+        self.process.ledger.retune(settings.memory);
         for cluster in &plan.snapshot.clusters {
             cluster.enforce();
         }

@@ -85,7 +85,12 @@ impl Control {
             message: None,
         };
         let (sender, receiver) = watch::channel(Arc::new(self.shown(loaded)));
-        admin::register(self.serving.hub(), receiver, Arc::clone(&self.live));
+        admin::register(
+            self.serving.hub(),
+            receiver,
+            Arc::clone(&self.live),
+            Arc::clone(self.serving.ledger()),
+        );
         self.running = Some(sender);
         self.count(ReloadResult::Ok);
         self.watch.follow(&applied.watch);
@@ -307,6 +312,7 @@ impl Control {
             reload: Reload::new(move || orders::reload(reloads.clone())),
             swap: Swap::new(move || orders::swap(swaps.clone())),
             readiness: Arc::clone(&self.readiness),
+            ledger: Arc::clone(self.serving.ledger()),
         };
         tracing::info!(addr = %bound.addr(), "admin");
         self.admin = Some(task::spawn("admin", async move {

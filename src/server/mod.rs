@@ -33,8 +33,9 @@ use crate::admin::Bound;
 use crate::config::Color;
 use crate::dns::Keeper;
 use crate::downstream;
+use crate::limit::Ledger;
 use crate::metrics::Hub;
-use crate::net::socket;
+use crate::net::{files, socket};
 use crate::record::LogWriter;
 use crate::reload::{self, Plan, Serving};
 use crate::snapshot::Live;
@@ -67,6 +68,8 @@ pub struct Options {
 
 /// Runs until a signal ends it: 0 after a drain, 1 when it could not start, 2 when the configuration is wrong.
 pub fn run(options: &Options) -> ExitCode {
+    // Before the configuration is read: caps are derived from it.
+    let (before, files) = files::raise();
     let live = Arc::new(Live::default());
     let (plan, digest) = match reload::plan(&options.config, &live) {
         Ok(planned) => planned,
@@ -79,6 +82,9 @@ pub fn run(options: &Options) -> ExitCode {
         tell(&plan.warnings.render_text(options.color));
     }
     let journal = journal::start(&plan.snapshot.process);
+    if files != before {
+        tracing::info!(?before, ?files, "the limit of open files is raised");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default());
@@ -121,6 +127,7 @@ async fn serve(
         connections: AtomicUsize::new(0),
         max_connections: AtomicUsize::new(settings.max_connections),
         clients: Clients::default(),
+        ledger: Ledger::new(settings.memory),
         workers: settings.workers,
     });
     let log =

@@ -9,6 +9,7 @@
 //! **Not here.** What a worker adds to it (`worker`), and how it comes into effect (`reload`).
 
 mod compile;
+mod machine;
 mod settings;
 #[cfg(test)]
 mod tests;

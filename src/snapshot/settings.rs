@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use super::compile::Purpose;
 use crate::cluster::Site;
+use super::machine;
 use crate::config::raw::log::{Format, Level};
 use crate::config::raw::runtime::Workers;
+use crate::config::types::ByteSize;
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned, raw};
 use crate::dns;
 use crate::listener::AdminSpec;
+use crate::net::files;
 
 /// Settings of the process.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -25,6 +28,8 @@ pub struct ProcessSettings {
     pub shutdown_delay: Duration,
     /// Most connections from clients, over all listeners.
     pub max_connections: usize,
+    /// Bytes that peers may make us hold.
+    pub memory: usize,
     /// Where the admin interface listens.
     pub admin: Option<AdminSpec>,
     /// How names of endpoints are resolved.
@@ -120,6 +125,7 @@ pub(super) fn compile(
         drain_timeout: duration(runtime.drain_timeout, DRAIN_TIMEOUT),
         shutdown_delay: duration(runtime.shutdown_delay, Duration::ZERO),
         max_connections: max_connections(runtime.max_connections),
+        memory: memory(runtime.memory, diagnostics),
         admin,
         dns,
         log_level: raw
@@ -206,8 +212,7 @@ fn max_connections(raw: Option<Spanned<u32>>) -> usize {
     match raw {
         Some(raw) if raw.value > 0 => raw.value as usize,
         _ => {
-            let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-            let files = open_files(&limits).unwrap_or(MANY_FILES);
+            let files = files::limit().unwrap_or(MANY_FILES);
             let half = files.saturating_sub(RESERVED_FILES) / 2;
             usize::try_from(half)
                 .unwrap_or(usize::MAX)
@@ -216,24 +221,22 @@ fn max_connections(raw: Option<Spanned<u32>>) -> usize {
     }
 }
 
-/// The soft limit in a text of `/proc/self/limits`; `None`: unlimited, or not there.
-fn open_files(limits: &str) -> Option<u64> {
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
-}
+/// Less than this is spent on a handful of connections.
+const LEAST_MEMORY: u64 = 16 << 20;
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_soft_limit_is_the_first_number() {
-        let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
-                    Max open files            1024                 524288               files     \n";
-        assert_eq!(open_files(text), Some(1024));
-        assert_eq!(open_files(&text.replace("1024", "unlimited")), None);
-        assert_eq!(open_files(""), None);
-    }
+fn memory(raw: Option<Spanned<ByteSize>>, diagnostics: &mut Diagnostics) -> usize {
+    let bytes = match raw {
+        Some(raw) if raw.bytes() > 0 => {
+            if raw.bytes() < LEAST_MEMORY {
+                diagnostics.push(
+                    Diagnostic::error(Code::BadValue, raw.span, "too little memory to serve with")
+                        .label("allowed are 16MiB and more; or 0B, to be found"),
+                );
+            }
+            raw.bytes()
+        }
+        // The rest is for code, configuration, the log's queue and what the allocator wastes.
+        _ => (machine::memory() / 4 * 3).max(LEAST_MEMORY),
+    };
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }

@@ -25,6 +25,13 @@ pub struct Kit {
 const KEEP: usize = 16 * 1024;
 
 impl Kit {
+    /// Bytes that its buffers take.
+    pub fn weight(&self) -> usize {
+        self.outgoing.capacity()
+            + self.partial.capacity()
+            + self.fields.capacity() * size_of::<Field>()
+    }
+
     /// Makes it ready for the next exchange.
     pub fn clear(&mut self) {
         for buffer in [&mut self.outgoing, &mut self.partial] {

@@ -14,6 +14,7 @@ use super::view::{Carried, View};
 use crate::base::ListenerName;
 use crate::base::cidr::client_key;
 use crate::drain::Drain;
+use crate::limit::{Charge, Credit, Ledger, Level};
 use crate::metrics::Hub;
 use crate::net::Deadlines;
 use crate::net::deadline::Tick;
@@ -27,6 +28,9 @@ pub const READ: usize = 64 * 1024;
 pub const HEADROOM: usize = 32;
 /// Room behind it, for the end of a chunk and of a body.
 pub const TAIL: usize = 32;
+
+/// The same while memory is tight.
+const SMALL_READ: usize = 4 * 1024;
 
 /// How many kits and spare buffers a worker keeps.
 const SPARES: usize = 256;
@@ -52,6 +56,8 @@ pub struct Process {
     pub max_connections: AtomicUsize,
     /// Connections by client.
     pub clients: Clients,
+    /// Memory for what peers make us hold.
+    pub ledger: Arc<Ledger>,
     /// Number of workers.
     pub workers: usize,
 }
@@ -163,6 +169,10 @@ pub struct Local {
     pub journal: Rc<Journal>,
     /// Idle connections to endpoints.
     pub pool: Pool,
+    /// Memory that is charged here.
+    pub credit: Rc<Credit>,
+    /// What the spare buffers are charged.
+    spare: Charge,
     carried: Carried,
     view: RefCell<Rc<View>>,
     scratch: RefCell<Box<[u8]>>,
@@ -187,9 +197,12 @@ impl Local {
         let carried = Carried::default();
         journal.configure(Arc::clone(&snapshot.access_log));
         let view = View::build(id, &process, &pool, &carried, snapshot, epoch);
+        let credit = Credit::new(&process.ledger);
         Rc::new(Self {
             id,
             process,
+            spare: Charge::new(&credit),
+            credit,
             deadlines,
             drain: Drain::default(),
             presence: Presence::default(),
@@ -304,8 +317,41 @@ impl Local {
         }
     }
 
-    /// What is done every tick: deadlines, idle connections, queues, the log.
+    /// How many bytes may be read at a time: while memory is tight, few, because what the other side does not take
+    /// is held.
+    #[inline]
+    pub fn read_len(&self) -> usize {
+        if self.credit.level() == Level::Normal {
+            READ
+        } else {
+            SMALL_READ
+        }
+    }
+
+    /// Gives back what memory allows no more, and weighs what is spare.
+    fn weigh(&self) {
+        if let Some(level) = self.credit.look() {
+            let (taken, budget) = (self.process.ledger.taken(), self.process.ledger.budget());
+            let level = level.as_str();
+            tracing::warn!(level, taken, budget, "memory for peers");
+        }
+        let level = self.credit.level();
+        if level >= Level::Tight {
+            self.kits.take();
+            self.buffers.take();
+        }
+        if level >= Level::Short {
+            self.pool.clear();
+            self.deadlines.shorten_idle(Duration::from_millis(1), None);
+        }
+        let kits: usize = self.kits.borrow().iter().map(|kit| kit.weight()).sum();
+        let buffers: usize = self.buffers.borrow().iter().map(Vec::capacity).sum();
+        self.spare.set(kits + buffers);
+    }
+
+    /// What is done every tick: memory, deadlines, idle connections, queues, the log.
     pub fn tick(&self, now: std::time::Instant) {
+        self.weigh();
         self.deadlines.sweep(now);
         self.pool.sweep(&self.deadlines);
         self.journal.flush();

@@ -36,6 +36,7 @@ mod health;
 mod limits;
 mod notify;
 mod outlier;
+mod overload;
 mod overrides;
 mod pool;
 mod rate_limit;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Unexpected, Visitor};
 
 use crate::config::span::Spanned;
-use crate::config::types::{Duration, FilePath};
+use crate::config::types::{ByteSize, Duration, FilePath};
 
 /// `[runtime]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -18,6 +18,8 @@ pub struct Runtime {
     pub drain_timeout: Option<Spanned<Duration>>,
     /// Client connections of the process; 0: from the limit of file descriptors. Default: `0`.
     pub max_connections: Option<Spanned<u32>>,
+    /// Memory for what peers make us hold, at least `16MiB`; 0B: three quarters of what control group and machine allow. Default: `0B`.
+    pub memory: Option<Spanned<ByteSize>>,
     /// SIGTERM: how long `/ready` says 503 while still serving. Default: `0s`.
     pub shutdown_delay: Option<Spanned<Duration>>,
     /// Seed of everything that must hash alike on several instances: with the same one, the same key goes the

@@ -250,6 +250,9 @@ impl<'x, D: Downstream> Transfer<'x, D> {
                     return Poll::Ready(Err(self.overdue()));
                 }
                 self.timer.set(due);
+                // Here alone anything is held for longer than this turn.
+                self.x.weigh();
+                self.down.weigh();
                 return Poll::Pending;
             }
         }

@@ -15,7 +15,7 @@ use crate::http1::response::{self, Start};
 use crate::http1::trailers::Trailers;
 use crate::message::{BodyLength, Field, Known, Method, Upgrade, keep_alive};
 use crate::net::deadline::Tick;
-use crate::worker::local::{HEADROOM, READ};
+use crate::worker::local::HEADROOM;
 
 impl<D: Downstream> Transfer<'_, D> {
     pub(super) fn poll_response(&mut self, cx: &mut Context<'_>) -> Result<Step, Error> {
@@ -45,7 +45,7 @@ impl<D: Downstream> Transfer<'_, D> {
         let local = std::rc::Rc::clone(&self.x.local);
         let mut scratch = local.scratch();
         let read = scratch
-            .get_mut(HEADROOM..HEADROOM + READ)
+            .get_mut(HEADROOM..HEADROOM + local.read_len())
             .unwrap_or_default();
         let len = match self.stream.poll_read(cx, read) {
             Poll::Ready(Ok(len)) => len,
