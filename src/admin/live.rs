@@ -6,8 +6,8 @@ use tokio::sync::watch;
 
 use crate::base::clock;
 use crate::cluster::Cluster;
-use crate::limiter::Limiter;
 use crate::limit::Ledger;
+use crate::limiter::Limiter;
 use crate::metrics::{BreakerState, Hub, PROTOCOL, Scrape, names};
 use crate::outlier::Moment;
 use crate::snapshot::Live;

@@ -322,7 +322,7 @@ impl Downstream for Side {
     }
 
     fn weigh(&self) {
-        let trailers = self.body.trailers().len() + self.trailers.capacity();
+        let trailers = self.body.trailers().len() + self.trailers.lines.capacity();
         self.connection.weigh(self.outbox.weight() + trailers);
     }
 

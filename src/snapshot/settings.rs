@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::compile::Purpose;
-use crate::cluster::Site;
 use super::machine;
+use crate::cluster::Site;
 use crate::config::raw::log::{Format, Level};
 use crate::config::raw::runtime::Workers;
 use crate::config::types::ByteSize;

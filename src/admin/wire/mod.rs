@@ -1,5 +1,7 @@
 //! The JSON that the interface speaks. Keys are public: they are added, never changed.
 
+mod reload;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,15 +11,16 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock;
 use crate::cluster::{Cluster, Override, Overrides};
 use crate::config::types::Duration;
-use crate::config::{Color, Diagnostics};
 use crate::dns;
 use crate::endpoint::{Admin, Availability, Endpoint};
 use crate::limit::Ledger;
 use crate::metrics::{DnsOutcome, Hub};
 use crate::outlier::{Moment, State};
 
-use super::context::{Context, Loaded, Reloaded, Running};
-use super::state::{state, why};
+use crate::admin::context::{Context, Loaded, Running};
+use crate::admin::state::{state, why};
+
+pub(super) use reload::ReloadAnswer;
 
 /// `GET /api/v1/status`.
 #[derive(Debug, Serialize)]
@@ -352,56 +355,6 @@ impl OverrideStatus {
             state: said.admin().map(Admin::as_str),
             weight: said.weight(),
             remaining_seconds: said.until().map(remaining),
-        }
-    }
-}
-
-/// `POST /api/v1/reload`.
-#[derive(Debug, Serialize)]
-pub(super) struct ReloadAnswer {
-    /// `ok`, `invalid` or `error`, as in the metric.
-    result: &'static str,
-    /// Of the configuration in effect.
-    epoch: u64,
-    /// What is different now, a line each.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    changes: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
-    /// Errors and warnings, as `check --json` prints them.
-    diagnostics: serde_json::Value,
-    /// The same for people, as `check` prints them.
-    text: String,
-}
-
-impl ReloadAnswer {
-    pub(super) fn of(reloaded: Reloaded, epoch_now: u64) -> Self {
-        let result = reloaded.result().as_str();
-        match reloaded {
-            Reloaded::Applied {
-                epoch,
-                changes,
-                warnings,
-            } => Self {
-                changes,
-                ..Self::new(result, epoch, &warnings)
-            },
-            Reloaded::Invalid(diagnostics) => Self::new(result, epoch_now, &diagnostics),
-            Reloaded::Failed(message) => Self {
-                message: Some(message),
-                ..Self::new(result, epoch_now, &Diagnostics::default())
-            },
-        }
-    }
-
-    fn new(result: &'static str, epoch: u64, diagnostics: &Diagnostics) -> Self {
-        Self {
-            result,
-            epoch,
-            changes: Vec::new(),
-            message: None,
-            diagnostics: diagnostics.to_json(),
-            text: diagnostics.render_text(Color::Never),
         }
     }
 }
