@@ -96,7 +96,10 @@ fn killed_endpoints_never_get_a_post_twice() {
 #[test]
 fn a_kill_during_an_upload() {
     let mut origins: Vec<_> = (0..2).map(|_| OriginProcess::start()).collect();
-    let keys = format!("balancer = \"round_robin\"\n[clusters.app.retry]\n{GENEROUS}");
+    // Killed so often, one of two would be ejected, and then there is no other.
+    let keys = format!(
+        "balancer = \"round_robin\"\noutlier = {{ max_ejected = 0 }}\n[clusters.app.retry]\n{GENEROUS}"
+    );
     let proxy = over(&origins, &keys).workers(1).start();
     let small = pattern(60 * 1024);
     for round in 0..scale(6, 60) {

@@ -56,7 +56,7 @@ fn a_stopped_endpoint_holds_up_nobody_else() {
 #[test]
 fn a_hung_endpoint_is_given_up_in_time() {
     let origin = OriginProcess::start();
-    let keys = "timeouts = { response = \"1s\" }\nbulkhead = { connections_per_endpoint = 4 }";
+    let keys = "timeouts = { response = \"1s\" }\nbulkhead = { connections_per_endpoint = 4, queue = { size = 0 } }";
     let proxy = over(std::slice::from_ref(&origin), keys).start();
     proxy.get("/").is(200);
     origin.stop();
