@@ -208,6 +208,7 @@ fn metrics_and_status_show_what_runs() {
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_seconds": 0,
             "not_ready": ["starting"],
+            "overload": { "level": "normal", "memory_bytes": 0, "memory_limit_bytes": 1_u64 << 30 },
             "configuration": {
                 "epoch": 7, "hash": "c0ffee",
                 "last_load": { "result": "ok", "at": 1_700_000_000.0, "message": null },

@@ -100,6 +100,10 @@ fn busy() -> std::sync::Arc<Hub> {
         scrape.gauge(&names::RATELIMIT_STORE_UP, &["redis"], 1.0);
         scrape.gauge(&names::RATELIMIT_KEYS, &["l"], 1.0);
         scrape.add(&names::RATELIMIT_EVICTIONS, &["l"], 0);
+        for metric in [&names::MEMORY, &names::MEMORY_LIMIT, &names::OVERLOAD_LEVEL] {
+            scrape.gauge(metric, &[], 1.0);
+        }
+        scrape.add(&names::OVERLOADS, &["tight"], 1);
         scrape.gauge(&names::RUNTIME_TASKS, &[], 1.0);
         scrape.add(&names::RUNTIME_TASK_PANICS, &[], 0);
     }));
