@@ -38,6 +38,8 @@ pub fn register(
             collect(cluster, scrape);
             let said = live.clusters.overrides().of_cluster(&cluster.name).len() as f64;
             let name = cluster.name.as_str();
+            let panics = cluster.balancer.panics(&cluster.set, clock::now());
+            scrape.gauge(&names::PANIC_ACTIVE, &[name], f64::from(u8::from(panics)));
             scrape.gauge(&names::UPSTREAM_ENDPOINT_OVERRIDES, &[name], said);
         }
         for limiter in &running.limiters {

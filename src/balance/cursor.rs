@@ -1,6 +1,7 @@
 //! What one worker remembers of its picks in one cluster.
 
 use super::Algorithm;
+use super::outlook::Outlook;
 use super::ring_hash::LoadOfAll;
 use super::round_robin::Wheel;
 use crate::endpoint::EndpointSet;
@@ -14,6 +15,7 @@ pub struct Cursor {
     follows: Option<(Algorithm, u64)>,
     /// By tier.
     pub(super) wheels: Vec<Wheel>,
+    pub(super) outlook: Outlook,
     /// By tier.
     pub(super) loads: Vec<LoadOfAll>,
 }
@@ -31,6 +33,7 @@ impl Cursor {
             follows: None,
             wheels: Vec::new(),
             loads: Vec::new(),
+            outlook: Outlook::default(),
         }
     }
 
@@ -50,6 +53,7 @@ impl Cursor {
             let turn = |tier| Wheel::new(set, tier, &before, &mut self.rng);
             self.wheels = set.tiers().iter().map(turn).collect();
         }
+        self.outlook.forget();
         self.loads = set.tiers().iter().map(|_| LoadOfAll::default()).collect();
     }
 }

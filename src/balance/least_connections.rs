@@ -14,7 +14,7 @@ pub(super) fn pick(field: &Field<'_>, rng: &mut fastrand::Rng) -> Option<Endpoin
         if !field.may_pick(ix) {
             continue;
         }
-        let (load, weight) = field.load(ix)?;
+        let (load, weight) = field.slowed(ix)?;
         let order = best.map_or(Ordering::Less, |(_, best_load, best_weight)| {
             (load * best_weight).cmp(&(best_load * weight))
         });

@@ -75,7 +75,7 @@ impl Slots {
         for _ in 0..field.redraws() {
             let slot = usize::try_from(place.checked_rem(self.slots.len() as u64)?).ok()?;
             let &ix = self.slots.get(slot)?;
-            if field.may_pick(ix) {
+            if field.takes(ix, hash) {
                 return Some(ix);
             }
             place = mix(place);

@@ -1,6 +1,6 @@
 //! Picks an endpoint from a set: a pure function of the set's load and health, a cursor, and what was tried.
 //!
-//! **Invariants.** An endpoint that is not available is never picked. An endpoint that this exchange has tried is
+//! **Invariants.** An endpoint that is not available is never picked, but in a panic ([`Policy`]). An endpoint that this exchange has tried is
 //! picked only when no other of any tier is available; a higher tier only when no lower one has an available
 //! endpoint that was not tried. No allocation and no lock, but for the first pick after a set changed.
 //!
@@ -15,6 +15,7 @@ mod least_connections;
 mod least_request;
 mod least_time;
 mod maglev;
+mod outlook;
 mod random;
 mod rendezvous;
 mod ring_hash;
@@ -22,19 +23,25 @@ mod round_robin;
 #[cfg(test)]
 mod hash_tests;
 #[cfg(test)]
+mod outlook_tests;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 use std::time::Instant;
 
 use crate::base::hash::HashKey;
-use crate::endpoint::{Availability, EndpointIx, EndpointSet, Tier, Tried};
-use field::{Field, Pass};
+use crate::endpoint::{Availability, EndpointIx, EndpointSet, Heed, Tier, Tried};
+use field::{Field, Pass, Ramp};
 use maglev::Slots;
+use outlook::{Mood, Outlook};
 use rendezvous::Scores;
 use ring_hash::Ring;
 
 pub use algorithm::Algorithm;
 pub use cursor::Cursor;
+pub use outlook::Policy;
 pub use ring_hash::MAX_POINTS;
 
 /// What a pick may see of its exchange.
@@ -67,6 +74,7 @@ pub enum Pick {
 pub struct Balancer {
     algorithm: Algorithm,
     seed: HashKey,
+    policy: Policy,
     /// By tier; empty where it does not pick by key.
     keyed: Vec<Keyed>,
 }
@@ -123,7 +131,7 @@ impl Keyed {
             Table::Slots(slots) => slots.pick(field, hash),
             Table::None => None,
         };
-        found.or_else(|| self.scores.pick(hash, |ix| field.may_pick(ix)))
+        found.or_else(|| self.scores.pick(hash, |ix| field.takes(ix, hash)))
     }
 }
 
@@ -134,16 +142,28 @@ impl Balancer {
         Self {
             algorithm,
             seed,
+            policy: Policy::default(),
             keyed: tiers
                 .filter_map(|tier| Keyed::new(algorithm, set, tier, seed))
                 .collect(),
         }
     }
 
+    /// The same under a policy.
+    #[must_use]
+    pub fn under(self, policy: Policy) -> Self {
+        Self { policy, ..self }
+    }
+
     /// The same for another set.
     #[must_use]
     pub fn remade(&self, set: &EndpointSet) -> Self {
-        Self::new(self.algorithm, set, self.seed)
+        Self::new(self.algorithm, set, self.seed).under(self.policy)
+    }
+
+    /// Whether so few of the set are available at `now` that health is not heeded.
+    pub fn panics(&self, set: &EndpointSet, now: Instant) -> bool {
+        Outlook::look(set, self.policy, now).mood() == Mood::Panic
     }
 
     /// How it picks.
@@ -152,8 +172,26 @@ impl Balancer {
     }
 
     /// Picks an endpoint of the set that it was made for.
+    #[inline]
     pub fn pick(&self, set: &EndpointSet, cursor: &mut Cursor, input: &PickInput<'_>) -> Pick {
         cursor.follow(self.algorithm, set);
+        if self.policy == Policy::default() {
+            return self.passes(set, cursor, input);
+        }
+        if cursor.outlook.is_due(input.now) {
+            cursor.outlook = Outlook::look(set, self.policy, input.now);
+        }
+        let pick = self.passes(set, cursor, input);
+        if pick != Pick::None {
+            return pick;
+        }
+        // Nobody: what was counted may be old.
+        cursor.outlook = Outlook::look(set, self.policy, input.now);
+        self.passes(set, cursor, input)
+    }
+
+    #[inline]
+    fn passes(&self, set: &EndpointSet, cursor: &mut Cursor, input: &PickInput<'_>) -> Pick {
         if let Some(ix) = self.pass(set, cursor, input, Pass::Fresh) {
             return Pick::Endpoint(ix);
         }
@@ -162,9 +200,10 @@ impl Balancer {
         {
             return Pick::Endpoint(ix);
         }
+        let heed = heed(cursor);
         let full = |ix| {
-            set.endpoint(ix)
-                .is_some_and(|e| e.availability(input.cap) == Availability::Full)
+            let endpoint = set.endpoint(ix);
+            endpoint.is_some_and(|e| e.availability_heeding(input.cap, heed) == Availability::Full)
         };
         let mut members = set.tiers().iter().flat_map(Tier::members);
         if members.any(|&ix| full(ix)) {
@@ -174,6 +213,7 @@ impl Balancer {
         }
     }
 
+    /// The tiers that have enough, in their order; then the others.
     #[inline]
     fn pass(
         &self,
@@ -182,30 +222,81 @@ impl Balancer {
         input: &PickInput<'_>,
         pass: Pass,
     ) -> Option<EndpointIx> {
+        let mut later = false;
+        for (number, tier) in set.tiers().iter().enumerate() {
+            if cursor.outlook.comes_later(number, self.policy) {
+                later = true;
+            } else if let Some(ix) = self.tier(set, (number, tier), cursor, input, pass) {
+                return Some(ix);
+            }
+        }
+        if !later {
+            return None;
+        }
         set.tiers().iter().enumerate().find_map(|(number, tier)| {
-            let field = Field {
-                set,
-                tier,
-                input: *input,
-                pass,
-            };
-            if let Some(keyed) = self.keyed.get(number) {
-                return match input.hash {
-                    Some(hash) => keyed.pick(&field, cursor, number, hash),
-                    None => random::pick(&field, &mut cursor.rng),
-                };
-            }
-            match self.algorithm {
-                Algorithm::RoundRobin => cursor.wheels.get_mut(number)?.pick(&field),
-                Algorithm::LeastRequest => least_request::pick(&field, &mut cursor.rng),
-                Algorithm::LeastConnections => least_connections::pick(&field, &mut cursor.rng),
-                Algorithm::LeastTime => least_time::pick(&field, &mut cursor.rng),
-                Algorithm::Random
-                | Algorithm::IpHash
-                | Algorithm::RingHash { .. }
-                | Algorithm::Maglev { .. }
-                | Algorithm::Rendezvous => random::pick(&field, &mut cursor.rng),
-            }
+            let short = cursor.outlook.comes_later(number, self.policy);
+            short.then(|| self.tier(set, (number, tier), cursor, input, pass))?
         })
+    }
+
+    #[inline]
+    fn tier(
+        &self,
+        set: &EndpointSet,
+        (number, tier): (usize, &Tier),
+        cursor: &mut Cursor,
+        input: &PickInput<'_>,
+        pass: Pass,
+    ) -> Option<EndpointIx> {
+        let heed = heed(cursor);
+        let field = Field {
+            set,
+            tier,
+            input: *input,
+            pass,
+            heed,
+            ramp: None,
+        };
+        if !self.policy.slow_start.is_zero() && heed == Heed::Everything {
+            let ramp = Some(Ramp {
+                time: self.policy.slow_start,
+                warmest: cursor.outlook.warmest(number),
+            });
+            let found = self.choose(&Field { ramp, ..field }, number, cursor);
+            if found.is_some() {
+                return found;
+            }
+        }
+        self.choose(&field, number, cursor)
+    }
+
+    #[inline]
+    fn choose(&self, field: &Field<'_>, number: usize, cursor: &mut Cursor) -> Option<EndpointIx> {
+        if let Some(keyed) = self.keyed.get(number) {
+            return match field.input.hash {
+                Some(hash) => keyed.pick(field, cursor, number, hash),
+                None => random::pick(field, &mut cursor.rng),
+            };
+        }
+        let rng = &mut cursor.rng;
+        match self.algorithm {
+            Algorithm::RoundRobin => cursor.wheels.get_mut(number)?.pick(field, rng),
+            Algorithm::LeastRequest => least_request::pick(field, rng),
+            Algorithm::LeastConnections => least_connections::pick(field, rng),
+            Algorithm::LeastTime => least_time::pick(field, rng),
+            Algorithm::Random
+            | Algorithm::IpHash
+            | Algorithm::RingHash { .. }
+            | Algorithm::Maglev { .. }
+            | Algorithm::Rendezvous => random::pick(field, rng),
+        }
+    }
+}
+
+/// What is heeded by who picks with this cursor now.
+fn heed(cursor: &Cursor) -> Heed {
+    match cursor.outlook.mood() {
+        Mood::Calm => Heed::Everything,
+        Mood::Panic => Heed::Orders,
     }
 }

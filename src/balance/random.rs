@@ -16,14 +16,14 @@ pub(super) fn draw(
 ) -> Option<EndpointIx> {
     for _ in 0..field.refusals() {
         let ix = field.tier.draw(rng)?;
-        if wanted(ix) && field.may_pick(ix) {
+        if wanted(ix) && field.may_pick(ix) && field.admits(ix, || rng.f64()) {
             return Some(ix);
         }
     }
     let mut chosen = None;
     let mut total = 0;
     for &ix in field.tier.members() {
-        if !wanted(ix) || !field.may_pick(ix) {
+        if !wanted(ix) || !field.may_pick(ix) || !field.admits(ix, || rng.f64()) {
             continue;
         }
         let (_, weight) = field.load(ix)?;

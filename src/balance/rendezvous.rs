@@ -84,6 +84,6 @@ pub(super) const fn mix(number: u64) -> u64 {
 
 /// Uniform in (0, 1), never at an end.
 #[inline]
-fn unit(number: u64) -> f64 {
+pub(super) fn unit(number: u64) -> f64 {
     ((number >> 12) as f64 + 0.5) * (1.0 / (1u64 << 52) as f64)
 }

@@ -111,10 +111,10 @@ impl Ring {
     ) -> Option<EndpointIx> {
         let mut walk = self.walk(hash).take(field.redraws());
         let Some(factor) = self.factor else {
-            return walk.find(|&ix| field.may_pick(ix));
+            return walk.find(|&ix| field.takes(ix, hash));
         };
         load.refresh(field);
-        let below = |ix| field.may_pick(ix) && load.allows(field, ix, factor);
+        let below = |ix| field.takes(ix, hash) && load.allows(field, ix, factor);
         let chosen = walk.find(|&ix| below(ix));
         let chosen = chosen.or_else(|| scores.pick(hash, below));
         load.picks += 1;

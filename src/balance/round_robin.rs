@@ -106,26 +106,28 @@ impl Wheel {
 
     /// Takes the next turn of an endpoint that may be picked; the turns that are passed over are lost.
     #[inline]
-    pub(super) fn pick(&mut self, field: &Field<'_>) -> Option<EndpointIx> {
+    pub(super) fn pick(
+        &mut self,
+        field: &Field<'_>,
+        rng: &mut fastrand::Rng,
+    ) -> Option<EndpointIx> {
         for _ in 0..field.refusals() {
             let mut turn = self.turns.peek_mut()?;
             turn.at = turn.at.wrapping_add(turn.stride);
             let ix = turn.ix;
             drop(turn);
-            if field.may_pick(ix) {
+            if field.may_pick(ix) && field.admits(ix, || rng.f64()) {
                 return Some(ix);
             }
         }
-        self.scan(field)
+        self.scan(field, rng)
     }
 
     /// The same decision with one look at all of them, for when most may not be picked.
-    fn scan(&mut self, field: &Field<'_>) -> Option<EndpointIx> {
-        let next = |turns: &BinaryHeap<Turn>| {
-            let may = turns.iter().filter(|turn| field.may_pick(turn.ix));
-            may.max().copied()
-        };
-        let chosen = next(&self.turns)?;
+    fn scan(&mut self, field: &Field<'_>, rng: &mut fastrand::Rng) -> Option<EndpointIx> {
+        let mut may = |ix| field.may_pick(ix) && field.admits(ix, || rng.f64());
+        let turns = self.turns.iter();
+        let chosen = turns.filter(|turn| may(turn.ix)).max().copied()?;
         let mut turns = std::mem::take(&mut self.turns).into_vec();
         for turn in &mut turns {
             let late = u64::try_from(-turn.after(chosen.at)).unwrap_or(0);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{
     Cluster, ClusterBreaker, ClusterTimeouts, Live, Site, balancer, bulkhead, endpoints, retry,
 };
-use crate::balance::Balancer;
+use crate::balance::{Balancer, Policy};
 use crate::base::ClusterName;
 use crate::config::raw::cluster::{SendProxyProtocol, UpstreamProtocol};
 use crate::config::raw::defaults::ClusterDefaults;
@@ -67,11 +67,17 @@ pub fn compile(
     if refused == Support::Lacking {
         return None;
     }
+    let policy = Policy {
+        panic_threshold: raw.panic_threshold.map_or(0, |percent| percent.value.0),
+        slow_start: raw
+            .slow_start
+            .map_or(Duration::ZERO, |time| time.value.get()),
+    };
     let (choice, made) = (choice?, made?);
     Some(Cluster {
         name: name.clone(),
         members: Arc::new(members?),
-        balancer: Balancer::new(choice.algorithm, &made.set, site.seed),
+        balancer: Balancer::new(choice.algorithm, &made.set, site.seed).under(policy),
         set: made.set,
         knowledge: made.knowledge,
         key: choice.key,
@@ -129,12 +135,6 @@ fn unsupported(raw: &raw::Cluster, diagnostics: &mut Diagnostics) -> Support {
         protocol
             .filter(|protocol| protocol.value != UpstreamProtocol::Http1)
             .map(|protocol| (protocol.span, "HTTP/2 to endpoints")),
-        raw.slow_start
-            .filter(|time| !time.is_zero())
-            .map(|time| (time.span, "slow start")),
-        raw.panic_threshold
-            .filter(|percent| percent.0 > 0)
-            .map(|percent| (percent.span, "a panic threshold")),
         raw.sticky
             .as_ref()
             .map(|sticky| (sticky.span, "sticky sessions")),

@@ -15,6 +15,7 @@ pub mod tried;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::base::{ClusterName, EndpointAddr};
 use crate::health::HealthCell;
@@ -109,6 +110,15 @@ pub enum Availability {
     Disabled,
 }
 
+/// What of that which speaks against an endpoint is heeded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Heed {
+    /// All of it.
+    Everything,
+    /// What operators say, and the cap; not what was found out about it.
+    Orders,
+}
+
 impl Endpoint {
     /// Takes what an attempt has shown. The one call for everything that judges an endpoint by real traffic.
     #[inline]
@@ -116,18 +126,36 @@ impl Endpoint {
         self.state.pace.observe(seen);
     }
 
+    /// How far this endpoint is on its way to its full share, `ramp` after it began to serve: linear, from a tenth,
+    /// so that it has something to warm up by, to 1.
+    #[inline]
+    pub fn warmth(&self, now: Instant, ramp: Duration) -> f64 {
+        const LEAST: f64 = 0.1;
+        match self.state.serving(now) {
+            None => LEAST,
+            Some(age) => (age.as_secs_f64() / ramp.as_secs_f64()).clamp(LEAST, 1.0),
+        }
+    }
+
     /// Whether this endpoint may be picked while it may have `cap` connections (0: any number).
     #[inline]
     pub fn availability(&self, cap: u32) -> Availability {
+        self.availability_heeding(cap, Heed::Everything)
+    }
+
+    /// The same for one who does not heed everything that speaks against it.
+    #[inline]
+    pub fn availability_heeding(&self, cap: u32, heed: Heed) -> Availability {
         match self.state.admin() {
             Admin::Ready => {}
             Admin::Drain => return Availability::Draining,
             Admin::Disabled => return Availability::Disabled,
         }
-        if self.health.as_ref().is_some_and(|cell| !cell.is_healthy()) {
+        let unhealthy = || self.health.as_ref().is_some_and(|cell| !cell.is_healthy());
+        if heed == Heed::Everything && unhealthy() {
             return Availability::Unhealthy;
         }
-        if !self.state.outlier.circuit.admits() {
+        if heed == Heed::Everything && !self.state.outlier.circuit.admits() {
             return Availability::Ejected;
         }
         if cap != 0 && self.state.connections() >= cap {

@@ -1,12 +1,14 @@
 //! What is known of an endpoint whatever the configuration says, and the guards that keep its counts right.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
 use super::Pace;
 use super::gate::{Gate, Want};
+use crate::base::clock;
 use crate::health::{HealthCell, Status};
 use crate::outlier::OutlierCell;
 use crate::state::Registry;
@@ -57,6 +59,8 @@ pub struct EndpointState {
     in_flight: CachePadded<AtomicU32>,
     connections: AtomicU32,
     admin: AtomicU8,
+    /// Stamp of when it was first seen to serve since it last did not; 0: it was not seen to.
+    serving: AtomicU64,
     /// What attempts have shown.
     pub pace: Pace,
     /// What attempts have shown, and whether they led to an ejection.
@@ -99,6 +103,28 @@ impl EndpointState {
     /// Sets an operator's word and gives the one before; exchanges under way go on.
     pub fn set_admin(&self, admin: Admin) -> Admin {
         Admin::from_u8(self.admin.swap(admin as u8, Ordering::Relaxed))
+    }
+
+    /// How long it has been serving; `None`: nobody saw it serve since it last did not.
+    #[inline]
+    pub fn serving(&self, now: Instant) -> Option<Duration> {
+        let since = self.serving.load(Ordering::Relaxed);
+        let age = clock::stamp(now).saturating_sub(since);
+        (since != 0).then(|| Duration::from_nanos(age))
+    }
+
+    /// It is seen to serve.
+    pub fn serves(&self, now: Instant) {
+        if self.serving.load(Ordering::Relaxed) == 0 {
+            self.serving.store(clock::stamp(now), Ordering::Relaxed);
+        }
+    }
+
+    /// It is seen not to.
+    pub fn serves_not(&self) {
+        if self.serving.load(Ordering::Relaxed) != 0 {
+            self.serving.store(0, Ordering::Relaxed);
+        }
     }
 
     /// The cell of the check with this fingerprint. A check that is new here starts from the status

@@ -144,6 +144,9 @@ metrics! {
     UPSTREAM_ENDPOINT_EWMA: Gauge "tidegate_upstream_endpoint_ewma_seconds" ["cluster", "endpoint"]
         "Running average of the time to a response's head at one endpoint, by which least_time picks.";
 
+    PANIC_ACTIVE: Gauge "tidegate_panic_active" ["cluster"]
+        "1 while so few endpoints of a cluster are available that health is ignored (panic_threshold), else 0.";
+
     HEALTH_CHECKS: Counter "tidegate_health_checks_total" ["cluster", "result"]
         "Probes, by result (pass, fail, timeout).";
     HEALTH_CHECK_DURATION: Histogram "tidegate_health_check_duration_seconds" ["cluster"]

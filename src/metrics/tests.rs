@@ -84,6 +84,7 @@ fn busy() -> std::sync::Arc<Hub> {
         scrape.gauge(&names::DNS_ADDRESSES, &["app.internal"], 2.0);
         scrape.gauge(&names::DNS_AGE, &["app.internal"], 2.0);
         scrape.gauge(&names::UPSTREAM_ENDPOINTS, &["app", "healthy"], 3.0);
+        scrape.gauge(&names::PANIC_ACTIVE, &["app"], 0.0);
         scrape.gauge(&names::UPSTREAM_ENDPOINT_OVERRIDES, &["app"], 1.0);
         scrape.gauge(&names::BREAKER_STATE, &["app", "open"], 1.0);
         for metric in [

@@ -267,3 +267,29 @@ fn ip_hash_keeps_a_client_at_its_endpoint() {
     counts.sort_unstable();
     assert_eq!(counts, [0, 0, 0, 160]);
 }
+
+/// Probes that fail everywhere may be wrong: with a threshold, requests go on.
+#[test]
+fn a_panic_goes_on_where_probes_say_no() {
+    let origin = Origin::answering(|request| {
+        let status = if request.target == "/probe" { 500 } else { 200 };
+        Answer::status(status)
+    });
+    let start = |threshold| {
+        let keys = format!(
+            "panic_threshold = {threshold}\n\
+             health = {{ check = {{ http = {{ path = \"/probe\" }} }}, interval = \"100ms\" }}"
+        );
+        Setup::over_with(&[origin.addr()], &keys).start()
+    };
+    let addr = origin.addr().to_string();
+    let labels = [("cluster", "app"), ("endpoint", addr.as_str())];
+    for (threshold, status, panics) in [(0, 503, 0.0), (1, 200, 1.0)] {
+        let proxy = start(threshold);
+        proxy.wait_metric("tidegate_upstream_endpoint_healthy", &labels, |up| {
+            up == 0.0
+        });
+        proxy.get("/").is(status);
+        proxy.wait_metric("tidegate_panic_active", &labels[..1], |now| now == panics);
+    }
+}

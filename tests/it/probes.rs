@@ -395,11 +395,10 @@ fn a_program_that_is_not_there_is_a_failure() {
     let check = "{ command = { argv = [\"/nonexistent/probe\"] } }";
     let proxy = Setup::over_with(&[origin.addr()], &health(check, "")).start();
     wait_state(&proxy, "unhealthy");
-    assert!(
-        proxy.output().contains("cannot start the program"),
-        "{}",
-        proxy.output()
-    );
+    eventually("the log says why", || {
+        let said = proxy.output().contains("cannot start the program");
+        said.then_some(())
+    });
 }
 
 /// Programs are processes: however many endpoints want one, sixteen run at a time.

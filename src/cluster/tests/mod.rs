@@ -343,8 +343,6 @@ fn nonsense_is_refused() {
 fn what_this_build_lacks_is_refused_at_its_place() {
     for (line, what) in [
         ("protocol = 'http2'", "HTTP/2 to endpoints"),
-        ("slow_start = '30s'", "slow start"),
-        ("panic_threshold = 50", "a panic threshold"),
         (
             "sticky = { header = { name = 'x-room' } }",
             "sticky sessions",

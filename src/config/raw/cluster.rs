@@ -26,9 +26,9 @@ pub struct Cluster {
     /// Timeouts; each wins over the defaults.
     #[serde(default)]
     pub timeouts: ClusterTimeouts,
-    /// How long a new endpoint takes to get its full share. Not in this build.
+    /// How long an endpoint that is new or came back takes to get its full share, from a tenth of it on. Default: `0s`.
     pub slow_start: Option<Spanned<Duration>>,
-    /// Below this percent of available endpoints health is ignored; this build takes 0 only. Default: `0`.
+    /// Below this percent of available endpoints health is ignored; 0: never, with none available 503. Default: `0`.
     pub panic_threshold: Option<Spanned<Percent>>,
     /// `[clusters.NAME.health]`. Default: no probes.
     pub health: Option<Spanned<Health>>,
