@@ -25,7 +25,7 @@ mod hash_tests;
 #[cfg(test)]
 mod outlook_tests;
 #[cfg(test)]
-mod simulation;
+mod simulation_tests;
 #[cfg(test)]
 mod tests;
 
