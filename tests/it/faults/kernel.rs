@@ -143,7 +143,9 @@ fn calls_that_fail_are_told_or_tried_again() {
         ("sendto,sendmsg,writev", "ENOBUFS", "1+5", Seen::Breaks),
         ("sendto,sendmsg,writev", "EIO", "1+5", Seen::Breaks),
         ("recvfrom,recvmsg", "ECONNRESET", "1+5", Seen::Breaks),
-        ("epoll_wait,epoll_pwait", "EINTR", "1+2", Seen::Nothing),
+        // Over before strace lets go: a call that it is failing at that moment ends as one that does not exist, and a
+        // runtime cannot live without this one.
+        ("epoll_wait,epoll_pwait", "EINTR", "1..40+2", Seen::Nothing),
     ];
     let origin = echo().requests(1).start();
     let keys = format!("[clusters.app.retry]\nbackoff = {{ base = \"0s\" }}\n{GENEROUS}");
