@@ -112,8 +112,9 @@ fn weights_count_for_random_and_least_request() {
     for balancer in ["random", "least_request"] {
         let crowd = Crowd::new(2);
         let proxy = setup(&crowd, &[1, 4], balancer).start();
-        Shape::gets(8, Style::KeepAlive)
-            .requests(200)
+        // One client: with more, the share also depends on which origin gets the processor.
+        Shape::gets(1, Style::KeepAlive)
+            .requests(800)
             .start(proxy.web)
             .join()
             .all_good();

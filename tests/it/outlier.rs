@@ -96,11 +96,7 @@ fn who_fails_is_ejected_by_default() {
         ejected[0]["ejected_for_seconds"].as_f64().unwrap() > 1.0,
         "{status}"
     );
-    assert!(
-        proxy.output().contains("endpoint is ejected"),
-        "{}",
-        proxy.output()
-    );
+    proxy.wait_output("endpoint is ejected");
 }
 
 /// One real request at a time decides; the others go elsewhere while it is under way.

@@ -161,7 +161,7 @@ fn an_override_ends_with_its_time() {
     });
     let (_, shown) = ask(&proxy, "GET", &path(&one), "");
     assert_eq!(shown["override"], Value::Null);
-    assert!(proxy.output().contains("override ended"));
+    proxy.wait_output("override ended");
 }
 
 /// Kept over reloads and while the endpoint is away; given up for the field that the file changes.

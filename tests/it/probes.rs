@@ -125,22 +125,14 @@ fn grpc_asks_the_health_service() {
         wait_state(&whole, "healthy");
         wait_state(&cart, "healthy");
         wait_state(&unknown, "unhealthy");
-        assert!(
-            unknown.output().contains("grpc-status 5"),
-            "{}",
-            unknown.output()
-        );
+        unknown.wait_output("grpc-status 5");
         eventually("several probes", || {
             (checks(&cart, "pass") >= 5.0).then_some(())
         });
         assert_eq!(checks(&cart, "fail") + checks(&cart, "timeout"), 0.0);
         server.set("shop.v1.Cart", "NOT_SERVING");
         wait_state(&cart, "unhealthy");
-        assert!(
-            cart.output().contains("the service is not serving"),
-            "{}",
-            cart.output()
-        );
+        cart.wait_output("the service is not serving");
         wait_state(&whole, "healthy");
         server.set("shop.v1.Cart", "SERVING");
         wait_state(&cart, "healthy");
@@ -347,7 +339,7 @@ fn a_program_decides() {
     );
     std::fs::write(&verdict, "7").unwrap();
     wait_state(&proxy, "unhealthy");
-    assert!(proxy.output().contains("exit code 7"), "{}", proxy.output());
+    proxy.wait_output("exit code 7");
     std::fs::write(&verdict, "0").unwrap();
     wait_state(&proxy, "healthy");
 }
@@ -395,10 +387,7 @@ fn a_program_that_is_not_there_is_a_failure() {
     let check = "{ command = { argv = [\"/nonexistent/probe\"] } }";
     let proxy = Setup::over_with(&[origin.addr()], &health(check, "")).start();
     wait_state(&proxy, "unhealthy");
-    eventually("the log says why", || {
-        let said = proxy.output().contains("cannot start the program");
-        said.then_some(())
-    });
+    proxy.wait_output("cannot start the program");
 }
 
 /// Programs are processes: however many endpoints want one, sixteen run at a time.

@@ -155,7 +155,7 @@ fn a_bad_file_changes_nothing_and_says_why() {
             ("old".into(), 200),
             "{what}"
         );
-        assert!(proxy.output().contains(word), "{what}: {}", proxy.output());
+        proxy.wait_output(word);
     }
     let metrics = proxy.metrics();
     assert_eq!(
@@ -220,7 +220,7 @@ fn restart_only_keys_are_refused() {
     let proxy = setup.start();
     let more = fixed(setup.clone().workers(3), "new", "new");
     assert_eq!(proxy.reload(&more), Reload::Refused);
-    assert!(proxy.output().contains("workers"), "{}", proxy.output());
+    proxy.wait_output("workers");
     assert_eq!(proxy.get("/new").text(), "echo /new\n");
 }
 

@@ -97,6 +97,12 @@ impl Proxy {
             .clone()
     }
 
+    /// Waits until it has written this: what it says may come behind what it does.
+    #[track_caller]
+    pub fn wait_output(&self, text: &str) {
+        eventually(text, || self.output().contains(text).then_some(()));
+    }
+
     pub fn client(&self) -> Client {
         Client::connect(self.web)
     }
