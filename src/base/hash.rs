@@ -23,6 +23,11 @@ impl HashKey {
         Self(word(0x7469_6465_6761_7465), word(0x6861_7368_6b65_7973))
     }
 
+    /// The key of a configuration with this `hash_seed`.
+    pub fn configured(seed: Option<&str>) -> Self {
+        Self::from_seed(seed.unwrap_or(DEFAULT_SEED))
+    }
+
     /// Hashes `bytes` under this key (SipHash-1-3).
     pub fn hash(self, bytes: &[u8]) -> u64 {
         let mut hasher = SipHasher13::new_with_keys(self.0, self.1);

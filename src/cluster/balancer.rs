@@ -3,8 +3,8 @@
 use super::{BalanceKey, Site};
 use crate::balance::{Algorithm, MAX_POINTS};
 use crate::config::types::OneOrMany;
-use crate::config::{Code, Diagnostic, Diagnostics, Spanned, raw};
-use crate::message::key::KeySource;
+use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned, raw};
+use crate::message::key::{self, KeySource, Words};
 
 /// How to pick, and by what.
 pub(super) struct Choice {
@@ -68,31 +68,14 @@ fn sources(
     let Some(raw) = raw else {
         return KeySource::parse("client_ip").ok().map(|key| [key].into());
     };
-    let refuse = |message: String, hint: &str| {
-        Diagnostic::error(Code::BadValue, raw.span, message).hint(hint)
-    };
-    if raw.0.is_empty() {
-        diagnostics.push(refuse(
-            "`key` is empty".to_owned(),
-            "name what tells clients apart, or leave the key away: \"client_ip\"",
-        ));
-        return None;
-    }
-    let mut sources = Vec::with_capacity(raw.0.len());
-    for text in &raw.0 {
-        match KeySource::parse(text) {
-            Ok(KeySource::Global) => diagnostics.push(refuse(
-                "`global` is the same for all requests: one endpoint would get them all".to_owned(),
-                "one of client_ip, host, path, route, header:NAME, cookie:NAME, query:NAME",
-            )),
-            Ok(source) => sources.push(source),
-            Err(error) => diagnostics.push(refuse(
-                format!("`{}` is not a key: {error}", text.escape_debug()),
-                "one of client_ip, host, path, route, header:NAME, cookie:NAME, query:NAME",
-            )),
-        }
-    }
-    (sources.len() == raw.0.len()).then(|| sources.into())
+    key::compile(raw, Words::Apart, diagnostics)
+}
+
+/// Where a setting stands; for one that is not written, where the balancer does.
+fn place<T>(raw: Option<&Spanned<T>>, cluster: &raw::Cluster) -> Span {
+    let balancer = || cluster.balancer.as_ref().map(|balancer| balancer.span);
+    let own = raw.map(|raw| raw.span);
+    own.or_else(balancer).unwrap_or_default()
 }
 
 fn ring(
@@ -124,16 +107,7 @@ fn vnodes(
     diagnostics: &mut Diagnostics,
 ) -> Option<u32> {
     let vnodes = raw.map_or(Algorithm::VNODES, |raw| raw.value);
-    let span = raw.map_or_else(
-        || {
-            cluster
-                .balancer
-                .as_ref()
-                .map(|balancer| balancer.span)
-                .unwrap_or_default()
-        },
-        |raw| raw.span,
-    );
+    let span = place(raw.as_ref(), cluster);
     if !(1..=MAX_VNODES).contains(&vnodes) {
         let message = format!("`vnodes` is {vnodes}, not 1-{MAX_VNODES}");
         diagnostics.push(
@@ -165,16 +139,7 @@ fn table(
     diagnostics: &mut Diagnostics,
 ) -> Option<Algorithm> {
     let table_size = raw.map_or(Algorithm::TABLE_SIZE, |raw| raw.value);
-    let span = raw.map_or_else(
-        || {
-            cluster
-                .balancer
-                .as_ref()
-                .map(|balancer| balancer.span)
-                .unwrap_or_default()
-        },
-        |raw| raw.span,
-    );
+    let span = place(raw.as_ref(), cluster);
     let endpoints = u32::try_from(cluster.endpoints.len()).unwrap_or(u32::MAX);
     let refused = if !(2..=MAX_TABLE).contains(&table_size) {
         format!("`table_size` is {table_size}, not 2-{MAX_TABLE}")

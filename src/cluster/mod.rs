@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use crate::balance::Balancer;
 use crate::base::ClusterName;
-use crate::base::hash::HashKey;
+use crate::base::hash::{DEFAULT_SEED, HashKey};
 use crate::endpoint::{EndpointSet, Gate};
 use crate::health::{HealthSpec, Target};
 use crate::outlier::{Crowd, OutlierPolicy};
@@ -57,7 +57,7 @@ impl Site {
     pub fn new(hash_seed: Option<&str>) -> Self {
         // Not the seed as it is: a route's split draws by that. One that splits by the same key would else leave each
         // side with keys of a part of the numbers, and so of a part of the endpoints.
-        let seed = format!("balance {}", hash_seed.unwrap_or("tidegate"));
+        let seed = format!("balance {}", hash_seed.unwrap_or(DEFAULT_SEED));
         Self {
             seed: HashKey::from_seed(&seed),
         }

@@ -266,26 +266,21 @@ async fn serve<D: Downstream>(
             }
         }
     }
-    let chosen = match &route.action {
-        Action::Cluster(ix) => Some(*ix),
-        Action::Split(split) => split.choose(&key_input(x, route)),
-        Action::Redirect(_) | Action::Respond(_) => None,
-    };
-    match &route.action {
-        Action::Cluster(_) | Action::Split(_) => {
-            let cluster = chosen.and_then(|ix| view.clusters.get(ix.index()));
-            attempt::forward(x, down, timer, route, cluster.ok_or(INTERNAL)?).await
-        }
+    let ix = match &route.action {
+        Action::Cluster(ix) => *ix,
+        Action::Split(split) => split.choose(&key_input(x, route)).ok_or(INTERNAL)?,
         Action::Redirect(redirect) => {
             let asked = match forwarded::proto(x.record.head(), x.trust, Proto::Http) {
                 Proto::Http => Scheme::Http,
                 Proto::Https => Scheme::Https,
             };
             let reply = redirect.reply(x.record.head(), asked);
-            refuse::reply(x, down, timer, route, &reply).await
+            return refuse::reply(x, down, timer, route, &reply).await;
         }
-        Action::Respond(reply) => refuse::reply(x, down, timer, route, reply).await,
-    }
+        Action::Respond(reply) => return refuse::reply(x, down, timer, route, reply).await,
+    };
+    let cluster = view.clusters.get(ix.index()).ok_or(INTERNAL)?;
+    attempt::forward(x, down, timer, route, cluster).await
 }
 
 /// What keys are read from.

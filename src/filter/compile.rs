@@ -11,7 +11,8 @@ use crate::base::RouteName;
 use crate::config::raw::filter::{self as raw_filter, Filter as Raw, HeaderEdits};
 use crate::config::types::{Choice, Named};
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
-use crate::limiter::{self, Found, Limiters, Live};
+use crate::limiter::{Found, Limiters, Live};
+use crate::message::key::{self, Words};
 
 /// Fields of the configuration, in the order of the file.
 pub type Fields = Vec<(Box<str>, Box<str>)>;
@@ -64,7 +65,7 @@ fn compile_one(
             return Some(Filter::RateLimit(filter));
         }
         Raw::ConcurrencyLimit(limit) => {
-            let key = limiter::key(&limit.key, diagnostics);
+            let key = key::compile(&limit.key, Words::All, diagnostics);
             if limit.max.value == 0 {
                 let message = "a `max` of 0 lets nothing through";
                 let diagnostic = Diagnostic::error(Code::BadValue, limit.max.span, message);

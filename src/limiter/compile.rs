@@ -5,13 +5,13 @@ use std::sync::Arc;
 use super::rules::Member;
 use super::store::{self, Shared};
 use super::{Limiter, Live, Rules, Tier, Told};
-use crate::base::hash::{DEFAULT_SEED, HashKey};
+use crate::base::hash::HashKey;
 use crate::base::{CidrSet, LimiterName};
 use crate::config::raw::limiter::{self as raw, LimitHeaders, OnLimit};
 use crate::config::types::Duration;
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned, suggest};
 use crate::limit::{Algorithm, Over, Rule, RuleError};
-use crate::message::KeySource;
+use crate::message::key::{self, KeySource, Words};
 
 /// Keys that are held at once.
 const MAX_KEYS: u32 = 1_000_000;
@@ -80,7 +80,7 @@ pub fn compile(
             .redis
             .as_ref()
             .and_then(|redis| store::compile(redis, live, diagnostics)),
-        hash: HashKey::from_seed(seed.map_or(DEFAULT_SEED, |seed| seed.as_str())),
+        hash: HashKey::configured(seed.map(|seed| seed.as_str())),
     };
     let mut compiled: Vec<_> = raw
         .limiters
@@ -107,7 +107,7 @@ fn compile_one(
         let diagnostic = Diagnostic::error(Code::BadName, name.span, message);
         diagnostics.push(diagnostic.label(error.to_string()));
     });
-    let key = key(&raw.key, diagnostics);
+    let key = key::compile(&raw.key, Words::All, diagnostics);
     let parsed = parsed.ok()?;
     let rules = rules(&parsed, raw, diagnostics);
     let (key, rules) = (key?, rules?);
@@ -165,25 +165,6 @@ fn shared(
         return None;
     }
     stores.redis.clone()
-}
-
-/// Compiles what requests are told apart by.
-pub fn key(
-    raw: &Spanned<crate::config::types::OneOrMany<String>>,
-    diagnostics: &mut Diagnostics,
-) -> Option<Box<[KeySource]>> {
-    if raw.value.0.is_empty() {
-        let message = "a key has at least one part";
-        diagnostics.push(
-            Diagnostic::error(Code::Empty, raw.span, message).hint("`global` is one for all"),
-        );
-        return None;
-    }
-    let parts = raw.value.0.iter();
-    let parts: Vec<_> = parts
-        .map(|part| KeySource::compile(&Spanned::new(part.clone(), raw.span), diagnostics))
-        .collect();
-    parts.into_iter().collect()
 }
 
 /// Compiles the numbers of a limiter.
@@ -336,7 +317,7 @@ fn member(
     let value = || raw.value.value.value.as_bytes().into();
     if let Some(header) = &raw.header {
         let spelled = Spanned::new(format!("header:{}", header.value), header.span);
-        return KeySource::compile(&spelled, diagnostics)
+        return KeySource::compile(&spelled, Words::All, diagnostics)
             .map(|source| Member::Field(source, value()));
     }
     if !by_address {

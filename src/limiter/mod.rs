@@ -26,7 +26,7 @@ use crate::config::Diagnostics;
 use crate::limit::{Decision, Outcome, Over, Rule};
 use crate::message::key::{self, KeyInput, KeySource};
 
-pub use compile::{Found, Limiters, compile, key};
+pub use compile::{Found, Limiters, compile};
 pub use live::{LimiterState, Live};
 pub use overlay::{Overlay, Said};
 pub use rules::{Rules, Tier};

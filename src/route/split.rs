@@ -13,7 +13,7 @@ use crate::message::key::{KeyInput, KeySource, joined};
 #[derive(Clone, Debug)]
 pub struct Split {
     parts: Box<[Part]>,
-    key: Vec<KeySource>,
+    key: Box<[KeySource]>,
     hash: HashKey,
 }
 
@@ -27,7 +27,7 @@ struct Part {
 
 impl Split {
     /// A split over clusters, each with its name and weight. With an empty `key` every request is drawn anew.
-    pub fn new(parts: &[(ClusterIx, &str, u32)], key: Vec<KeySource>, hash: HashKey) -> Self {
+    pub fn new(parts: &[(ClusterIx, &str, u32)], key: Box<[KeySource]>, hash: HashKey) -> Self {
         let part = |&(cluster, name, weight): &(ClusterIx, &str, u32)| Part {
             cluster,
             weight: f64::from(weight),
@@ -56,7 +56,7 @@ impl Split {
     /// The cluster of this request. One that lacks the whole key is told apart by its client's address: a
     /// cookie that is not set yet must not send all newcomers to one side.
     pub fn choose(&self, input: &KeyInput<'_>) -> Option<ClusterIx> {
-        let number = match self.key.as_slice() {
+        let number = match &*self.key {
             [] => fastrand::u64(..),
             key if key.iter().all(|source| source.read(input).is_none()) => {
                 low(joined(self.hash, &[KeySource::ClientIp(64)], input).finish())
@@ -106,8 +106,8 @@ mod tests {
             .map(|&(name, weight)| (ClusterIx(u32::from(name.as_bytes()[0])), name, weight))
             .collect();
         let key = match key {
-            "" => vec![],
-            key => vec![KeySource::parse(key).unwrap()],
+            "" => Box::default(),
+            key => [KeySource::parse(key).unwrap()].into(),
         };
         Split::new(&parts, key, HashKey::from_seed("tidegate"))
     }

@@ -10,22 +10,49 @@ use super::head::RequestHead;
 use super::hops::is_token;
 use crate::base::cidr::canonical;
 use crate::base::hash::{HashKey, Hasher128};
+use crate::config::types::OneOrMany;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned, suggest};
 
 /// The network of an IPv6 client that counts as one (RFC 6177: a subscriber commonly holds a whole /64).
 const IPV6_PREFIX: u8 = 64;
 
-/// The words of the configuration.
-const WORDS: [&str; 8] = [
-    "client_ip",
-    "global",
-    "route",
-    "host",
-    "path",
-    "header:NAME",
-    "cookie:NAME",
-    "query:NAME",
-];
+/// What may be a key in one place of the configuration.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Words {
+    /// Everything.
+    All,
+    /// What tells requests apart: not `global`, which would send them all one way.
+    Apart,
+}
+
+impl Words {
+    /// As they are spelled.
+    const fn spelled(self) -> &'static [&'static str] {
+        const APART: &[&str] = &[
+            "client_ip",
+            "route",
+            "host",
+            "path",
+            "header:NAME",
+            "cookie:NAME",
+            "query:NAME",
+        ];
+        const ALL: &[&str] = &[
+            "client_ip",
+            "global",
+            "route",
+            "host",
+            "path",
+            "header:NAME",
+            "cookie:NAME",
+            "query:NAME",
+        ];
+        match self {
+            Self::All => ALL,
+            Self::Apart => APART,
+        }
+    }
+}
 
 /// One property of a request.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -79,6 +106,8 @@ pub enum KeyError {
     Name,
     /// `client_ip/N` with an N that is not 1 to 128.
     Prefix,
+    /// `global`, where requests must be told apart.
+    Same,
 }
 
 impl fmt::Display for KeyError {
@@ -87,6 +116,7 @@ impl fmt::Display for KeyError {
             Self::Unknown => "not something that a request has",
             Self::Name => "a name must follow the colon",
             Self::Prefix => "the prefix of IPv6 addresses is 1 to 128",
+            Self::Same => "it is the same for all requests",
         })
     }
 }
@@ -123,17 +153,23 @@ impl KeySource {
     }
 
     /// Reads the configuration's spelling, or says what is wrong with it.
-    pub fn compile(raw: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<Self> {
+    pub fn compile(
+        raw: &Spanned<String>,
+        words: Words,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         let error = match Self::parse(raw) {
+            Ok(Self::Global) if words == Words::Apart => KeyError::Same,
             Ok(source) => return Some(source),
             Err(error) => error,
         };
+        let words = words.spelled();
         let found = raw.escape_debug();
         let diagnostic =
             Diagnostic::error(Code::BadKey, raw.span, format!("`{found}` is not a key"))
                 .label(error.to_string())
-                .note(format!("allowed: {}", WORDS.join(", ")));
-        diagnostics.push(match suggest(raw, WORDS.into_iter()) {
+                .note(format!("allowed: {}", words.join(", ")));
+        diagnostics.push(match suggest(raw, words.iter().copied()) {
             Some(near) if error == KeyError::Unknown => {
                 diagnostic.hint(format!("did you mean `{near}`?"))
             }
@@ -216,6 +252,28 @@ impl fmt::Display for KeyValue<'_> {
             Self::Addr(addr) => addr.fmt(f),
         }
     }
+}
+
+/// Reads a key of the configuration, one property or several joined, or says all that is wrong with it.
+pub fn compile(
+    raw: &Spanned<OneOrMany<String>>,
+    words: Words,
+    diagnostics: &mut Diagnostics,
+) -> Option<Box<[KeySource]>> {
+    if raw.value.0.is_empty() {
+        let hint = match words {
+            Words::All => "`global` is one for all",
+            Words::Apart => "name what tells clients apart, such as \"client_ip\"",
+        };
+        let message = "a key has at least one part";
+        diagnostics.push(Diagnostic::error(Code::Empty, raw.span, message).hint(hint));
+        return None;
+    }
+    let mut compile = |part: &String| {
+        KeySource::compile(&Spanned::new(part.clone(), raw.span), words, diagnostics)
+    };
+    let parts: Vec<_> = raw.value.0.iter().map(&mut compile).collect();
+    parts.into_iter().collect()
 }
 
 /// A number for several properties of a request together. What the request lacks is a value of its own, other

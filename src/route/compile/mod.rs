@@ -7,7 +7,7 @@ mod split;
 
 use super::unreachable::find_unreachable;
 use super::{Route, RouteIx, RouteLimits, RouteTable, RouteTimeouts, Rule, Trace};
-use crate::base::hash::{DEFAULT_SEED, HashKey};
+use crate::base::hash::HashKey;
 use crate::base::{ClusterName, ListenerName, RouteName};
 use crate::config::raw::path::Stricter;
 use crate::config::raw::{self, Config};
@@ -34,7 +34,7 @@ pub fn compile(
     let names = Names {
         listeners,
         clusters,
-        hash: HashKey::from_seed(seed.map_or(DEFAULT_SEED, |seed| seed.as_str())),
+        hash: HashKey::configured(seed.map(|seed| seed.as_str())),
         parts,
     };
     let defaults = &raw.defaults.route;

@@ -5,9 +5,8 @@ use super::action::find_cluster;
 use crate::base::ClusterName;
 use crate::base::hash::HashKey;
 use crate::config::raw::{self, route};
-use crate::config::types::OneOrMany;
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
-use crate::message::key::KeySource;
+use crate::message::key::{self, Words};
 
 /// Largest weight of a part; 0 sends nothing there, until a reload says otherwise.
 const MAX_WEIGHT: u32 = 1_000_000;
@@ -54,8 +53,8 @@ pub(super) fn compile(
         }
     }
     let key = match &raw.split_key {
-        None => Some(Vec::new()),
-        Some(keys) => compile_keys(keys, diagnostics),
+        None => Some(Box::default()),
+        Some(keys) => key::compile(keys, Words::Apart, diagnostics),
     };
     if sound.is_some() && parts.iter().all(|&(_, _, weight, _)| weight == 0) {
         diagnostics.push(
@@ -70,29 +69,4 @@ pub(super) fn compile(
         .map(|(ix, name, weight, _)| (ix, name, weight))
         .collect();
     Some(Split::new(&parts, key?, hash))
-}
-
-fn compile_keys(
-    raw: &Spanned<OneOrMany<String>>,
-    diagnostics: &mut Diagnostics,
-) -> Option<Vec<KeySource>> {
-    let mut sources = Some(Vec::new());
-    for text in &raw.value.0 {
-        match (KeySource::parse(text), &mut sources) {
-            (Ok(source), Some(sources)) => sources.push(source),
-            (Ok(_), None) => {}
-            (Err(error), _) => {
-                let message = format!("`{}` is not a key", text.escape_debug());
-                diagnostics.push(
-                    Diagnostic::error(Code::BadValue, raw.span, message)
-                        .label(error.to_string())
-                        .note(
-                            "keys are client_ip, global, route, host, path, header:NAME, cookie:NAME and query:NAME",
-                        ),
-                );
-                sources = None;
-            }
-        }
-    }
-    sources
 }

@@ -157,7 +157,11 @@ const FLAWS: &[(&str, &str)] = &[
     ),
     (
         "split = [{ cluster = 'api', weight = 1 }]\nsplit_key = ['ip']",
-        "C0107]: `ip` is not a key",
+        "C0220]: `ip` is not a key",
+    ),
+    (
+        "split = [{ cluster = 'api', weight = 1 }]\nsplit_key = []",
+        "C0216]: a key has at least one part",
     ),
     (
         "cluster = 'api'\nsplit_key = 'host'",
