@@ -21,12 +21,6 @@ mod rendezvous;
 mod ring_hash;
 mod round_robin;
 #[cfg(test)]
-mod hash_tests;
-#[cfg(test)]
-mod outlook_tests;
-#[cfg(test)]
-mod simulation_tests;
-#[cfg(test)]
 mod tests;
 
 use std::time::Instant;

@@ -69,9 +69,7 @@ impl Source {
     }
 
     fn is_test_file(&self) -> bool {
-        self.path.ends_with("/tests.rs")
-            || self.path.ends_with("_tests.rs")
-            || self.path.contains("/tests/")
+        self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
     }
 
     pub fn production_lines(&self) -> usize {

@@ -1,3 +1,7 @@
+mod hash;
+mod outlook;
+mod simulation;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +30,7 @@ const ALL: [Algorithm; 8] = [
 ];
 
 /// An endpoint named by its port.
-pub(super) fn endpoint(port: usize, weight: u32, tier: u8) -> Arc<Endpoint> {
+fn endpoint(port: usize, weight: u32, tier: u8) -> Arc<Endpoint> {
     let addr = EndpointAddr::parse(&format!("127.0.0.1:{}", port + 1)).unwrap();
     Arc::new(Endpoint {
         text: addr.to_string().into(),
@@ -44,17 +48,17 @@ pub(super) fn endpoint(port: usize, weight: u32, tier: u8) -> Arc<Endpoint> {
     })
 }
 
-pub(super) fn set(weights: &[u32]) -> EndpointSet {
+fn set(weights: &[u32]) -> EndpointSet {
     let numbered = weights.iter().enumerate();
     EndpointSet::new(numbered.map(|(port, &w)| endpoint(port, w, 0)).collect())
 }
 
-pub(super) fn disable(set: &EndpointSet, ix: u32) {
+fn disable(set: &EndpointSet, ix: u32) {
     let endpoint = set.endpoint(EndpointIx(ix)).unwrap();
     endpoint.state.set_admin(Admin::Disabled);
 }
 
-pub(super) fn input(tried: &Tried) -> PickInput<'_> {
+fn input(tried: &Tried) -> PickInput<'_> {
     PickInput {
         tried,
         cap: 0,
@@ -72,7 +76,7 @@ fn pick_once(
     made(algorithm, set).pick(set, cursor, input)
 }
 
-pub(super) fn made(algorithm: Algorithm, set: &EndpointSet) -> Balancer {
+fn made(algorithm: Algorithm, set: &EndpointSet) -> Balancer {
     Balancer::new(algorithm, set, HashKey::from_seed("test"))
 }
 
@@ -96,7 +100,7 @@ fn counts(algorithm: Algorithm, set: &EndpointSet, cursor: &mut Cursor, picks: u
 }
 
 /// Pearson's statistic against the shares that `weights` ask for.
-pub(super) fn chi_square(counts: &[u32], weights: &[u32]) -> f64 {
+fn chi_square(counts: &[u32], weights: &[u32]) -> f64 {
     let picks: u32 = counts.iter().sum();
     let total: u32 = weights.iter().sum();
     let term = |(&count, &weight): (&u32, &u32)| {

@@ -8,18 +8,18 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use super::tests::{input, set};
-use super::*;
+use super::super::*;
+use super::{input, set};
 use crate::base::clock;
 use crate::endpoint::{InFlight, Outcome, Seen};
 
 /// How an endpoint serves.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Manner {
+struct Manner {
     /// Mean time of one request.
-    pub(super) mean: Duration,
+    mean: Duration,
     /// Share of requests that end in a 503, at once.
-    pub(super) failing: f64,
+    failing: f64,
 }
 
 /// Requests that an endpoint serves at once.
@@ -27,11 +27,11 @@ const SLOTS: usize = 4;
 
 /// A request that has ended.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Done {
-    pub(super) ix: EndpointIx,
-    pub(super) arrived: Duration,
-    pub(super) took: Duration,
-    pub(super) failed: bool,
+struct Done {
+    ix: EndpointIx,
+    arrived: Duration,
+    took: Duration,
+    failed: bool,
 }
 
 /// A request at its endpoint.
@@ -56,8 +56,8 @@ enum Event {
     End(EndpointIx, Duration),
 }
 
-pub(super) struct World {
-    pub(super) set: EndpointSet,
+struct World {
+    set: EndpointSet,
     balancer: Balancer,
     cursor: Cursor,
     rng: fastrand::Rng,
@@ -67,13 +67,13 @@ pub(super) struct World {
     pause: Duration,
     servers: Vec<Server>,
     events: BinaryHeap<Reverse<(Duration, Event)>>,
-    pub(super) done: Vec<Done>,
-    pub(super) refused: usize,
+    done: Vec<Done>,
+    refused: usize,
 }
 
 impl World {
     /// A pool of these, with `rate` requests a second.
-    pub(super) fn new(algorithm: Algorithm, manners: &[Manner], rate: f64, seed: u64) -> Self {
+    fn new(algorithm: Algorithm, manners: &[Manner], rate: f64, seed: u64) -> Self {
         let set = set(&vec![1; manners.len()]);
         let server = |&manner| Server {
             manner,
@@ -96,17 +96,17 @@ impl World {
     }
 
     /// From now on this one serves otherwise.
-    pub(super) fn change(&mut self, ix: usize, manner: Manner) {
+    fn change(&mut self, ix: usize, manner: Manner) {
         self.servers[ix].manner = manner;
     }
 
     /// The time, for what is told to endpoints from outside.
-    pub(super) fn clock(&self) -> Instant {
+    fn clock(&self) -> Instant {
         self.start + self.now
     }
 
     /// Goes on until then.
-    pub(super) fn run(&mut self, until: Duration) {
+    fn run(&mut self, until: Duration) {
         while let Some(Reverse((at, event))) = self.events.peek().copied()
             && at <= until
         {
@@ -193,12 +193,12 @@ impl World {
     }
 
     /// Those that came from then on.
-    pub(super) fn since(&self, then: Duration) -> impl Iterator<Item = &Done> {
+    fn since(&self, then: Duration) -> impl Iterator<Item = &Done> {
         self.done.iter().filter(move |done| done.arrived >= then)
     }
 
     /// Share of one endpoint of those that came from then on, in proportion to a fair one.
-    pub(super) fn of_fair(&self, ix: u32, then: Duration) -> f64 {
+    fn of_fair(&self, ix: u32, then: Duration) -> f64 {
         let all = self.since(then).count();
         let its = self
             .since(then)

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::tests::{chi_square, disable, endpoint, input, made, set};
-use super::*;
+use super::super::*;
+use super::{chi_square, disable, endpoint, input, made, set};
 use crate::endpoint::{Endpoint, InFlight};
 
 const RING: Algorithm = Algorithm::RingHash {

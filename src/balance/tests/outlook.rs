@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::tests::{endpoint, input, set};
-use super::*;
+use super::super::*;
+use super::{endpoint, input, set};
 use crate::base::clock;
 use crate::endpoint::{Admin, Endpoint, EndpointState};
 use crate::health::{HealthCell, HealthPolicy, Observation, Status};
