@@ -1,7 +1,7 @@
 //! The cluster's circuit breaker, if it has one.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Cluster;
 use crate::metrics::{BreakerState, HealthCells};
@@ -19,10 +19,11 @@ pub struct ClusterBreaker {
 impl Cluster {
     /// An exchange wants to go to this cluster.
     #[inline]
-    pub fn enter(&self, now: Moment, cells: &HealthCells) -> Gate {
+    pub fn enter(&self, now: Instant, cells: &HealthCells) -> Gate {
         match &self.breaker {
             None => Gate::Free,
             Some(breaker) => {
+                let now = Moment::of(now);
                 let gate = breaker.state.enter(now);
                 if matches!(gate, Gate::Shut(_)) {
                     return self.enter_again(now, cells);
@@ -43,9 +44,9 @@ impl Cluster {
 
     /// An exchange that got through so brought its client a good answer.
     #[inline]
-    pub fn served(&self, gate: Gate, now: Moment, cells: &HealthCells) {
+    pub fn served(&self, gate: Gate, now: Instant, cells: &HealthCells) {
         if let Some(breaker) = &self.breaker
-            && breaker.state.good(&breaker.policy, gate, now)
+            && breaker.state.good(&breaker.policy, gate, Moment::of(now))
         {
             cells.breaker(BreakerState::Closed);
             tracing::info!(cluster = self.name.as_str(), "breaker closed");
@@ -54,8 +55,9 @@ impl Cluster {
 
     /// It failed, after all its tries.
     #[cold]
-    pub fn failed(&self, gate: Gate, now: Moment, cells: &HealthCells) {
+    pub fn failed(&self, gate: Gate, now: Instant, cells: &HealthCells) {
         let Some(breaker) = &self.breaker else { return };
+        let now = Moment::of(now);
         if let Some(opening) = breaker.state.bad(&breaker.policy, gate, now) {
             cells.breaker(BreakerState::Open);
             let seconds = opening.length.as_secs_f64();

@@ -76,16 +76,15 @@ impl<'x> Watch<'x> {
             _ => None,
         };
         let status = head.status;
-        self.tell(
-            Outcome::Answered {
-                status,
-                retry_after,
-            },
-            now,
-        );
-        let took = clock::between(self.began, now);
+        let answered = Outcome::Answered {
+            status,
+            retry_after,
+        };
+        let took = self.tell(answered, now);
         let cluster = &self.cluster.cluster;
-        cluster.took(self.endpoint, Moment::of(now), took);
+        if cluster.outlier.latency.is_some() {
+            cluster.took(self.endpoint, Moment::of(now), took);
+        }
         if is_failure(status) {
             self.bad(now);
         } else if self.visit.get() == Visit::Trial {
@@ -120,10 +119,12 @@ impl<'x> Watch<'x> {
         }
     }
 
-    fn tell(&self, outcome: Outcome, at: Instant) {
+    /// Tells the endpoint's averages; how long the attempt has taken.
+    fn tell(&self, outcome: Outcome, at: Instant) -> Duration {
         self.told.set(Told::Outcome);
         let took = clock::between(self.began, at);
         self.endpoint.observe(&Seen { outcome, took, at });
+        took
     }
 
     fn good(&self, now: Instant) {
@@ -163,7 +164,7 @@ pub(super) struct Passage<'x> {
 impl<'x> Passage<'x> {
     /// Through, or how long the client should wait before it asks again.
     pub(super) fn open(cluster: &'x ClusterView, now: Instant) -> Result<Self, Duration> {
-        match cluster.cluster.enter(Moment::of(now), &cluster.health) {
+        match cluster.cluster.enter(now, &cluster.health) {
             Gate::Shut(wait) => {
                 cluster.cells.rejected(Reason::BreakerOpen);
                 Err(wait)
@@ -179,11 +180,11 @@ impl<'x> Passage<'x> {
     fn answered(&self, status: u16, now: Instant) {
         self.told.set(Told::Outcome);
         let cluster = &self.cluster.cluster;
-        let (at, cells) = (Moment::of(now), &self.cluster.health);
+        let cells = &self.cluster.health;
         if is_failure(status) {
-            cluster.failed(self.gate, at, cells);
+            cluster.failed(self.gate, now, cells);
         } else {
-            cluster.served(self.gate, at, cells);
+            cluster.served(self.gate, now, cells);
         }
     }
 
@@ -191,8 +192,8 @@ impl<'x> Passage<'x> {
     pub(super) fn failed(&self, error: &Error) {
         if self.told.get() == Told::Nothing && error.reason().row().blame == Blame::Endpoint {
             self.told.set(Told::Outcome);
-            let (at, cells) = (Moment::of(clock::now()), &self.cluster.health);
-            self.cluster.cluster.failed(self.gate, at, cells);
+            let cells = &self.cluster.health;
+            self.cluster.cluster.failed(self.gate, clock::now(), cells);
         }
     }
 }
