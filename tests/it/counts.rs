@@ -1,10 +1,10 @@
 //! What a request costs in calls to the kernel, counted from outside. A figure that does not depend
 //! on the machine: when it grows, something was added to the path of every request.
 
+use crate::support::strace::Strace;
 use crate::support::{Origin, Setup, eventually};
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::ffi::OsStr;
 
 const RECEIVE: [&str; 4] = ["recvfrom", "recvmsg", "read", "readv"];
 const SEND: [&str; 4] = ["sendto", "sendmsg", "write", "writev"];
@@ -34,36 +34,14 @@ fn two_receives_and_two_sends_per_request() {
         client.get("/").is(200);
     }
     let report = setup.dir.file("strace");
-    let mut strace = Command::new("strace")
-        .args([
-            "-f",
-            "-c",
-            "-e",
-            "trace=network,read,readv,write,writev,epoll_wait,close",
-        ])
-        .arg("-o")
-        .arg(&report)
-        .args(["-p", &proxy.pid().to_string()])
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("strace (Debian's package)");
-    let mut said = BufReader::new(strace.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("attached") {
-        line.clear();
-        assert_ne!(
-            said.read_line(&mut line).unwrap(),
-            0,
-            "strace could not attach"
-        );
-    }
+    let calls = "trace=network,read,readv,write,writev,epoll_wait,close";
+    let options = ["-c", "-e", calls, "-o"].map(OsStr::new);
+    let strace = Strace::attach(proxy.pid(), options.into_iter().chain([report.as_os_str()]));
     // From here on the worker is traced: the first answers come while the rest is attached.
     for _ in 0..REQUESTS {
         client.get("/").is(200);
     }
-    crate::support::process::signal(strace.id(), "INT");
-    strace.wait().unwrap();
+    drop(strace);
     let text = eventually("strace's table", || std::fs::read_to_string(&report).ok());
     let calls = table(&text);
     let per = |names: &[&str]| {

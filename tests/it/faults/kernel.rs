@@ -2,11 +2,10 @@
 
 use super::{GENEROUS, is_calm};
 use crate::support::load::{Shape, Style};
-use crate::support::process::signal;
 use crate::support::proxy::binary;
+use crate::support::strace::Strace;
 use crate::support::{Answer, Client, Origin, Proxy, Setup, eventually, scale};
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 fn echo() -> crate::support::origin::Plan {
@@ -78,41 +77,14 @@ fn a_thousand_clients_and_256_descriptors() {
     proxy.terminate();
 }
 
-/// Calls to the kernel that fail while this lives.
-struct Injection(Child);
-
-impl Injection {
-    /// `calls` of the proxy fail with `error`, at the turns that `when` says (strace's expression).
-    fn start(proxy: &Proxy, calls: &str, error: &str, when: &str) -> Self {
-        let mut child = Command::new("strace")
-            .args(["-f", "-e", &format!("trace={calls}")])
-            .args(["-e", &format!("inject={calls}:error={error}:when={when}")])
-            .args(["-o", "/dev/null", "-p", &proxy.pid().to_string()])
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("strace (Debian's package)");
-        let mut said = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.contains("attached") {
-            line.clear();
-            assert_ne!(
-                said.read_line(&mut line).unwrap(),
-                0,
-                "strace could not attach"
-            );
-        }
-        // It must not be held up by what it has to say.
-        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-        Self(child)
-    }
-}
-
-impl Drop for Injection {
-    fn drop(&mut self) {
-        signal(self.0.id(), "INT");
-        let _ = self.0.wait();
-    }
+/// `calls` of the proxy fail with `error` while this lives, at the turns that `when` says (strace's expression).
+fn inject(proxy: &Proxy, calls: &str, error: &str, when: &str) -> Strace {
+    let trace = format!("trace={calls}");
+    let inject = format!("inject={calls}:error={error}:when={when}");
+    Strace::attach(
+        proxy.pid(),
+        ["-e", &trace, "-e", &inject, "-o", "/dev/null"],
+    )
 }
 
 /// What clients see while calls fail.
@@ -151,7 +123,7 @@ fn calls_that_fail_are_told_or_tried_again() {
     let keys = format!("[clusters.app.retry]\nbackoff = {{ base = \"0s\" }}\n{GENEROUS}");
     let proxy = Setup::over_with(&[origin.addr()], &keys).start();
     for (calls, error, when, seen) in table {
-        let injection = Injection::start(&proxy, calls, error, when);
+        let injection = inject(&proxy, calls, error, when);
         let tally = Shape::gets(2, Style::Fresh)
             .requests(scale(20, 200))
             .start(proxy.web)

@@ -14,6 +14,7 @@ pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod setup;
+pub mod strace;
 pub mod websocket;
 pub mod wire;
 
