@@ -7,6 +7,7 @@
 //! **Not here.** Runtime types (each in its room), reload triggers (`reload`), the commands (`cli`).
 
 pub mod diagnostic;
+pub mod pattern;
 pub mod raw;
 pub mod source;
 pub mod span;

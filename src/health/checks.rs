@@ -2,17 +2,16 @@
 
 use std::path::PathBuf;
 
-use hyper::Method;
-use hyper::header::{HeaderName, HeaderValue};
-use hyper::http::uri::PathAndQuery;
-use regex::bytes::RegexBuilder;
-
 use super::probe::MAX_BODY;
 use super::spec::{BodyRegex, Check, CommandCheck, GrpcCheck, HttpCheck, TcpCheck};
+use crate::config::pattern::{Extent, regex};
 use crate::config::raw::health as raw;
 use crate::config::types::StatusRange;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned};
 use crate::message::authority;
+use hyper::Method;
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::http::uri::PathAndQuery;
 
 /// What passes when no status is written.
 const PASSING: StatusRange = StatusRange {
@@ -65,7 +64,10 @@ pub(super) fn http(raw: &raw::HttpCheck, diagnostics: &mut Diagnostics) -> Optio
         .body_contains
         .as_ref()
         .map(|text| body(text, diagnostics));
-    let body_regex = raw.body_regex.as_ref().map(|text| regex(text, diagnostics));
+    let body_regex = raw
+        .body_regex
+        .as_ref()
+        .map(|text| body_regex(text, diagnostics));
     let looks = raw.body_contains.as_ref().or(raw.body_regex.as_ref());
     if let (Some(Method::HEAD), Some(looks)) = (&method, looks) {
         let error = "the answer to a HEAD has no body to look at";
@@ -246,17 +248,11 @@ fn body(raw: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<Box<str>
     Some(raw.as_str().into())
 }
 
-fn regex(raw: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<BodyRegex> {
-    // Bodies are bytes; what `\\d` means is the same in all of them.
-    match RegexBuilder::new(raw).unicode(false).build() {
+fn body_regex(raw: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<BodyRegex> {
+    match regex(raw, Extent::Part) {
         Ok(regex) => Some(BodyRegex(regex)),
-        Err(error) => {
-            let text = "this is not a regular expression that can be used";
-            let mut diagnostic = Diagnostic::error(Code::BadValue, raw.span, text);
-            if let Some(line) = error.to_string().lines().last() {
-                diagnostic = diagnostic.note(line.trim().to_owned());
-            }
-            diagnostics.push(diagnostic);
+        Err(diagnostic) => {
+            diagnostics.push(*diagnostic);
             None
         }
     }

@@ -3,6 +3,7 @@
 use super::super::{HostError, HostPattern, ListenerSet, MethodSet, PathMatch, Rule};
 use super::demands;
 use crate::base::ListenerName;
+use crate::config::pattern::{Extent, regex};
 use crate::config::raw;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned, suggest};
 use crate::http1::request::MAX_METHOD;
@@ -147,7 +148,7 @@ fn compile_path(raw: &raw::Route, diagnostics: &mut Diagnostics) -> Option<PathM
     }
     match given.first() {
         None => Some(PathMatch::Any),
-        Some((_, regex)) if raw.path_regex.is_some() => match demands::whole(regex) {
+        Some((_, path)) if raw.path_regex.is_some() => match regex(path, Extent::Whole) {
             Ok(regex) => Some(PathMatch::Regex(regex)),
             Err(diagnostic) => {
                 diagnostics.push(*diagnostic);

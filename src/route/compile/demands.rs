@@ -2,51 +2,15 @@
 
 use std::collections::HashSet;
 
-use regex::bytes::{Regex, RegexBuilder};
-
 use super::super::{Demands, FieldDemand, ValueDemand, Wanted};
 use super::conditions::{compile_each, refuse_empty};
 use crate::base::cidr::CidrSet;
+use crate::config::pattern::{Extent, regex};
 use crate::config::raw;
 use crate::config::types::Named;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned};
 use crate::message::hops::is_token;
 use crate::message::key::KeySource;
-
-/// Most memory that one compiled expression may take. A request is matched in time linear in its length
-/// whatever the expression.
-const MAX_REGEX: usize = 1 << 20;
-
-/// An expression that must match from end to end, over bytes: `.` is any byte but a line end, `\w` is ASCII.
-pub(super) fn whole(raw: &Spanned<String>) -> Result<Regex, Box<Diagnostic>> {
-    let anchored = format!(r"\A(?:{})\z", raw.value);
-    let built = RegexBuilder::new(&anchored)
-        .unicode(false)
-        .size_limit(MAX_REGEX)
-        .build();
-    built.map_err(|error| {
-        let why = match &error {
-            regex::Error::CompiledTooBig(_) => "compiled it would take more than 1 MiB".to_owned(),
-            error => reason(&error.to_string()),
-        };
-        let shown = raw.escape_debug();
-        let message = format!("`{shown}` is not a regular expression");
-        Box::new(
-            Diagnostic::error(Code::BadRegex, raw.span, message)
-                .label(why)
-                .note(
-                    "the syntax is that of the Rust crate `regex`: no look-around, no back-references; it must \
-                     match from end to end",
-                ),
-        )
-    })
-}
-
-/// The last line of what the library says; the lines before show the expression with our anchors.
-fn reason(text: &str) -> String {
-    let line = text.lines().last().unwrap_or_default().trim();
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
-}
 
 pub(super) fn compile(raw: &raw::Route, diagnostics: &mut Diagnostics) -> Option<Demands> {
     let exact = fields(&raw.headers, diagnostics, |value| {
@@ -63,7 +27,7 @@ pub(super) fn compile(raw: &raw::Route, diagnostics: &mut Diagnostics) -> Option
         ))
     });
     let like = fields(&raw.headers_regex, diagnostics, |value| {
-        whole(value).map(Wanted::Like)
+        regex(value, Extent::Whole).map(Wanted::Like)
     });
     let query = values(&raw.query, diagnostics, |name| {
         (!name.is_empty()).then(|| KeySource::Query(name.into()))
