@@ -237,3 +237,21 @@ impl<'a> ResponseHead<'a> {
             .map(|field| self.value(field))
     }
 }
+
+#[cfg(test)]
+impl RequestHead {
+    /// The same with one more field, as a codec would have read it.
+    pub(crate) fn with_field(mut self, name: &str, value: &str) -> Self {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name.as_bytes());
+        let middle = self.bytes.len();
+        self.bytes.extend_from_slice(value.as_bytes());
+        self.fields.push(Field {
+            name: Span::new(start, middle),
+            value: Span::new(middle, self.bytes.len()),
+            line_end: 0,
+            known: Known::of(name.as_bytes()),
+        });
+        self
+    }
+}

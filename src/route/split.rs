@@ -96,7 +96,7 @@ const fn low(hash: u128) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{head, with_field};
+    use super::super::tests::head;
     use super::*;
     use std::net::{IpAddr, Ipv4Addr};
 
@@ -113,7 +113,7 @@ mod tests {
     }
 
     fn choose(split: &Split, cart: u32) -> u32 {
-        let head = with_field(head("GET", "a", "/"), "cookie", &format!("cart={cart}"));
+        let head = head("GET", "a", "/").with_field("cookie", &format!("cart={cart}"));
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let input = KeyInput {
             head: &head,

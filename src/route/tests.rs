@@ -10,7 +10,6 @@ use super::table::Key;
 use super::unreachable::find_unreachable;
 use super::*;
 use crate::base::cidr::CidrSet;
-use crate::message::field::{Field, Known};
 use crate::message::key::KeySource;
 use crate::message::{Method, Span};
 
@@ -60,21 +59,6 @@ fn regex(text: &str) -> PathMatch {
 
 fn whole(text: &str) -> Regex {
     Regex::new(&format!(r"\A(?:{text})\z")).unwrap()
-}
-
-/// Adds a field.
-pub(super) fn with_field(mut head: RequestHead, name: &str, value: &str) -> RequestHead {
-    let start = head.bytes.len();
-    head.bytes.extend_from_slice(name.as_bytes());
-    let middle = head.bytes.len();
-    head.bytes.extend_from_slice(value.as_bytes());
-    head.fields.push(Field {
-        name: Span::new(start, middle),
-        value: Span::new(middle, head.bytes.len()),
-        line_end: 0,
-        known: Known::of(name.as_bytes()),
-    });
-    head
 }
 
 fn asks_field(name: &str, wanted: Wanted) -> Demands {
@@ -225,31 +209,28 @@ fn more_conditions_win_and_every_one_must_be_met() {
     assert_eq!(find(&get("/?q=a+b")), Some(1));
     assert_eq!(find(&get("/?q=a%20b&q=x")), Some(1));
     assert_eq!(find(&get("/?q=x&q=a+b")), Some(0), "the first of the name");
-    assert_eq!(find(&with_field(get("/"), "Cookie", "d=2; c=1")), Some(2));
+    assert_eq!(find(&get("/").with_field("Cookie", "d=2; c=1")), Some(2));
     assert_eq!(
-        find(&with_field(get("/?q=a+b"), "Cookie", "c=1")),
+        find(&get("/?q=a+b").with_field("Cookie", "c=1")),
         Some(1),
         "order in the file"
     );
     assert_eq!(
-        find(&with_field(get("/?q=a+b"), "X-A", "1")),
+        find(&get("/?q=a+b").with_field("X-A", "1")),
         Some(3),
         "fields first"
     );
-    assert_eq!(find(&with_field(get("/"), "x-a", "11")), Some(0));
-    let two = with_field(with_field(get("/"), "x-a", "0"), "x-a", "1");
+    assert_eq!(find(&get("/").with_field("x-a", "11")), Some(0));
+    let two = get("/").with_field("x-a", "0").with_field("x-a", "1");
     assert_eq!(find(&two), Some(3), "any field of the name");
-    assert_eq!(find(&with_field(two, "x-b", "bb")), Some(4));
+    assert_eq!(find(&two.with_field("x-b", "bb")), Some(4));
     assert_eq!(
         find(&get("/r/12")),
         Some(5),
         "a path asked for, if by expression"
     );
     assert_eq!(find(&get("/r/12/")), Some(0), "from end to end");
-    assert_eq!(
-        find(&with_field(head("PUT", "a", "/"), "x-a", "1")),
-        Some(6)
-    );
+    assert_eq!(find(&head("PUT", "a", "/").with_field("x-a", "1")), Some(6));
 }
 
 /// The rules of precedence, word by word.
@@ -404,7 +385,7 @@ proptest! {
         for (listener, host, path, token, values, query, client) in requests {
             // The model reads no escapes.
             let asked = head(token, "", &format!("{path}{}", query.replace("%32", "2")));
-            let fields = |head| values.iter().fold(head, |head, value| with_field(head, "X-V", value));
+            let fields = |head: RequestHead| values.iter().fold(head, |head, value| head.with_field("X-V", value));
             let asked = fields(asked);
             let escaped = fields(head(token, "", &format!("{path}{query}")));
             let client = IpAddr::V4(Ipv4Addr::new(10, 0, 0, client));

@@ -1,7 +1,7 @@
 //! What a key means, and how its parts are kept apart.
 
 use super::*;
-use crate::message::field::{Field, Span};
+use crate::message::field::Span;
 use crate::message::head::Text;
 
 /// A head of these fields and this query.
@@ -9,19 +9,8 @@ fn head(query: &str, fields: &[(&str, &str)]) -> RequestHead {
     let mut head = RequestHead::default();
     head.bytes.extend_from_slice(query.as_bytes());
     head.query = Text::Raw(Span::new(0, query.len()));
-    for (name, value) in fields {
-        let start = head.bytes.len();
-        head.bytes.extend_from_slice(name.as_bytes());
-        let middle = head.bytes.len();
-        head.bytes.extend_from_slice(value.as_bytes());
-        head.fields.push(Field {
-            name: Span::new(start, middle),
-            value: Span::new(middle, head.bytes.len()),
-            line_end: 0,
-            known: Known::of(name.as_bytes()),
-        });
-    }
-    head
+    let add = |head: RequestHead, (name, value): &(&str, &str)| head.with_field(name, value);
+    fields.iter().fold(head, add)
 }
 
 fn number(spelling: &[&str], head: &RequestHead, client: &str) -> u128 {
