@@ -8,7 +8,7 @@ use super::checkout::{Checked, Source, checkout};
 use super::finish::{self, Sent};
 use super::outgoing::{Keep, Outgoing, encode};
 use super::own::{self, Whose};
-use super::place::{self, Asking, Counted, Place};
+use super::place::{self, Counted, Place, asking};
 use super::retry::{Account, Decision, Failed, Failure, Reused, decide};
 use super::side::{Answered, Downstream};
 use super::transfer::{Ended, Limits, Parting, Transfer};
@@ -63,19 +63,16 @@ pub(super) async fn forward<D: Downstream>(
     let tried = Tried::new();
     let hash = hash(x, route, cluster);
     let source = source(x, cluster);
-    let mut asking = Asking {
-        x,
-        down,
-        timer,
-        cluster,
-        total: limits.total,
-        hash,
-        waited: Duration::ZERO,
-    };
-    let permit = asking.permit().await?;
-    let place = match own::take_out(asking.x, &*asking.down, cluster, source) {
-        Some(place) => place,
-        None => asking.place(&tried).await?,
+    let mut asked = asking(x, down, timer, cluster, limits.total, hash);
+    let permit = asked.permit().await?;
+    let waited = asked.waited;
+    drop(asked);
+    let place = if let Some(place) = own::take_out(x, down, cluster, source) {
+        place
+    } else {
+        let mut asked = asking(x, down, timer, cluster, limits.total, hash);
+        asked.waited = waited;
+        asked.place(&tried).await?
     };
     let _active = Counted::one(&cluster.cells.active);
     encode(x);
@@ -210,16 +207,16 @@ impl<D: Downstream> Attempts<'_, D> {
 
     /// Nothing was tried yet, and the endpoint is full by now or takes nobody else: this one asks again, and waits.
     async fn wait(&mut self) -> Result<Place, Error> {
-        let mut asking = Asking {
-            x: self.x,
-            down: self.down,
-            timer: self.timer,
-            cluster: self.cluster,
-            total: self.limits.total,
-            hash: self.hash,
-            waited: Duration::ZERO,
-        };
-        asking.place(&self.tried).await
+        let total = self.limits.total;
+        let mut asked = asking(
+            self.x,
+            self.down,
+            self.timer,
+            self.cluster,
+            total,
+            self.hash,
+        );
+        asked.place(&self.tried).await
     }
 
     /// The error as the client and the log get it: with why it was not tried again.

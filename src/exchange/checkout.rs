@@ -7,8 +7,9 @@ use super::place::Place;
 use super::retry::Reused;
 use super::{Exchange, Held};
 use crate::base::{Error, Phase, Reason, clock};
-use crate::endpoint::{Endpoint, InFlight};
+use crate::endpoint::Endpoint;
 use crate::net::Stream;
+use crate::record::Record;
 use crate::upstream::{self, Look};
 use crate::worker::ClusterView;
 
@@ -41,11 +42,7 @@ pub(super) async fn checkout(
 ) -> Result<Checked, Error> {
     x.record.phase(Phase::Connect);
     let Place { ix, slot } = place;
-    let held = Held {
-        _in_flight: InFlight::begin(&endpoint.state),
-        _slot: slot,
-        _permit: None,
-    };
+    let held = Held::begin(slot, endpoint);
     if let Some(stream) = x.own.take() {
         cluster.cells.reused.inc();
         x.record.connected(Duration::ZERO);
@@ -67,6 +64,22 @@ pub(super) async fn checkout(
             held,
         });
     }
+    let stream = fresh(&mut x.record, cluster, endpoint, left, began).await?;
+    Ok(Checked {
+        stream,
+        reused: Reused::Fresh,
+        held,
+    })
+}
+
+/// A new connection to the endpoint.
+pub(super) async fn fresh(
+    record: &mut Record,
+    cluster: &ClusterView,
+    endpoint: &Endpoint,
+    left: Option<Duration>,
+    began: Instant,
+) -> Result<Stream, Error> {
     // The exchange's own end may be nearer than the connect timeout.
     let connect = cluster.cluster.timeouts.connect;
     let (limit, reason) = match left {
@@ -77,19 +90,10 @@ pub(super) async fn checkout(
         .await
         .unwrap_or_else(|_| Err(Error::from(reason)));
     let took = clock::between(began, clock::now());
-    x.record.connected(took);
-    match connected {
-        Ok(stream) => {
-            cluster.cells.connected(took);
-            Ok(Checked {
-                stream,
-                reused: Reused::Fresh,
-                held,
-            })
-        }
-        Err(error) => {
-            cluster.cells.connect_failed(error.reason());
-            Err(error)
-        }
+    record.connected(took);
+    match &connected {
+        Ok(_) => cluster.cells.connected(took),
+        Err(error) => cluster.cells.connect_failed(error.reason()),
     }
+    connected
 }

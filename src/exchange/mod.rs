@@ -34,7 +34,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::base::{Detail, Error, Phase, Reason};
-use crate::endpoint::{ConnectionSlot, InFlight, Permit};
+use crate::endpoint::{ConnectionSlot, Endpoint, InFlight, Permit};
 use crate::filter::{Kept, Progress, RequestView, ResponseView, Verdict};
 use crate::http1::body::BodyReader;
 use crate::limit::{Charge, Level};
@@ -94,6 +94,15 @@ pub struct Held {
 }
 
 impl Held {
+    /// One more connection, and what is done over it, at this endpoint.
+    fn begin(slot: ConnectionSlot, endpoint: &Endpoint) -> Self {
+        Self {
+            _in_flight: InFlight::begin(&endpoint.state),
+            _slot: slot,
+            _permit: None,
+        }
+    }
+
     /// The same, with the exchange's permit.
     fn with(self, permit: Option<Permit>) -> Self {
         Self {

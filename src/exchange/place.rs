@@ -3,18 +3,19 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::Exchange;
 use super::side::Downstream;
 use crate::balance::{Pick, PickInput};
 use crate::base::{Detail, Error, Phase, Reason, clock};
-use crate::drain;
+use crate::drain::{self, Drain};
 use crate::endpoint::{ConnectionSlot, EndpointIx, Permit, Tried, Turn, Want};
 use crate::metrics::Gauge;
 use crate::net::Timer;
 use crate::net::deadline::Tick;
+use crate::record::Record;
 use crate::worker::ClusterView;
 
 /// Counts one more while it lives.
@@ -112,10 +113,14 @@ pub(super) fn another(
     look(cluster, tried, hash, clock::now()).map_err(|_| Detail::NoOther)
 }
 
-/// An exchange that asks for a place.
-pub(super) struct Asking<'a, D> {
-    pub(super) x: &'a mut Exchange,
-    pub(super) down: &'a mut D,
+/// An exchange or a session that asks for a place.
+pub(super) struct Asking<'a, H> {
+    pub(super) record: &'a mut Record,
+    pub(super) drain: &'a Drain,
+    /// When it began.
+    pub(super) started: Instant,
+    /// Ready when nobody is there any more to wait.
+    pub(super) hung_up: H,
     pub(super) timer: &'a Timer,
     pub(super) cluster: &'a ClusterView,
     /// The end of the whole exchange.
@@ -126,7 +131,29 @@ pub(super) struct Asking<'a, D> {
     pub(super) waited: Duration,
 }
 
-impl<D: Downstream> Asking<'_, D> {
+/// The exchange, as one that asks for a place.
+pub(super) fn asking<'a, D: Downstream>(
+    x: &'a mut Exchange,
+    down: &'a mut D,
+    timer: &'a Timer,
+    cluster: &'a ClusterView,
+    total: Tick,
+    hash: Option<u64>,
+) -> Asking<'a, impl FnMut(&mut Context<'_>) -> Poll<Error> + 'a> {
+    Asking {
+        record: &mut x.record,
+        drain: &x.local.drain,
+        started: x.started,
+        hung_up: |cx: &mut Context<'_>| down.poll_hung_up(cx),
+        timer,
+        cluster,
+        total,
+        hash,
+        waited: Duration::ZERO,
+    }
+}
+
+impl<H: FnMut(&mut Context<'_>) -> Poll<Error>> Asking<'_, H> {
     /// A place among the cluster's exchanges in flight, where they are limited.
     pub(super) async fn permit(&mut self) -> Result<Option<Permit>, Error> {
         let cap = self.cluster.cluster.bulkhead.requests;
@@ -147,7 +174,7 @@ impl<D: Downstream> Asking<'_, D> {
     pub(super) async fn place(&mut self, tried: &Tried) -> Result<Place, Error> {
         let cluster = self.cluster;
         if !cluster.cluster.gate.is_waited_for(Want::Connection) {
-            match look(cluster, tried, self.hash, self.x.started) {
+            match look(cluster, tried, self.hash, self.started) {
                 Ok(place) => return Ok(place),
                 Err(Missing::Nobody) => {
                     return Err(self.rejected(Missing::nobody(cluster), Detail::None));
@@ -176,7 +203,7 @@ impl<D: Downstream> Asking<'_, D> {
         let Some(mut seat) = self.cluster.cluster.gate.join(want, terms, began) else {
             return Err(self.rejected(Reason::QueueFull, cap));
         };
-        self.x.record.phase(Phase::Queue);
+        self.record.phase(Phase::Queue);
         let queued = Counted::one(&self.cluster.cells.queued);
         let left = self.timer.deadlines().until(self.total);
         let (limit, late) = match terms.timeout.saturating_sub(self.waited) {
@@ -201,10 +228,10 @@ impl<D: Downstream> Asking<'_, D> {
                     }
                 }
             }
-            if let Poll::Ready(gone) = self.down.poll_hung_up(cx) {
+            if let Poll::Ready(gone) = (self.hung_up)(cx) {
                 return Poll::Ready(Err(gone));
             }
-            if self.x.local.drain.phase() == drain::Phase::Forced {
+            if self.drain.phase() == drain::Phase::Forced {
                 return Poll::Ready(Err(Error::from(Reason::Shutdown)));
             }
             let late = match late {
@@ -218,7 +245,7 @@ impl<D: Downstream> Asking<'_, D> {
         let now = clock::now();
         let waited = clock::between(began, now);
         self.waited += waited;
-        self.x.record.queued(waited);
+        self.record.queued(waited);
         self.cluster.cells.waited(waited);
         match found {
             Ok(found) => {
