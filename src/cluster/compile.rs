@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{
     Cluster, ClusterBreaker, ClusterTimeouts, Live, Site, balancer, bulkhead, endpoints, retry,
+    sticky,
 };
 use crate::balance::{Balancer, Policy};
 use crate::base::ClusterName;
@@ -40,6 +41,10 @@ pub fn compile(
     let breaker = match &raw.breaker {
         None => Some(None),
         Some(raw) => outlier::breaker(raw, diagnostics).map(Some),
+    };
+    let sticky = match &raw.sticky {
+        None => None,
+        Some(raw) => Some(sticky::compile(raw, site, diagnostics)?),
     };
     let health = match &raw.health {
         None => Probes::Off,
@@ -78,9 +83,10 @@ pub fn compile(
         name: name.clone(),
         members: Arc::new(members?),
         balancer: Balancer::new(choice.algorithm, &made.set, site.seed).under(policy),
+        key: choice.key,
+        sticky: sticky.map(|sticky| sticky.over(name, &made.set)),
         set: made.set,
         knowledge: made.knowledge,
-        key: choice.key,
         timeouts: timeouts?,
         bulkhead: bulkhead?,
         gate: live.gate(name),
@@ -135,9 +141,6 @@ fn unsupported(raw: &raw::Cluster, diagnostics: &mut Diagnostics) -> Support {
         protocol
             .filter(|protocol| protocol.value != UpstreamProtocol::Http1)
             .map(|protocol| (protocol.span, "HTTP/2 to endpoints")),
-        raw.sticky
-            .as_ref()
-            .map(|sticky| (sticky.span, "sticky sessions")),
         raw.tls.as_ref().map(|tls| (tls.span, "TLS to endpoints")),
         preface
             .filter(|preface| preface.value != SendProxyProtocol::Off)

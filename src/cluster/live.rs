@@ -1,9 +1,9 @@
 //! What clusters leave to the configuration after them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use super::Cluster;
 use super::overrides::Overrides;
+use super::{Cluster, Secret};
 use crate::base::ClusterName;
 use crate::dns::Book;
 use crate::endpoint::{EndpointKey, EndpointState, Gate};
@@ -21,6 +21,7 @@ pub struct Live {
     names: Book,
     crowds: Registry<ClusterName, Crowd>,
     breakers: Registry<ClusterName, Breaker>,
+    secret: OnceLock<Option<Secret>>,
 }
 
 impl Live {
@@ -39,6 +40,12 @@ impl Live {
     /// The gate of a cluster: the one that is alive, or a new one.
     pub fn gate(&self, cluster: &ClusterName) -> Arc<Gate> {
         self.gates.keep_or_make(cluster, Gate::default)
+    }
+
+    /// The secret of a process that was given none: random, and the same until its end; `None` where the system gives no
+    /// random numbers.
+    pub fn secret(&self) -> Option<&Secret> {
+        self.secret.get_or_init(Secret::random).as_ref()
     }
 
     /// What operators have said.

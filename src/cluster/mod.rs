@@ -20,6 +20,8 @@ pub mod members;
 pub mod overrides;
 mod outlier;
 pub mod retry;
+pub mod secret;
+pub mod sticky;
 pub mod sweeper;
 #[cfg(test)]
 mod tests;
@@ -43,6 +45,8 @@ pub use members::{Knowledge, Members};
 pub use outlier::Visit;
 pub use overrides::{Override, Overrides, TooMany};
 pub use retry::{Backoff, Budget, Methods, RetryOn, RetryPolicy};
+pub use secret::Secret;
+pub use sticky::Sticky;
 pub use sweeper::Sweeper;
 
 /// What this instance is among all that run the same configuration.
@@ -50,6 +54,8 @@ pub use sweeper::Sweeper;
 pub struct Site {
     /// Decides where keys belong: instances with the same one agree.
     pub seed: HashKey,
+    /// Signs what clients bring back; `None`: there is none yet.
+    pub secret: Option<Secret>,
 }
 
 impl Site {
@@ -60,6 +66,7 @@ impl Site {
         let seed = format!("balance {}", hash_seed.unwrap_or(DEFAULT_SEED));
         Self {
             seed: HashKey::from_seed(&seed),
+            secret: None,
         }
     }
 }
@@ -79,6 +86,8 @@ pub struct Cluster {
     pub balancer: Balancer,
     /// What of a request it is picked by; `None` where nothing is.
     pub key: Option<BalanceKey>,
+    /// What keeps a client at its endpoint.
+    pub sticky: Option<Sticky>,
     /// How long its endpoints may take; a route may say otherwise.
     pub timeouts: ClusterTimeouts,
     /// What it may cost.
@@ -128,6 +137,7 @@ impl Cluster {
             members: Arc::clone(&self.members),
             balancer: self.balancer.remade(&made.set),
             key: self.key.clone(),
+            sticky: (self.sticky.as_ref()).map(|sticky| sticky.over(&self.name, &made.set)),
             set: made.set,
             knowledge: made.knowledge,
             timeouts: self.timeouts,

@@ -147,10 +147,22 @@ impl Endpoint {
     #[inline]
     pub fn availability_heeding(&self, cap: u32, heed: Heed) -> Availability {
         match self.state.admin() {
-            Admin::Ready => {}
-            Admin::Drain => return Availability::Draining,
-            Admin::Disabled => return Availability::Disabled,
+            Admin::Ready => self.fitness(cap, heed),
+            Admin::Drain => Availability::Draining,
+            Admin::Disabled => Availability::Disabled,
         }
+    }
+
+    /// The same for a client that is bound to this endpoint: one that runs empty keeps those that it has.
+    pub fn availability_to_bound(&self, cap: u32) -> Availability {
+        match self.state.admin() {
+            Admin::Ready | Admin::Drain => self.fitness(cap, Heed::Everything),
+            Admin::Disabled => Availability::Disabled,
+        }
+    }
+
+    #[inline]
+    fn fitness(&self, cap: u32, heed: Heed) -> Availability {
         let unhealthy = || self.health.as_ref().is_some_and(|cell| !cell.is_healthy());
         if heed == Heed::Everything && unhealthy() {
             return Availability::Unhealthy;

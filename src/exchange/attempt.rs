@@ -8,12 +8,12 @@ use super::checkout::{Checked, Source, checkout};
 use super::finish::{self, Sent};
 use super::outgoing::{Keep, Outgoing, encode};
 use super::own::{self, Whose};
-use super::place::{self, Counted, Place, asking};
+use super::place::{self, Counted, Place, Wish, asking};
 use super::retry::{Account, Decision, Failed, Failure, Reused, decide};
 use super::side::{Answered, Downstream};
 use super::transfer::{Ended, Limits, Parting, Transfer};
 use super::watch::{ON_TRIAL, Passage, Watch};
-use super::{Exchange, Served, key_input};
+use super::{Exchange, Served};
 use crate::base::reason::Blame;
 use crate::base::{Detail, Error, Phase, Reason, clock};
 use crate::drain;
@@ -40,8 +40,7 @@ struct Attempts<'x, D> {
     outgoing: Outgoing,
     upload: More,
     tried: Tried,
-    /// Of the request's key, where the balancer picks by one.
-    hash: Option<u64>,
+    wish: Wish,
     account: Account<'x>,
 }
 
@@ -61,16 +60,16 @@ pub(super) async fn forward<D: Downstream>(
     cluster.budget.borrow_mut().deposit(x.started);
     let limits = Limits::of(x, timer, route, cluster);
     let tried = Tried::new();
-    let hash = hash(x, route, cluster);
+    let wish = Wish::of(x, route, cluster);
     let source = source(x, cluster);
-    let mut asked = asking(x, down, timer, cluster, limits.total, hash);
+    let mut asked = asking(x, down, timer, cluster, limits.total, wish);
     let permit = asked.permit().await?;
     let waited = asked.waited;
     drop(asked);
-    let place = if let Some(place) = own::take_out(x, down, cluster, source) {
+    let place = if let Some(place) = own::take_out(x, down, cluster, source, wish) {
         place
     } else {
-        let mut asked = asking(x, down, timer, cluster, limits.total, hash);
+        let mut asked = asking(x, down, timer, cluster, limits.total, wish);
         asked.waited = waited;
         asked.place(&tried).await?
     };
@@ -92,7 +91,7 @@ pub(super) async fn forward<D: Downstream>(
         outgoing,
         upload,
         tried,
-        hash,
+        wish,
         account: Account::new(cluster),
     };
     let served = match attempts.run(place, source).await {
@@ -105,12 +104,6 @@ pub(super) async fn forward<D: Downstream>(
         passage.failed(error);
     }
     served
-}
-
-/// The number of the request's key, where the balancer picks by one.
-fn hash(x: &Exchange, route: &Route, cluster: &ClusterView) -> Option<u64> {
-    let key = cluster.cluster.key.as_ref()?;
-    key.hash(&key_input(x, route))
 }
 
 /// What is sent is kept for another attempt where one could be made.
@@ -145,7 +138,7 @@ impl<D: Downstream> Attempts<'_, D> {
         let mut cause: Option<Reason> = None;
         loop {
             let began = clock::now();
-            let ix = place.ix;
+            let (ix, bond) = (place.ix, place.bond);
             let Failed {
                 error,
                 failure,
@@ -177,7 +170,7 @@ impl<D: Downstream> Attempts<'_, D> {
             match decide(self.account.policy(), method, &failure) {
                 Decision::FreshConnection if source != Source::Fresh => {
                     source = Source::Fresh;
-                    place = match place::at(self.cluster, ix) {
+                    place = match place::at(self.cluster, ix, bond) {
                         Some(place) => place,
                         None => self.wait().await?,
                     };
@@ -195,7 +188,7 @@ impl<D: Downstream> Attempts<'_, D> {
                     self.tried.insert(ix);
                     cause = Some(error.reason());
                     self.pause(pause).await?;
-                    place = place::another(self.cluster, &self.tried, self.hash)
+                    place = place::another(self.cluster, &self.tried, self.wish)
                         .map_err(|why| self.denied(&error, why))?;
                     source = usual;
                 }
@@ -214,7 +207,7 @@ impl<D: Downstream> Attempts<'_, D> {
             self.timer,
             self.cluster,
             total,
-            self.hash,
+            self.wish,
         );
         asked.place(&self.tried).await
     }
@@ -286,6 +279,7 @@ impl<D: Downstream> Attempts<'_, D> {
     ) -> Result<Served, Failed> {
         let (cluster, ix) = (self.cluster, place.ix);
         let tried = self.tried.contains(ix);
+        let cookie = place::cookie(cluster, &place);
         let Some(endpoint) = cluster.cluster.set.endpoint(ix) else {
             let error = Error::from(Reason::Internal);
             return Err(Failed::untouched(error, self.outgoing.resendable()));
@@ -326,6 +320,7 @@ impl<D: Downstream> Attempts<'_, D> {
             &self.account,
         );
         transfer.per_try = per_try;
+        transfer.cookie = cookie;
         let ended = poll_fn(|cx| transfer.poll(cx)).await;
         self.upload = transfer.upload();
         let parting = transfer.parting();

@@ -41,7 +41,7 @@ pub(super) async fn checkout(
     began: Instant,
 ) -> Result<Checked, Error> {
     x.record.phase(Phase::Connect);
-    let Place { ix, slot } = place;
+    let Place { ix, slot, .. } = place;
     let held = Held::begin(slot, endpoint);
     if let Some(stream) = x.own.take() {
         cluster.cells.reused.inc();

@@ -2,7 +2,7 @@
 
 use super::Exchange;
 use super::checkout::Source;
-use super::place::{self, Place};
+use super::place::{self, Place, Wish};
 use super::side::Downstream;
 use crate::endpoint::{Availability, EndpointIx};
 use crate::message::auth::binds_connection;
@@ -46,6 +46,7 @@ pub(super) fn take_out<D: Downstream>(
     down: &D,
     cluster: &ClusterView,
     source: Source,
+    wish: Wish,
 ) -> Option<Place> {
     let position = down.private().position(&cluster.idle)?;
     let ix = EndpointIx(u32::try_from(position).ok()?);
@@ -54,7 +55,7 @@ pub(super) fn take_out<D: Downstream>(
     if source == Source::Fresh || endpoint.availability(cap) != Availability::Available {
         return None;
     }
-    let place = place::at(cluster, ix)?;
+    let place = place::at(cluster, ix, wish.bond(ix))?;
     x.own = down.private().take();
     x.own.is_some().then_some(place)
 }

@@ -6,16 +6,18 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::Exchange;
 use super::side::Downstream;
+use super::{Exchange, key_input};
 use crate::balance::{Pick, PickInput};
 use crate::base::{Detail, Error, Phase, Reason, clock};
+use crate::cluster::Sticky;
 use crate::drain::{self, Drain};
-use crate::endpoint::{ConnectionSlot, EndpointIx, Permit, Tried, Turn, Want};
+use crate::endpoint::{Availability, ConnectionSlot, EndpointIx, Permit, Tried, Turn, Want};
 use crate::metrics::Gauge;
 use crate::net::Timer;
 use crate::net::deadline::Tick;
 use crate::record::Record;
+use crate::route::Route;
 use crate::worker::ClusterView;
 
 /// Counts one more while it lives.
@@ -49,6 +51,81 @@ impl Missing {
 pub(super) struct Place {
     pub(super) ix: EndpointIx,
     pub(super) slot: ConnectionSlot,
+    pub(super) bond: Bond,
+}
+
+/// What the client has to do with its endpoint.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Bond {
+    /// It is bound to it.
+    Old,
+    /// Its own is full: it is here for this once.
+    Guest,
+    /// It was bound to none, or to one that serves it no more.
+    New,
+}
+
+/// Where an exchange wants to go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish {
+    /// Of its key, where it is picked by one.
+    hash: Option<u64>,
+    by: By,
+    /// The endpoint that the client is bound to; goes before any pick.
+    bound: Option<EndpointIx>,
+}
+
+/// Whose key an exchange is picked by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum By {
+    /// The balancer's, if it has one.
+    Balancer,
+    /// That of the field by which the application keeps clients together.
+    Affinity,
+}
+
+impl Wish {
+    /// What the request says of it.
+    pub(super) fn of(x: &Exchange, route: &Route, cluster: &ClusterView) -> Self {
+        let cluster = &*cluster.cluster;
+        let mut bound = None;
+        match &cluster.sticky {
+            None => {}
+            Some(Sticky::Cookie(passes)) => bound = passes.bound(&key_input(x, route)),
+            Some(Sticky::Header(affinity)) => {
+                if let Some(hash) = affinity.hash(&key_input(x, route)) {
+                    return Self {
+                        hash: Some(hash),
+                        by: By::Affinity,
+                        bound,
+                    };
+                }
+            }
+        }
+        let key = cluster.key.as_ref();
+        Self {
+            hash: key.and_then(|key| key.hash(&key_input(x, route))),
+            by: By::Balancer,
+            bound,
+        }
+    }
+
+    /// What a client with this wish has to do with the endpoint.
+    pub(super) fn bond(&self, ix: EndpointIx) -> Bond {
+        if self.bound == Some(ix) {
+            Bond::Old
+        } else {
+            Bond::New
+        }
+    }
+}
+
+/// The Set-Cookie field by which the client comes back to the endpoint that serves it, where it needs one.
+pub(super) fn cookie<'c>(cluster: &'c ClusterView, place: &Place) -> Option<&'c [u8]> {
+    match &cluster.cluster.sticky {
+        Some(Sticky::Cookie(passes)) if place.bond == Bond::New => passes.field(place.ix),
+        _ => None,
+    }
 }
 
 /// Why there is no place.
@@ -64,25 +141,44 @@ pub(super) enum Missing {
 /// overtaken.
 const LOST_RACES: usize = 8;
 
-/// Picks an endpoint and takes one of its connections.
+/// Picks an endpoint and takes one of its connections: the one that the client is bound to, else one by the field of the
+/// application, else one by the balancer.
 pub(super) fn look(
     cluster: &ClusterView,
     tried: &Tried,
-    hash: Option<u64>,
+    wish: Wish,
     now: Instant,
 ) -> Result<Place, Missing> {
     let policy = &cluster.cluster;
+    let cap = policy.bulkhead.connections_per_endpoint;
+    let mut bond = Bond::New;
+    if let Some(ix) = wish.bound.filter(|&ix| !tried.contains(ix))
+        && let Some(endpoint) = policy.set.endpoint(ix)
+        && let Availability::Available | Availability::Full = endpoint.availability_to_bound(cap)
+    {
+        match at(cluster, ix, Bond::Old) {
+            Some(place) => return Ok(place),
+            None => bond = Bond::Guest,
+        }
+    }
+    let (balancer, cursor) = match (&policy.sticky, wish.by) {
+        (Some(Sticky::Header(affinity)), By::Affinity) => (affinity.balancer(), &cluster.affinity),
+        _ => (&policy.balancer, &*cluster.cursor),
+    };
     let input = PickInput {
         tried,
-        cap: policy.bulkhead.connections_per_endpoint,
-        hash,
+        cap,
+        hash: wish.hash,
         now,
     };
     for _ in 0..LOST_RACES {
-        let mut cursor = cluster.cursor.borrow_mut();
-        match policy.balancer.pick(&policy.set, &mut cursor, &input) {
+        match balancer.pick(&policy.set, &mut cursor.borrow_mut(), &input) {
             Pick::Endpoint(ix) => {
-                if let Some(place) = at(cluster, ix) {
+                let bond = match wish.bond(ix) {
+                    Bond::Old => Bond::Old,
+                    _ => bond,
+                };
+                if let Some(place) = at(cluster, ix, bond) {
                     return Ok(place);
                 }
             }
@@ -94,23 +190,19 @@ pub(super) fn look(
 }
 
 /// One of this endpoint's connections, if one is free.
-pub(super) fn at(cluster: &ClusterView, ix: EndpointIx) -> Option<Place> {
+pub(super) fn at(cluster: &ClusterView, ix: EndpointIx, bond: Bond) -> Option<Place> {
     let endpoint = cluster.cluster.set.endpoint(ix)?;
     let cap = cluster.cluster.bulkhead.connections_per_endpoint;
     let slot = ConnectionSlot::take(&endpoint.state, cap)?;
-    Some(Place { ix, slot })
+    Some(Place { ix, slot, bond })
 }
 
 /// A place for another try, if one is free: a retry neither waits nor overtakes those that do.
-pub(super) fn another(
-    cluster: &ClusterView,
-    tried: &Tried,
-    hash: Option<u64>,
-) -> Result<Place, Detail> {
+pub(super) fn another(cluster: &ClusterView, tried: &Tried, wish: Wish) -> Result<Place, Detail> {
     if cluster.cluster.gate.is_waited_for(Want::Connection) {
         return Err(Detail::NoOther);
     }
-    look(cluster, tried, hash, clock::now()).map_err(|_| Detail::NoOther)
+    look(cluster, tried, wish, clock::now()).map_err(|_| Detail::NoOther)
 }
 
 /// An exchange or a session that asks for a place.
@@ -125,8 +217,8 @@ pub(super) struct Asking<'a, H> {
     pub(super) cluster: &'a ClusterView,
     /// The end of the whole exchange.
     pub(super) total: Tick,
-    /// Of the request's key, where the balancer picks by one.
-    pub(super) hash: Option<u64>,
+    /// Where it wants to go.
+    pub(super) wish: Wish,
     /// How long it has waited already.
     pub(super) waited: Duration,
 }
@@ -138,7 +230,7 @@ pub(super) fn asking<'a, D: Downstream>(
     timer: &'a Timer,
     cluster: &'a ClusterView,
     total: Tick,
-    hash: Option<u64>,
+    wish: Wish,
 ) -> Asking<'a, impl FnMut(&mut Context<'_>) -> Poll<Error> + 'a> {
     Asking {
         record: &mut x.record,
@@ -148,7 +240,7 @@ pub(super) fn asking<'a, D: Downstream>(
         timer,
         cluster,
         total,
-        hash,
+        wish,
         waited: Duration::ZERO,
     }
 }
@@ -174,7 +266,7 @@ impl<H: FnMut(&mut Context<'_>) -> Poll<Error>> Asking<'_, H> {
     pub(super) async fn place(&mut self, tried: &Tried) -> Result<Place, Error> {
         let cluster = self.cluster;
         if !cluster.cluster.gate.is_waited_for(Want::Connection) {
-            match look(cluster, tried, self.hash, self.started) {
+            match look(cluster, tried, self.wish, self.started) {
                 Ok(place) => return Ok(place),
                 Err(Missing::Nobody) => {
                     return Err(self.rejected(Missing::nobody(cluster), Detail::None));
@@ -183,8 +275,8 @@ impl<H: FnMut(&mut Context<'_>) -> Poll<Error>> Asking<'_, H> {
             }
         }
         // Boxed: those that need not wait do not carry its size.
-        let hash = self.hash;
-        let look = || look(cluster, tried, hash, clock::now());
+        let wish = self.wish;
+        let look = || look(cluster, tried, wish, clock::now());
         Box::pin(self.wait(Want::Connection, look)).await
     }
 

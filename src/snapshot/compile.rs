@@ -39,7 +39,7 @@ pub fn compile(
     let process = settings::compile(raw, purpose, diagnostics);
     let access_log = AccessLog::compile(&raw.log.access, diagnostics);
     let listeners = listener::compile(raw, diagnostics);
-    let site = settings::site(raw);
+    let site = settings::site(raw, &live.clusters, diagnostics);
     let (names, clusters) = clusters(raw, &site, live, diagnostics);
     let listener_names: Vec<ListenerName> = raw
         .listeners

@@ -1,15 +1,18 @@
 //! `[runtime]`, `[admin]` and `[log]` → [`ProcessSettings`].
 
+use std::io::Read;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::compile::Purpose;
 use super::machine;
-use crate::cluster::Site;
+use crate::cluster::secret::{MIN_SECRET, Secret};
+use crate::cluster::{self, Site};
 use crate::config::raw::log::{Format, Level};
 use crate::config::raw::runtime::Workers;
 use crate::config::types::ByteSize;
+use crate::config::types::FilePath;
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned, raw};
 use crate::dns;
 use crate::listener::AdminSpec;
@@ -107,9 +110,6 @@ pub(super) fn compile(
     diagnostics: &mut Diagnostics,
 ) -> Option<ProcessSettings> {
     let runtime = &raw.runtime;
-    if let Some(file) = &runtime.secret_file {
-        diagnostics.unsupported(file.span, "a secret file");
-    }
     let admin = match &raw.admin {
         None => None,
         Some(raw) => Some(AdminSpec::compile(raw, diagnostics)?),
@@ -144,9 +144,35 @@ pub(super) fn compile(
 }
 
 /// What this instance is among its like.
-pub(super) fn site(raw: &raw::Config) -> Site {
+pub(super) fn site(raw: &raw::Config, live: &cluster::Live, diagnostics: &mut Diagnostics) -> Site {
     let seed = raw.runtime.hash_seed.as_ref();
-    Site::new(seed.map(|seed| seed.as_str()))
+    let mut site = Site::new(seed.map(|seed| seed.as_str()));
+    site.secret = match &raw.runtime.secret_file {
+        Some(file) => Some(secret(file, diagnostics)),
+        None => live.secret().cloned(),
+    };
+    site
+}
+
+/// Longest secret that is read, in bytes.
+const MAX_SECRET: u64 = 4096;
+
+/// The secret that stands in a file. Where it cannot be had that is told, and an empty one stands in: the configuration is
+/// refused, and nothing else need be said of it.
+fn secret(file: &Spanned<FilePath>, diagnostics: &mut Diagnostics) -> Secret {
+    let hint = "make one: head -c 32 /dev/urandom | base64 > tidegate.key; chmod 600 tidegate.key";
+    let mut text = Vec::new();
+    let read = std::fs::File::open(&file.value.0)
+        .and_then(|opened| opened.take(MAX_SECRET).read_to_end(&mut text));
+    let problem = match read {
+        Ok(_) if text.trim_ascii().len() >= MIN_SECRET => {
+            return Secret::from_text(text.trim_ascii());
+        }
+        Ok(_) => format!("the secret is shorter than {MIN_SECRET} bytes"),
+        Err(error) => format!("cannot read `{}`: {error}", file.value.0.display()),
+    };
+    diagnostics.push(Diagnostic::error(Code::SecretUnavailable, file.span, problem).hint(hint));
+    Secret::from_text(b"")
 }
 
 fn workers(

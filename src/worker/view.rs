@@ -54,6 +54,8 @@ pub struct ClusterView {
     pub health: Arc<HealthCells>,
     /// The balancer's place.
     pub cursor: Rc<RefCell<Cursor>>,
+    /// That of the balancer for sticky headers, which keeps no place.
+    pub affinity: RefCell<Cursor>,
     /// Retries that may still be made.
     pub budget: Rc<RefCell<RetryBudget>>,
     /// Idle connections, by position of the endpoint.
@@ -219,6 +221,7 @@ impl ClusterView {
             cells: process.hub.cluster(worker, cluster.name.as_str()),
             health: process.hub.process().health(cluster.name.as_str()),
             cursor,
+            affinity: RefCell::default(),
             budget: kept,
             idle,
         }

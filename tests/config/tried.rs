@@ -185,7 +185,7 @@ fn compiled(text: &str) -> Result<String, String> {
             &name,
             cluster,
             &raw.defaults.cluster,
-            &cluster::Site::new(None),
+            &site(),
             &live,
             found,
         ));
@@ -211,4 +211,12 @@ fn compiled(text: &str) -> Result<String, String> {
     Ok(format!(
         "{admin:?}{listeners:?}{access_log:?}{dns:?}{clusters:?}{routes:?}"
     ))
+}
+
+/// An instance with a secret, as one has that signs cookies.
+fn site() -> cluster::Site {
+    cluster::Site {
+        secret: Some(cluster::Secret::from_text(b"a secret of this test")),
+        ..cluster::Site::new(None)
+    }
 }

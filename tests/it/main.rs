@@ -44,6 +44,7 @@ mod probes;
 mod reload;
 mod retry;
 mod selftest;
+mod sticky;
 mod support;
 mod timeouts;
 mod upgrade;

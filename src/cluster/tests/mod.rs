@@ -14,28 +14,26 @@ use crate::message::Method;
 const TOUR: &str = include_str!("../../../tests/config/shape/tour.toml");
 
 /// Compiles every cluster of `text`.
-fn compile_all(text: &str, live: &Live) -> (Vec<Option<Cluster>>, Diagnostics) {
+fn compile_all(text: &str, site: &Site, live: &Live) -> (Vec<Option<Cluster>>, Diagnostics) {
     let loaded = config::parse(Path::new("t.toml"), text).unwrap();
     // What is wrong with the document as a whole (nothing sends to the cluster) is not asked here.
     let mut diagnostics = Diagnostics::new(loaded.diagnostics.files().clone());
     let clusters = loaded.raw.clusters.iter().map(|(name, raw)| {
         let name = ClusterName::parse(name).unwrap();
         let defaults = &loaded.raw.defaults.cluster;
-        compile(
-            &name,
-            raw,
-            defaults,
-            &Site::new(None),
-            live,
-            &mut diagnostics,
-        )
+        compile(&name, raw, defaults, site, live, &mut diagnostics)
     });
     (clusters.collect(), diagnostics)
 }
 
 /// The one cluster of `[clusters.c]` with these lines.
 fn compile_ok(lines: &str, live: &Live) -> Cluster {
-    let (clusters, diagnostics) = compile_all(&format!("[clusters.c]\n{lines}"), live);
+    compile_at("c", lines, &Site::new(None), live)
+}
+
+/// The one cluster of this name with these lines, on this instance.
+pub(super) fn compile_at(name: &str, lines: &str, site: &Site, live: &Live) -> Cluster {
+    let (clusters, diagnostics) = compile_all(&format!("[clusters.{name}]\n{lines}"), site, live);
     assert!(
         diagnostics.is_empty(),
         "{}",
@@ -46,7 +44,11 @@ fn compile_ok(lines: &str, live: &Live) -> Cluster {
 
 /// What is said about `[clusters.c]` with these lines; nothing may come of it.
 fn refusals(lines: &str) -> (Vec<String>, String) {
-    let (clusters, diagnostics) = compile_all(&format!("[clusters.c]\n{lines}"), &Live::new());
+    let (clusters, diagnostics) = compile_all(
+        &format!("[clusters.c]\n{lines}"),
+        &Site::new(None),
+        &Live::new(),
+    );
     assert!(clusters.iter().all(Option::is_none));
     (
         diagnostics.lines().collect(),
@@ -207,7 +209,7 @@ fn everything_written_arrives() {
 fn a_cluster_starts_from_the_defaults() {
     let text = "[defaults.cluster]\ntimeouts = { connect = '9s', tunnel = '8s' }\n[clusters.c]\n\
         endpoints = ['127.0.0.1:1']\ntimeouts = { tunnel = '7s' }";
-    let (clusters, _) = compile_all(text, &Live::new());
+    let (clusters, _) = compile_all(text, &Site::new(None), &Live::new());
     let timeouts = clusters[0].as_ref().unwrap().timeouts;
     assert_eq!(timeouts.connect, Duration::from_secs(9));
     assert_eq!(timeouts.tunnel, Duration::from_secs(7));
@@ -217,7 +219,7 @@ fn a_cluster_starts_from_the_defaults() {
 fn a_wrong_default_is_told_once() {
     let text = "[defaults.cluster]\ntimeouts = { connect = '0s' }\n[clusters.a]\n\
         endpoints = ['127.0.0.1:1']\n[clusters.b]\nendpoints = ['127.0.0.1:1']";
-    let (clusters, diagnostics) = compile_all(text, &Live::new());
+    let (clusters, diagnostics) = compile_all(text, &Site::new(None), &Live::new());
     assert!(clusters.iter().all(Option::is_none));
     assert_eq!(diagnostics.lines().count(), 1);
 }
@@ -343,10 +345,6 @@ fn nonsense_is_refused() {
 fn what_this_build_lacks_is_refused_at_its_place() {
     for (line, what) in [
         ("protocol = 'http2'", "HTTP/2 to endpoints"),
-        (
-            "sticky = { header = { name = 'x-room' } }",
-            "sticky sessions",
-        ),
         ("tls = { server_name = 'a' }", "TLS to endpoints"),
         (
             "send_proxy_protocol = 'v2'",
@@ -365,7 +363,11 @@ fn what_this_build_lacks_is_refused_at_its_place() {
 
 #[test]
 fn the_tour_is_refused_only_for_what_is_not_built() {
-    let (_, diagnostics) = compile_all(TOUR, &Live::new());
+    let site = Site {
+        secret: Some(Secret::from_text(b"of this test")),
+        ..Site::new(None)
+    };
+    let (_, diagnostics) = compile_all(TOUR, &site, &Live::new());
     let other = |item: &&config::Diagnostic| item.code() != config::Code::Unsupported;
     assert!(diagnostics.iter().find(other).is_none());
 }

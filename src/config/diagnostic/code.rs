@@ -107,6 +107,8 @@ codes! {
     UnreachableRoute = "C0301",
     /// Something defined and never used.
     Unused = "C0302",
+    /// What clients bring back is signed with a key that does not outlive the process.
+    EphemeralSecret = "C0303",
 
     /// A part of the language that this build does not have.
     Unsupported = "C0401",

@@ -42,7 +42,7 @@ pub struct Cluster {
     /// `[clusters.NAME.retry]`.
     #[serde(default)]
     pub retry: Retry,
-    /// What keeps a client at its endpoint. Not in this build.
+    /// What keeps a client at its endpoint. Default: nothing.
     pub sticky: Option<Spanned<Choice<Sticky>>>,
     /// TLS to endpoints. Not in this build.
     pub tls: Option<Spanned<ClusterTls>>,
@@ -90,13 +90,13 @@ pub enum Sticky {
 pub struct StickyCookie {
     /// Name of the cookie.
     pub name: Spanned<String>,
-    /// How long it lives; default: the browser's session.
+    /// How long it lives. Range: at least `1s`. Default: as long as the browser's session.
     pub max_age: Option<Spanned<Duration>>,
-    /// Only over TLS.
+    /// Only over TLS. Default: `false`.
     pub secure: Option<Spanned<bool>>,
-    /// Not for scripts.
+    /// Not for scripts. Default: `true`.
     pub http_only: Option<Spanned<bool>>,
-    /// Whether other sites' requests carry it.
+    /// Whether other sites' requests carry it; `none` needs `secure`. Default: `lax`.
     pub same_site: Option<Spanned<SameSite>>,
 }
 

@@ -25,7 +25,8 @@ pub struct Runtime {
     /// Seed of everything that must hash alike on several instances: with the same one, the same key goes the
     /// same way. Default: `tidegate`.
     pub hash_seed: Option<Spanned<String>>,
-    /// Key that signs sticky cookies and makes ticket keys. Not in this build.
+    /// File with the key that signs sticky cookies, at least 16 bytes; the same on every instance. Default: a random key of the
+    /// process.
     pub secret_file: Option<Spanned<FilePath>>,
 }
 

@@ -130,6 +130,8 @@ pub(super) struct Transfer<'x, D> {
     parting: Parting,
     /// Ends the wait for a response head.
     pub(super) per_try: Option<Pin<Box<Sleep>>>,
+    /// A Set-Cookie field of ours for the response.
+    pub(super) cookie: Option<&'x [u8]>,
     upload: Upload,
     reading: Reading,
     interims: u32,
@@ -191,6 +193,7 @@ impl<'x, D: Downstream> Transfer<'x, D> {
                 keep_alive: None,
             },
             per_try: None,
+            cookie: None,
             upload,
             reading: Reading::Head,
             interims: 0,

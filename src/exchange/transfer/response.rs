@@ -179,6 +179,9 @@ impl<D: Downstream> Transfer<'_, D> {
         if switching == Upgrade::None {
             filters_up(&mut kit.response_edits, &kit.kept, self.route, &view);
         }
+        if let Some(cookie) = self.cookie {
+            kit.response_edits.add(b"Set-Cookie", cookie);
+        }
         let answer = Answer {
             head: &view,
             edits: &kit.response_edits,
