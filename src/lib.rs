@@ -14,6 +14,7 @@ pub mod task;
 pub mod net;
 pub mod record;
 pub mod http1;
+pub mod http2;
 pub mod dns;
 pub mod upstream;
 pub mod health;
