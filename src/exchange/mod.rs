@@ -18,6 +18,7 @@ mod attempt;
 mod checkout;
 #[cfg(debug_assertions)]
 mod fault;
+mod filters;
 pub mod finish;
 mod outgoing;
 mod own;
@@ -33,18 +34,18 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::base::{Detail, Error, Phase, Reason};
+use crate::base::{Detail, Error, Reason};
 use crate::endpoint::{ConnectionSlot, Endpoint, InFlight, Permit};
-use crate::filter::{Kept, Progress, RequestView, ResponseView, Verdict};
+use crate::filter::{Kept, Progress, Reply, Verdict};
 use crate::http1::body::BodyReader;
 use crate::limit::{Charge, Level};
 use crate::message::forwarded::{self, Proto, Trust};
 use crate::message::key::KeyInput;
-use crate::message::{BodyLength, Edits, Known, Method, RequestHead, ResponseHead};
+use crate::message::{BodyLength, Known, Method, RequestHead};
 use crate::net::{Stream, Timer};
 use crate::record::{ConnectionFacts, Record};
-use crate::route::{Action, Route, RouteInput, Scheme, Trace};
-use crate::worker::{Kit, Local, View};
+use crate::route::{Action, Redirect, Route, RouteInput, Scheme, Trace};
+use crate::worker::{ClusterView, Kit, Local, View};
 
 use pause::pause;
 
@@ -264,9 +265,10 @@ async fn serve<D: Downstream>(
     #[cfg(debug_assertions)]
     fault::strike(x.record.head());
     check_head(x.record.head(), route)?;
+    let target = find_target(x, route, view)?;
     let mut progress = Progress::default();
     loop {
-        match filters_down(x, route, &mut progress) {
+        match filters::down(x, route, target.cluster(), &mut progress) {
             Verdict::Continue => break,
             Verdict::Respond(reply) => return refuse::reply(x, down, timer, route, &reply).await,
             // Boxed: a wait is rare, and its room would be in every exchange.
@@ -275,21 +277,47 @@ async fn serve<D: Downstream>(
             }
         }
     }
-    let ix = match &route.action {
-        Action::Cluster(ix) => *ix,
-        Action::Split(split) => split.choose(&key_input(x, route)).ok_or(INTERNAL)?,
-        Action::Redirect(redirect) => {
-            let asked = match forwarded::proto(x.record.head(), x.trust, Proto::Http) {
+    match target {
+        Target::Cluster(cluster) => attempt::forward(x, down, timer, route, cluster).await,
+        Target::Redirect(redirect) => {
+            let asked = match filters::scheme(x) {
                 Proto::Http => Scheme::Http,
                 Proto::Https => Scheme::Https,
             };
             let reply = redirect.reply(x.record.head(), asked);
-            return refuse::reply(x, down, timer, route, &reply).await;
+            refuse::reply(x, down, timer, route, &reply).await
         }
-        Action::Respond(reply) => return refuse::reply(x, down, timer, route, reply).await,
+        Target::Respond(reply) => refuse::reply(x, down, timer, route, reply).await,
+    }
+}
+
+/// Where a request goes.
+enum Target<'v> {
+    Cluster(&'v ClusterView),
+    Redirect(&'v Redirect),
+    Respond(&'v Reply),
+}
+
+impl Target<'_> {
+    /// The cluster's name; empty: there is none.
+    fn cluster(&self) -> &str {
+        match self {
+            Self::Cluster(cluster) => cluster.cluster.name.as_str(),
+            Self::Redirect(_) | Self::Respond(_) => "",
+        }
+    }
+}
+
+/// Before the filters: they may tell where the request goes.
+fn find_target<'v>(x: &Exchange, route: &'v Route, view: &'v View) -> Result<Target<'v>, Error> {
+    let ix = match &route.action {
+        Action::Cluster(ix) => *ix,
+        Action::Split(split) => split.choose(&key_input(x, route)).ok_or(INTERNAL)?,
+        Action::Redirect(redirect) => return Ok(Target::Redirect(redirect)),
+        Action::Respond(reply) => return Ok(Target::Respond(reply)),
     };
     let cluster = view.clusters.get(ix.index()).ok_or(INTERNAL)?;
-    attempt::forward(x, down, timer, route, cluster).await
+    Ok(Target::Cluster(cluster))
 }
 
 /// What keys are read from.
@@ -330,37 +358,5 @@ fn check_head(head: &RequestHead, route: &Route) -> Result<(), Error> {
             Err(Error::from(Reason::BodyTooLarge))
         }
         _ => Ok(()),
-    }
-}
-
-/// Runs the filters from where the request has come to.
-fn filters_down(x: &mut Exchange, route: &Route, progress: &mut Progress) -> Verdict {
-    if route.filters.is_empty() {
-        return Verdict::Continue;
-    }
-    x.record.phase(Phase::Filter);
-    let kit = &mut *x.kit;
-    let mut view = RequestView {
-        head: x.record.head(),
-        edits: &mut kit.request_edits,
-        kept: &mut kit.kept,
-        progress,
-        client: x.client,
-        now: x.started,
-    };
-    route.filters.on_request(&mut view)
-}
-
-fn filters_up(edits: &mut Edits, kept: &Kept, route: &Route, head: &ResponseHead<'_>) {
-    if !route.filters.is_empty() {
-        edits.clear();
-        let mut view = ResponseView {
-            status: head.status,
-            head,
-            edits,
-            kept,
-            step: 0,
-        };
-        route.filters.on_response(&mut view);
     }
 }

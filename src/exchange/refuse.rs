@@ -2,8 +2,9 @@
 
 use std::future::poll_fn;
 
+use super::filters::{self, Beside};
 use super::side::{Answer, Answered, Author, Downstream, Piece};
-use super::{Exchange, Served, filters_up};
+use super::{Exchange, Served};
 use crate::base::reason::Side;
 use crate::base::{Detail, Error, Reason, clock};
 use crate::filter::Reply;
@@ -22,8 +23,20 @@ pub(super) async fn reply<D: Downstream>(
     route: &Route,
     reply: &Reply,
 ) -> Result<Served, Error> {
+    let beside = Beside {
+        record: &x.record,
+        client: x.client,
+        trust: x.trust,
+        started: x.started,
+    };
     let kit = &mut *x.kit;
-    filters_up(&mut kit.response_edits, &kit.kept, route, &reply.head());
+    filters::up(
+        beside,
+        &mut kit.response_edits,
+        &kit.kept,
+        route,
+        &reply.head(),
+    );
     x.end(reply.reason(), reply.detail());
     let sent = send(x, down, timer, reply, Author::Proxy).await;
     sent.map(|()| Served::Whole)

@@ -1,29 +1,158 @@
 //! What to change in the fields of a head.
 
-use crate::message::Edits;
+use std::collections::HashMap;
 
-/// Validated changes: first the removals, then what is set, then what is added.
+use super::compile::{bad_name, compile_fields};
+use super::template::{Moment, Sources, Value};
+use super::{Place, check_name};
+use crate::config::raw::filter::HeaderEdits;
+use crate::config::types::Named;
+use crate::config::{Code, Diagnostic, Diagnostics, Spanned};
+use crate::message::{Edits, Known, RequestHead, ResponseHead};
+
+/// Validated changes: first the removals, then what is set, then what is added, then what is appended. A value that
+/// comes out empty because its variables stand for nothing makes no field.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
     /// Names.
     pub(super) remove: Vec<Box<str>>,
     /// Names and values; each replaces every field of its name.
-    pub(super) set: Vec<(Box<str>, Box<str>)>,
+    pub(super) set: Vec<(Box<str>, Value)>,
     /// Names and values; each stands beside the fields of its name.
-    pub(super) add: Vec<(Box<str>, Box<str>)>,
+    pub(super) add: Vec<(Box<str>, Value)>,
+    /// Names and values; each goes behind the values of its name, into one field.
+    pub(super) append: Vec<(Box<str>, Value)>,
+}
+
+/// The head whose fields are changed.
+#[derive(Clone, Copy, Debug)]
+pub enum Received<'a> {
+    /// A request's.
+    Request(&'a RequestHead),
+    /// A response's.
+    Response(&'a ResponseHead<'a>),
 }
 
 impl Changes {
     /// Notes the changes; the writer makes them.
-    pub fn apply(&self, edits: &mut Edits) {
+    pub fn apply(&self, edits: &mut Edits, received: Received<'_>, sources: &Sources<'_>) {
         for name in &self.remove {
             edits.remove(name.as_bytes());
         }
         for (name, value) in &self.set {
-            edits.set(name.as_bytes(), value.as_bytes());
+            edits.remove(name.as_bytes());
+            add(edits, name, value, sources);
         }
         for (name, value) in &self.add {
-            edits.add(name.as_bytes(), value.as_bytes());
+            add(edits, name, value, sources);
+        }
+        for (name, value) in &self.append {
+            let write = |out: &mut Vec<u8>| value.write(sources, out);
+            let name = name.as_bytes();
+            match received {
+                Received::Request(head) => edits.append(name, head.values(name), write),
+                Received::Response(head) => edits.append(name, head.values(name), write),
+            }
         }
     }
+
+    /// Compiles the table of a filter.
+    pub(super) fn compile(
+        raw: &HeaderEdits,
+        place: Place,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        let set = values(&raw.set, place, diagnostics);
+        let add = values(&raw.add, place, diagnostics);
+        let append = values(&raw.append, place, diagnostics);
+        let lists = no_list(&raw.append, diagnostics);
+        let remove = removals(raw, place, diagnostics);
+        lists?;
+        Some(Self {
+            remove: remove?,
+            set: set?,
+            add: add?,
+            append: append?,
+        })
+    }
+}
+
+fn add(edits: &mut Edits, name: &str, value: &Value, sources: &Sources<'_>) {
+    match value {
+        Value::Fixed(text) => edits.add(name.as_bytes(), text.as_bytes()),
+        made @ Value::Made(_) => edits.add_made(name.as_bytes(), |out| made.write(sources, out)),
+    }
+}
+
+fn values(
+    raw: &Named<Spanned<String>>,
+    place: Place,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<(Box<str>, Value)>> {
+    let moment = match place {
+        Place::Request => Moment::Request,
+        Place::Response | Place::Reply => Moment::Response,
+    };
+    let fields = compile_fields(raw, place, diagnostics);
+    let made: Vec<_> = raw
+        .iter()
+        .map(|(_, value)| Value::compile(value, moment, diagnostics))
+        .collect();
+    let made: Option<Vec<_>> = made.into_iter().collect();
+    let names = fields?.into_iter().map(|(name, _)| name);
+    Some(names.zip(made?).collect())
+}
+
+/// Cookies are not lists: their commas mean something else (RFC 9110, 5.3).
+fn no_list(raw: &Named<Spanned<String>>, diagnostics: &mut Diagnostics) -> Option<()> {
+    let known = |name: &str| Known::of(name.as_bytes());
+    let cookie = raw
+        .iter()
+        .find(|(name, _)| matches!(known(name), Known::SetCookie | Known::Cookie));
+    let Some((name, _)) = cookie else {
+        return Some(());
+    };
+    let message = format!("the values of `{}` are not a list", name.value);
+    let diagnostic = Diagnostic::error(Code::BadField, name.span, message);
+    diagnostics.push(diagnostic.hint("`add` writes a field of its own"));
+    None
+}
+
+fn removals(
+    raw: &HeaderEdits,
+    place: Place,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<Box<str>>> {
+    let set: HashMap<_, _> = raw
+        .set
+        .iter()
+        .map(|(name, _)| (name.to_ascii_lowercase(), name.span))
+        .collect();
+    let mut names = Some(Vec::with_capacity(raw.remove.len()));
+    for name in &raw.remove {
+        let set = set.get(&name.to_ascii_lowercase());
+        let problem = match (check_name(name, place), set) {
+            (Err(error), _) => Some(bad_name(name, error)),
+            (Ok(()), Some(set)) => Some(
+                Diagnostic::error(
+                    Code::Conflict,
+                    name.span,
+                    format!("field `{}` is both removed and set", name.value),
+                )
+                .label("removed here")
+                .also(*set, "set here")
+                .hint("`set` alone replaces every field of the name"),
+            ),
+            (Ok(()), None) => None,
+        };
+        match (problem, &mut names) {
+            (None, Some(names)) => names.push(name.as_str().into()),
+            (None, None) => {}
+            (Some(problem), _) => {
+                diagnostics.push(problem);
+                names = None;
+            }
+        }
+    }
+    names
 }

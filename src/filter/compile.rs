@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 
 use super::{
-    Changes, ConcurrencyLimit, FieldError, Filter, FilterChain, Place, RateLimit, RequestHeaders,
-    ResponseHeaders,
+    ConcurrencyLimit, FieldError, Filter, FilterChain, Place, RateLimit, RequestHeaders, RequestId,
+    ResponseHeaders, Rewrite, SecurityHeaders,
 };
 use super::{check_name, check_value};
 use crate::base::RouteName;
-use crate::config::raw::filter::{self as raw_filter, Filter as Raw, HeaderEdits};
+use crate::config::raw::{
+    self,
+    filter::{self as raw_filter, Filter as Raw},
+};
 use crate::config::types::{Choice, Named};
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
 use crate::limiter::{Found, Limiters, Live};
@@ -26,17 +29,23 @@ pub struct Parts<'a> {
     pub live: &'a Live,
 }
 
+/// The route that filters stand on.
+#[derive(Clone, Copy, Debug)]
+pub struct Of<'a> {
+    /// Its name.
+    pub name: &'a RouteName,
+    /// As it was written.
+    pub raw: &'a raw::Route,
+}
+
 /// Compiles the filters of one route. Reports everything that is wrong with them.
-pub fn compile(
-    raw: &[Spanned<Choice<Raw>>],
-    route: &RouteName,
-    parts: Parts<'_>,
-    diagnostics: &mut Diagnostics,
-) -> Option<FilterChain> {
-    let filters: Vec<_> = raw
+pub fn compile(of: Of<'_>, parts: Parts<'_>, diagnostics: &mut Diagnostics) -> Option<FilterChain> {
+    let filters: Vec<_> = of
+        .raw
+        .filters
         .iter()
         .enumerate()
-        .map(|(step, filter)| compile_one(filter, route, step, parts, diagnostics))
+        .map(|(step, filter)| compile_one(filter, of, step, parts, diagnostics))
         .collect();
     filters
         .into_iter()
@@ -46,22 +55,20 @@ pub fn compile(
 
 fn compile_one(
     raw: &Spanned<Choice<Raw>>,
-    route: &RouteName,
+    of: Of<'_>,
     step: usize,
     parts: Parts<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Filter> {
     let what = match &*raw.value {
         Raw::RequestHeaders(edits) => {
-            let changes = compile_changes(edits, Place::Request, diagnostics)?;
-            return Some(Filter::RequestHeaders(RequestHeaders::new(changes)));
+            return RequestHeaders::compile(edits, diagnostics).map(Filter::RequestHeaders);
         }
         Raw::ResponseHeaders(edits) => {
-            let changes = compile_changes(edits, Place::Response, diagnostics)?;
-            return Some(Filter::ResponseHeaders(ResponseHeaders::new(changes)));
+            return ResponseHeaders::compile(edits, diagnostics).map(Filter::ResponseHeaders);
         }
         Raw::RateLimit(limit) => {
-            let filter = compile_rate_limit(limit, route, parts, diagnostics)?;
+            let filter = compile_rate_limit(limit, of.name, parts, diagnostics)?;
             return Some(Filter::RateLimit(filter));
         }
         Raw::ConcurrencyLimit(limit) => {
@@ -72,12 +79,18 @@ fn compile_one(
                 diagnostics.push(diagnostic.label("at least 1"));
                 return None;
             }
-            let places = parts.live.places(route, step);
-            let filter = ConcurrencyLimit::new(key?, limit.max.value, route.clone(), places);
+            let places = parts.live.places(of.name, step);
+            let filter = ConcurrencyLimit::new(key?, limit.max.value, of.name.clone(), places);
             return Some(Filter::ConcurrencyLimit(filter));
         }
+        Raw::Rewrite(rewrite) => {
+            return Rewrite::compile(rewrite, of.raw, diagnostics).map(Filter::Rewrite);
+        }
+        Raw::RequestId(id) => return RequestId::compile(id, diagnostics).map(Filter::RequestId),
+        Raw::SecurityHeaders(security) => {
+            return SecurityHeaders::compile(security, diagnostics).map(Filter::SecurityHeaders);
+        }
         Raw::IpAccess(_) => "filter `ip_access`",
-        Raw::Rewrite(_) => "filter `rewrite`",
         Raw::BasicAuth(_) => "filter `basic_auth`",
         Raw::Cors(_) => "filter `cors`",
     };
@@ -124,21 +137,6 @@ fn compile_rate_limit(
     Some(RateLimit::new(limiter, route.clone(), cost))
 }
 
-fn compile_changes(
-    raw: &HeaderEdits,
-    place: Place,
-    diagnostics: &mut Diagnostics,
-) -> Option<Changes> {
-    let set = compile_fields(&raw.set, place, diagnostics);
-    let add = compile_fields(&raw.add, place, diagnostics);
-    let remove = compile_removals(raw, place, diagnostics);
-    Some(Changes {
-        remove: remove?,
-        set: set?,
-        add: add?,
-    })
-}
-
 /// Compiles a table of field names and values. A name may stand once, whatever its case.
 pub fn compile_fields(
     raw: &Named<Spanned<String>>,
@@ -177,44 +175,7 @@ pub fn compile_fields(
     fields
 }
 
-fn compile_removals(
-    raw: &HeaderEdits,
-    place: Place,
-    diagnostics: &mut Diagnostics,
-) -> Option<Vec<Box<str>>> {
-    let mut names = Some(Vec::with_capacity(raw.remove.len()));
-    for name in &raw.remove {
-        let set = raw
-            .set
-            .iter()
-            .find(|(set, _)| set.eq_ignore_ascii_case(name));
-        let problem = match (check_name(name, place), set) {
-            (Err(error), _) => Some(bad_name(name, error)),
-            (Ok(()), Some((set, _))) => Some(
-                Diagnostic::error(
-                    Code::Conflict,
-                    name.span,
-                    format!("field `{}` is both removed and set", name.value),
-                )
-                .label("removed here")
-                .also(set.span, "set here")
-                .hint("`set` alone replaces every field of the name"),
-            ),
-            (Ok(()), None) => None,
-        };
-        match (problem, &mut names) {
-            (None, Some(names)) => names.push(name.as_str().into()),
-            (None, None) => {}
-            (Some(problem), _) => {
-                diagnostics.push(problem);
-                names = None;
-            }
-        }
-    }
-    names
-}
-
-fn bad_name(name: &Spanned<String>, error: FieldError) -> Diagnostic {
+pub(super) fn bad_name(name: &Spanned<String>, error: FieldError) -> Diagnostic {
     let message = match error {
         FieldError::Empty | FieldError::Name(_) => {
             format!("`{}` is not a field name", name.escape_debug())

@@ -39,7 +39,7 @@ impl ConcurrencyLimit {
     pub fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
         let input = KeyInput {
             head: view.head,
-            client: view.client,
+            client: view.facts.client,
             route: self.route.as_str(),
         };
         let key = key::joined(self.hash, &self.key, &input).finish();

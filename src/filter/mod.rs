@@ -14,28 +14,37 @@
 mod changes;
 mod compile;
 mod concurrency_limit;
+mod facts;
 mod field;
 mod kept;
 mod rate_limit;
 mod reply;
 mod request_headers;
+mod request_id;
 mod response_headers;
+mod rewrite;
+mod security_headers;
+mod template;
 
-use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::limiter::store::Ticket;
 use crate::message::{Edits, RequestHead, ResponseHead};
 
 pub use changes::Changes;
-pub use compile::{Fields, Parts, compile, compile_fields};
+pub use compile::{Fields, Of, Parts, compile, compile_fields};
 pub use concurrency_limit::ConcurrencyLimit;
+pub use facts::Facts;
 pub use field::{FieldError, Place, check_name, check_value};
 pub use kept::{Keep, Kept, Over, Progress, Quota};
 pub use rate_limit::RateLimit;
 pub use reply::Reply;
 pub use request_headers::RequestHeaders;
+pub use request_id::RequestId;
 pub use response_headers::ResponseHeaders;
+pub use rewrite::Rewrite;
+pub use security_headers::SecurityHeaders;
+use template::Sources;
 
 /// One step.
 #[derive(Clone, Debug)]
@@ -48,6 +57,12 @@ pub enum Filter {
     RateLimit(RateLimit),
     /// Limits how many are under way.
     ConcurrencyLimit(ConcurrencyLimit),
+    /// Sends another path or host to the endpoint.
+    Rewrite(Rewrite),
+    /// Tells the name of the exchange.
+    RequestId(RequestId),
+    /// Tells browsers to be careful.
+    SecurityHeaders(SecurityHeaders),
 }
 
 impl Filter {
@@ -58,6 +73,9 @@ impl Filter {
             Self::ResponseHeaders(_) => "response_headers",
             Self::RateLimit(_) => "rate_limit",
             Self::ConcurrencyLimit(_) => "concurrency_limit",
+            Self::Rewrite(_) => "rewrite",
+            Self::RequestId(_) => "request_id",
+            Self::SecurityHeaders(_) => "security_headers",
         }
     }
 }
@@ -67,16 +85,14 @@ impl Filter {
 pub struct RequestView<'a> {
     /// The canonical head.
     pub head: &'a RequestHead,
+    /// What else is known.
+    pub facts: &'a Facts<'a>,
     /// What is to be changed before it goes to an endpoint.
     pub edits: &'a mut Edits,
     /// What filters keep for later.
     pub kept: &'a mut Kept,
     /// How far it has come in the chain.
     pub progress: &'a mut Progress,
-    /// Who asks, behind trusted proxies.
-    pub client: IpAddr,
-    /// The time of this wake-up.
-    pub now: Instant,
 }
 
 /// What a filter sees of a response, an endpoint's or our own.
@@ -86,6 +102,10 @@ pub struct ResponseView<'a> {
     pub status: u16,
     /// The head as received or as configured.
     pub head: &'a ResponseHead<'a>,
+    /// What was asked.
+    pub request: &'a RequestHead,
+    /// What else is known.
+    pub facts: &'a Facts<'a>,
     /// What is to be changed before it goes to the client.
     pub edits: &'a mut Edits,
     /// What filters kept of the request.
@@ -102,6 +122,15 @@ impl RequestView<'_> {
 }
 
 impl<'a> ResponseView<'a> {
+    /// What values are made from.
+    fn sources(&self) -> Sources<'a> {
+        Sources {
+            request: self.request,
+            facts: self.facts,
+            status: Some(self.status),
+        }
+    }
+
     /// What this filter kept of the request.
     pub fn kept(&self) -> Option<&'a Keep> {
         self.kept.of(self.step)
@@ -170,7 +199,9 @@ impl FilterChain {
                 Filter::RequestHeaders(filter) => filter.on_request(view),
                 Filter::RateLimit(filter) => filter.on_request(view),
                 Filter::ConcurrencyLimit(filter) => filter.on_request(view),
-                Filter::ResponseHeaders(_) => Verdict::Continue,
+                Filter::Rewrite(filter) => filter.on_request(view),
+                Filter::RequestId(filter) => filter.on_request(view),
+                Filter::ResponseHeaders(_) | Filter::SecurityHeaders(_) => Verdict::Continue,
             };
             match verdict {
                 Verdict::Continue => view.progress.step += 1,
@@ -185,7 +216,9 @@ impl FilterChain {
         for (step, filter) in self.0.iter().enumerate().rev() {
             view.step = step;
             match filter {
-                Filter::RequestHeaders(_) | Filter::ConcurrencyLimit(_) => {}
+                Filter::RequestHeaders(_) | Filter::ConcurrencyLimit(_) | Filter::Rewrite(_) => {}
+                Filter::RequestId(filter) => filter.on_response(view),
+                Filter::SecurityHeaders(filter) => filter.on_response(view),
                 Filter::RateLimit(filter) => filter.on_response(view),
                 Filter::ResponseHeaders(filter) => filter.on_response(view),
             }

@@ -36,10 +36,10 @@ impl RateLimit {
     pub fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
         let input = KeyInput {
             head: view.head,
-            client: view.client,
+            client: view.facts.client,
             route: self.route.as_str(),
         };
-        let now = clock::micros(view.now);
+        let now = clock::micros(view.facts.now);
         let asked = match view.progress.answer.take() {
             Some(Over::Answer(said)) => self.limiter.answered(&input, self.cost, now, said),
             Some(Over::Turn) | None => self.limiter.ask(&input, self.cost, now),

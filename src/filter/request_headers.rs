@@ -1,6 +1,10 @@
-//! `request_headers`: sets, adds and removes fields of the request.
+//! `request_headers`: sets, adds, appends and removes fields of the request.
 
-use super::{Changes, RequestView, Verdict};
+use super::changes::Received;
+use super::template::Sources;
+use super::{Changes, Place, RequestView, Verdict};
+use crate::config::Diagnostics;
+use crate::config::raw::filter::HeaderEdits;
 
 /// The filter.
 #[derive(Clone, Debug)]
@@ -14,9 +18,19 @@ impl RequestHeaders {
         Self { changes }
     }
 
+    pub(super) fn compile(raw: &HeaderEdits, diagnostics: &mut Diagnostics) -> Option<Self> {
+        Changes::compile(raw, Place::Request, diagnostics).map(Self::new)
+    }
+
     /// Makes the changes.
     pub fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
-        self.changes.apply(view.edits);
+        let sources = Sources {
+            request: view.head,
+            facts: view.facts,
+            status: None,
+        };
+        let received = Received::Request(view.head);
+        self.changes.apply(view.edits, received, &sources);
         Verdict::Continue
     }
 }

@@ -1,6 +1,9 @@
-//! `response_headers`: sets, adds and removes fields of the response.
+//! `response_headers`: sets, adds, appends and removes fields of the response.
 
-use super::{Changes, ResponseView};
+use super::changes::Received;
+use super::{Changes, Place, ResponseView};
+use crate::config::Diagnostics;
+use crate::config::raw::filter::HeaderEdits;
 
 /// The filter.
 #[derive(Clone, Debug)]
@@ -14,8 +17,13 @@ impl ResponseHeaders {
         Self { changes }
     }
 
+    pub(super) fn compile(raw: &HeaderEdits, diagnostics: &mut Diagnostics) -> Option<Self> {
+        Changes::compile(raw, Place::Response, diagnostics).map(Self::new)
+    }
+
     /// Makes the changes.
     pub fn on_response(&self, view: &mut ResponseView<'_>) {
-        self.changes.apply(view.edits);
+        let received = Received::Response(view.head);
+        self.changes.apply(view.edits, received, &view.sources());
     }
 }

@@ -4,21 +4,48 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use bytes::Bytes;
 
+use super::template::{Moment, Value};
 use super::*;
 use crate::base::{Reason, clock};
+use crate::config::{Diagnostics, Span, Spanned};
+use crate::message::forwarded::Proto;
 use crate::message::{BodyLength, Known};
 
 fn changes(remove: &[&str], set: &[(&str, &str)], add: &[(&str, &str)]) -> Changes {
     let pairs = |pairs: &[(&str, &str)]| {
         let boxed = pairs
             .iter()
-            .map(|&(name, value)| (name.into(), value.into()));
+            .map(|&(name, value)| (name.into(), made(value)));
         boxed.collect()
     };
     Changes {
         remove: remove.iter().map(|&name| name.into()).collect(),
         set: pairs(set),
         add: pairs(add),
+        append: Vec::new(),
+    }
+}
+
+fn made(value: &str) -> Value {
+    try_made(value, Moment::Response).unwrap()
+}
+
+fn try_made(value: &str, moment: Moment) -> Result<Value, String> {
+    let mut diagnostics = Diagnostics::default();
+    let raw = Spanned::new(value.to_owned(), Span::default());
+    Value::compile(&raw, moment, &mut diagnostics)
+        .ok_or_else(|| diagnostics.lines().collect::<Vec<_>>().join("\n"))
+}
+
+fn facts() -> Facts<'static> {
+    Facts {
+        client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        request_id: "id-1",
+        listener: "web",
+        route: "api",
+        cluster: "app",
+        scheme: Proto::Https,
+        now: clock::now(),
     }
 }
 
@@ -57,11 +84,10 @@ fn requests_walk_the_chain_in_order() {
     let mut edits = Edits::default();
     let verdict = chain().on_request(&mut RequestView {
         head: &RequestHead::default(),
+        facts: &facts(),
         edits: &mut edits,
         kept: &mut Kept::default(),
         progress: &mut Progress::default(),
-        client: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        now: clock::now(),
     });
     assert!(matches!(verdict, Verdict::Continue));
     assert_eq!(text(&edits), "X-A: 2\r\nx-b: 3\r\n");
@@ -86,6 +112,8 @@ fn responses_walk_it_backwards_and_so_do_our_own_answers() {
     chain().on_response(&mut ResponseView {
         status: reply.status(),
         head: &head,
+        request: &RequestHead::default(),
+        facts: &facts(),
         edits: &mut edits,
         kept: &Kept::default(),
         step: 0,
@@ -165,4 +193,59 @@ fn values_hold_no_line_end_and_no_control_byte() {
     assert_eq!(check_value(" a"), Err(FieldError::Space));
     assert_eq!(check_value("a\t"), Err(FieldError::Space));
     assert_eq!(check_value("\u{560a}"), Err(FieldError::Value('\u{560a}')));
+}
+
+#[test]
+fn values_are_made_from_the_exchange() {
+    let request = RequestHead::default()
+        .with_field("X-Plan", "paid")
+        .with_field("Cookie", "a=1; side=b")
+        .with_field("X-Odd", "a\r\nSet-Cookie: x\u{7f}\ty");
+    let facts = facts();
+    let sources = Sources {
+        request: &request,
+        facts: &facts,
+        status: Some(404),
+    };
+    for (value, expected) in [
+        ("plain", "plain"),
+        ("$5 {a} }", "$5 {a} }"),
+        ("${client_ip}", "127.0.0.1"),
+        (
+            "${scheme}:${listener}/${route}/${cluster}",
+            "https:web/api/app",
+        ),
+        ("<${request_id}>", "<id-1>"),
+        ("$${host}", "${host}"),
+        ("a$${b}${status}$${", "a${b}404${"),
+        ("${header:x-plan}-${cookie:side}", "paid-b"),
+        ("${header:none}${query:none}${query}${host}", ""),
+        // No codec lets such a head through; if one did, no line could end here (E-040).
+        ("${header:x-odd}", "aSet-Cookie: x\ty"),
+    ] {
+        let mut out = Vec::new();
+        made(value).write(&sources, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), expected, "{value}");
+    }
+    for wrong in ["${", "${host", "${hots}", "${header:}", "${global}", "${}"] {
+        assert!(try_made(wrong, Moment::Response).is_err(), "{wrong}");
+    }
+    let early = try_made("${status}", Moment::Request).unwrap_err();
+    assert!(early.contains("before an endpoint has answered"), "{early}");
+}
+
+#[test]
+fn a_field_without_a_value_is_not_written() {
+    let changes = changes(&[], &[("x-a", "${header:none}"), ("x-b", "")], &[]);
+    let filter = RequestHeaders::new(changes);
+    let mut edits = Edits::default();
+    filter.on_request(&mut RequestView {
+        head: &RequestHead::default(),
+        facts: &facts(),
+        edits: &mut edits,
+        kept: &mut Kept::default(),
+        progress: &mut Progress::default(),
+    });
+    assert_eq!(text(&edits), "x-b: \r\n");
+    assert!(edits.drops(b"x-a"), "the client's own is gone all the same");
 }

@@ -6,6 +6,7 @@ use crate::base::{Detail, Error, Reason};
 use crate::message::authority::{self, Form};
 use crate::message::head::Text;
 use crate::message::hops::is_token;
+use crate::message::method::MAX_METHOD;
 use crate::message::path::{self, Canonical, Policy};
 use crate::message::{
     BodyLength, Expect, Field, Known, Method, RequestHead, Span, Upgrade, Version,
@@ -15,8 +16,6 @@ use crate::message::{
 pub const MAX_FIELDS: usize = 256;
 /// Longest field name, in bytes (E-022).
 pub const MAX_NAME: usize = 256;
-/// Longest method, in bytes (E-029).
-pub const MAX_METHOD: usize = 32;
 /// Blank lines that are skipped before a request line (RFC 9112, 2.2; E-027).
 pub const MAX_BLANK_LINES: usize = 2;
 

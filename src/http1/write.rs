@@ -69,14 +69,15 @@ pub fn request(head: &RequestHead, edits: &Edits, forwarding: &Forwarding<'_>, o
     out.reserve(head.bytes().len() + 192);
     out.extend_from_slice(head.method_token());
     out.push(b' ');
-    out.extend_from_slice(head.path());
+    out.extend_from_slice(edits.path().unwrap_or_else(|| head.path()));
     if let Some(query) = head.query() {
         out.push(b'?');
         out.extend_from_slice(query);
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
     if !edits.drops(b"host") {
-        line(b"Host", head.authority(), out);
+        let authority = edits.authority().unwrap_or_else(|| head.authority());
+        line(b"Host", authority, out);
     }
     let upgrade = head.upgrade() == Upgrade::WebSocket;
     let keep_length = plain_length(head.bytes(), head.fields(), head.body());

@@ -11,6 +11,12 @@ pub struct Edits {
     /// Lines that are added, each with where its name ends.
     lines: Vec<Line>,
     added: Vec<u8>,
+    /// Where a value is put together that needs what stands in `added`.
+    scratch: Vec<u8>,
+    /// The path towards the endpoint; empty: as the client asked for it.
+    path: Vec<u8>,
+    /// The authority towards the endpoint; empty: as the client asked for it.
+    authority: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,9 +33,11 @@ impl Edits {
         self.text.clear();
         self.lines.clear();
         self.added.clear();
+        self.path.clear();
+        self.authority.clear();
     }
 
-    /// Whether the head is passed on unchanged.
+    /// Whether the fields are passed on unchanged.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.dropped.is_empty() && self.lines.is_empty()
@@ -42,16 +50,107 @@ impl Edits {
     }
 
     /// Adds a field beside those of the same name. Name and value must have been validated.
+    pub fn add(&mut self, name: &[u8], value: &[u8]) {
+        self.line(name, |out| out.extend_from_slice(value));
+    }
+
+    /// The same with a value that is made here. An empty one makes no field.
+    pub fn add_made(&mut self, name: &[u8], value: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.added.len();
+        self.line(name, value);
+        // Name, colon, space and line end are all there is.
+        if self.added.len() == before + name.len() + 4 {
+            self.added.truncate(before);
+            self.lines.pop();
+        }
+    }
+
+    /// Puts a value, made here, behind those that the fields of this name have by now, all in one field (RFC 9110, 5.3).
+    /// `received` are the values that came. An empty one changes nothing.
+    pub fn append<'v>(
+        &mut self,
+        name: &[u8],
+        received: impl Iterator<Item = &'v [u8]>,
+        value: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let mut whole = std::mem::take(&mut self.scratch);
+        whole.clear();
+        let mut join = |have: &[u8]| {
+            if !have.is_empty() {
+                whole.extend_from_slice(have);
+                whole.extend_from_slice(b", ");
+            }
+        };
+        if !self.drops(name) {
+            received.for_each(&mut join);
+        }
+        self.values(name).for_each(&mut join);
+        let before = whole.len();
+        value(&mut whole);
+        if whole.len() > before {
+            self.set(name, &whole);
+        }
+        self.scratch = whole;
+    }
+
+    /// The values of the fields of this name that were added.
+    pub fn values<'e>(&'e self, name: &'e [u8]) -> impl Iterator<Item = &'e [u8]> {
+        let text = |from: u32, to: u32| self.added.get(from as usize..to as usize);
+        let same = move |line: &&Line| {
+            text(line.start, line.name_end).is_some_and(|have| have.eq_ignore_ascii_case(name))
+        };
+        let value = move |line: &Line| text(line.name_end + 2, line.end - 2).unwrap_or_default();
+        self.lines.iter().filter(same).map(value)
+    }
+
+    /// Makes the path towards the endpoint anew, of what it is by now (`asked` is the head's); nothing made leaves it.
+    /// What is made must be canonical, as the path of a head.
+    pub fn remake_path<E>(
+        &mut self,
+        asked: &[u8],
+        make: impl FnOnce(&[u8], &mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.scratch.clear();
+        let now = if self.path.is_empty() {
+            asked
+        } else {
+            &self.path
+        };
+        make(now, &mut self.scratch)?;
+        if !self.scratch.is_empty() {
+            std::mem::swap(&mut self.path, &mut self.scratch);
+        }
+        Ok(())
+    }
+
+    /// The path towards the endpoint, where it is another.
+    #[inline]
+    pub fn path(&self) -> Option<&[u8]> {
+        (!self.path.is_empty()).then_some(&self.path)
+    }
+
+    /// Another authority towards the endpoint, canonical as that of a head.
+    pub fn set_authority(&mut self, authority: &[u8]) {
+        self.authority.clear();
+        self.authority.extend_from_slice(authority);
+    }
+
+    /// The authority towards the endpoint, where it is another.
+    #[inline]
+    pub fn authority(&self) -> Option<&[u8]> {
+        (!self.authority.is_empty()).then_some(&self.authority)
+    }
+
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "added lines are configuration, far below 4 GiB"
+        reason = "added lines are configuration and parts of one head, far below 4 GiB"
     )]
-    pub fn add(&mut self, name: &[u8], value: &[u8]) {
+    fn line(&mut self, name: &[u8], value: impl FnOnce(&mut Vec<u8>)) {
         let start = self.added.len() as u32;
         self.added.extend_from_slice(name);
         let name_end = self.added.len() as u32;
         self.added.extend_from_slice(b": ");
-        self.added.extend_from_slice(value);
+        value(&mut self.added);
         self.added.extend_from_slice(b"\r\n");
         self.lines.push(Line {
             start,
@@ -119,5 +218,26 @@ mod tests {
         assert!(edits.drops(b"x-a") && edits.drops(b"x-b") && !edits.drops(b"x-c"));
         edits.clear();
         assert!(edits.is_empty());
+    }
+
+    #[test]
+    fn values_join_what_came_and_what_was_added() {
+        let came = [b"a".as_slice(), b"b"];
+        let mut edits = Edits::default();
+        edits.add(b"X-List", b"c");
+        edits.append(b"x-list", came.into_iter(), |out| {
+            out.extend_from_slice(b"d");
+        });
+        edits.append(b"x-list", came.into_iter(), |_| ());
+        let lines: Vec<_> = edits.lines().collect();
+        assert_eq!(lines, [b"x-list: a, b, c, d\r\n".as_slice()]);
+        edits.remove(b"x-list");
+        edits.append(b"x-list", came.into_iter(), |out| {
+            out.extend_from_slice(b"e");
+        });
+        edits.add_made(b"x-none", |_| ());
+        edits.add(b"x-empty", b"");
+        let lines: Vec<_> = edits.lines().collect();
+        assert_eq!(lines, [b"x-list: e\r\n".as_slice(), b"x-empty: \r\n"]);
     }
 }

@@ -229,6 +229,15 @@ impl<'a> ResponseHead<'a> {
         field.value.of(self.bytes)
     }
 
+    /// Every value of a field, by name in any case.
+    pub fn values<'n>(&self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        let (bytes, fields) = (self.bytes, self.fields);
+        fields
+            .iter()
+            .filter(move |field| field.name.of(bytes).eq_ignore_ascii_case(name))
+            .map(move |field| field.value.of(bytes))
+    }
+
     /// The first value of a known field.
     pub fn first(&self, known: Known) -> Option<&'a [u8]> {
         self.fields

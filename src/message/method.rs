@@ -1,5 +1,8 @@
 //! Methods and versions.
 
+/// Longest method, in bytes (E-029).
+pub const MAX_METHOD: usize = 32;
+
 /// A request method. Unknown tokens are passed on as they are ([`Method::Other`]).
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[repr(u8)]

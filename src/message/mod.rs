@@ -23,6 +23,7 @@ pub mod method;
 pub mod path;
 pub mod prefix;
 pub mod retry_after;
+pub mod spelled;
 pub mod trailer;
 
 pub use edits::Edits;

@@ -12,6 +12,7 @@ use crate::message::{Known, RequestHead};
 use crate::metrics::{ExchangeCells, Step};
 
 use super::format::Value;
+use super::id::Id;
 use super::journal::{Journal, Weight};
 use super::plan::Field;
 
@@ -56,7 +57,7 @@ pub struct Record {
     route: Option<Range<usize>>,
     attempt: Option<Attempt>,
     attempts: u32,
-    id: [u8; 32],
+    id: Id,
     client: Option<IpAddr>,
     status: u16,
     reason: Reason,
@@ -99,7 +100,7 @@ impl Record {
             route: None,
             attempt: None,
             attempts: 0,
-            id: journal.request_id(),
+            id: journal.request_id(at),
             client: None,
             status: 0,
             reason: Reason::ClientAbort,
@@ -140,7 +141,7 @@ impl Record {
         self.client = Some(client);
     }
 
-    /// The request id: 32 hexadecimal digits, or what a trusted peer sent.
+    /// The request id: a UUID of version 7, or what a trusted peer sent.
     pub fn request_id(&self) -> &str {
         let id = match &self.trusted_id {
             Some(range) => self.noted(range),
@@ -185,6 +186,13 @@ impl Record {
         let endpoint = self.jot(endpoint.as_bytes());
         self.attempt = Some(Attempt { cluster, endpoint });
         self.attempts += 1;
+    }
+
+    /// The cluster that it goes to; empty: none so far.
+    pub fn cluster(&self) -> &str {
+        let cluster = self.attempt.as_ref().map(|last| self.noted(&last.cluster));
+        // A name, which is ASCII.
+        std::str::from_utf8(cluster.unwrap_or_default()).unwrap_or_default()
     }
 
     /// How many endpoints were tried.

@@ -1,8 +1,6 @@
 //! One worker's part of the log: lines on their way, and what records are made from.
 
-use std::cell::{Cell, RefCell};
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,6 +8,7 @@ use std::time::Instant;
 use crate::message::RequestHead;
 
 use super::format::{self, Value};
+use super::id::{Id, Ids};
 use super::plan::{AccessLog, Column, Output};
 use super::queue::LogHandle;
 use super::stamp::Stamper;
@@ -29,8 +28,7 @@ pub struct Journal {
     lines: RefCell<Lines>,
     heads: RefCell<Vec<RequestHead>>,
     notes: RefCell<Vec<Vec<u8>>>,
-    id_prefix: [u8; 16],
-    next_id: Cell<u64>,
+    ids: Ids,
 }
 
 #[derive(Debug)]
@@ -42,9 +40,7 @@ struct Lines {
 
 impl Journal {
     /// A journal without a plan: nothing is logged until [`Journal::configure`].
-    pub fn new(worker: usize, handle: LogHandle) -> Rc<Self> {
-        // Keyed by the operating system's random numbers: ids of two instances do not meet.
-        let random = RandomState::new();
+    pub fn new(handle: LogHandle) -> Rc<Self> {
         Rc::new(Self {
             handle,
             plan: RefCell::new(None),
@@ -55,8 +51,7 @@ impl Journal {
             }),
             heads: RefCell::default(),
             notes: RefCell::default(),
-            id_prefix: hex(random.hash_one(worker)),
-            next_id: Cell::new(random.hash_one("counter") >> 16),
+            ids: Ids::new(),
         })
     }
 
@@ -102,15 +97,11 @@ impl Journal {
         }
     }
 
-    /// 32 hexadecimal digits that no other exchange has: the worker's random ones and a count.
-    pub(super) fn request_id(&self) -> [u8; 32] {
-        let count = self.next_id.get();
-        self.next_id.set(count.wrapping_add(1));
-        let mut id = [b'0'; 32];
-        let (prefix, suffix) = id.split_at_mut(16);
-        prefix.copy_from_slice(&self.id_prefix);
-        suffix.copy_from_slice(&hex(count));
-        id
+    /// The name of an exchange that begins at `at`.
+    pub(super) fn request_id(&self, at: Instant) -> Id {
+        let lines = self.lines.try_borrow();
+        self.ids
+            .next(lines.map_or(0, |lines| lines.stamper.millis(at)))
     }
 
     /// Makes one line, if lines are made at all and this one is not left out by sampling. `time` gets the
@@ -165,19 +156,6 @@ impl Lines {
             self.count = 0;
         }
     }
-}
-
-fn hex(number: u64) -> [u8; 16] {
-    let mut text = [b'0'; 16];
-    for (position, digit) in text.iter_mut().rev().enumerate() {
-        let nibble = u8::try_from(number >> (4 * position) & 15).unwrap_or_default();
-        *digit = if nibble < 10 {
-            b'0' + nibble
-        } else {
-            b'a' + nibble - 10
-        };
-    }
-    text
 }
 
 impl Drop for Journal {

@@ -14,6 +14,7 @@ mod compile;
 mod escape;
 mod exchange;
 mod format;
+mod id;
 mod journal;
 mod plan;
 mod queue;

@@ -44,7 +44,7 @@ macro_rules! fields {
 fields! {
     /// When the request began: RFC 3339, UTC, milliseconds.
     Time = "time";
-    /// 32 hexadecimal digits, or the id that a trusted peer sent.
+    /// A UUID of version 7, or the id that a trusted peer sent.
     RequestId = "request_id";
     /// Address of the client, as told by trusted proxies.
     Client = "client";

@@ -35,14 +35,23 @@ impl Stamper {
         self.wall = clock::wall();
     }
 
-    /// The wall-clock time of `at`.
-    pub(super) fn text(&mut self, at: Instant) -> &[u8] {
-        let wall = if at >= self.anchor {
+    /// The wall-clock time of `at`, in milliseconds since 1970.
+    pub(super) fn millis(&self, at: Instant) -> u64 {
+        u64::try_from(self.wall(at).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn wall(&self, at: Instant) -> Duration {
+        if at >= self.anchor {
             self.wall.saturating_add(at.duration_since(self.anchor))
         } else {
             self.wall
                 .saturating_sub(self.anchor.saturating_duration_since(at))
-        };
+        }
+    }
+
+    /// The wall-clock time of `at`.
+    pub(super) fn text(&mut self, at: Instant) -> &[u8] {
+        let wall = self.wall(at);
         if wall.as_secs() != self.second {
             self.date(wall.as_secs());
         }

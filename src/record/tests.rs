@@ -28,7 +28,7 @@ fn rig(plan: Arc<AccessLog>, max_queued: usize) -> Rig {
     let writer = LogWriter::with_queue(Queue::new(Arc::clone(&hub), max_queued)).unwrap();
     let sink = Test::default();
     writer.switch(sink.sink());
-    let journal = Journal::new(0, writer.handle());
+    let journal = Journal::new(writer.handle());
     journal.configure(plan);
     let peer: SocketAddr = "192.0.2.7:4711".parse().unwrap();
     Rig {
@@ -182,7 +182,7 @@ fn the_text_format_is_the_time_and_pairs() {
              attempts=0\n"
         )
     );
-    assert!(id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()));
+    assert!(id.len() == 36 && id.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit()));
 }
 
 #[test]

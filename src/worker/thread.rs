@@ -133,7 +133,7 @@ where
     F: Future<Output = ()> + 'static,
 {
     let deadlines = Deadlines::new(clock::now());
-    let journal = Journal::new(start.id, start.log);
+    let journal = Journal::new(start.log);
     let local = Local::new(
         start.id,
         start.process,

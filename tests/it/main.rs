@@ -43,6 +43,7 @@ mod rate_limit;
 mod probes;
 mod reload;
 mod retry;
+mod rewrite;
 mod selftest;
 mod sticky;
 mod support;

@@ -102,6 +102,8 @@ codes! {
     UnknownLimiter = "C0221",
     /// Not a regular expression, or one that would take too much memory.
     BadRegex = "C0222",
+    /// Not a variable, or one that is not known yet where it stands.
+    BadVariable = "C0223",
 
     /// A route that can never match.
     UnreachableRoute = "C0301",

@@ -15,12 +15,16 @@ pub enum Filter {
     RateLimit(RateLimit),
     /// A limit on requests in flight for each key.
     ConcurrencyLimit(ConcurrencyLimit),
-    /// Another path or host towards the endpoint. Not in this build.
-    Rewrite(Rewrite),
+    /// Another path or host towards the endpoint.
+    Rewrite(Spanned<Rewrite>),
     /// Edits fields of the request.
     RequestHeaders(HeaderEdits),
     /// Edits fields of the response.
     ResponseHeaders(HeaderEdits),
+    /// Tells the endpoint under which name the exchange is logged.
+    RequestId(RequestId),
+    /// Tells browsers to be careful, where the endpoint does not.
+    SecurityHeaders(SecurityHeaders),
     /// User and password. Not in this build.
     BasicAuth(BasicAuth),
     /// Cross-origin requests. Not in this build.
@@ -57,21 +61,26 @@ pub struct ConcurrencyLimit {
     pub max: Spanned<u32>,
 }
 
-/// `rewrite`.
+/// `rewrite`. What the client asked for still decides keys and is logged.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rewrite {
-    /// Replaces the matched `path_prefix`.
+    /// Takes the place of the matched `path_prefix`: with `/v1` and `/`, `/v1/x` → `/x`.
     pub prefix: Option<Spanned<String>>,
-    /// What to replace in the path.
+    /// Takes the place of the whole path.
+    pub path: Option<Spanned<String>>,
+    /// What to replace in the path, wherever it is found.
     pub path_regex: Option<Spanned<String>>,
-    /// What to put there.
+    /// What to put there; `$1` and `${name}` are groups of the expression, `$$` is a dollar.
     pub replacement: Option<Spanned<String>>,
-    /// Another Host.
+    /// Another Host, with or without port. X-Forwarded-Host keeps the one that was asked for.
     pub host: Option<Spanned<String>>,
 }
 
-/// `request_headers` and `response_headers`.
+/// `request_headers` and `response_headers`. Values may have variables: `${client_ip}`, `${request_id}`, `${host}`,
+/// `${authority}`, `${path}`, `${query}`, `${method}`, `${scheme}`, `${route}`, `${cluster}`, `${listener}`,
+/// `${header:NAME}`, `${cookie:NAME}`, `${query:NAME}`, in responses `${status}`; `$${` is a plain `${`. A value that is
+/// empty because its variables stand for nothing makes no field.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeaderEdits {
@@ -81,9 +90,61 @@ pub struct HeaderEdits {
     /// Adds one more.
     #[serde(default)]
     pub add: Named<Spanned<String>>,
+    /// Puts a value behind those that the name has, in one field: `a, b`.
+    #[serde(default)]
+    pub append: Named<Spanned<String>>,
     /// Removes all fields of the name.
     #[serde(default)]
     pub remove: Vec<Spanned<String>>,
+}
+
+/// `request_id`: the name of the exchange is a UUID of version 7, or what a trusted proxy sent in X-Request-Id.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestId {
+    /// The field that tells it. Default: `x-request-id`.
+    pub header: Option<Spanned<String>>,
+    /// Whether the client is told too. Default: `off`.
+    pub response: Option<Spanned<ToClient>>,
+}
+
+/// `response` of `request_id`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToClient {
+    /// It is, in the same field.
+    Send,
+    /// It is not.
+    Off,
+}
+
+/// `security_headers`: a field that the answer has already stays. Server, X-Powered-By and X-AspNet-Version are removed,
+/// X-Content-Type-Options is `nosniff`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecurityHeaders {
+    /// Strict-Transport-Security: how long browsers insist on TLS. Sent over TLS alone; `0s`: not sent. Default: `8760h`.
+    pub hsts: Option<Spanned<Duration>>,
+    /// X-Frame-Options. Default: `deny`.
+    pub frame: Option<Spanned<FramePolicy>>,
+    /// Referrer-Policy. Default: `strict-origin-when-cross-origin`.
+    pub referrer_policy: Option<Spanned<String>>,
+    /// Content-Security-Policy. Default: not sent.
+    pub content_security_policy: Option<Spanned<String>>,
+    /// Permissions-Policy. Default: not sent.
+    pub permissions_policy: Option<Spanned<String>>,
+}
+
+/// `frame`: who may show the site in a frame.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FramePolicy {
+    /// Nobody.
+    Deny,
+    /// The site itself.
+    SameOrigin,
+    /// Nothing is said.
+    Off,
 }
 
 /// `basic_auth`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Ended, Reading, Step, Transfer, Upload};
 use crate::base::{Detail, Error, Phase, Reason, clock};
-use crate::exchange::filters_up;
+use crate::exchange::filters::{self, Beside};
 use crate::exchange::finish::Behind;
 use crate::exchange::own::challenge;
 use crate::exchange::retry::{Decision, Failure, Reused, decide};
@@ -177,7 +177,19 @@ impl<D: Downstream> Transfer<'_, D> {
             self.parting.challenge = challenge(&view);
         }
         if switching == Upgrade::None {
-            filters_up(&mut kit.response_edits, &kit.kept, self.route, &view);
+            let beside = Beside {
+                record: &self.x.record,
+                client: self.x.client,
+                trust: self.x.trust,
+                started: self.x.started,
+            };
+            filters::up(
+                beside,
+                &mut kit.response_edits,
+                &kit.kept,
+                self.route,
+                &view,
+            );
         }
         if let Some(cookie) = self.cookie {
             kit.response_edits.add(b"Set-Cookie", cookie);

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::{Action, ClusterIx, HostPattern, NewPath, Query, Redirect, Scheme};
-use super::conditions::{bad_host, canonical_path};
+use super::conditions::bad_host;
 use super::split;
 use crate::base::hash::HashKey;
 use crate::base::{ClusterName, Reason};
 use crate::config::raw::{self, route};
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned, suggest};
 use crate::filter::{Place, Reply, compile_fields};
+use crate::message::spelled::{canonical_path, matched_prefix};
 
 /// Compiles the one action of a route.
 pub(super) fn compile(
@@ -221,21 +222,13 @@ fn compile_path(of: &raw::Route, raw: &route::Redirect) -> Result<NewPath, Box<D
         }
         (None, Some(prefix)) => {
             let with = canonical_path(prefix)?;
-            let matched = matched_prefix(of).ok_or_else(|| {
+            let matched = matched_prefix(of.path_prefix.as_ref()).ok_or_else(|| {
                 let message = "`prefix` stands on a route without `path_prefix`";
                 Box::new(conflict(prefix.span, message).label("there is no prefix to replace"))
             })?;
             Ok(NewPath::Prefix { matched, with })
         }
     }
-}
-
-/// How many bytes of a path the route's prefix takes, without a trailing slash. A prefix that is wrong is told of
-/// elsewhere.
-fn matched_prefix(of: &raw::Route) -> Option<usize> {
-    let prefix = of.path_prefix.as_ref()?;
-    let path = canonical_path(prefix).unwrap_or_default();
-    Some(path.strip_suffix(b"/").unwrap_or(&path).len())
 }
 
 /// Largest body that is read from a file.

@@ -6,10 +6,7 @@ use crate::base::ListenerName;
 use crate::config::pattern::{Extent, regex};
 use crate::config::raw;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned, suggest};
-use crate::http1::request::MAX_METHOD;
-use crate::message::Method;
-use crate::message::hops::is_token;
-use crate::message::path::{Canonical, Policy, canonicalise};
+use crate::message::spelled::{canonical_path, method};
 
 /// Compiles the conditions of one route.
 pub(super) fn compile(
@@ -166,58 +163,11 @@ fn compile_path(raw: &raw::Route, diagnostics: &mut Diagnostics) -> Option<PathM
     }
 }
 
-/// A path of the configuration in the form in which requests have it.
-pub(super) fn canonical_path(path: &Spanned<String>) -> Result<Box<[u8]>, Box<Diagnostic>> {
-    let mut made = Vec::new();
-    match canonicalise(path.as_bytes(), Policy::DEFAULT, &mut made) {
-        Ok(Canonical::AsIs) => Ok(path.as_bytes().into()),
-        Ok(Canonical::Made) => Ok(made.into()),
-        Err(_) => {
-            let diagnostic = Diagnostic::error(
-                Code::BadPath,
-                path.span,
-                format!("`{}` is not a path", path.escape_debug()),
-            );
-            Err(Box::new(if path.contains('?') {
-                diagnostic.label("the query does not belong to the path")
-            } else if path.starts_with('/') {
-                diagnostic.label("no request can have this path").note(
-                    "a path is ASCII, other characters stand escaped (`%C3%A9`); `\\`, `%5C`, `%00` and `..` \
-                     above the root are refused in requests",
-                )
-            } else {
-                diagnostic.label("a path begins with `/`")
-            }))
-        }
-    }
-}
-
 fn compile_methods(raw: &raw::Route, diagnostics: &mut Diagnostics) -> Option<MethodSet> {
     let Some(list) = &raw.methods else {
         return Some(MethodSet::default());
     };
     refuse_empty(list, "methods", diagnostics)?;
-    let methods = compile_each(list, check_method, diagnostics)?;
+    let methods = compile_each(list, method, diagnostics)?;
     Some(MethodSet::of(methods.iter().map(String::as_bytes)))
-}
-
-fn check_method(method: &Spanned<String>) -> Result<String, Box<Diagnostic>> {
-    let bad = |label: &str| {
-        Diagnostic::error(
-            Code::BadMethod,
-            method.span,
-            format!("`{}` is not a method for a route", method.escape_debug()),
-        )
-        .label(label)
-    };
-    let upper = method.to_ascii_uppercase();
-    Err(Box::new(match Method::of(upper.as_bytes()) {
-        _ if method.is_empty() || method.len() > MAX_METHOD || !method.bytes().all(is_token) => {
-            bad("a method is a word of at most 32 letters")
-        }
-        Method::Connect => bad("CONNECT is answered with 405 and never routed"),
-        Method::Other => return Ok(method.value.clone()),
-        _ if upper == method.value => return Ok(upper),
-        _ => bad("methods are case-sensitive").hint(format!("write `{upper}`")),
-    }))
 }

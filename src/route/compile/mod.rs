@@ -67,7 +67,7 @@ fn compile_one(
     let rule = conditions::compile(raw, names.listeners, diagnostics);
     let filters = name
         .as_ref()
-        .and_then(|name| filter::compile(&raw.filters, name, names.parts, diagnostics));
+        .and_then(|name| filter::compile(filter::Of { name, raw }, names.parts, diagnostics));
     let action = action::compile(raw, names.clusters, names.hash, diagnostics);
     let route = Route {
         name: name?,

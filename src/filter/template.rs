@@ -1,0 +1,253 @@
+//! Values with variables in them: `"${client_ip}, via ${listener}"`.
+//!
+//! **Invariants.** What a client sent goes into a value as it was received and validated; nothing is decoded on the way,
+//! so that no escape can become a line end (E-040). Should a control byte get here all the same, it is left out.
+
+use std::io::Write as _;
+
+use super::Facts;
+use crate::config::{Code, Diagnostic, Diagnostics, Spanned, suggest};
+use crate::message::RequestHead;
+use crate::message::forwarded::Proto;
+use crate::message::key::{KeyInput, KeySource, KeyValue};
+
+/// Where a value is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Moment {
+    /// Before an endpoint has answered.
+    Request,
+    /// Afterwards.
+    Response,
+}
+
+/// A value: the same for all, or made for each.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// Without variables.
+    Fixed(Box<str>),
+    /// With variables.
+    Made(Box<[Part]>),
+}
+
+/// A piece of a value.
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// As it stands.
+    Text(Box<str>),
+    /// What a variable stands for.
+    Variable(Variable),
+}
+
+/// What a variable stands for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Variable {
+    /// `client_ip`
+    ClientIp,
+    /// `request_id`
+    RequestId,
+    /// `host`: without port.
+    Host,
+    /// `authority`: with the port, where one was given.
+    Authority,
+    /// `path`: canonical, as the client asked for it.
+    Path,
+    /// `query`: as received, without `?`.
+    Query,
+    /// `method`
+    Method,
+    /// `scheme`
+    Scheme,
+    /// `route`
+    Route,
+    /// `cluster`
+    Cluster,
+    /// `listener`
+    Listener,
+    /// `status`
+    Status,
+    /// `header:NAME`, `cookie:NAME`, `query:NAME`: of the request; nothing is decoded.
+    Of(KeySource),
+}
+
+const WORDS: &[&str] = &[
+    "client_ip",
+    "request_id",
+    "host",
+    "authority",
+    "path",
+    "query",
+    "method",
+    "scheme",
+    "route",
+    "cluster",
+    "listener",
+    "status",
+    "header:NAME",
+    "cookie:NAME",
+    "query:NAME",
+];
+
+/// What variables are read from.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// The request.
+    pub request: &'a RequestHead,
+    /// What is known of the exchange.
+    pub facts: &'a Facts<'a>,
+    /// Of the answer, where there is one.
+    pub status: Option<u16>,
+}
+
+impl Variable {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "client_ip" => Self::ClientIp,
+            "request_id" => Self::RequestId,
+            "host" => Self::Host,
+            "authority" => Self::Authority,
+            "path" => Self::Path,
+            "query" => Self::Query,
+            "method" => Self::Method,
+            "scheme" => Self::Scheme,
+            "route" => Self::Route,
+            "cluster" => Self::Cluster,
+            "listener" => Self::Listener,
+            "status" => Self::Status,
+            _ if text.contains(':') => Self::Of(KeySource::parse(text).ok()?),
+            _ => return None,
+        })
+    }
+
+    fn write(&self, sources: &Sources<'_>, out: &mut Vec<u8>) {
+        let Sources {
+            request,
+            facts,
+            status,
+        } = sources;
+        let bytes = match self {
+            Self::ClientIp => {
+                // A Vec takes everything.
+                let _ = write!(out, "{}", facts.client.to_canonical());
+                return;
+            }
+            Self::Status => {
+                let mut digits = itoa::Buffer::new();
+                let text = status.map_or("", |status| digits.format(status));
+                return out.extend_from_slice(text.as_bytes());
+            }
+            Self::RequestId => facts.request_id.as_bytes(),
+            Self::Host => request.host(),
+            Self::Authority => request.authority(),
+            Self::Path => request.path(),
+            Self::Query => request.query().unwrap_or_default(),
+            Self::Method => request.method_token(),
+            Self::Scheme => match facts.scheme {
+                Proto::Http => b"http".as_slice(),
+                Proto::Https => b"https",
+            },
+            Self::Route => facts.route.as_bytes(),
+            Self::Cluster => facts.cluster.as_bytes(),
+            Self::Listener => facts.listener.as_bytes(),
+            Self::Of(source) => {
+                let input = KeyInput {
+                    head: request,
+                    client: facts.client,
+                    route: facts.route,
+                };
+                match source.read(&input) {
+                    Some(KeyValue::Bytes(bytes) | KeyValue::Encoded(bytes)) => bytes,
+                    Some(KeyValue::Addr(_)) | None => &[],
+                }
+            }
+        };
+        let sound = |byte: &u8| *byte >= b' ' && *byte != 0x7f || *byte == b'\t';
+        if bytes.iter().all(sound) {
+            out.extend_from_slice(bytes);
+        } else {
+            out.extend(bytes.iter().filter(|byte| sound(byte)));
+        }
+    }
+}
+
+impl Value {
+    /// Appends the value.
+    pub fn write(&self, sources: &Sources<'_>, out: &mut Vec<u8>) {
+        match self {
+            Self::Fixed(text) => out.extend_from_slice(text.as_bytes()),
+            Self::Made(parts) => {
+                for part in parts {
+                    match part {
+                        Part::Text(text) => out.extend_from_slice(text.as_bytes()),
+                        Part::Variable(variable) => variable.write(sources, out),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the configuration's spelling; its characters have been validated. `$${` is a plain `${`.
+    pub fn compile(
+        raw: &Spanned<String>,
+        moment: Moment,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        if !raw.contains("${") {
+            return Some(Self::Fixed(raw.as_str().into()));
+        }
+        let mut parts = Vec::new();
+        let mut text = String::new();
+        let mut rest = raw.as_str();
+        while let Some((before, after)) = rest.split_once("${") {
+            if let Some(before) = before.strip_suffix('$') {
+                text.push_str(before);
+                text.push_str("${");
+                rest = after;
+                continue;
+            }
+            text.push_str(before);
+            let Some((word, after)) = after.split_once('}') else {
+                let diagnostic =
+                    Diagnostic::error(Code::BadVariable, raw.span, "`${` without a `}`");
+                diagnostics.push(diagnostic.hint("a plain `${` is written `$${`"));
+                return None;
+            };
+            let variable = variable(word, raw, moment, diagnostics)?;
+            if !text.is_empty() {
+                parts.push(Part::Text(std::mem::take(&mut text).into()));
+            }
+            parts.push(Part::Variable(variable));
+            rest = after;
+        }
+        text.push_str(rest);
+        if parts.is_empty() {
+            return Some(Self::Fixed(text.into()));
+        }
+        if !text.is_empty() {
+            parts.push(Part::Text(text.into()));
+        }
+        Some(Self::Made(parts.into()))
+    }
+}
+
+fn variable(
+    word: &str,
+    raw: &Spanned<String>,
+    moment: Moment,
+    diagnostics: &mut Diagnostics,
+) -> Option<Variable> {
+    let shown = word.escape_debug();
+    let message = match (Variable::parse(word), moment) {
+        (Some(Variable::Status), Moment::Request) => {
+            format!("`{shown}` is not known before an endpoint has answered")
+        }
+        (Some(variable), _) => return Some(variable),
+        (None, _) => format!("`{shown}` is not a variable"),
+    };
+    let diagnostic = Diagnostic::error(Code::BadVariable, raw.span, message)
+        .note(format!("variables: {}", WORDS.join(", ")));
+    diagnostics.push(match suggest(word, WORDS.iter().copied()) {
+        Some(near) if near != word => diagnostic.hint(format!("did you mean `${{{near}}}`?")),
+        _ => diagnostic.hint("a plain `${` is written `$${`"),
+    });
+    None
+}
