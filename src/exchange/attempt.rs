@@ -11,7 +11,8 @@ use super::own::{self, Whose};
 use super::place::{self, Counted, Place, Wish, asking};
 use super::retry::{Account, Decision, Failed, Failure, Reused, decide};
 use super::side::{Answered, Downstream};
-use super::transfer::{Ended, Limits, Parting, Transfer};
+use super::transfer::{Ended, Limits, Parting, Terms, Transfer};
+use super::upstream::Http1;
 use super::watch::{ON_TRIAL, Passage, Watch};
 use super::{Exchange, Served};
 use crate::base::reason::Blame;
@@ -305,25 +306,20 @@ impl<D: Downstream> Attempts<'_, D> {
             reused,
             held,
         } = checked;
-        let limit = self.account.policy().per_try_timeout;
-        let per_try = limit.map(|limit| Box::pin(tokio::time::sleep(limit)));
-        let mut transfer = Transfer::new(
-            self.x,
-            self.down,
-            self.route,
-            self.timer,
-            &stream,
-            &watch,
-            &mut self.outgoing,
-            self.limits,
-            self.upload,
-            &self.account,
-        );
-        transfer.per_try = per_try;
-        transfer.cookie = cookie;
+        let terms = Terms {
+            route: self.route,
+            timer: self.timer,
+            watch: &watch,
+            limits: self.limits,
+            account: &self.account,
+            cookie,
+        };
+        let sends = self.x.record.head().body();
+        let up = Http1::new(&stream, &mut self.outgoing, sends);
+        let mut transfer = Transfer::new(self.x, self.down, up, terms, self.upload);
         let ended = poll_fn(|cx| transfer.poll(cx)).await;
-        self.upload = transfer.upload();
-        let parting = transfer.parting();
+        let over = transfer.over();
+        self.upload = over.body;
         let failed = |error: Error, status, paid| Failed {
             failure: Failure {
                 reason: error.reason(),
@@ -338,8 +334,6 @@ impl<D: Downstream> Attempts<'_, D> {
         match ended {
             Ok(Ended::Whole {
                 status,
-                says,
-                behind,
                 not_retried,
             }) => {
                 let now = clock::now();
@@ -353,8 +347,8 @@ impl<D: Downstream> Attempts<'_, D> {
                     _ => Sent::Part,
                 };
                 let asked = self.x.record.head().upgrade();
-                let persist = finish::endpoint(says, sent, behind, asked);
-                self.put_back(ix, stream, persist, whose, parting);
+                let persist = finish::endpoint(over.says, sent, over.behind, asked);
+                self.put_back(ix, stream, persist, whose, over.parting);
                 Ok(Served::Whole)
             }
             Ok(Ended::Switched) => {

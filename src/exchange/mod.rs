@@ -28,6 +28,7 @@ mod refuse;
 mod retry;
 mod side;
 mod transfer;
+mod upstream;
 mod watch;
 
 use std::net::IpAddr;

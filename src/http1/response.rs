@@ -38,6 +38,11 @@ pub struct Start {
 }
 
 impl Start {
+    /// How long the body is.
+    pub fn body(&self) -> BodyLength {
+        self.body
+    }
+
     /// The head, over the bytes and fields that were parsed.
     pub fn head<'a>(&self, input: &'a [u8], fields: &'a [Field]) -> ResponseHead<'a> {
         ResponseHead {

@@ -15,17 +15,17 @@ use tokio::time::Sleep;
 
 use super::Exchange;
 use super::finish::Behind;
-use super::outgoing::Outgoing;
 use super::own::Challenge;
 use super::retry::Account;
 use super::side::Downstream;
+use super::upstream::Upstream;
 use super::watch::Watch;
 use crate::base::{Detail, Error, Phase, Reason};
-use crate::http1::body::{BodyReader, More};
+use crate::http1::body::More;
 use crate::http1::response::Persist;
 use crate::message::Expect;
 use crate::net::deadline::{Deadlines, Tick};
-use crate::net::{Pace, Stream, Timer};
+use crate::net::{Pace, Timer};
 use crate::route::Route;
 use crate::worker::ClusterView;
 
@@ -100,10 +100,6 @@ pub(super) enum Ended {
     Whole {
         /// Of the response.
         status: u16,
-        /// What the response says of the endpoint's connection.
-        says: Persist,
-        /// What came behind the response.
-        behind: Behind,
         /// If the configuration retries the status, why that was not done.
         not_retried: Detail,
     },
@@ -115,30 +111,26 @@ pub(super) enum Ended {
 }
 
 /// One attempt under way.
-pub(super) struct Transfer<'x, D> {
-    pub(super) x: &'x mut Exchange,
-    pub(super) down: &'x mut D,
-    pub(super) route: &'x Route,
-    pub(super) timer: &'x Timer,
-    pub(super) stream: &'x Stream,
+pub(super) struct Transfer<'x, D, U> {
+    x: &'x mut Exchange,
+    down: &'x mut D,
+    up: U,
+    route: &'x Route,
+    timer: &'x Timer,
     /// Is told how the endpoint answers.
     watch: &'x Watch<'x>,
-    pub(super) outgoing: &'x mut Outgoing,
-    pub(super) limits: Limits,
+    limits: Limits,
     account: &'x Account<'x>,
     not_retried: Detail,
     parting: Parting,
     /// Ends the wait for a response head.
-    pub(super) per_try: Option<Pin<Box<Sleep>>>,
+    per_try: Option<Pin<Box<Sleep>>>,
     /// A Set-Cookie field of ours for the response.
-    pub(super) cookie: Option<&'x [u8]>,
+    cookie: Option<&'x [u8]>,
     upload: Upload,
     reading: Reading,
     interims: u32,
-    response: BodyReader,
     status: u16,
-    persist: Persist,
-    behind: Behind,
     /// Whether the request body has been read to its end.
     body: More,
     begun: bool,
@@ -156,23 +148,48 @@ pub(super) struct Transfer<'x, D> {
     idle: Duration,
 }
 
-impl<'x, D: Downstream> Transfer<'x, D> {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "an attempt is where all of them meet"
-    )]
+/// What of an exchange and its cluster an attempt goes by.
+#[derive(Clone, Copy)]
+pub(super) struct Terms<'x> {
+    pub(super) route: &'x Route,
+    pub(super) timer: &'x Timer,
+    pub(super) watch: &'x Watch<'x>,
+    pub(super) limits: Limits,
+    pub(super) account: &'x Account<'x>,
+    /// A Set-Cookie field of ours for the response.
+    pub(super) cookie: Option<&'x [u8]>,
+}
+
+/// What is left of an attempt when it is over.
+pub(super) struct Over {
+    /// What a whole answer says of the endpoint's connection.
+    pub(super) says: Persist,
+    /// What came behind it.
+    pub(super) behind: Behind,
+    /// Whether the request body has been read to its end.
+    pub(super) body: More,
+    /// What the answer said of the endpoint's connection.
+    pub(super) parting: Parting,
+}
+
+impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
+    /// An attempt whose request body has been read that far.
     pub(super) fn new(
         x: &'x mut Exchange,
         down: &'x mut D,
-        route: &'x Route,
-        timer: &'x Timer,
-        stream: &'x Stream,
-        watch: &'x Watch<'x>,
-        outgoing: &'x mut Outgoing,
-        limits: Limits,
+        up: U,
+        terms: Terms<'x>,
         body: More,
-        account: &'x Account<'x>,
     ) -> Self {
+        let Terms {
+            route,
+            timer,
+            watch,
+            limits,
+            account,
+            cookie,
+        } = terms;
+        let per_try = account.policy().per_try_timeout;
         let upload = match body {
             More::Follows => Upload::Body,
             More::Ended => Upload::Sent,
@@ -180,11 +197,10 @@ impl<'x, D: Downstream> Transfer<'x, D> {
         Self {
             x,
             down,
+            up,
             route,
             timer,
-            stream,
             watch,
-            outgoing,
             limits,
             account,
             not_retried: Detail::None,
@@ -192,15 +208,12 @@ impl<'x, D: Downstream> Transfer<'x, D> {
                 challenge: Challenge::None,
                 keep_alive: None,
             },
-            per_try: None,
-            cookie: None,
+            per_try: per_try.map(|limit| Box::pin(tokio::time::sleep(limit))),
+            cookie,
             upload,
             reading: Reading::Head,
             interims: 0,
-            response: BodyReader::Ended,
             status: 0,
-            persist: Persist::Close,
-            behind: Behind::Nothing,
             body,
             begun: false,
             upload_due: Tick::NEVER,
@@ -215,14 +228,15 @@ impl<'x, D: Downstream> Transfer<'x, D> {
         }
     }
 
-    /// Whether the request body has been read to its end.
-    pub(super) fn upload(&self) -> More {
-        self.body
-    }
-
-    /// What the answer said of the endpoint's connection.
-    pub(super) fn parting(&self) -> Parting {
-        self.parting
+    /// What is left of it.
+    pub(super) fn over(&self) -> Over {
+        let (says, behind) = self.up.left();
+        Over {
+            says,
+            behind,
+            body: self.body,
+            parting: self.parting,
+        }
     }
 
     /// Runs until the response is with the client, or until something failed.
@@ -291,7 +305,7 @@ impl<'x, D: Downstream> Transfer<'x, D> {
             Error::new(Reason::BodyTimeout, Detail::WriteRate)
         } else if self.body_rate_due <= now {
             Error::new(Reason::BodyTimeout, Detail::BodyRate)
-        } else if self.upload_due <= now && !self.outgoing.pending(&self.x.kit.outgoing) {
+        } else if self.upload_due <= now && !self.up.pending(&self.x.kit) {
             Error::from(Reason::BodyTimeout)
         } else if self.reading == Reading::Head {
             Error::from(Reason::ResponseTimeout)

@@ -6,18 +6,17 @@ use std::time::Duration;
 use super::{Ended, Reading, Step, Transfer, Upload};
 use crate::base::{Detail, Error, Phase, Reason, clock};
 use crate::exchange::filters::{self, Beside};
-use crate::exchange::finish::Behind;
 use crate::exchange::own::challenge;
 use crate::exchange::retry::{Decision, Failure, Reused, decide};
 use crate::exchange::side::{Answer, Answered, Author, Downstream, Piece};
-use crate::http1::body::{BodyReader, More};
-use crate::http1::response::{self, Start};
+use crate::exchange::upstream::{Room, Upstream};
+use crate::http1::body::More;
+use crate::http1::response::Start;
 use crate::http1::trailers::Trailers;
-use crate::message::{BodyLength, Field, Known, Method, Upgrade, keep_alive};
+use crate::message::{BodyLength, Known, Upgrade, keep_alive};
 use crate::net::deadline::Tick;
-use crate::worker::local::HEADROOM;
 
-impl<D: Downstream> Transfer<'_, D> {
+impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
     pub(super) fn poll_response(&mut self, cx: &mut Context<'_>) -> Result<Step, Error> {
         if self.down.poll_flush(cx)?.is_pending() {
             self.stalled();
@@ -37,35 +36,35 @@ impl<D: Downstream> Transfer<'_, D> {
         if self.down.answered() == Answered::Whole {
             return Ok(Step::Ended(Ended::Whole {
                 status: self.status,
-                says: self.persist,
-                behind: self.behind,
                 not_retried: self.not_retried,
             }));
         }
         let local = std::rc::Rc::clone(&self.x.local);
         let mut scratch = local.scratch();
-        let read = scratch
-            .get_mut(HEADROOM..HEADROOM + local.read_len())
-            .unwrap_or_default();
-        let len = match self.stream.poll_read(cx, read) {
-            Poll::Ready(Ok(len)) => len,
-            Poll::Ready(Err(error)) => return Err(self.cut(Detail::Reset, Some(error))),
-            Poll::Pending => {
-                if self.upload != Upload::Body
-                    && let Poll::Ready(error) = self.down.poll_gone(cx)
-                {
-                    return Err(error);
-                }
-                return Ok(Step::Waits);
-            }
+        let mut room = Room {
+            scratch: &mut scratch,
+            len: local.read_len(),
         };
-        if self.reading == Reading::Head {
-            if len == 0 {
-                return Err(self.cut(Detail::Eof, None));
-            }
-            return self.head(cx, &mut scratch, len);
+        let polled = match self.reading {
+            Reading::Head => self.poll_head(cx, &mut room)?,
+            Reading::Body | Reading::Switched => match self.up.poll_piece(cx, &mut room) {
+                Poll::Ready(piece) => {
+                    self.last(cx, &mut scratch, piece?)?;
+                    self.advanced();
+                    Poll::Ready(Step::Moved)
+                }
+                Poll::Pending => Poll::Pending,
+            },
+        };
+        if let Poll::Ready(step) = polled {
+            return Ok(step);
         }
-        self.body(cx, &mut scratch, HEADROOM, len)
+        if self.upload != Upload::Body
+            && let Poll::Ready(error) = self.down.poll_gone(cx)
+        {
+            return Err(error);
+        }
+        Ok(Step::Waits)
     }
 
     /// The client does not read: it has its time, and must be quick enough. Meanwhile the endpoint's silence is our
@@ -83,40 +82,22 @@ impl<D: Downstream> Transfer<'_, D> {
         self.write_rate_due = self.write_pace.wait(now);
     }
 
-    /// The endpoint ended the connection in the middle.
-    fn cut(&mut self, detail: Detail, error: Option<std::io::Error>) -> Error {
-        let reason = match (self.reading, self.x.kit.partial.is_empty()) {
-            (Reading::Head, true) => Reason::UpstreamReset,
-            (Reading::Head, false) => Reason::UpstreamProtocol,
-            (Reading::Body | Reading::Switched, _) => Reason::UpstreamTruncated,
-        };
-        match error {
-            Some(error) => Error::caused(reason, detail, error),
-            None => Error::new(reason, detail),
-        }
-    }
-
-    /// Bytes of a response head, perhaps with the first of its body. Informational responses may come first.
-    fn head(
+    /// A response head, perhaps with the first of its body. Informational responses may come first.
+    fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
-        scratch: &mut [u8],
-        read: usize,
-    ) -> Result<Step, Error> {
+        room: &mut Room<'_>,
+    ) -> Result<Poll<Step>, Error> {
         let method = self.x.record.head().method();
-        let (mut at, mut left) = (HEADROOM, read);
-        while left > 0 {
+        loop {
             let kit = &mut *self.x.kit;
-            let input = scratch.get(at..at + left).unwrap_or_default();
-            let Some(start) = collect(input, method, &mut kit.partial, &mut kit.fields)? else {
-                return Ok(Step::Moved);
+            let start = match self.up.poll_head(cx, kit, room, method) {
+                Poll::Ready(start) => start?,
+                Poll::Pending => return Ok(Poll::Pending),
             };
-            let used = start.used;
-            at += used;
-            left -= used;
-            let view = start.head.head(&kit.partial, &kit.fields);
+            let view = start.head(&kit.partial, &kit.fields);
             if view.status >= 200 || view.status == 101 {
-                return self.respond(cx, scratch, &start.head, at, left);
+                return self.respond(cx, room.scratch, &start).map(Poll::Ready);
             }
             self.interims += 1;
             if self.interims > MAX_INTERIM {
@@ -127,7 +108,6 @@ impl<D: Downstream> Transfer<'_, D> {
             }
             kit.partial.clear();
         }
-        Ok(Step::Moved)
     }
 
     /// A final head: decide, run the filters, and pass it on with what is there of the body.
@@ -136,8 +116,6 @@ impl<D: Downstream> Transfer<'_, D> {
         cx: &mut Context<'_>,
         scratch: &mut [u8],
         start: &Start,
-        at: usize,
-        len: usize,
     ) -> Result<Step, Error> {
         let (status, body, switching) = self.judge(start)?;
         let now = clock::now();
@@ -155,17 +133,11 @@ impl<D: Downstream> Transfer<'_, D> {
         self.x.record.phase(Phase::Data);
         self.x.record.status(status);
         self.status = status;
-        self.persist = start.persist;
-        self.response = BodyReader::new(body);
-        let piece = if switching == Upgrade::WebSocket {
-            Piece {
-                start: at,
-                len,
-                more: More::Follows,
-            }
-        } else {
-            self.decode(scratch, at, len)?
+        let piece = match switching {
+            Upgrade::WebSocket => self.up.switched(),
+            Upgrade::None => self.up.first(start, scratch)?,
         };
+        let trailers = self.trailers(piece)?;
         let kit = &mut *self.x.kit;
         let view = start.head(&kit.partial, &kit.fields);
         self.idle = match view.first(Known::ContentType) {
@@ -201,21 +173,16 @@ impl<D: Downstream> Transfer<'_, D> {
             switching,
             author: Author::Endpoint,
         };
-        if piece.more == More::Ended && !self.response.trailers().is_empty() {
-            let (start, more) = (piece.start, More::Follows);
-            self.down
-                .head(cx, &answer, scratch, Piece { more, ..piece })?;
-            self.last(
-                cx,
-                scratch,
-                Piece {
-                    start,
-                    len: 0,
-                    more: More::Ended,
-                },
-            )?;
-        } else {
+        if trailers.lines.is_empty() {
             self.down.head(cx, &answer, scratch, piece)?;
+        } else {
+            let (first, last) = (More::Follows, Piece { len: 0, ..piece });
+            let first = Piece {
+                more: first,
+                ..piece
+            };
+            self.down.head(cx, &answer, scratch, first)?;
+            self.down.piece(cx, scratch, last, &trailers.lines)?;
         }
         if switching == Upgrade::WebSocket {
             self.reading = Reading::Switched;
@@ -234,9 +201,9 @@ impl<D: Downstream> Transfer<'_, D> {
         let failure = Failure {
             reason: Reason::RetriesExhausted,
             status: Some(status),
-            accepted: self.outgoing.accepted(),
+            accepted: self.up.accepted(),
             reused: Reused::Fresh,
-            resendable: self.outgoing.resendable(),
+            resendable: self.up.resendable(),
         };
         let paid = match decide(policy, self.x.record.head().method(), &failure) {
             Decision::Stop(why) => Err(why),
@@ -270,30 +237,6 @@ impl<D: Downstream> Transfer<'_, D> {
         }
     }
 
-    fn body(
-        &mut self,
-        cx: &mut Context<'_>,
-        scratch: &mut [u8],
-        start: usize,
-        len: usize,
-    ) -> Result<Step, Error> {
-        let piece = if len == 0 {
-            self.response
-                .end_of_stream()
-                .map_err(|detail| Error::new(Reason::UpstreamTruncated, detail))?;
-            Piece {
-                start,
-                len: 0,
-                more: More::Ended,
-            }
-        } else {
-            self.decode(scratch, start, len)?
-        };
-        self.last(cx, scratch, piece)?;
-        self.advanced();
-        Ok(Step::Moved)
-    }
-
     /// Passes on a piece and, with the last one, those trailers that may pass.
     fn last(
         &mut self,
@@ -301,29 +244,18 @@ impl<D: Downstream> Transfer<'_, D> {
         scratch: &mut [u8],
         piece: Piece,
     ) -> Result<(), Error> {
-        let mut trailers = Trailers::default();
-        if piece.more == More::Ended {
-            trailers = Trailers::read(self.response.trailers())
-                .map_err(|detail| Error::new(Reason::UpstreamProtocol, detail))?;
-            self.x.record.trailers_dropped(trailers.dropped);
-        }
+        let trailers = self.trailers(piece)?;
         self.down.piece(cx, scratch, piece, &trailers.lines)
     }
 
-    /// Decodes in place; bytes after the end of the body make the connection unusable (E-037).
-    fn decode(&mut self, scratch: &mut [u8], start: usize, len: usize) -> Result<Piece, Error> {
-        let decoded = self
-            .response
-            .decode(scratch, start, len)
-            .map_err(|detail| Error::new(Reason::UpstreamProtocol, detail))?;
-        if decoded.used < len {
-            self.behind = Behind::Residue;
+    /// What goes behind this piece.
+    fn trailers(&mut self, piece: Piece) -> Result<Trailers, Error> {
+        if piece.more == More::Follows {
+            return Ok(Trailers::default());
         }
-        Ok(Piece {
-            start,
-            len: decoded.data,
-            more: decoded.more,
-        })
+        let trailers = self.up.trailers()?;
+        self.x.record.trailers_dropped(trailers.dropped);
+        Ok(trailers)
     }
 
     /// The client reads again: the endpoint's clock goes on.
@@ -345,41 +277,6 @@ impl<D: Downstream> Transfer<'_, D> {
 
 /// Most informational responses before a final one (E-038).
 const MAX_INTERIM: u32 = 16;
-
-/// A parsed head and how much of the input it took.
-struct Collected {
-    head: Start,
-    used: usize,
-}
-
-/// Takes a response head together in `partial`: from one read as a rule, from several when it comes in pieces.
-fn collect(
-    input: &[u8],
-    method: Method,
-    partial: &mut Vec<u8>,
-    fields: &mut Vec<Field>,
-) -> Result<Option<Collected>, Error> {
-    if partial.is_empty() {
-        // The whole head in one read: only the head is kept, the body stays where it is.
-        let parsed = response::parse(input, method, fields)?;
-        let kept = parsed.map_or(input.len(), |head| head.len);
-        partial.extend_from_slice(input.get(..kept).unwrap_or_default());
-        return Ok(parsed.map(|head| Collected {
-            used: head.len,
-            head,
-        }));
-    }
-    let before = partial.len();
-    partial.extend_from_slice(input);
-    let parsed = response::parse(partial, method, fields)?;
-    Ok(parsed.map(|head| {
-        partial.truncate(head.len);
-        Collected {
-            used: head.len.saturating_sub(before),
-            head,
-        }
-    }))
-}
 
 fn is_event_stream(kind: &[u8]) -> bool {
     const KIND: &[u8] = b"text/event-stream";

@@ -3,19 +3,18 @@
 use std::task::{Context, Poll};
 
 use super::{Moved, Reading, Transfer, Upload};
-use crate::base::{Detail, Error, Reason};
+use crate::base::{Error, Reason};
 use crate::exchange::side::{Answered, Downstream};
+use crate::exchange::upstream::Upstream;
 use crate::http1::body::More;
-use crate::http1::chunked;
-use crate::message::BodyLength;
 use crate::net::deadline::Tick;
 
-impl<D: Downstream> Transfer<'_, D> {
+impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
     pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<Moved, Error> {
         let mut moved = Moved::No;
         // What of the body is here already joins the head, so that both leave in one send.
         if self.upload == Upload::Body
-            && self.outgoing.untouched(&self.x.kit.outgoing)
+            && self.up.untouched(&self.x.kit)
             && self.read_piece(cx)?.is_ready()
         {
             moved = Moved::Yes;
@@ -24,12 +23,10 @@ impl<D: Downstream> Transfer<'_, D> {
             if self.upload == Upload::Broken {
                 return Ok(moved);
             }
-            if self.outgoing.pending(&self.x.kit.outgoing) {
-                let before = self.outgoing.accepted();
-                let written = self
-                    .outgoing
-                    .poll_write(cx, self.stream, &mut self.x.kit.outgoing);
-                if self.outgoing.accepted() != before {
+            if self.up.pending(&self.x.kit) {
+                let before = self.up.accepted();
+                let written = self.up.poll_write(cx, &mut self.x.kit);
+                if self.up.accepted() != before {
                     moved = Moved::Yes;
                 }
                 match written {
@@ -56,7 +53,7 @@ impl<D: Downstream> Transfer<'_, D> {
     /// Bytes went to the endpoint: the clocks start anew.
     fn progressed(&mut self) {
         if self.upload == Upload::Body {
-            let waits_for_endpoint = self.outgoing.pending(&self.x.kit.outgoing);
+            let waits_for_endpoint = self.up.pending(&self.x.kit);
             if waits_for_endpoint {
                 self.awaits_no_body();
                 self.upload_due = self.clock().after(self.limits.response);
@@ -86,9 +83,9 @@ impl<D: Downstream> Transfer<'_, D> {
 
     /// The endpoint takes no more. If it took nothing at all the attempt failed; else it may have answered
     /// early, and the answer counts (E-034).
-    fn broken(&mut self, error: std::io::Error) -> Result<(), Error> {
-        if self.outgoing.accepted() == 0 {
-            return Err(Error::caused(Reason::UpstreamReset, Detail::Reset, error));
+    fn broken(&mut self, error: Error) -> Result<(), Error> {
+        if self.up.accepted() == 0 {
+            return Err(error);
         }
         self.upload = Upload::Broken;
         self.awaits_no_body();
@@ -120,35 +117,13 @@ impl<D: Downstream> Transfer<'_, D> {
         if piece.more == More::Ended {
             self.upload = Upload::Sent;
         }
-        let chunked = self.x.record.head().body() == BodyLength::Chunked;
-        let mut range = piece.start..piece.start + piece.len;
-        let mut with_trailers = Vec::new();
-        if chunked {
-            range = chunked::frame(&mut scratch, piece.start, piece.len);
-        }
-        if chunked && piece.more == More::Ended {
-            // The end goes with the last data in one push, so that what is kept for another attempt is whole
-            // whatever becomes of this one.
-            let trailers = self.down.trailers();
+        let trailers = self.down.trailers();
+        if piece.more == More::Ended {
             self.x.record.trailers_dropped(trailers.dropped);
-            let kept = trailers.lines.as_slice();
-            if kept.is_empty()
-                && let Some(place) = scratch.get_mut(range.end..range.end + chunked::END.len())
-            {
-                place.copy_from_slice(chunked::END);
-                range.end += chunked::END.len();
-            } else {
-                with_trailers.extend_from_slice(scratch.get(range.clone()).unwrap_or_default());
-                chunked::encode_end(kept, &mut with_trailers);
-            }
         }
-        let bytes = match with_trailers.as_slice() {
-            [] => scratch.get(range).unwrap_or_default(),
-            bytes => bytes,
-        };
         let written = self
-            .outgoing
-            .push(cx, self.stream, &mut self.x.kit.outgoing, bytes);
+            .up
+            .push(cx, &mut self.x.kit, &mut scratch, piece, trailers);
         match written {
             Poll::Ready(Err(error)) => self.broken(error)?,
             Poll::Ready(Ok(())) | Poll::Pending => self.progressed(),

@@ -1,0 +1,84 @@
+//! What an exchange asks of the endpoint's side, whatever its protocol: the counterpart of
+//! [`Downstream`](super::side::Downstream).
+//!
+//! The request goes out through a cursor over what is kept of it ([`Outgoing`](super::outgoing::Outgoing)), so that an
+//! attempt can begin again; the answer comes in as a flat head in the exchange's kit and pieces of its body in the worker's scratch.
+
+mod h1;
+
+use std::task::{Context, Poll};
+
+use super::finish::Behind;
+use super::side::Piece;
+use crate::base::Error;
+use crate::http1::response::{Persist, Start};
+use crate::http1::trailers::Trailers;
+use crate::message::Method;
+use crate::worker::Kit;
+
+pub(super) use h1::Http1;
+
+/// What one read may use: the worker's scratch, and how much of it at a time.
+pub(super) struct Room<'a> {
+    pub(super) scratch: &'a mut [u8],
+    pub(super) len: usize,
+}
+
+/// The endpoint's side of one attempt. Calls never wait: what the other side does not take stays in the kit, and the
+/// exchange reads no more from the client until it is gone.
+pub(super) trait Upstream {
+    /// Whether the head waits alone: none of it was given away, and no body stands behind it.
+    fn untouched(&self, kit: &Kit) -> bool;
+
+    /// Whether something waits to be given away.
+    fn pending(&self, kit: &Kit) -> bool;
+
+    /// How much of the request was given away in this attempt, in bytes; 0: the endpoint cannot have seen anything of it.
+    fn accepted(&self) -> u64;
+
+    /// Whether all of the request that was read from the client could be sent again.
+    fn resendable(&self) -> bool;
+
+    /// Gives away what waits. An error is the request's alone: an answer may still come.
+    fn poll_write(&mut self, cx: &mut Context<'_>, kit: &mut Kit) -> Poll<Result<(), Error>>;
+
+    /// Takes a piece of the body, which stands in the scratch, with the trailers behind the last one. Pending: not all of it
+    /// could be given away, the rest is kept.
+    fn push(
+        &mut self,
+        cx: &mut Context<'_>,
+        kit: &mut Kit,
+        scratch: &mut [u8],
+        piece: Piece,
+        trailers: &Trailers,
+    ) -> Poll<Result<(), Error>>;
+
+    /// The next head, informational or final: its bytes and fields are in the kit. What came behind it may stand in the
+    /// scratch, so whoever gets a head asks again, or for the [`Upstream::first`] piece, before letting go of that.
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        kit: &mut Kit,
+        room: &mut Room<'_>,
+        asked: Method,
+    ) -> Poll<Result<Start, Error>>;
+
+    /// What is there already of the body behind a final head.
+    fn first(&mut self, head: &Start, scratch: &mut [u8]) -> Result<Piece, Error>;
+
+    /// What is there already behind a head that changes the protocol.
+    fn switched(&mut self) -> Piece;
+
+    /// The next piece of the body.
+    fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room<'_>,
+    ) -> Poll<Result<Piece, Error>>;
+
+    /// The trailers that go on, once the body has ended.
+    fn trailers(&mut self) -> Result<Trailers, Error>;
+
+    /// What a whole answer says of the connection, and what came behind it.
+    fn left(&self) -> (Persist, Behind);
+}
