@@ -72,20 +72,51 @@ macro_rules! known {
                 match self { Self::Other | Self::XForwarded => "", $( Self::$name => $text, )* }
             }
 
-            /// Finds a name, whatever its case. Length first: it settles nearly all.
-            #[inline]
-            pub fn of(name: &[u8]) -> Self {
-                const { $( assert!($text.len() < 32); )* }
-                $( if name.len() == $text.len() && name.eq_ignore_ascii_case($text.as_bytes()) {
-                    return Self::$name;
+            /// Every name, by its slot.
+            #[expect(clippy::indexing_slicing, reason = "run by the compiler alone")]
+            const SLOTS: [Self; SLOTS] = {
+                let mut slots = [Self::Other; SLOTS];
+                $( {
+                    let slot = slot($text.as_bytes());
+                    assert!(matches!(slots[slot], Self::Other), "two names in one slot");
+                    slots[slot] = Self::$name;
                 } )*
-                match name.get(..X_FORWARDED.len()) {
-                    Some(start) if start.eq_ignore_ascii_case(X_FORWARDED) => Self::XForwarded,
-                    _ => Self::Other,
-                }
-            }
+                slots
+            };
         }
     };
+}
+
+/// How many slots the names are spread over.
+const SLOTS: usize = 128;
+
+/// Where a name stands: its length, first and last but one letter tell all the names apart, so a field is compared with
+/// one of them at most. A new name that shares a slot does not compile: choose other factors.
+const fn slot(name: &[u8]) -> usize {
+    const LOWER: u8 = 0x20;
+    match name {
+        [first, .., near, _] => {
+            (name.len() + (*near | LOWER) as usize * 23 + (*first | LOWER) as usize * 17) % SLOTS
+        }
+        [first, _] => (name.len() + (*first | LOWER) as usize * 40) % SLOTS,
+        _ => 0,
+    }
+}
+
+impl Known {
+    /// Finds a name, whatever its case.
+    #[inline]
+    pub fn of(name: &[u8]) -> Self {
+        let known = Self::SLOTS.get(slot(name)).copied();
+        let known = known.unwrap_or(Self::Other);
+        if known != Self::Other && name.eq_ignore_ascii_case(known.name().as_bytes()) {
+            return known;
+        }
+        match name.get(..X_FORWARDED.len()) {
+            Some(start) if start.eq_ignore_ascii_case(X_FORWARDED) => Self::XForwarded,
+            _ => Self::Other,
+        }
+    }
 }
 
 known! {
