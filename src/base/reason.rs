@@ -351,6 +351,8 @@ details! {
     Requests = "requests", 0;
     /// Waited for a tenth of `bulkhead.queue.timeout` while the queue was overloaded.
     Overload = "overload", 0;
+    /// The endpoint that it was bound to is unhealthy or disabled (`on_endpoint_down`).
+    EndpointDown = "endpoint_down", 0;
     /// Not retried: the method is not idempotent and bytes may have been taken.
     NotIdempotent = "not_idempotent", 0;
     /// Not retried: the body cannot be sent again.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Cluster, ClusterBreaker, ClusterTimeouts, Live, Site, balancer, bulkhead, endpoints, retry,
-    sticky,
+    Cluster, ClusterBreaker, ClusterTimeouts, Live, OnEndpointDown, Site, balancer, bulkhead,
+    endpoints, retry, sticky,
 };
 use crate::balance::{Balancer, Policy};
 use crate::base::ClusterName;
@@ -97,6 +97,10 @@ pub fn compile(
             policy,
             state: live.breaker(name),
         }),
+        on_endpoint_down: match raw.on_endpoint_down.as_ref().map(|it| it.value) {
+            None | Some(raw::cluster::OnEndpointDown::Keep) => OnEndpointDown::Keep,
+            Some(raw::cluster::OnEndpointDown::Close) => OnEndpointDown::Close,
+        },
         health,
     })
 }

@@ -102,8 +102,20 @@ pub struct Cluster {
     pub crowd: Arc<Crowd>,
     /// Its circuit breaker.
     pub breaker: Option<ClusterBreaker>,
+    /// What becomes of tunnels to an endpoint that goes down.
+    pub on_endpoint_down: OnEndpointDown,
     /// How its endpoints are probed; `None`: not at all.
     pub health: Option<Arc<HealthSpec>>,
+}
+
+/// What becomes of the tunnels to an endpoint that probes find unhealthy, or that is disabled.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OnEndpointDown {
+    /// They go on until one of their sides ends them.
+    #[default]
+    Keep,
+    /// They are cut, so that clients come back to another endpoint.
+    Close,
 }
 
 /// Timeouts of a cluster; none is zero.
@@ -147,6 +159,7 @@ impl Cluster {
             outlier: self.outlier,
             crowd: Arc::clone(&self.crowd),
             breaker: self.breaker.clone(),
+            on_endpoint_down: self.on_endpoint_down,
             health: self.health.clone(),
         }
     }

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::diagnostic::{Code, Diagnostic, Diagnostics};
 use super::raw::limiter::LimitStore;
-use super::raw::{Config, Filter};
+use super::raw::listener::Protocol;
+use super::raw::{Config, Filter, Listener};
 use super::span::{Span, Spanned};
 
 /// Looks at all parts together, when all of them have their shape.
@@ -17,6 +18,7 @@ pub(super) fn look_over(config: &Config, diagnostics: &mut Diagnostics) {
     duplicates("route", routes, diagnostics);
     duplicates("cluster", clusters, diagnostics);
     duplicates("limiter", limiters, diagnostics);
+    routed(config, diagnostics);
     unused(config, diagnostics);
     unused_limiters(config, diagnostics);
 }
@@ -41,6 +43,27 @@ fn duplicates<'a>(
             .label("a second time here")
             .also(*first, "first defined here"),
         );
+    }
+}
+
+/// Requests are what routes are for: a route cannot name a listener that has none.
+fn routed(config: &Config, diagnostics: &mut Diagnostics) {
+    for route in &config.routes {
+        for name in route.listeners.iter().flat_map(|names| names.iter()) {
+            let named = |it: &&Spanned<Listener>| it.name.value == name.value;
+            let Some(listener) = config.listeners.iter().find(named) else {
+                continue;
+            };
+            if listener.protocol.value != Protocol::Http {
+                let name_of = name.escape_debug();
+                let message = format!("listener `{name_of}` has no requests to route");
+                diagnostics.push(
+                    Diagnostic::error(Code::NotOnProtocol, name.span, message)
+                        .also(listener.protocol.span, "the protocol")
+                        .hint("such a listener names its `cluster` itself"),
+                );
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! One connection from a client, from its first byte to its last: preface, TLS, protocol.
 //!
-//! Turns an accepted socket into exchanges. A driver (`h1`) reads heads and bodies off the wire and calls
+//! Turns an accepted socket into exchanges, or into a tunnel (`tcp`). A driver (`h1`) reads heads and bodies off the wire and calls
 //! `exchange`, which is the same for every protocol.
 //!
 //! **Invariants.** Between two requests a connection holds no buffer and a small future; the state of an exchange
@@ -16,6 +16,7 @@ mod h1;
 mod linger;
 mod outbox;
 mod side;
+mod tcp;
 mod tunnel;
 
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ use tokio::net::TcpStream;
 
 use crate::base::{Detail, ListenerName, Reason, clock};
 use crate::limit::Level;
+use crate::listener::Serves;
 use crate::message::forwarded::{Trust, trust};
 use crate::worker::Local;
 use crate::worker::local::{Admission, ClientSlot};
@@ -42,17 +44,29 @@ pub fn serve(
     let admitted = admit(&local, listener, stream, peer);
     async move {
         if let Some(admitted) = admitted {
-            h1::drive(Rc::clone(&admitted.connection)).await;
+            let connection = Rc::clone(&admitted.connection);
+            match admitted.protocol {
+                Protocol::Http => h1::drive(connection).await,
+                Protocol::Tcp => tcp::drive(connection).await,
+            }
             let cause = admitted.connection.cause();
             admitted.counted.cells.closed(cause);
         }
     }
 }
 
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Protocol {
+    Http,
+    Tcp,
+}
+
 /// A connection and its places in the counts; they go in this order.
 struct Admitted {
     connection: Rc<Connection>,
     counted: Counted,
+    protocol: Protocol,
     _process: Admission,
     _client: ClientSlot,
 }
@@ -91,6 +105,10 @@ fn admit(
     Some(Admitted {
         connection: Rc::new(Connection::new(local, listener, stream, peer, spec)),
         counted,
+        protocol: match spec.serves {
+            Serves::Http => Protocol::Http,
+            Serves::Tcp(_) => Protocol::Tcp,
+        },
         _process: process,
         _client: client,
     })

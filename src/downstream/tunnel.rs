@@ -112,7 +112,7 @@ pub(super) async fn run(connection: &Connection, parts: Box<Tunnel>) {
     let Tunnel {
         stream,
         mut record,
-        idle,
+        terms,
         held,
         kept,
     } = *parts;
@@ -123,7 +123,12 @@ pub(super) async fn run(connection: &Connection, parts: Box<Tunnel>) {
     let mut up = Flow::new(&connection.stream, &stream, early);
     let mut down = Flow::new(&stream, &connection.stream, Vec::new());
     let timer = &connection.timer;
-    timer.set(local.deadlines.after(idle));
+    if let Some(group) = terms.group {
+        timer.regroup(group);
+    }
+    let clock = &local.deadlines;
+    let mut due = clock.after(terms.idle).min(terms.until);
+    timer.set(due);
     let (reason, detail) = poll_fn(|cx| {
         let moved = match (up.poll(cx, local), down.poll(cx, local)) {
             (Ok(up), Ok(down)) => up || down,
@@ -141,9 +146,17 @@ pub(super) async fn run(connection: &Connection, parts: Box<Tunnel>) {
             return Poll::Ready((Reason::Shutdown, Detail::None));
         }
         if moved {
-            timer.set(local.deadlines.after(idle));
+            let half = up.state == State::Ended || down.state == State::Ended;
+            let idle = if half { terms.half_closed } else { terms.idle };
+            due = clock.after(idle).min(terms.until);
+            timer.set(due);
         } else if timer.fired() {
-            return Poll::Ready((Reason::UpstreamIdle, Detail::Idle));
+            return Poll::Ready(match clock.tick() {
+                now if now >= terms.until => (Reason::MaxDuration, Detail::None),
+                now if now >= due => (Reason::UpstreamIdle, Detail::Idle),
+                // Not its own deadline: that of all who are with this endpoint.
+                _ => (Reason::Killed, Detail::EndpointDown),
+            });
         }
         connection.weigh(up.spill.capacity() + down.spill.capacity());
         Poll::Pending

@@ -29,6 +29,8 @@ pub enum Outcome {
         /// What a 429 or 503 says in Retry-After.
         retry_after: Option<Duration>,
     },
+    /// A connection for a session of layer 4, whose bytes say nothing that could be judged.
+    Connected,
     /// None, and the endpoint is to blame: no connection, a reset, silence, nonsense; or the response broke off.
     Failed,
     /// Nobody waits any longer. It would have taken this long at least.
@@ -41,7 +43,7 @@ impl Outcome {
         match self {
             Self::Answered { status, .. } => matches!(status, 429 | 502 | 503 | 504),
             Self::Failed => true,
-            Self::Abandoned => false,
+            Self::Connected | Self::Abandoned => false,
         }
     }
 }

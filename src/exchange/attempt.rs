@@ -16,7 +16,7 @@ use super::upstream::Http1;
 use super::watch::{ON_TRIAL, Passage, Watch};
 use super::{Exchange, Served};
 use crate::base::reason::Blame;
-use crate::base::{Detail, Error, Phase, Reason, clock};
+use crate::base::{Error, Phase, Reason, clock};
 use crate::drain;
 use crate::endpoint::{EndpointIx, Tried};
 use crate::http1::body::More;
@@ -146,7 +146,7 @@ impl<D: Downstream> Attempts<'_, D> {
                 paid,
             } = match self.once(place, source, began).await {
                 Ok(served) => {
-                    self.count_retry(cause, RetryResult::Success);
+                    self.account.made(cause, RetryResult::Success);
                     return Ok(served);
                 }
                 Err(failed) => failed,
@@ -157,7 +157,7 @@ impl<D: Downstream> Attempts<'_, D> {
                 place = self.wait().await?;
                 continue;
             }
-            self.count_retry(cause.take(), RetryResult::Failure);
+            self.account.made(cause.take(), RetryResult::Failure);
             let blamed = error.reason().row().blame == Blame::Endpoint;
             if blamed && failure.status.is_none() {
                 self.cluster
@@ -176,7 +176,7 @@ impl<D: Downstream> Attempts<'_, D> {
                         None => self.wait().await?,
                     };
                 }
-                Decision::Stop(why) => return Err(self.denied(&error, why)),
+                Decision::Stop(why) => return Err(self.account.deny(&error, why)),
                 Decision::FreshConnection | Decision::OtherEndpoint => {
                     let left = self.timer.deadlines().until(self.limits.total);
                     let pause = match paid {
@@ -184,13 +184,13 @@ impl<D: Downstream> Attempts<'_, D> {
                         None => self
                             .account
                             .pay(left, clock::now())
-                            .map_err(|why| self.denied(&error, why))?,
+                            .map_err(|why| self.account.deny(&error, why))?,
                     };
                     self.tried.insert(ix);
                     cause = Some(error.reason());
                     self.pause(pause).await?;
                     place = place::another(self.cluster, &self.tried, self.wish)
-                        .map_err(|why| self.denied(&error, why))?;
+                        .map_err(|why| self.account.deny(&error, why))?;
                     source = usual;
                 }
             }
@@ -211,22 +211,6 @@ impl<D: Downstream> Attempts<'_, D> {
             self.wish,
         );
         asked.place(&self.tried).await
-    }
-
-    /// The error as the client and the log get it: with why it was not tried again.
-    fn denied(&self, error: &Error, why: Detail) -> Error {
-        self.account.denied(why);
-        let detail = match why {
-            Detail::None => error.detail(),
-            why => why,
-        };
-        Error::new(error.reason(), detail)
-    }
-
-    fn count_retry(&self, cause: Option<Reason>, result: RetryResult) {
-        if let Some(cause) = cause {
-            self.cluster.cells.retried(cause, result);
-        }
     }
 
     /// Waits before another try. A client that leaves meanwhile needs none, and a drain does not wait for it.

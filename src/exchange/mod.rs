@@ -27,6 +27,7 @@ mod place;
 mod refuse;
 mod retry;
 mod side;
+pub mod tcp;
 mod transfer;
 mod upstream;
 mod watch;
@@ -43,6 +44,7 @@ use crate::limit::{Charge, Level};
 use crate::message::forwarded::{self, Proto, Trust};
 use crate::message::key::KeyInput;
 use crate::message::{BodyLength, Known, Method, RequestHead};
+use crate::net::deadline::Tick;
 use crate::net::{Stream, Timer};
 use crate::record::{ConnectionFacts, Record};
 use crate::route::{Action, Redirect, Route, RouteInput, Scheme, Trace};
@@ -78,12 +80,37 @@ pub struct Tunnel {
     pub stream: Stream,
     /// The record, written when the tunnel ends.
     pub record: Record,
-    /// Idle time after which it is cut.
-    pub idle: Duration,
+    /// When it is cut.
+    pub terms: TunnelTerms,
     /// The endpoint's counts.
     pub held: Held,
     /// What filters hold until the end.
     pub kept: Kept,
+}
+
+/// When a tunnel is cut.
+#[derive(Clone, Copy, Debug)]
+pub struct TunnelTerms {
+    /// After this much silence.
+    pub idle: Duration,
+    /// The same once one side has closed its sending side.
+    pub half_closed: Duration,
+    /// At the latest.
+    pub until: Tick,
+    /// With all others that bear this number: its endpoint is down.
+    pub group: Option<u64>,
+}
+
+impl TunnelTerms {
+    /// After this much silence.
+    pub const fn idle(idle: Duration) -> Self {
+        Self {
+            idle,
+            half_closed: idle,
+            until: Tick::NEVER,
+            group: None,
+        }
+    }
 }
 
 /// An endpoint's counts, held while an attempt or a tunnel is under way.
@@ -231,7 +258,7 @@ pub async fn run<D: Downstream>(
         Served::Switched(stream, held, idle) => Disposition::Tunnel(Box::new(Tunnel {
             stream,
             record,
-            idle,
+            terms: TunnelTerms::idle(idle),
             held,
             kept,
         })),

@@ -85,6 +85,15 @@ enum By {
 }
 
 impl Wish {
+    /// That of a session: by the balancer's key alone.
+    pub(super) const fn by_key(hash: Option<u64>) -> Self {
+        Self {
+            hash,
+            by: By::Balancer,
+            bound: None,
+        }
+    }
+
     /// What the request says of it.
     pub(super) fn of(x: &Exchange, route: &Route, cluster: &ClusterView) -> Self {
         let cluster = &*cluster.cluster;

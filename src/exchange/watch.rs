@@ -92,6 +92,17 @@ impl<'x> Watch<'x> {
         }
     }
 
+    /// It was reached, and what follows are bytes that nobody judges: all that a session shows of its endpoint.
+    pub(super) fn connected(&self, now: Instant) {
+        let took = self.tell(Outcome::Connected, now);
+        let cluster = &self.cluster.cluster;
+        if cluster.outlier.latency.is_some() {
+            cluster.took(self.endpoint, Moment::of(now), took);
+        }
+        self.good(now);
+        self.passage.served(now);
+    }
+
     /// That answer goes to the client.
     pub(super) fn passed_on(&self, status: u16, now: Instant) {
         self.passage.answered(status, now);
@@ -178,14 +189,19 @@ impl<'x> Passage<'x> {
     }
 
     fn answered(&self, status: u16, now: Instant) {
-        self.told.set(Told::Outcome);
-        let cluster = &self.cluster.cluster;
-        let cells = &self.cluster.health;
         if is_failure(status) {
-            cluster.failed(self.gate, now, cells);
+            self.told.set(Told::Outcome);
+            let cells = &self.cluster.health;
+            self.cluster.cluster.failed(self.gate, now, cells);
         } else {
-            cluster.served(self.gate, now, cells);
+            self.served(now);
         }
+    }
+
+    fn served(&self, now: Instant) {
+        self.told.set(Told::Outcome);
+        let cells = &self.cluster.health;
+        self.cluster.cluster.served(self.gate, now, cells);
     }
 
     /// The exchange failed.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::address::{self, Claims};
 use super::admin::DEFAULT_BIND;
 use super::heads::{self, Heads};
-use super::{HalfClose, ListenerLimits, ListenerSpec, ListenerTimeouts, protocol};
-use crate::base::{CidrSet, ListenerName};
+use super::{HalfClose, ListenerLimits, ListenerSpec, ListenerTimeouts, Serves, protocol};
+use crate::base::{CidrSet, ClusterName, ListenerName};
 use crate::config::raw::{self, Config};
 use crate::config::types::{ByteSize, Duration as RawDuration};
 use crate::config::{Code, Diagnostic, Diagnostics, Severity, Span, Spanned};
@@ -23,7 +23,14 @@ const MAX_SKIP: u64 = 1 << 20;
 const MAX_LINGER: u64 = 1 << 30;
 
 /// Compiles all listeners, in the order of the file. Reports everything that is wrong with them.
-pub fn compile(raw: &Config, diagnostics: &mut Diagnostics) -> Option<Vec<ListenerSpec>> {
+///
+/// `clusters` holds every name of a cluster that the file defines; a [`ClusterIx`](crate::route::ClusterIx) is a
+/// position in them.
+pub fn compile(
+    raw: &Config,
+    clusters: &[ClusterName],
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<ListenerSpec>> {
     let before = diagnostics.count(Severity::Error);
     let own = &raw.defaults.listener;
     let defaults = Settings {
@@ -44,7 +51,8 @@ pub fn compile(raw: &Config, diagnostics: &mut Diagnostics) -> Option<Vec<Listen
     claim_admin(raw, &mut claims, diagnostics);
     let mut specs = Vec::with_capacity(raw.listeners.len());
     for listener in &raw.listeners {
-        specs.extend(compile_one(listener, &defaults, &mut claims, diagnostics));
+        let spec = compile_one(listener, &defaults, clusters, &mut claims, diagnostics);
+        specs.extend(spec);
     }
     (diagnostics.count(Severity::Error) == before).then_some(specs)
 }
@@ -75,11 +83,13 @@ fn claim_admin(raw: &Config, claims: &mut Claims, diagnostics: &mut Diagnostics)
 fn compile_one(
     raw: &raw::Listener,
     defaults: &Settings,
+    clusters: &[ClusterName],
     claims: &mut Claims,
     diagnostics: &mut Diagnostics,
 ) -> Option<ListenerSpec> {
     let name = compile_name(&raw.name, diagnostics);
     protocol::check(raw, diagnostics);
+    let serves = Serves::compile(raw, clusters, diagnostics);
     let heads = Heads::compile(&heads::Raw::of(raw), &defaults.heads, diagnostics);
     let spec = ListenerSpec {
         binds: compile_binds(raw, claims, diagnostics),
@@ -93,6 +103,7 @@ fn compile_one(
         forwarding: heads.forwarding,
         identity: heads.identity,
         path: heads.path,
+        serves: serves?,
         name: name?,
     };
     Some(spec)

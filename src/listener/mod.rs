@@ -1,6 +1,7 @@
 //! Listeners: a bound address and how to speak on it.
 //!
-//! Turns `[[listeners]]` into [`ListenerSpec`]s: everything that a worker needs to bind, accept and read heads.
+//! Turns `[[listeners]]` into [`ListenerSpec`]s: everything that a worker needs to bind, accept and read heads, and where the
+//! connections of layer 4 go.
 //!
 //! **Invariants.** No two addresses of one configuration overlap, that of the admin interface included. Time
 //! limits are above zero and size limits have a ceiling: nothing that a client sends is waited for or kept
@@ -14,6 +15,7 @@ mod address;
 mod compile;
 mod heads;
 mod protocol;
+mod serves;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,14 +29,17 @@ use crate::message::path;
 pub use address::overlaps;
 pub use admin::AdminSpec;
 pub use compile::compile;
+pub use serves::{Serves, TcpSpec};
 
-/// One http listener.
+/// One listener.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ListenerSpec {
     /// The name in logs and metrics.
     pub name: ListenerName,
     /// Where to listen, at least one. Port 0: any that is free.
     pub binds: Vec<SocketAddr>,
+    /// What is done with its connections.
+    pub serves: Serves,
     /// Whose words about the client are believed.
     pub trusted: CidrSet,
     /// What endpoints are told of the client.

@@ -15,7 +15,7 @@ struct Key {
     span: fn(&Listener) -> Option<Span>,
 }
 
-const KEYS: [Key; 11] = [
+const KEYS: [Key; 26] = [
     Key {
         name: "h2c",
         on: HTTP,
@@ -67,9 +67,84 @@ const KEYS: [Key; 11] = [
         span: |raw| raw.sni.as_ref().map(|it| it.span),
     },
     Key {
+        name: "tcp",
+        on: TCP,
+        span: |raw| raw.tcp.as_ref().map(|it| it.span),
+    },
+    Key {
         name: "udp",
         on: UDP,
         span: |raw| raw.udp.as_ref().map(|it| it.span),
+    },
+    Key {
+        name: "timeouts.header",
+        on: HTTP,
+        span: |raw| raw.timeouts.header.map(|it| it.span),
+    },
+    Key {
+        name: "timeouts.idle",
+        on: HTTP,
+        span: |raw| raw.timeouts.idle.map(|it| it.span),
+    },
+    Key {
+        name: "timeouts.body",
+        on: HTTP,
+        span: |raw| raw.timeouts.body.map(|it| it.span),
+    },
+    Key {
+        name: "timeouts.write",
+        on: HTTP,
+        span: |raw| raw.timeouts.write.map(|it| it.span),
+    },
+    Key {
+        name: "timeouts.age",
+        on: HTTP,
+        span: |raw| raw.timeouts.age.map(|it| it.span),
+    },
+    Key {
+        name: "timeouts.linger",
+        on: HTTP,
+        span: |raw| raw.timeouts.linger.map(|it| it.span),
+    },
+    Key {
+        name: "limits.request_line",
+        on: HTTP,
+        span: |raw| raw.limits.request_line.map(|it| it.span),
+    },
+    Key {
+        name: "limits.headers",
+        on: HTTP,
+        span: |raw| raw.limits.headers.map(|it| it.span),
+    },
+    Key {
+        name: "limits.header_count",
+        on: HTTP,
+        span: |raw| raw.limits.header_count.map(|it| it.span),
+    },
+    Key {
+        name: "limits.requests_per_connection",
+        on: HTTP,
+        span: |raw| raw.limits.requests_per_connection.map(|it| it.span),
+    },
+    Key {
+        name: "limits.body_rate",
+        on: HTTP,
+        span: |raw| raw.limits.body_rate.map(|it| it.span),
+    },
+    Key {
+        name: "limits.write_rate",
+        on: HTTP,
+        span: |raw| raw.limits.write_rate.map(|it| it.span),
+    },
+    Key {
+        name: "limits.skip",
+        on: HTTP,
+        span: |raw| raw.limits.skip.map(|it| it.span),
+    },
+    Key {
+        name: "limits.linger",
+        on: HTTP,
+        span: |raw| raw.limits.linger.map(|it| it.span),
     },
 ];
 
@@ -97,8 +172,25 @@ pub(super) fn check(raw: &Listener, diagnostics: &mut Diagnostics) {
     }
     match raw.protocol.value {
         Protocol::Http => check_http(raw, diagnostics),
-        Protocol::Tcp => diagnostics.unsupported(raw.protocol.span, "tcp listeners"),
+        Protocol::Tcp => check_tcp(raw, diagnostics),
         Protocol::Udp => diagnostics.unsupported(raw.protocol.span, "udp listeners"),
+    }
+}
+
+fn check_tcp(raw: &Listener, diagnostics: &mut Diagnostics) {
+    if let Some(tls) = &raw.tls {
+        diagnostics.unsupported(tls.span, "TLS on tcp listeners");
+    }
+    if let Some(sni) = &raw.sni {
+        diagnostics.unsupported(sni.span, "a choice by server name");
+    }
+    check_preface(raw, diagnostics);
+}
+
+fn check_preface(raw: &Listener, diagnostics: &mut Diagnostics) {
+    let proxy_protocol = raw.proxy_protocol.as_ref();
+    if let Some(wanted) = proxy_protocol.filter(|wanted| wanted.value != ProxyProtocol::Off) {
+        diagnostics.unsupported(wanted.span, "the PROXY protocol on listeners");
     }
 }
 

@@ -16,6 +16,7 @@ use super::exchange::{ExchangeCells, ExchangeSums};
 use super::listener::ListenerCells;
 use super::process::ProcessCells;
 use super::scrape::Scrape;
+use super::session::{SessionCells, SessionSums};
 use super::{names, os};
 
 /// Label sets of one kind of cell, and series of one metric, beyond which the rest is one: `_other`.
@@ -33,7 +34,9 @@ type Live = Box<dyn Fn(&mut Scrape) + Send + Sync>;
 struct Cells {
     exchanges: BTreeMap<(Box<str>, Box<str>), Shards<ExchangeCells>>,
     clusters: BTreeMap<Box<str>, Shards<ClusterCells>>,
-    listeners: BTreeMap<Box<str>, Shards<ListenerCells>>,
+    /// By name and by what is spoken.
+    listeners: BTreeMap<(Box<str>, &'static str), Shards<ListenerCells>>,
+    sessions: BTreeMap<(Box<str>, Box<str>), Shards<SessionCells>>,
 }
 
 /// Every metric of the process.
@@ -131,12 +134,28 @@ impl Hub {
         )
     }
 
-    /// The cells of one listener.
-    pub fn listener(&self, worker: usize, listener: &str) -> Arc<ListenerCells> {
+    /// The cells of layer 4 of one cluster at one listener; cluster `-`: none was found.
+    pub fn session(&self, worker: usize, listener: &str, cluster: &str) -> Arc<SessionCells> {
+        resolve(
+            &mut self.cells().sessions,
+            (listener.into(), cluster.into()),
+            (OTHER.into(), OTHER.into()),
+            worker,
+            (self.max_series, &self.folded),
+        )
+    }
+
+    /// The cells of one listener, which speaks this.
+    pub fn listener(
+        &self,
+        worker: usize,
+        listener: &str,
+        protocol: &'static str,
+    ) -> Arc<ListenerCells> {
         resolve(
             &mut self.cells().listeners,
-            listener.into(),
-            OTHER.into(),
+            (listener.into(), protocol),
+            (OTHER.into(), protocol),
             worker,
             (self.max_series, &self.folded),
         )
@@ -175,8 +194,11 @@ impl Hub {
             for (cluster, shards) in &cells.clusters {
                 collect_cluster(cluster, shards, &mut scrape);
             }
-            for (listener, shards) in &cells.listeners {
-                collect_listener(listener, shards, &mut scrape);
+            for ((listener, protocol), shards) in &cells.listeners {
+                collect_listener(listener, protocol, shards, &mut scrape);
+            }
+            for ((listener, cluster), shards) in &cells.sessions {
+                collect_session(listener, cluster, shards, &mut scrape);
             }
         }
         for live in self
@@ -294,8 +316,36 @@ fn collect_cluster(cluster: &str, shards: &Shards<ClusterCells>, scrape: &mut Sc
     }
 }
 
-fn collect_listener(listener: &str, shards: &Shards<ListenerCells>, scrape: &mut Scrape) {
-    let labels = [listener, PROTOCOL];
+fn collect_session(
+    listener: &str,
+    cluster: &str,
+    shards: &Shards<SessionCells>,
+    scrape: &mut Scrape,
+) {
+    let mut sums = SessionSums::default();
+    for cells in shards.iter().flatten() {
+        sums.absorb(cells);
+    }
+    let labels = [listener, cluster];
+    scrape.add(&names::L4_SESSIONS, &labels, sums.sessions);
+    scrape.gauge(&names::L4_SESSIONS_ACTIVE, &labels, sums.active as f64);
+    scrape.distribution(&names::L4_SESSION_DURATION, &labels, &sums.duration);
+    for (direction, bytes) in [("in", sums.bytes_in), ("out", sums.bytes_out)] {
+        scrape.add(&names::L4_BYTES, &[listener, cluster, direction], bytes);
+    }
+    for (reason, count) in sums.endings() {
+        let labels = [listener, cluster, reason.as_str()];
+        scrape.add(&names::L4_TERMINATIONS, &labels, count);
+    }
+}
+
+fn collect_listener(
+    listener: &str,
+    protocol: &str,
+    shards: &Shards<ListenerCells>,
+    scrape: &mut Scrape,
+) {
+    let labels = [listener, protocol];
     let mut durations = Distribution::default();
     for cells in shards.iter().flatten() {
         scrape.add(&names::CONNECTIONS, &labels, cells.accepted.read());

@@ -21,6 +21,7 @@ pub mod names;
 mod os;
 mod process;
 mod scrape;
+mod session;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,7 @@ pub use process::{
     TransitionCause,
 };
 pub use scrape::Scrape;
+pub use session::SessionCells;
 
 /// The label value that stands for every label set over the cap.
 pub const OTHER: &str = "_other";

@@ -98,6 +98,17 @@ metrics! {
     REQUEST_TERMINATIONS: Counter "tidegate_request_terminations_total" ["route", "reason"]
         "Exchanges ended, by reason.";
 
+    L4_SESSIONS: Counter "tidegate_l4_sessions_total" ["listener", "cluster"]
+        "Sessions of layer 4 (connections, flows) ended.";
+    L4_SESSIONS_ACTIVE: Gauge "tidegate_l4_sessions_active" ["listener", "cluster"]
+        "Sessions of layer 4 under way.";
+    L4_SESSION_DURATION: Histogram "tidegate_l4_session_duration_seconds" ["listener", "cluster"]
+        "Time from the beginning of a session of layer 4 to its end.";
+    L4_BYTES: Counter "tidegate_l4_bytes_total" ["listener", "cluster", "direction"]
+        "Bytes of ended sessions of layer 4, by direction (in: from clients, out: to them).";
+    L4_TERMINATIONS: Counter "tidegate_l4_terminations_total" ["listener", "cluster", "reason"]
+        "Sessions of layer 4 ended, by reason.";
+
     TRAILERS_DROPPED: Counter "tidegate_trailers_dropped_total" ["listener", "route", "cause"]
         "Trailer fields of requests and responses that were not passed on, by cause (unlisted, forbidden).";
 

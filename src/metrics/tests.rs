@@ -62,7 +62,9 @@ fn busy() -> std::sync::Arc<Hub> {
         cluster.retried(Reason::ConnectRefused, RetryResult::Success);
         cluster.retry_denied(Detail::BudgetEmpty);
         cluster.rejected(Reason::NoEndpoint);
-        let listener = hub.listener(worker, "web");
+        let session = hub.session(worker, "db", "db");
+        session.finish(Reason::Completed, Duration::from_secs(1), 10, 20);
+        let listener = hub.listener(worker, "web", PROTOCOL);
         listener.accepted.inc();
         listener.active.inc();
         listener.lasted(Duration::from_secs(1));

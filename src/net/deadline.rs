@@ -32,7 +32,7 @@ struct Slot {
     waker: RefCell<Option<Waker>>,
     /// Shortened when its owner is on its way out: nothing is lost by closing it.
     idle: Cell<bool>,
-    group: u64,
+    group: Cell<u64>,
 }
 
 /// All timers of one worker.
@@ -120,7 +120,7 @@ impl Deadlines {
     pub fn shorten_idle(&self, within: Duration, group: Option<u64>) {
         let due = self.after(within).0;
         for (_, slot) in &*self.slots.borrow() {
-            let ours = group.is_none_or(|group| group == slot.group);
+            let ours = group.is_none_or(|group| group == slot.group.get());
             if ours && slot.idle.get() && slot.due.get() > due {
                 slot.due.set(due);
             }
@@ -130,7 +130,19 @@ impl Deadlines {
 
     /// Marks every timer as due and wakes its task: the forced end of a drain.
     pub fn fire_all(&self) {
+        self.fire(None);
+    }
+
+    /// The same for one group.
+    pub fn fire_group(&self, group: u64) {
+        self.fire(Some(group));
+    }
+
+    fn fire(&self, group: Option<u64>) {
         for (_, slot) in &*self.slots.borrow() {
+            if group.is_some_and(|group| group != slot.group.get()) {
+                continue;
+            }
             slot.fired.set(true);
             if let Some(waker) = &*slot.waker.borrow() {
                 waker.wake_by_ref();
@@ -155,7 +167,7 @@ impl Timer {
             fired: Cell::new(false),
             waker: RefCell::new(None),
             idle: Cell::new(false),
-            group,
+            group: Cell::new(group),
         });
         let key = deadlines.slots.borrow_mut().insert(Rc::clone(&slot));
         Self {
@@ -179,6 +191,11 @@ impl Timer {
     pub fn set_idle(&self, tick: Tick) {
         self.set(tick);
         self.slot.idle.set(true);
+    }
+
+    /// Moves it to another group.
+    pub fn regroup(&self, group: u64) {
+        self.slot.group.set(group);
     }
 
     /// The clock that this timer lives by.
@@ -246,6 +263,9 @@ mod tests {
         deadlines.shorten_idle(Duration::from_millis(1), None);
         deadlines.sweep(start + Duration::from_secs(3));
         assert!(idle.fired() && !busy.fired());
+        busy.regroup(9);
+        deadlines.fire_group(7);
+        assert!(!busy.fired(), "it has left the group");
         deadlines.fire_all();
         assert!(busy.fired());
     }

@@ -1,46 +1,25 @@
 //! The record of one exchange.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::base::{ClusterName, Detail, ListenerName, Phase, Reason, RouteName, clock};
+use crate::base::{ClusterName, Detail, Phase, Reason, RouteName, clock};
 use crate::message::trailer::Dropped;
 use crate::message::{Known, RequestHead};
 use crate::metrics::{ExchangeCells, Step};
 
+use super::facts::ConnectionFacts;
 use super::format::Value;
 use super::id::Id;
 use super::journal::{Journal, Weight};
 use super::plan::Field;
+use super::session::Counts;
 
 /// Longest request id that is taken over from a trusted peer.
 const MAX_TRUSTED_ID: usize = 128;
-
-/// What every exchange of one connection shares.
-#[derive(Debug)]
-pub struct ConnectionFacts {
-    /// The listener that took the connection.
-    pub listener: ListenerName,
-    /// The other end.
-    pub peer: SocketAddr,
-    /// The peer's IP address as text.
-    pub peer_text: Box<str>,
-}
-
-impl ConnectionFacts {
-    /// Facts of a connection; an IPv4 peer of a dual-stack socket is shown as IPv4.
-    pub fn new(listener: ListenerName, peer: SocketAddr) -> Rc<Self> {
-        let text = peer.ip().to_canonical().to_string();
-        Rc::new(Self {
-            listener,
-            peer,
-            peer_text: text.into(),
-        })
-    }
-}
 
 /// What is known of an exchange. Says `client_abort` until someone knows better; its drop writes the line
 /// and the counts.
@@ -48,13 +27,15 @@ impl ConnectionFacts {
 pub struct Record {
     journal: Rc<Journal>,
     facts: Rc<ConnectionFacts>,
-    cells: Arc<ExchangeCells>,
+    pub(super) counts: Counts,
     head: RequestHead,
     /// Names, one behind the other: copied, because a shared name's reference count would bounce
     /// between the workers at every exchange.
     note: Vec<u8>,
     trusted_id: Option<Range<usize>>,
     route: Option<Range<usize>>,
+    /// What a client of layer 4 asked for by name.
+    pub(super) server_name: Option<Range<usize>>,
     attempt: Option<Attempt>,
     attempts: u32,
     id: Id,
@@ -89,15 +70,26 @@ impl Record {
         cells: &Arc<ExchangeCells>,
         at: Instant,
     ) -> Self {
-        cells.active.inc();
+        let counts = Counts::exchange(cells);
+        Self::begun(journal, facts, head, counts, at)
+    }
+
+    pub(super) fn begun(
+        journal: &Rc<Journal>,
+        facts: &Rc<ConnectionFacts>,
+        head: RequestHead,
+        counts: Counts,
+        at: Instant,
+    ) -> Self {
         Self {
             journal: Rc::clone(journal),
             facts: Rc::clone(facts),
-            cells: Arc::clone(cells),
+            counts,
             head,
             note: journal.take_note(),
             trusted_id: None,
             route: None,
+            server_name: None,
             attempt: None,
             attempts: 0,
             id: journal.request_id(at),
@@ -163,9 +155,7 @@ impl Record {
     /// A route was found: it is named in the line, and its cells count.
     pub fn matched(&mut self, route: &RouteName, cells: &Arc<ExchangeCells>) {
         self.route = Some(self.jot(route.as_str().as_bytes()));
-        self.cells.active.dec();
-        cells.active.inc();
-        self.cells = Arc::clone(cells);
+        self.counts = Counts::exchange(cells);
     }
 
     /// Where the exchange is to go; no endpoint was tried yet.
@@ -237,8 +227,10 @@ impl Record {
 
     /// Trailer fields were not passed on.
     pub fn trailers_dropped(&self, dropped: Dropped) {
-        if !dropped.is_empty() {
-            self.cells.trailers_dropped(dropped);
+        if let Counts::Exchange(cells) = &self.counts
+            && !dropped.is_empty()
+        {
+            cells.trailers_dropped(dropped);
         }
     }
 
@@ -257,7 +249,7 @@ impl Record {
         self.reason
     }
 
-    fn jot(&mut self, text: &[u8]) -> Range<usize> {
+    pub(super) fn jot(&mut self, text: &[u8]) -> Range<usize> {
         let start = self.note.len();
         self.note.extend_from_slice(text);
         start..self.note.len()
@@ -285,9 +277,16 @@ impl Record {
             Field::Peer => Value::Plain(self.facts.peer_text.as_bytes()),
             Field::Listener => Value::Plain(self.facts.listener.as_str().as_bytes()),
             Field::Method => text_or_absent(head.method_token()),
-            Field::Host => text_or_absent(head.host()),
+            Field::Host => match &self.server_name {
+                Some(name) => Value::Text(self.noted(name)),
+                None => text_or_absent(head.host()),
+            },
             Field::Path => text_or_absent(head.path()),
             Field::Query => head.query().map_or(Value::Absent, Value::Text),
+            Field::Protocol if let Some(spoken) = self.counts.transport() => {
+                Value::Plain(spoken.as_bytes())
+            }
+            Field::Status if self.counts.transport().is_some() => Value::Absent,
             Field::Protocol if head.method_token().is_empty() => Value::Absent,
             Field::Protocol => Value::Plain(head.version().as_str().as_bytes()),
             Field::Status => Value::Number(u64::from(self.status)),
@@ -329,7 +328,14 @@ impl Record {
     }
 
     fn count(&self, end: Instant) {
-        let cells = &self.cells;
+        let lasted = clock::between(self.begin, end);
+        let cells = match &self.counts {
+            Counts::Exchange(cells) => cells,
+            Counts::Session(cells, _) => {
+                cells.finish(self.reason, lasted, self.request_bytes, self.response_bytes);
+                return;
+            }
+        };
         if let Some(time) = self.queued {
             cells.observe_step(Step::Queue, time);
         }
@@ -345,11 +351,10 @@ impl Record {
             self.head.method(),
             self.status,
             self.reason,
-            clock::between(self.begin, end),
+            lasted,
             self.request_bytes,
             self.response_bytes,
         );
-        cells.active.dec();
     }
 }
 

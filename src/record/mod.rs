@@ -13,20 +13,24 @@
 mod compile;
 mod escape;
 mod exchange;
+mod facts;
 mod format;
 mod id;
 mod journal;
 mod plan;
 mod queue;
+mod session;
 mod sink;
 mod stamp;
 mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use exchange::{ConnectionFacts, Record};
+pub use exchange::Record;
+pub use facts::ConnectionFacts;
 pub use journal::Journal;
 pub use plan::{AccessLog, Field, Format, Output};
 pub use queue::LogHandle;
+pub use session::Transport;
 pub use sink::Sink;
 pub use writer::LogWriter;

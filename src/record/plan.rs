@@ -54,15 +54,15 @@ fields! {
     Listener = "listener";
     /// Method as received.
     Method = "method";
-    /// Host in lower case, without port.
+    /// Host in lower case, without port; of a connection of layer 4 the server name that it asks for.
     Host = "host";
     /// Canonical path.
     Path = "path";
     /// What stands after `?`.
     Query = "query";
-    /// `HTTP/1.0` or `HTTP/1.1`.
+    /// `HTTP/1.0` or `HTTP/1.1`; `tcp` for a connection of layer 4.
     Protocol = "protocol";
-    /// Status of the response; 499: the client left before there was one.
+    /// Status of the response; 499: the client left before there was one. None on layer 4.
     Status = "status";
     /// Why the exchange ended.
     Reason = "reason";
@@ -80,9 +80,9 @@ fields! {
     Connect = "connect_ms";
     /// To the first byte of the response head, milliseconds.
     FirstByte = "first_byte_ms";
-    /// Bytes of the request body.
+    /// Bytes of the request body, or from the client on layer 4.
     BytesIn = "bytes_in";
-    /// Bytes of the response body.
+    /// Bytes of the response body, or to the client on layer 4.
     BytesOut = "bytes_out";
     /// Name of the route.
     Route = "route";

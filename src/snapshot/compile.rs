@@ -38,9 +38,9 @@ pub fn compile(
 ) -> Option<Snapshot> {
     let process = settings::compile(raw, purpose, diagnostics);
     let access_log = AccessLog::compile(&raw.log.access, diagnostics);
-    let listeners = listener::compile(raw, diagnostics);
     let site = settings::site(raw, &live.clusters, diagnostics);
     let (names, clusters) = clusters(raw, &site, live, diagnostics);
+    let listeners = listener::compile(raw, &names, diagnostics);
     let listener_names: Vec<ListenerName> = raw
         .listeners
         .iter()

@@ -355,7 +355,7 @@ impl Local {
         self.deadlines.sweep(now);
         self.pool.sweep(&self.deadlines);
         self.journal.flush();
-        self.view.borrow().tick(now);
+        self.view.borrow().tick(now, &self.deadlines);
         let tick = self.deadlines.tick();
         self.retired
             .borrow_mut()

@@ -220,12 +220,12 @@ fn begin<S, F>(
                 taken = acceptor.next() => match taken {
                     Ok((stream, peer)) => take(&local, listener.borrow().clone(), stream, peer, &serve),
                     Err(failure) => {
-                        let cells = local.process.hub.listener(local.id, listener.borrow().as_str());
+                        let cells = cells(&local, &listener.borrow());
                         // Idle connections to endpoints are the first that can be done without (E-134).
                         if !matches!(failure, Failure::Connection(_)) {
                             local.pool.clear();
                         }
-                        back_off(what.addr, &cells, failure).await;
+                        back_off(what.addr, cells.as_deref(), failure).await;
                     }
                 },
             }
@@ -252,14 +252,27 @@ fn take<S, F>(
     task::spawn_holding("connection", presence, served);
 }
 
-async fn back_off(addr: SocketAddr, cells: &ListenerCells, failure: Failure) {
+/// What the listener counts here; `None` when it is gone.
+fn cells(local: &Local, listener: &ListenerName) -> Option<Arc<ListenerCells>> {
+    let view = local.view();
+    let position = view.listener(listener)?;
+    let found = view.listeners.get(position)?;
+    Some(Arc::clone(&found.cells))
+}
+
+async fn back_off(addr: SocketAddr, cells: Option<&ListenerCells>, failure: Failure) {
+    let rejected = || {
+        if let Some(cells) = cells {
+            cells.rejected(Reason::Overloaded, Detail::NoFiles);
+        }
+    };
     match failure {
         Failure::Connection(error) => {
             tracing::debug!(%error, %addr, "a connection was gone");
         }
-        Failure::Crowded => cells.rejected(Reason::Overloaded, Detail::NoFiles),
+        Failure::Crowded => rejected(),
         Failure::Exhausted(error, pause) => {
-            cells.rejected(Reason::Overloaded, Detail::NoFiles);
+            rejected();
             tracing::warn!(%error, %addr, "cannot accept; waiting");
             tokio::time::sleep(pause).await;
         }

@@ -1,7 +1,8 @@
 //! One worker's view of a snapshot: everything that an exchange needs, found by position.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,11 +10,13 @@ use std::time::Instant;
 use super::local::Process;
 use crate::balance::Cursor;
 use crate::base::{ClusterName, ListenerName};
-use crate::cluster::Cluster;
-use crate::endpoint::Admin;
+use crate::cluster::{Cluster, OnEndpointDown};
+use crate::endpoint::{Admin, Availability, Endpoint, EndpointKey};
 use crate::limit::RetryBudget;
-use crate::listener::ListenerSpec;
-use crate::metrics::{ClusterCells, ExchangeCells, HealthCells, ListenerCells};
+use crate::listener::{ListenerSpec, Serves};
+use crate::metrics::{ClusterCells, ExchangeCells, HealthCells, Hub, ListenerCells, SessionCells};
+use crate::net::Deadlines;
+use crate::route::ClusterIx;
 use crate::snapshot::Snapshot;
 use crate::upstream::{IdleSet, Pool};
 
@@ -41,6 +44,17 @@ pub struct ListenerView {
     pub unmatched: Arc<ExchangeCells>,
     /// By position of the route.
     pub routes: Vec<Arc<ExchangeCells>>,
+    /// For sessions that found no cluster.
+    pub unbound: Arc<SessionCells>,
+    sessions: Vec<(ClusterIx, Arc<SessionCells>)>,
+}
+
+impl ListenerView {
+    /// What the sessions that it sends to this cluster count.
+    pub fn sessions(&self, cluster: ClusterIx) -> Option<&Arc<SessionCells>> {
+        let mut all = self.sessions.iter();
+        all.find(|(ix, _)| *ix == cluster).map(|(_, cells)| cells)
+    }
 }
 
 /// A cluster and what this worker has of it.
@@ -60,6 +74,8 @@ pub struct ClusterView {
     pub budget: Rc<RefCell<RetryBudget>>,
     /// Idle connections, by position of the endpoint.
     pub idle: Vec<Rc<IdleSet>>,
+    /// Which endpoints were down at the last look.
+    down: Vec<Cell<bool>>,
 }
 
 /// What one worker carries from one configuration to the next, by cluster name.
@@ -95,17 +111,7 @@ impl View {
         let listeners = snapshot
             .listeners
             .iter()
-            .map(|spec| ListenerView {
-                spec: Arc::clone(spec),
-                cells: hub.listener(worker, spec.name.as_str()),
-                unmatched: hub.exchange(worker, spec.name.as_str(), "-"),
-                routes: snapshot
-                    .routes
-                    .routes()
-                    .iter()
-                    .map(|route| hub.exchange(worker, spec.name.as_str(), route.name.as_str()))
-                    .collect(),
-            })
+            .map(|spec| ListenerView::build(worker, hub, &snapshot, spec))
             .collect();
         let clusters = snapshot
             .clusters
@@ -165,9 +171,10 @@ impl View {
     }
 
     /// Writes down how many connections wait in the pool, and lets exchanges that wait look for a place: an endpoint may
-    /// have recovered since.
-    pub fn tick(&self, now: Instant) {
+    /// have recovered since. Tunnels to an endpoint that went down are cut, where that is configured.
+    pub fn tick(&self, now: Instant, deadlines: &Deadlines) {
         for cluster in &self.clusters {
+            cluster.cut(deadlines);
             cluster.cluster.gate.nudge(now);
             let idle: usize = cluster.idle.iter().map(|set| set.len()).sum();
             cluster
@@ -178,7 +185,70 @@ impl View {
     }
 }
 
+impl ListenerView {
+    fn build(worker: usize, hub: &Hub, snapshot: &Snapshot, spec: &Arc<ListenerSpec>) -> Self {
+        let name = spec.name.as_str();
+        let exchange = |route| hub.exchange(worker, name, route);
+        let session = |cluster| hub.session(worker, name, cluster);
+        // What a listener does not speak it does not count.
+        let routes: &[_] = match spec.serves {
+            Serves::Http => snapshot.routes.routes(),
+            Serves::Tcp(_) => &[],
+        };
+        let clusters = spec.serves.clusters().filter_map(|ix| {
+            let cluster = snapshot.clusters.get(ix.index())?;
+            Some((ix, session(cluster.name.as_str())))
+        });
+        Self {
+            cells: hub.listener(worker, name, spec.serves.protocol()),
+            unmatched: match spec.serves {
+                Serves::Http => exchange("-"),
+                Serves::Tcp(_) => Arc::default(),
+            },
+            routes: routes.iter().map(|it| exchange(it.name.as_str())).collect(),
+            unbound: match spec.serves {
+                Serves::Http => Arc::default(),
+                Serves::Tcp(_) => session("-"),
+            },
+            sessions: clusters.collect(),
+            spec: Arc::clone(spec),
+        }
+    }
+}
+
+/// The group of all timers of the tunnels to one endpoint.
+fn endpoint_group(key: &EndpointKey) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
 impl ClusterView {
+    /// The group that a tunnel to this endpoint is cut with; `None`: it is kept whatever becomes of the endpoint.
+    pub fn cut_with(&self, endpoint: &Endpoint) -> Option<u64> {
+        match self.cluster.on_endpoint_down {
+            OnEndpointDown::Keep => None,
+            OnEndpointDown::Close => Some(endpoint_group(&endpoint.key)),
+        }
+    }
+
+    /// Cuts the tunnels to endpoints that went down since the last look.
+    fn cut(&self, deadlines: &Deadlines) {
+        if self.cluster.on_endpoint_down == OnEndpointDown::Keep {
+            return;
+        }
+        for (endpoint, was) in self.cluster.set.iter().zip(&self.down) {
+            let down = matches!(
+                endpoint.availability(0),
+                Availability::Unhealthy | Availability::Disabled
+            );
+            if down && !was.replace(down) {
+                deadlines.fire_group(endpoint_group(&endpoint.key));
+            }
+            was.set(down);
+        }
+    }
+
     fn build(
         worker: usize,
         process: &Process,
@@ -223,6 +293,7 @@ impl ClusterView {
             cursor,
             affinity: RefCell::default(),
             budget: kept,
+            down: vec![Cell::new(false); cluster.set.len()],
             idle,
         }
     }

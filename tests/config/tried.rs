@@ -173,7 +173,6 @@ fn compiled(text: &str) -> Result<String, String> {
         .admin
         .as_ref()
         .map(|admin| AdminSpec::compile(admin, found));
-    let listeners = listener::compile(raw, found);
     let access_log = AccessLog::compile(&raw.log.access, found);
     let dns = dns::compile(&raw.dns, found);
     let live = cluster::Live::new();
@@ -191,6 +190,7 @@ fn compiled(text: &str) -> Result<String, String> {
         ));
         names.push(name);
     }
+    let listeners = listener::compile(raw, &names, found);
     let listener_names: Vec<ListenerName> = raw
         .listeners
         .iter()

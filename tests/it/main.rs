@@ -33,6 +33,7 @@ mod finish;
 mod forward;
 mod framing;
 mod health;
+mod l4;
 mod limits;
 mod notify;
 mod outlier;

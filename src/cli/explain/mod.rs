@@ -18,7 +18,7 @@ use crate::cluster::Cluster;
 use crate::config;
 use crate::endpoint::{Admin, Endpoint, EndpointIx, Tried};
 use crate::http1::request::{Progress, parse};
-use crate::listener::ListenerSpec;
+use crate::listener::{ListenerSpec, Serves};
 use crate::message::RequestHead;
 use crate::message::forwarded::{self, Trust};
 use crate::message::key::KeyInput;
@@ -179,10 +179,12 @@ fn find_listener<'s>(
     authority: &str,
     wanted: Option<&str>,
 ) -> Result<(usize, &'s ListenerSpec), String> {
-    let mut listeners = snapshot.listeners.iter().map(|spec| &**spec).enumerate();
+    let all = snapshot.listeners.iter().map(|spec| &**spec).enumerate();
+    // Only requests can be explained.
+    let mut listeners = all.filter(|(_, spec)| spec.serves == Serves::Http);
     if let Some(wanted) = wanted {
         let found = listeners.find(|(_, spec)| spec.name.as_str() == wanted);
-        return found.ok_or_else(|| format!("no listener `{wanted}`"));
+        return found.ok_or_else(|| format!("no listener `{wanted}` for http"));
     }
     let port = authority
         .rsplit_once(':')
@@ -192,7 +194,7 @@ fn find_listener<'s>(
         |(_, spec): &(usize, &ListenerSpec)| spec.binds.iter().any(|bind| bind.port() == port);
     let mut again = listeners.clone();
     let found = listeners.find(on_port).or_else(|| again.next());
-    found.ok_or_else(|| "there is no listener".to_owned())
+    found.ok_or_else(|| "there is no listener for http".to_owned())
 }
 
 fn action(snapshot: &Snapshot, route: &Route, input: &RouteInput<'_>) -> Chosen {

@@ -46,6 +46,8 @@ pub struct Cluster {
     pub sticky: Option<Spanned<Choice<Sticky>>>,
     /// TLS to endpoints. Not in this build.
     pub tls: Option<Spanned<ClusterTls>>,
+    /// What becomes of tunnels to an endpoint that probes find unhealthy, or that is disabled. Default: `keep`.
+    pub on_endpoint_down: Option<Spanned<OnEndpointDown>>,
     /// Whether a PROXY protocol header goes first. Default: `off`.
     pub send_proxy_protocol: Option<Spanned<SendProxyProtocol>>,
 }
@@ -60,6 +62,16 @@ pub enum UpstreamProtocol {
     Http2,
     /// What ALPN says. Not in this build.
     Auto,
+}
+
+/// `on_endpoint_down`: what becomes of the tunnels of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnEndpointDown {
+    /// They go on until one of their sides ends them.
+    Keep,
+    /// They are cut, so that clients come back to another endpoint.
+    Close,
 }
 
 /// `send_proxy_protocol`: the PROXY protocol to endpoints.

@@ -40,10 +40,12 @@ pub struct Listener {
     pub limits: ListenerLimits,
     /// `[listeners.tls]`. Not in this build.
     pub tls: Option<Spanned<ListenerTls>>,
-    /// tcp and udp: where to. Not in this build.
+    /// tcp and udp: where to.
     pub cluster: Option<Spanned<String>>,
     /// tcp: where to, by server name, without decrypting. Not in this build.
     pub sni: Option<Spanned<Vec<Spanned<SniRule>>>>,
+    /// tcp: how long connections last.
+    pub tcp: Option<Spanned<Tcp>>,
     /// udp: flows. Not in this build.
     pub udp: Option<Spanned<Udp>>,
 }
@@ -54,7 +56,7 @@ pub struct Listener {
 pub enum Protocol {
     /// HTTP.
     Http,
-    /// Any byte stream. Not in this build.
+    /// Any byte stream.
     Tcp,
     /// Datagrams. Not in this build.
     Udp,
@@ -120,6 +122,17 @@ pub struct SniRule {
     pub hosts: Spanned<Vec<Spanned<String>>>,
     /// Where to. Not in this build.
     pub cluster: Spanned<String>,
+}
+
+/// `tcp` of a listener.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tcp {
+    /// The longest that a connection lasts, whatever goes over it; 0s: no limit. Default: `0s`.
+    pub max_duration: Option<Spanned<Duration>>,
+    /// Silence after which a connection ends of which one side has closed its sending side; while both are open it is
+    /// the cluster's `timeouts.tunnel`. Range: above `0s`. Default: `5m`.
+    pub half_close_timeout: Option<Spanned<Duration>>,
 }
 
 /// `udp` of a listener.

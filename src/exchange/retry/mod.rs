@@ -9,6 +9,7 @@ use crate::base::{Detail, Error, Reason};
 use crate::cluster::RetryPolicy;
 use crate::limit::Grant;
 use crate::message::Method;
+use crate::metrics::RetryResult;
 use crate::worker::ClusterView;
 
 /// How an attempt failed before any byte of a response that may be passed on.
@@ -232,6 +233,23 @@ impl<'x> Account<'x> {
     pub(super) fn denied(&self, why: Detail) {
         if why != Detail::None {
             self.cluster.cells.retry_denied(why);
+        }
+    }
+
+    /// The error as the client and the log get it: with why it was not tried again.
+    pub(super) fn deny(&self, error: &Error, why: Detail) -> Error {
+        self.denied(why);
+        let detail = match why {
+            Detail::None => error.detail(),
+            why => why,
+        };
+        Error::new(error.reason(), detail)
+    }
+
+    /// Counts a retry that was made, by what caused it.
+    pub(super) fn made(&self, cause: Option<Reason>, result: RetryResult) {
+        if let Some(cause) = cause {
+            self.cluster.cells.retried(cause, result);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! and a client that says exactly the bytes it is told to say.
 
 pub mod answer;
+pub mod bytes;
 pub mod client;
 pub mod dir;
 pub mod dns;

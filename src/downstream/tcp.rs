@@ -1,0 +1,88 @@
+//! A connection of layer 4: an endpoint for it, and then a tunnel.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+use super::connection::Connection;
+use super::tunnel;
+use crate::base::{Detail, Error, Reason, clock};
+use crate::exchange::tcp::{Session, reach};
+use crate::exchange::{Tunnel, TunnelTerms};
+use crate::filter::Kept;
+use crate::listener::Serves;
+use crate::metrics::Closed;
+use crate::record::{Record, Transport};
+
+/// Serves one connection.
+pub(super) async fn drive(connection: Rc<Connection>) {
+    poll_fn(|cx| {
+        connection.timer.watch(cx);
+        Poll::Ready(())
+    })
+    .await;
+    connection.ends_by(Closed::Refused);
+    // Boxed: a tunnel, which may be silent for hours, does not carry its size.
+    if let Some(parts) = Box::pin(join(&connection)).await {
+        connection.ends_by(Closed::Tunnel);
+        tunnel::run(&connection, parts).await;
+    }
+}
+
+/// Finds an endpoint for the connection; `None` when there is none, and the record is written.
+async fn join(connection: &Connection) -> Option<Box<Tunnel>> {
+    let (view, position) = connection.current()?;
+    let listener = view.listeners.get(position)?;
+    let Serves::Tcp(spec) = &listener.spec.serves else {
+        // The name belongs to a listener of another kind by now.
+        return None;
+    };
+    let local = &connection.local;
+    let started = clock::now();
+    let mut record = Record::session(
+        &local.journal,
+        &connection.facts,
+        Transport::Tcp,
+        &listener.unbound,
+        started,
+    );
+    let ix = spec.cluster;
+    if let Some(cells) = listener.sessions(ix) {
+        record.bound(cells);
+    }
+    let cluster = view.clusters.get(ix.index())?;
+    let session = Session {
+        local,
+        cluster,
+        record: &mut record,
+        client: connection.facts.peer.ip(),
+        started,
+    };
+    // A client that has closed its sending side may still read: only a reset says that it is gone.
+    let hung_up = |cx: &mut std::task::Context<'_>| match connection.stream.poll_peek(cx) {
+        Poll::Ready(Err(_)) => Poll::Ready(Error::new(Reason::ClientAbort, Detail::Reset)),
+        _ => Poll::Pending,
+    };
+    match reach(session, &connection.timer, hung_up).await {
+        Ok(reached) => {
+            let endpoint = cluster.cluster.set.endpoint(reached.ix)?;
+            let clock = &local.deadlines;
+            Some(Box::new(Tunnel {
+                stream: reached.stream,
+                record,
+                terms: TunnelTerms {
+                    idle: cluster.cluster.timeouts.tunnel,
+                    half_closed: spec.half_close_timeout,
+                    until: clock.after(spec.max_duration),
+                    group: cluster.cut_with(endpoint),
+                },
+                held: reached.held,
+                kept: Kept::default(),
+            }))
+        }
+        Err(error) => {
+            record.end(error.reason(), error.detail(), clock::now());
+            None
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What is done with the connections of a listener: requests are routed, byte streams go to a cluster.
+
+use std::time::Duration;
+
+use crate::base::ClusterName;
+use crate::config::raw::{self, listener::Protocol};
+use crate::config::{Code, Diagnostic, Diagnostics, Spanned, suggest};
+use crate::route::ClusterIx;
+
+const HALF_CLOSE_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// What is spoken, and where it goes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Serves {
+    /// HTTP: routes say where to.
+    Http,
+    /// Any byte stream.
+    Tcp(TcpSpec),
+}
+
+/// Where the connections of a tcp listener go, and how long they last.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TcpSpec {
+    /// Where to: a position in the snapshot's clusters.
+    pub cluster: ClusterIx,
+    /// The longest that one lasts; zero: no limit.
+    pub max_duration: Duration,
+    /// Silence that ends one whose one side has closed its sending side; above zero.
+    pub half_close_timeout: Duration,
+}
+
+impl Serves {
+    /// Label of metrics.
+    pub const fn protocol(&self) -> &'static str {
+        match self {
+            Self::Http => crate::metrics::PROTOCOL,
+            Self::Tcp(_) => "tcp",
+        }
+    }
+
+    /// The clusters that it sends to without a route.
+    pub fn clusters(&self) -> impl Iterator<Item = ClusterIx> {
+        let own = match self {
+            Self::Http => None,
+            Self::Tcp(spec) => Some(spec.cluster),
+        };
+        own.into_iter()
+    }
+
+    /// `clusters` holds every name that the file defines, in the order of the snapshot.
+    pub(super) fn compile(
+        raw: &raw::Listener,
+        clusters: &[ClusterName],
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        match raw.protocol.value {
+            Protocol::Http => Some(Self::Http),
+            Protocol::Tcp => TcpSpec::compile(raw, clusters, diagnostics).map(Self::Tcp),
+            // Refused with the protocol's name.
+            Protocol::Udp => None,
+        }
+    }
+}
+
+impl TcpSpec {
+    fn compile(
+        raw: &raw::Listener,
+        clusters: &[ClusterName],
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        let times = raw.tcp.as_ref().map(|tcp| &tcp.value);
+        let max_duration = times.and_then(|tcp| tcp.max_duration);
+        let half_close = times.and_then(|tcp| tcp.half_close_timeout);
+        if let Some(zero) = half_close.filter(|time| time.is_zero()) {
+            diagnostics.push(
+                Diagnostic::error(Code::BadValue, zero.span, "a time limit of zero")
+                    .label("must be above 0")
+                    .note("a connection of which one side has ended is not kept without a limit"),
+            );
+            return None;
+        }
+        Some(Self {
+            cluster: target(raw, clusters, diagnostics)?,
+            max_duration: max_duration.map_or(Duration::ZERO, |time| time.get()),
+            half_close_timeout: half_close.map_or(HALF_CLOSE_TIMEOUT, |time| time.get()),
+        })
+    }
+}
+
+/// The cluster that a listener names itself.
+fn target(
+    raw: &raw::Listener,
+    clusters: &[ClusterName],
+    diagnostics: &mut Diagnostics,
+) -> Option<ClusterIx> {
+    let Some(name) = &raw.cluster else {
+        let message = format!("listener `{}` has no cluster", raw.name.escape_debug());
+        diagnostics.push(
+            Diagnostic::error(Code::MissingKey, raw.name.span, message)
+                .label("where do its connections go?")
+                .also(raw.protocol.span, "the protocol")
+                .hint("write `cluster = \"…\"`"),
+        );
+        return None;
+    };
+    find_cluster(raw, name, clusters, diagnostics)
+}
+
+/// The position of a cluster that the listener names.
+fn find_cluster(
+    raw: &raw::Listener,
+    name: &Spanned<String>,
+    clusters: &[ClusterName],
+    diagnostics: &mut Diagnostics,
+) -> Option<ClusterIx> {
+    let position = clusters
+        .iter()
+        .position(|known| known.as_str() == name.value);
+    if let Some(position) = position.and_then(|position| u32::try_from(position).ok()) {
+        return Some(ClusterIx(position));
+    }
+    let (listener, cluster) = (raw.name.escape_debug(), name.escape_debug());
+    let message = format!("listener `{listener}` sends to unknown cluster `{cluster}`");
+    let diagnostic = Diagnostic::error(Code::UnknownCluster, name.span, message)
+        .label("no cluster has this name");
+    diagnostics.push(
+        match suggest(name, clusters.iter().map(ClusterName::as_str)) {
+            Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
+            None => diagnostic,
+        },
+    );
+    None
+}

@@ -1,0 +1,92 @@
+//! The record of a session of layer 4: a connection or a flow. It has no head and no status.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::exchange::Record;
+use super::facts::ConnectionFacts;
+use super::journal::Journal;
+use crate::message::RequestHead;
+use crate::metrics::{ExchangeCells, SessionCells};
+
+/// What a session is carried by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Transport {
+    /// A connection.
+    Tcp,
+    /// A flow of datagrams.
+    Udp,
+}
+
+impl Transport {
+    /// Log value and metric label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+/// Where a record counts. Is one of those under way while it lives.
+#[derive(Debug)]
+pub(super) enum Counts {
+    Exchange(Arc<ExchangeCells>),
+    Session(Arc<SessionCells>, Transport),
+}
+
+impl Counts {
+    pub(super) fn exchange(cells: &Arc<ExchangeCells>) -> Self {
+        cells.active.inc();
+        Self::Exchange(Arc::clone(cells))
+    }
+
+    fn session(cells: &Arc<SessionCells>, transport: Transport) -> Self {
+        cells.active.inc();
+        Self::Session(Arc::clone(cells), transport)
+    }
+
+    /// What a session is carried by; `None`: it is an exchange.
+    pub(super) fn transport(&self) -> Option<&'static str> {
+        match self {
+            Self::Exchange(_) => None,
+            Self::Session(_, transport) => Some(transport.as_str()),
+        }
+    }
+}
+
+impl Drop for Counts {
+    fn drop(&mut self) {
+        match self {
+            Self::Exchange(cells) => cells.active.dec(),
+            Self::Session(cells, _) => cells.active.dec(),
+        }
+    }
+}
+
+impl Record {
+    /// Opens the record of a session that began at `at`. `cells` are those of the listener without a cluster.
+    pub fn session(
+        journal: &Rc<Journal>,
+        facts: &Rc<ConnectionFacts>,
+        transport: Transport,
+        cells: &Arc<SessionCells>,
+        at: Instant,
+    ) -> Self {
+        let counts = Counts::session(cells, transport);
+        Self::begun(journal, facts, RequestHead::default(), counts, at)
+    }
+
+    /// The session's cluster is known: its cells count.
+    pub fn bound(&mut self, cells: &Arc<SessionCells>) {
+        if let Counts::Session(_, transport) = self.counts {
+            self.counts = Counts::session(cells, transport);
+        }
+    }
+
+    /// The server name that the client asks for; the line has it as `host`.
+    pub fn asked_for(&mut self, name: &[u8]) {
+        self.server_name = Some(self.jot(name));
+    }
+}
