@@ -14,7 +14,7 @@ use crate::config::types::Duration;
 use crate::endpoint::{Admin, Endpoint, EndpointKey, MAX_WEIGHT};
 
 use super::context::Context;
-use super::wire::{ClusterStatus, Clusters, EndpointStatus, OverrideRequest, Refusal};
+use super::wire::{AdminWord, ClusterStatus, Clusters, EndpointStatus, OverrideRequest, Refusal};
 
 /// Longest body of a change.
 const MAX_BODY: usize = 4 * 1024;
@@ -66,7 +66,8 @@ async fn put(
     let wanted = read(&body).map_err(|why| Denied(StatusCode::UNPROCESSABLE_ENTITY, why))?;
     let until = wanted.ttl.map(|ttl| clock::now() + ttl.get());
     let admin = wanted.state.map(Admin::from);
-    let said = Override::new(admin, wanted.weight, until, &endpoint.origin);
+    let deadline = wanted.deadline.map(|end| clock::now() + end.get());
+    let said = Override::new(admin, wanted.weight, until, &endpoint.origin).drained_by(deadline);
     let overrides = context.live.clusters.overrides();
     overrides.put(&key, said).map_err(|TooMany| {
         let why = "too many endpoints have an override: take some back".to_owned();
@@ -128,6 +129,16 @@ fn read(body: &[u8]) -> Result<OverrideRequest, String> {
             return Err(format!("weight {weight} is not in 1-{MAX_WEIGHT}"));
         }
         _ => {}
+    }
+    match (wanted.deadline, wanted.state) {
+        (None, _) => {}
+        (Some(end), Some(AdminWord::Drain)) if !end.is_zero() => {}
+        (Some(_), Some(AdminWord::Drain)) => {
+            return Err(
+                "`deadline` must be longer than 0s; say `disabled` to end it now".to_owned(),
+            );
+        }
+        (Some(_), _) => return Err("`deadline` stands with `\"state\": \"drain\"`".to_owned()),
     }
     if wanted.ttl.is_some_and(Duration::is_zero) {
         return Err("`ttl` must be longer than 0s; without it, it is for good".to_owned());

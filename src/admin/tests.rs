@@ -201,7 +201,7 @@ fn metrics_and_status_show_what_runs() {
                 "address": address, "name": null, "weight": 1, "configured_weight": 1, "tier": 0,
                 "state": state, "why": why, "available": state == "healthy",
                 "in_flight": 0, "connections": 0, "ejections": 0, "ejected_for_seconds": null,
-                "override": null,
+                "override": null, "zone": null, "response_seconds": null, "last_probe": null,
             })
         };
         let expected = serde_json::json!({
@@ -377,6 +377,18 @@ fn what_is_said_of_an_endpoint_is_judged_before_it_counts() {
             (path, r#"{"weight": 1001}"#, 422, "1-1000"),
             (path, r#"{"weight": 5, "ttl": "0s"}"#, 422, "longer than 0s"),
             (path, r#"{"weight": 5, "ttl": "5"}"#, 422, "not a duration"),
+            (
+                path,
+                r#"{"state": "disabled", "deadline": "5s"}"#,
+                422,
+                "stands with",
+            ),
+            (
+                path,
+                r#"{"state": "drain", "deadline": "0s"}"#,
+                422,
+                "longer than 0s",
+            ),
             (path, r#"{"weihgt": 5}"#, 422, "unknown field"),
             (
                 "/api/v1/clusters/x/endpoints/127.0.0.1:9001",

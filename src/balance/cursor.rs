@@ -3,7 +3,7 @@
 use super::Algorithm;
 use super::outlook::Outlook;
 use super::ring_hash::LoadOfAll;
-use super::round_robin::Wheel;
+use super::round_robin::Wheels;
 use crate::endpoint::EndpointSet;
 
 /// One worker's place in one cluster. It survives a reload: a set of another shape keeps the turns of
@@ -13,8 +13,7 @@ pub struct Cursor {
     pub(super) rng: fastrand::Rng,
     /// For whom what follows was made.
     follows: Option<(Algorithm, u64)>,
-    /// By tier.
-    pub(super) wheels: Vec<Wheel>,
+    pub(super) wheels: Wheels,
     pub(super) outlook: Outlook,
     /// By tier.
     pub(super) loads: Vec<LoadOfAll>,
@@ -31,7 +30,7 @@ impl Cursor {
         Self {
             rng: fastrand::Rng::with_seed(seed),
             follows: None,
-            wheels: Vec::new(),
+            wheels: Wheels::default(),
             loads: Vec::new(),
             outlook: Outlook::default(),
         }
@@ -50,8 +49,7 @@ impl Cursor {
         self.follows = Some((algorithm, set.shape()));
         let before = std::mem::take(&mut self.wheels);
         if algorithm == Algorithm::RoundRobin {
-            let turn = |tier| Wheel::new(set, tier, &before, &mut self.rng);
-            self.wheels = set.tiers().iter().map(turn).collect();
+            self.wheels = Wheels::new(set, &before, &mut self.rng);
         }
         self.outlook.forget();
         self.loads = set.tiers().iter().map(|_| LoadOfAll::default()).collect();

@@ -20,9 +20,11 @@ mod random;
 mod rendezvous;
 mod ring_hash;
 mod round_robin;
+mod zones;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::base::hash::HashKey;
@@ -32,6 +34,8 @@ use maglev::Slots;
 use outlook::{Mood, Outlook};
 use rendezvous::Scores;
 use ring_hash::Ring;
+use round_robin::WheelIx;
+use zones::Homes;
 
 pub use algorithm::Algorithm;
 pub use cursor::Cursor;
@@ -71,6 +75,7 @@ pub struct Balancer {
     policy: Policy,
     /// By tier; empty where it does not pick by key.
     keyed: Vec<Keyed>,
+    homes: Homes,
 }
 
 /// What one tier needs to be picked from by key.
@@ -137,6 +142,7 @@ impl Balancer {
             algorithm,
             seed,
             policy: Policy::default(),
+            homes: Homes::default(),
             keyed: tiers
                 .filter_map(|tier| Keyed::new(algorithm, set, tier, seed))
                 .collect(),
@@ -149,15 +155,25 @@ impl Balancer {
         Self { policy, ..self }
     }
 
+    /// The same, standing in a zone: who picks by key goes where the key belongs, and does not heed it.
+    #[must_use]
+    pub fn at_home(self, zone: Option<Arc<str>>, set: &EndpointSet) -> Self {
+        let zone = zone.filter(|_| self.keyed.is_empty());
+        let homes = Homes::new(zone, set);
+        Self { homes, ..self }
+    }
+
     /// The same for another set.
     #[must_use]
     pub fn remade(&self, set: &EndpointSet) -> Self {
-        Self::new(self.algorithm, set, self.seed).under(self.policy)
+        let zone = self.homes.name().cloned();
+        let made = Self::new(self.algorithm, set, self.seed).under(self.policy);
+        made.at_home(zone, set)
     }
 
     /// Whether so few of the set are available at `now` that health is not heeded.
     pub fn panics(&self, set: &EndpointSet, now: Instant) -> bool {
-        Outlook::look(set, self.policy, now).mood() == Mood::Panic
+        self.look(set, now).mood() == Mood::Panic
     }
 
     /// How it picks.
@@ -169,19 +185,23 @@ impl Balancer {
     #[inline]
     pub fn pick(&self, set: &EndpointSet, cursor: &mut Cursor, input: &PickInput<'_>) -> Pick {
         cursor.follow(self.algorithm, set);
-        if self.policy == Policy::default() {
+        if self.policy == Policy::default() && self.homes.is_empty() {
             return self.passes(set, cursor, input);
         }
         if cursor.outlook.is_due(input.now) {
-            cursor.outlook = Outlook::look(set, self.policy, input.now);
+            cursor.outlook = self.look(set, input.now);
         }
         let pick = self.passes(set, cursor, input);
         if pick != Pick::None {
             return pick;
         }
         // Nobody: what was counted may be old.
-        cursor.outlook = Outlook::look(set, self.policy, input.now);
+        cursor.outlook = self.look(set, input.now);
         self.passes(set, cursor, input)
+    }
+
+    fn look(&self, set: &EndpointSet, now: Instant) -> Outlook {
+        Outlook::look(set, self.policy, &self.homes, now)
     }
 
     #[inline]
@@ -242,6 +262,32 @@ impl Balancer {
         input: &PickInput<'_>,
         pass: Pass,
     ) -> Option<EndpointIx> {
+        let zone = match heed(cursor) {
+            Heed::Everything => self.homes.draw(number, &cursor.outlook, &mut cursor.rng),
+            Heed::Orders => None,
+        };
+        if let Some(zone) = zone
+            && let Some(found) = tier.zones().get(zone)
+        {
+            let wheel = WheelIx::Zone(number, zone);
+            let found = self.among(set, (wheel, &found.members), cursor, input, pass);
+            if found.is_some() {
+                return found;
+            }
+        }
+        self.among(set, (WheelIx::Tier(number), tier), cursor, input, pass)
+    }
+
+    /// Those of a whole tier, or of a zone in it.
+    #[inline]
+    fn among(
+        &self,
+        set: &EndpointSet,
+        (wheel, tier): (WheelIx, &Tier),
+        cursor: &mut Cursor,
+        input: &PickInput<'_>,
+        pass: Pass,
+    ) -> Option<EndpointIx> {
         let heed = heed(cursor);
         let field = Field {
             set,
@@ -254,18 +300,19 @@ impl Balancer {
         if !self.policy.slow_start.is_zero() && heed == Heed::Everything {
             let ramp = Some(Ramp {
                 time: self.policy.slow_start,
-                warmest: cursor.outlook.warmest(number),
+                warmest: cursor.outlook.warmest(wheel.tier()),
             });
-            let found = self.choose(&Field { ramp, ..field }, number, cursor);
+            let found = self.choose(&Field { ramp, ..field }, wheel, cursor);
             if found.is_some() {
                 return found;
             }
         }
-        self.choose(&field, number, cursor)
+        self.choose(&field, wheel, cursor)
     }
 
     #[inline]
-    fn choose(&self, field: &Field<'_>, number: usize, cursor: &mut Cursor) -> Option<EndpointIx> {
+    fn choose(&self, field: &Field<'_>, wheel: WheelIx, cursor: &mut Cursor) -> Option<EndpointIx> {
+        let number = wheel.tier();
         if let Some(keyed) = self.keyed.get(number) {
             return match field.input.hash {
                 Some(hash) => keyed.pick(field, cursor, number, hash),
@@ -274,7 +321,7 @@ impl Balancer {
         }
         let rng = &mut cursor.rng;
         match self.algorithm {
-            Algorithm::RoundRobin => cursor.wheels.get_mut(number)?.pick(field, rng),
+            Algorithm::RoundRobin => cursor.wheels.get_mut(wheel)?.pick(field, rng),
             Algorithm::LeastRequest => least_request::pick(field, rng),
             Algorithm::LeastConnections => least_connections::pick(field, rng),
             Algorithm::LeastTime => least_time::pick(field, rng),

@@ -5,7 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::endpoint::{Availability, Endpoint, EndpointIx, EndpointSet};
+use super::zones::{self, Homes};
+use crate::endpoint::{Availability, Endpoint, EndpointIx, EndpointSet, Zone};
 
 /// How old a count may be.
 const REFRESH: Duration = Duration::from_millis(100);
@@ -34,6 +35,8 @@ struct Count {
 pub(super) struct Outlook {
     until: Option<Instant>,
     tiers: Vec<Count>,
+    /// By tier, then by zone: what part of the requests goes there. Empty where zones make no difference.
+    zones: Vec<Vec<f64>>,
     mood: Mood,
 }
 
@@ -49,7 +52,7 @@ pub(super) enum Mood {
 
 impl Outlook {
     /// A count of now.
-    pub(super) fn look(set: &EndpointSet, policy: Policy, now: Instant) -> Self {
+    pub(super) fn look(set: &EndpointSet, policy: Policy, homes: &Homes, now: Instant) -> Self {
         let count = |members: &[EndpointIx]| {
             let endpoints = members.iter().filter_map(|&ix| set.endpoint(ix));
             endpoints.fold(Count::default(), |mut count, endpoint| {
@@ -69,11 +72,23 @@ impl Outlook {
         } else {
             Mood::Calm
         };
+        let zones = if homes.is_empty() {
+            Vec::new()
+        } else {
+            zones(set, homes)
+        };
         Self {
             until: now.checked_add(REFRESH),
             tiers,
+            zones,
             mood,
         }
+    }
+
+    /// What part of a tier's requests goes to each of its zones.
+    #[inline]
+    pub(super) fn zones(&self, tier: usize) -> &[f64] {
+        self.zones.get(tier).map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
@@ -105,6 +120,27 @@ impl Outlook {
     pub(super) fn warmest(&self, tier: usize) -> f64 {
         self.tiers.get(tier).map_or(1.0, |count| count.warmest)
     }
+}
+
+/// The shares of all zones of all tiers, as they are available now.
+fn zones(set: &EndpointSet, homes: &Homes) -> Vec<Vec<f64>> {
+    let weight = |&ix: &EndpointIx| match set.endpoint(ix) {
+        Some(endpoint) if endpoint.availability(0) == Availability::Available => {
+            u64::from(endpoint.weight)
+        }
+        _ => 0,
+    };
+    let available = |zone: &Zone| zone.members.members().iter().map(weight).sum();
+    let tiers = set.tiers().iter().enumerate();
+    tiers
+        .map(|(number, tier)| match homes.of(number) {
+            None => Vec::new(),
+            Some(home) => {
+                let available: Vec<u64> = tier.zones().iter().map(available).collect();
+                zones::shares(&available, home)
+            }
+        })
+        .collect()
 }
 
 impl Count {

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
 
 use super::Field;
-use crate::endpoint::{EndpointIx, EndpointKey, EndpointSet, Tier};
+use crate::endpoint::{EndpointIx, EndpointKey, EndpointSet, Tier, Zone};
 
 /// Virtual time in which an endpoint of weight 1 has one turn. Turns wrap around `u64`; they are compared
 /// by their distance, which is never more than a cycle.
@@ -57,6 +57,56 @@ pub(super) struct Wheel {
     turns: BinaryHeap<Turn>,
     /// Whose turns they are, for the wheel after a reload: position in the set → identity and weight.
     keys: HashMap<EndpointIx, (EndpointKey, u32)>,
+}
+
+/// The turns of a set: those of each tier, and those of each zone in it.
+#[derive(Debug, Default)]
+pub(super) struct Wheels {
+    tiers: Vec<Wheel>,
+    /// By tier.
+    zones: Vec<Vec<Wheel>>,
+}
+
+/// Whose turns are meant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum WheelIx {
+    /// Those of a whole tier.
+    Tier(usize),
+    /// Those of a zone in a tier.
+    Zone(usize, usize),
+}
+
+impl WheelIx {
+    /// The number of the tier.
+    pub(super) const fn tier(self) -> usize {
+        match self {
+            Self::Tier(tier) | Self::Zone(tier, _) => tier,
+        }
+    }
+}
+
+impl Wheels {
+    /// The turns of a set; endpoints keep their place in those `before`.
+    pub(super) fn new(set: &EndpointSet, before: &Self, rng: &mut fastrand::Rng) -> Self {
+        let tiers = set.tiers().iter();
+        let tiers = tiers.map(|tier| Wheel::new(set, tier, &before.tiers, rng));
+        let tiers = tiers.collect();
+        let mut zones = Vec::with_capacity(set.tiers().len());
+        for (number, tier) in set.tiers().iter().enumerate() {
+            let before = before.zones.get(number).map_or(&[][..], Vec::as_slice);
+            let zone = |zone: &Zone| Wheel::new(set, &zone.members, before, rng);
+            zones.push(tier.zones().iter().map(zone).collect());
+        }
+        Self { tiers, zones }
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, ix: WheelIx) -> Option<&mut Wheel> {
+        match ix {
+            WheelIx::Tier(tier) => self.tiers.get_mut(tier),
+            WheelIx::Zone(tier, zone) => self.zones.get_mut(tier)?.get_mut(zone),
+        }
+    }
 }
 
 impl Wheel {

@@ -82,7 +82,9 @@ pub fn compile(
     Some(Cluster {
         name: name.clone(),
         members: Arc::new(members?),
-        balancer: Balancer::new(choice.algorithm, &made.set, site.seed).under(policy),
+        balancer: Balancer::new(choice.algorithm, &made.set, site.seed)
+            .under(policy)
+            .at_home(site.zone.clone(), &made.set),
         key: choice.key,
         sticky: sticky.map(|sticky| sticky.over(name, &made.set)),
         set: made.set,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::Live;
 use super::members::{Member, Members, Place};
@@ -66,6 +67,7 @@ fn member(
     let place = place(raw, live, diagnostics);
     let weight = weight(raw.weight.as_ref(), diagnostics);
     let tier = tier(raw, diagnostics);
+    let zone = zone(raw.zone.as_ref(), diagnostics);
     if let (Some(Place::Name { port: None, .. }), Some(weight)) = (&place, &raw.weight) {
         diagnostics.push(
             Diagnostic::error(
@@ -81,6 +83,7 @@ fn member(
         place: place?,
         weight: weight?,
         tier: tier?,
+        zone: zone.ok()?,
         admin: match raw.state.map(|state| state.value) {
             None | Some(State::Ready) => Admin::Ready,
             Some(State::Drain) => Admin::Drain,
@@ -166,6 +169,21 @@ fn weight(raw: Option<&Spanned<u32>>, diagnostics: &mut Diagnostics) -> Option<u
         .hint(hint),
     );
     None
+}
+
+fn zone(
+    raw: Option<&Spanned<String>>,
+    diagnostics: &mut Diagnostics,
+) -> Result<Option<Arc<str>>, ()> {
+    let Some(raw) = raw else {
+        return Ok(None);
+    };
+    if raw.value.trim().is_empty() {
+        let error = Diagnostic::error(Code::BadValue, raw.span, "a zone has a name");
+        diagnostics.push(error.hint("leave the key away where the zone is not known"));
+        return Err(());
+    }
+    Ok(Some(raw.value.as_str().into()))
 }
 
 fn tier(raw: &raw::Endpoint, diagnostics: &mut Diagnostics) -> Option<u8> {

@@ -46,6 +46,7 @@ pub(super) struct Member {
     pub(super) weight: u32,
     pub(super) tier: u8,
     pub(super) admin: Admin,
+    pub(super) zone: Option<Arc<str>>,
 }
 
 /// The endpoints of a cluster as they were written.
@@ -145,6 +146,7 @@ impl Member {
             written_weight: self.weight,
             admin: self.admin,
             name,
+            zone: self.zone.clone(),
         }
     }
 }

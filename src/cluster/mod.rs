@@ -43,7 +43,7 @@ pub use key::BalanceKey;
 pub use live::Live;
 pub use members::{Knowledge, Members};
 pub use outlier::Visit;
-pub use overrides::{Override, Overrides, TooMany};
+pub use overrides::{Lapse, Override, Overrides, TooMany};
 pub use retry::{Backoff, Budget, Methods, RetryOn, RetryPolicy};
 pub use secret::Secret;
 pub use sticky::Sticky;
@@ -54,6 +54,8 @@ pub use sweeper::Sweeper;
 pub struct Site {
     /// Decides where keys belong: instances with the same one agree.
     pub seed: HashKey,
+    /// The zone that it stands in, if that is known.
+    pub zone: Option<Arc<str>>,
     /// Signs what clients bring back; `None`: there is none yet.
     pub secret: Option<Secret>,
 }
@@ -66,6 +68,7 @@ impl Site {
         let seed = format!("balance {}", hash_seed.unwrap_or(DEFAULT_SEED));
         Self {
             seed: HashKey::from_seed(&seed),
+            zone: None,
             secret: None,
         }
     }

@@ -26,6 +26,17 @@ pub struct Override {
     admin: Option<Over<Admin>>,
     weight: Option<Over<u32>>,
     until: Option<Instant>,
+    /// When a drain becomes the end.
+    deadline: Option<Instant>,
+}
+
+/// What the passing of time made of an operator's word.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lapse {
+    /// Its time is up: the file counts again.
+    Ended,
+    /// The endpoint has drained long enough: it is disabled.
+    Disabled,
 }
 
 impl Override {
@@ -46,7 +57,14 @@ impl Override {
                 written: origin.written_weight,
             }),
             until,
+            deadline: None,
         }
+    }
+
+    /// The same, and an endpoint that drains is disabled then.
+    #[must_use]
+    pub fn drained_by(self, deadline: Option<Instant>) -> Self {
+        Self { deadline, ..self }
     }
 
     /// The state, if one was said.
@@ -62,6 +80,26 @@ impl Override {
     /// When it ends by itself.
     pub fn until(&self) -> Option<Instant> {
         self.until
+    }
+
+    /// When an endpoint that drains is disabled.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// What has become of it by now.
+    fn lapse(&mut self, now: Instant) -> Option<Lapse> {
+        let passed = |end: Option<Instant>| end.is_some_and(|end| end <= now);
+        if passed(self.until) {
+            return Some(Lapse::Ended);
+        }
+        if !passed(self.deadline) {
+            return None;
+        }
+        self.deadline = None;
+        let over = self.admin.as_mut()?;
+        over.value = Admin::Disabled;
+        Some(Lapse::Disabled)
     }
 
     /// The state that wins over this origin's.
@@ -128,23 +166,30 @@ impl Overrides {
         Some(said)
     }
 
-    /// Ends those whose time is up, and says which.
-    pub fn expire(&self, now: Instant) -> Vec<EndpointKey> {
+    /// Lets time pass, and says what it changed.
+    pub fn expire(&self, now: Instant) -> Vec<(EndpointKey, Lapse)> {
         let mut inner = self.inner();
-        let over = |said: &Override| said.until.is_some_and(|until| until <= now);
-        let ended = inner.said.iter().filter(|(_, said)| over(said));
-        let ended: Vec<EndpointKey> = ended.map(|(key, _)| key.clone()).collect();
-        for key in &ended {
-            inner.said.remove(key);
+        let words = inner.said.iter_mut();
+        let lapsed: Vec<_> = words
+            .filter_map(|(key, said)| Some((key.clone(), said.lapse(now)?)))
+            .collect();
+        for (key, lapse) in &lapsed {
+            if *lapse == Lapse::Ended {
+                inner.said.remove(key);
+            }
             inner.changed(&key.cluster);
         }
-        ended
+        lapsed
     }
 
-    /// When the next one ends by itself.
+    /// When time changes the next one.
     pub fn next_end(&self) -> Option<Instant> {
         let inner = self.inner();
-        inner.said.values().filter_map(|said| said.until).min()
+        let ends = inner
+            .said
+            .values()
+            .flat_map(|said| [said.until, said.deadline]);
+        ends.flatten().min()
     }
 
     /// Forgets what was said over values that the file has changed since. For a set that is in effect; until
@@ -197,6 +242,7 @@ mod tests {
             written_weight: weight,
             admin: Admin::Ready,
             name: None,
+            zone: None,
         }
     }
 
@@ -227,11 +273,35 @@ mod tests {
         assert_eq!(overrides.revision(&key(1).cluster), 2);
         assert_eq!(overrides.next_end(), until);
         assert!(overrides.expire(now).is_empty());
-        assert_eq!(overrides.expire(now + Duration::from_secs(1)), [key(1)]);
+        assert_eq!(
+            overrides.expire(now + Duration::from_secs(1)),
+            [(key(1), Lapse::Ended)]
+        );
         assert_eq!(overrides.next_end(), None);
         assert!(overrides.remove(&key(2)).is_some() && overrides.remove(&key(2)).is_none());
         assert_eq!(overrides.revision(&key(1).cluster), 4);
         assert_eq!(overrides.revision(&other), 0);
+    }
+
+    #[test]
+    fn a_drain_ends_at_its_deadline() {
+        let overrides = Overrides::default();
+        let now = clock::now();
+        let [soon, later] = [1, 2].map(|seconds| now + Duration::from_secs(seconds));
+        let drain = Override::new(Some(Admin::Drain), None, Some(later), &origin(1));
+        let drain = drain.drained_by(Some(soon));
+        overrides.put(&key(1), drain).unwrap();
+        assert_eq!(overrides.next_end(), Some(soon));
+        assert_eq!(overrides.expire(soon), [(key(1), Lapse::Disabled)]);
+        let said = overrides.of(&key(1)).unwrap();
+        assert_eq!(
+            (said.admin(), said.deadline()),
+            (Some(Admin::Disabled), None)
+        );
+        assert_eq!(said.admin_over(&origin(1)), Some(Admin::Disabled));
+        assert_eq!(overrides.next_end(), Some(later));
+        assert_eq!(overrides.expire(later), [(key(1), Lapse::Ended)]);
+        assert_eq!(overrides.revision(&key(1).cluster), 3);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::upstream::ConnectSpec;
 
 pub use gate::{Gate, Permit, QueueTerms, Seat, Turn, Want};
 pub use seen::{Outcome, Pace, Seen};
-pub use set::{EndpointIx, EndpointSet, Tier};
+pub use set::{EndpointIx, EndpointSet, Tier, Zone};
 pub use state::{Admin, ConnectionSlot, EndpointState, InFlight};
 pub use tried::{MAX_TRIED, Tried};
 
@@ -56,6 +56,8 @@ pub struct Origin {
     pub admin: Admin,
     /// The name that it was found by.
     pub name: Option<Arc<str>>,
+    /// The zone that the file gives.
+    pub zone: Option<Arc<str>>,
 }
 
 impl Default for Origin {
@@ -65,6 +67,7 @@ impl Default for Origin {
             written_weight: 1,
             admin: Admin::Ready,
             name: None,
+            zone: None,
         }
     }
 }

@@ -23,6 +23,17 @@ pub struct Tier {
     members: Vec<EndpointIx>,
     /// Running sums of the weights, one for each member; empty when all weights are equal.
     sums: Vec<u64>,
+    /// Empty unless the members are in different zones.
+    zones: Vec<Zone>,
+}
+
+/// Those of a tier that are in one zone.
+#[derive(Debug)]
+pub struct Zone {
+    /// Its name; `None`: of these it is not known.
+    pub name: Option<Arc<str>>,
+    /// They; without zones of their own.
+    pub members: Tier,
 }
 
 impl EndpointSet {
@@ -38,6 +49,7 @@ impl EndpointSet {
         let mut hasher = DefaultHasher::new();
         for endpoint in &endpoints {
             (&endpoint.key, endpoint.weight, endpoint.tier).hash(&mut hasher);
+            endpoint.origin.zone.hash(&mut hasher);
         }
         Self {
             tiers,
@@ -73,7 +85,7 @@ impl EndpointSet {
         self.endpoints.is_empty()
     }
 
-    /// A digest of identities, weights, tiers and their order: equal sets can share a cursor.
+    /// A digest of identities, weights, tiers, zones and their order: equal sets can share a cursor.
     #[inline]
     pub fn shape(&self) -> u64 {
         self.shape
@@ -82,11 +94,34 @@ impl EndpointSet {
 
 impl Tier {
     fn new(endpoints: &[Arc<Endpoint>], number: u8) -> Self {
+        let of_tier = |endpoint: &Endpoint| endpoint.tier == number;
+        let mut names: Vec<_> = endpoints
+            .iter()
+            .filter(|endpoint| of_tier(endpoint))
+            .map(|endpoint| endpoint.origin.zone.clone())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        let zone = |name: Option<Arc<str>>| Zone {
+            members: Self::of(endpoints, |e| of_tier(e) && e.origin.zone == name),
+            name,
+        };
+        let zones = match names.len() {
+            0 | 1 => Vec::new(),
+            _ => names.into_iter().map(zone).collect(),
+        };
+        Self {
+            zones,
+            ..Self::of(endpoints, of_tier)
+        }
+    }
+
+    fn of(endpoints: &[Arc<Endpoint>], wanted: impl Fn(&Endpoint) -> bool) -> Self {
         let mut members = Vec::new();
         let mut sums = Vec::new();
         let mut sum = 0;
         for (ix, endpoint) in (0..=u32::MAX).zip(endpoints) {
-            if endpoint.tier == number {
+            if wanted(endpoint) {
                 members.push(EndpointIx(ix));
                 sum += u64::from(endpoint.weight);
                 sums.push(sum);
@@ -97,7 +132,17 @@ impl Tier {
         if equal {
             sums = Vec::new();
         }
-        Self { members, sums }
+        Self {
+            members,
+            sums,
+            zones: Vec::new(),
+        }
+    }
+
+    /// The members by zone, in the order of the names; empty unless they are in different ones.
+    #[inline]
+    pub fn zones(&self) -> &[Zone] {
+        &self.zones
     }
 
     /// The endpoints of this tier, in the order of the configuration.

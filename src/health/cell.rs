@@ -1,7 +1,8 @@
 //! What the probes of one address have shown, and the rise/fall machine over it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// What an endpoint counts as.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -63,7 +64,22 @@ pub struct Transition {
 
 /// Observations of one (cluster, address, check): written by the prober, read by every worker.
 #[derive(Debug)]
-pub struct HealthCell(AtomicU32);
+pub struct HealthCell {
+    word: AtomicU32,
+    /// For who looks: no pick does.
+    last: Mutex<Option<LastProbe>>,
+}
+
+/// One probe, as it is shown.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LastProbe {
+    /// When it ended.
+    pub at: Instant,
+    /// How long it took.
+    pub took: Duration,
+    /// Why it failed; `None`: it passed.
+    pub failure: Option<Box<str>>,
+}
 
 impl HealthCell {
     /// A cell without observations.
@@ -74,7 +90,25 @@ impl HealthCell {
             last: Observation::Pass,
             streak: 0,
         };
-        Self(AtomicU32::new(word.pack()))
+        Self::of(word)
+    }
+
+    fn of(word: Word) -> Self {
+        Self {
+            word: AtomicU32::new(word.pack()),
+            last: Mutex::default(),
+        }
+    }
+
+    /// Keeps what is shown of the last probe.
+    pub fn note(&self, probe: LastProbe) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(probe);
+    }
+
+    /// The last probe; `None` before the first one.
+    pub fn last_probe(&self) -> Option<LastProbe> {
+        let last = self.last.lock();
+        last.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A cell for another check of the same endpoint: the status stays, the streak starts anew.
@@ -84,13 +118,13 @@ impl HealthCell {
             streak: 0,
             ..self.load()
         };
-        Self(AtomicU32::new(word.pack()))
+        Self::of(word)
     }
 
     /// What the endpoint counts as now.
     #[inline]
     pub fn status(&self) -> Status {
-        if self.0.load(Ordering::Relaxed) & HEALTHY == 0 {
+        if self.word.load(Ordering::Relaxed) & HEALTHY == 0 {
             Status::Unhealthy
         } else {
             Status::Healthy
@@ -115,12 +149,12 @@ impl HealthCell {
     /// One prober writes a cell at a time.
     pub fn observe(&self, seen: Observation, policy: &HealthPolicy) -> Option<Transition> {
         let (word, transition) = self.load().observe(seen, policy);
-        self.0.store(word.pack(), Ordering::Relaxed);
+        self.word.store(word.pack(), Ordering::Relaxed);
         transition
     }
 
     fn load(&self) -> Word {
-        Word::unpack(self.0.load(Ordering::Relaxed))
+        Word::unpack(self.word.load(Ordering::Relaxed))
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
-use super::cell::{HealthCell, Observation, Status, Transition};
+use super::cell::{HealthCell, LastProbe, Observation, Status, Transition};
 use super::probe::{self, Failure, Kept, Subject};
 use super::schedule::{self, Pace};
 use super::spec::HealthSpec;
@@ -262,6 +262,11 @@ impl Rounds {
             Some(_) => (CheckResult::Fail, Observation::Fail),
         };
         self.cells.checked(result, took);
+        self.cell.note(LastProbe {
+            at: clock::now(),
+            took,
+            failure: failure.map(|failure| failure.to_string().into()),
+        });
         let transition = self.cell.observe(seen, &spec.policy);
         if let Some(transition) = transition {
             self.tell(transition, failure);

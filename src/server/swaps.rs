@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, oneshot};
 
 use crate::base::clock;
+use crate::cluster::Lapse;
 use crate::reload::{self, Remade};
 use crate::snapshot::{Live, Snapshot};
 use crate::task;
@@ -82,8 +83,12 @@ impl Swaps {
         let made = tokio::select! {
             made = made => made,
             () = ended => {
-                for key in overrides.expire(clock::now()) {
-                    tracing::info!(cluster = key.cluster.as_str(), endpoint = %key.addr, "override ended");
+                for (key, lapse) in overrides.expire(clock::now()) {
+                    let (cluster, endpoint) = (key.cluster.as_str(), &key.addr);
+                    match lapse {
+                        Lapse::Ended => tracing::info!(cluster, %endpoint, "override ended"),
+                        Lapse::Disabled => tracing::info!(cluster, %endpoint, "drained: disabled"),
+                    }
                 }
                 return Event::Stale;
             }

@@ -12,7 +12,7 @@ use crate::cluster::{self, Site};
 use crate::config::raw::log::{Format, Level};
 use crate::config::raw::runtime::Workers;
 use crate::config::types::ByteSize;
-use crate::config::types::FilePath;
+use crate::config::types::{self, FilePath, SecretError};
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned, raw};
 use crate::dns;
 use crate::listener::AdminSpec;
@@ -115,9 +115,8 @@ pub(super) fn compile(
         Some(raw) => Some(AdminSpec::compile(raw, diagnostics)?),
     };
     let dns = Arc::new(dns::compile(&raw.dns, diagnostics)?);
-    let duration = |raw: Option<Spanned<crate::config::types::Duration>>, default| {
-        raw.map_or(default, |raw| raw.value.get())
-    };
+    let duration =
+        |raw: Option<Spanned<types::Duration>>, default| raw.map_or(default, |raw| raw.value.get());
     let (workers, workers_by) = workers(runtime.workers, purpose, diagnostics);
     Some(ProcessSettings {
         workers,
@@ -147,11 +146,32 @@ pub(super) fn compile(
 pub(super) fn site(raw: &raw::Config, live: &cluster::Live, diagnostics: &mut Diagnostics) -> Site {
     let seed = raw.runtime.hash_seed.as_ref();
     let mut site = Site::new(seed.map(|seed| seed.as_str()));
+    site.zone = raw
+        .runtime
+        .zone
+        .as_ref()
+        .and_then(|raw| zone(raw, diagnostics));
     site.secret = match &raw.runtime.secret_file {
         Some(file) => Some(secret(file, diagnostics)),
         None => live.secret().cloned(),
     };
     site
+}
+
+fn zone(raw: &Spanned<types::Secret>, diagnostics: &mut Diagnostics) -> Option<Arc<str>> {
+    match raw.value.resolve() {
+        Ok(name) => Some(name.into()),
+        Err(error) => {
+            let message = match error {
+                SecretError::Empty => "a zone has a name".to_owned(),
+                error => error.to_string(),
+            };
+            let hint =
+                "write the name, or { env = \"NAME\" } where it is different on every instance";
+            diagnostics.push(Diagnostic::error(Code::BadValue, raw.span, message).hint(hint));
+            None
+        }
+    }
 }
 
 /// Longest secret that is read, in bytes.

@@ -294,3 +294,33 @@ fn a_panic_goes_on_where_probes_say_no() {
         proxy.wait_metric("tidegate_panic_active", &labels[..1], |now| now == panics);
     }
 }
+
+/// Instances of one file in different zones: each keeps what its own zone can carry.
+#[test]
+fn an_instance_prefers_its_zone() {
+    let crowd = Crowd::new(3);
+    let zoned = crowd.0.iter().zip(["a", "b", "b"]);
+    let list: Vec<_> = zoned
+        .map(|(origin, zone)| format!("{{ address = \"{}\", zone = \"{zone}\" }}", origin.addr()))
+        .collect();
+    let setup = |zone: &str| {
+        Setup::new()
+            .runtime("zone", format!("\"{zone}\""))
+            .cluster("app", &list, "balancer = \"round_robin\"")
+            .route("all", "cluster = \"app\"")
+    };
+    let serve = |zone: &str| {
+        let before = crowd.counts();
+        let proxy = setup(zone).workers(1).start();
+        let mut client = proxy.client();
+        for _ in 0..600 {
+            client.get("/").is(200);
+        }
+        let counts = crowd.counts().into_iter().zip(before);
+        counts.map(|(now, before)| now - before).collect::<Vec<_>>()
+    };
+    near(&serve("b"), &[0.0, 1.0, 1.0], 0.001);
+    near(&serve("a"), &[2.0, 0.5, 0.5], 0.1);
+    // Nobody knows where this one stands.
+    near(&serve("elsewhere"), &[1.0, 1.0, 1.0], 0.01);
+}

@@ -84,6 +84,13 @@ fn an_ill_endpoint_leaves_and_comes_back() {
     one.falls_ill();
     wait_state(&proxy, "unhealthy", 1.0);
     assert_eq!(answering(&proxy), ["two"]);
+    let shown = &proxy.status()["clusters"][0];
+    let [ill, well] = [0, 1].map(|at| &shown["endpoints"][at]);
+    assert_eq!(ill["last_probe"]["result"], "fail", "{shown}");
+    assert_eq!(ill["last_probe"]["why"], "status 503");
+    assert_eq!(well["last_probe"]["result"], "pass");
+    assert!(well["last_probe"]["age_seconds"].as_f64().unwrap() < 5.0);
+    assert!(well["response_seconds"].as_f64().unwrap() > 0.0);
     one.recovers();
     wait_state(&proxy, "healthy", 2.0);
     assert_eq!(answering(&proxy), ["one", "two"]);

@@ -39,7 +39,10 @@ fn three() -> Vec<Origin> {
 }
 
 fn put(proxy: &Proxy, origin: &Origin, state: &str) {
-    let body = format!("{{\"state\":\"{state}\"}}");
+    say(proxy, origin, &format!("{{\"state\":\"{state}\"}}"));
+}
+
+fn say(proxy: &Proxy, origin: &Origin, body: &str) {
     let path = format!("/api/v1/clusters/app/endpoints/{}", origin.addr());
     let mut client = Client::connect(proxy.admin);
     client.send(format!(
@@ -193,7 +196,17 @@ fn a_draining_endpoint_keeps_its_clients() {
         assert_eq!((mine.text(), pass(&mine)), ("0".into(), None));
         assert_eq!(get(&proxy, "").text(), "1");
     }
-    put(&proxy, &origins[0], "disabled");
+    // By its deadline, or by an operator.
+    say(
+        &proxy,
+        &origins[0],
+        r#"{"state": "drain", "deadline": "200ms"}"#,
+    );
+    proxy.wait_output("drained: disabled");
+    eventually("it is disabled", || {
+        let answer = with(&proxy, &cookies["0"]);
+        (answer.text() == "1").then_some(())
+    });
     let moved = with(&proxy, &cookies["0"]);
     assert_eq!(
         (moved.text(), pass(&moved)),

@@ -1,5 +1,6 @@
 //! The JSON that the interface speaks. Keys are public: they are added, never changed.
 
+mod endpoint;
 mod reload;
 
 use std::collections::BTreeMap;
@@ -9,17 +10,19 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock;
-use crate::cluster::{Cluster, Override, Overrides};
+use crate::cluster::{Cluster, Overrides};
 use crate::config::types::Duration;
 use crate::dns;
-use crate::endpoint::{Admin, Availability, Endpoint};
+use crate::endpoint::Admin;
 use crate::limit::Ledger;
 use crate::metrics::{DnsOutcome, Hub};
-use crate::outlier::{Moment, State};
+use crate::outlier::Moment;
 
 use crate::admin::context::{Context, Loaded, Running};
-use crate::admin::state::{state, why};
 
+use endpoint::OverrideStatus;
+
+pub(super) use endpoint::EndpointStatus;
 pub(super) use reload::ReloadAnswer;
 
 /// `GET /api/v1/status`.
@@ -143,44 +146,6 @@ impl BreakerStatus {
     }
 }
 
-/// One endpoint: `GET /api/v1/clusters/{cluster}/endpoints/{address}`, and the answer to a change of it.
-#[derive(Debug, Serialize)]
-pub(super) struct EndpointStatus {
-    address: String,
-    /// The name that it was found by, as it is written in the file; `null`: the file has the address.
-    name: Option<String>,
-    /// In effect.
-    weight: u32,
-    /// As the file or DNS gives it.
-    configured_weight: u32,
-    /// 0 is used first.
-    tier: u8,
-    /// `healthy`, `unhealthy`, `ejected`, `probation`, `draining` or `disabled`.
-    state: &'static str,
-    /// Why it is that, and why it may not be picked if that is so.
-    why: String,
-    /// Whether it may be picked now.
-    available: bool,
-    in_flight: u32,
-    /// Leased or being made.
-    connections: u32,
-    /// How often it was ejected, less what was forgiven.
-    ejections: u32,
-    /// Until its ejection ends; `null` when it is not ejected.
-    ejected_for_seconds: Option<f64>,
-    /// An operator's word, `null` where there is none.
-    #[serde(rename = "override")]
-    said: Option<OverrideStatus>,
-}
-
-#[derive(Debug, Serialize)]
-struct OverrideStatus {
-    state: Option<&'static str>,
-    weight: Option<u32>,
-    /// Until it ends by itself; `null`: never.
-    remaining_seconds: Option<f64>,
-}
-
 #[derive(Debug, Serialize)]
 struct AbsentStatus {
     address: String,
@@ -198,6 +163,8 @@ pub(super) struct OverrideRequest {
     pub(super) weight: Option<u32>,
     /// Without it: until it is taken back, or the file changes.
     pub(super) ttl: Option<Duration>,
+    /// With `drain`: when it becomes `disabled`. Without it, clients that are bound to the endpoint stay as long as it drains.
+    pub(super) deadline: Option<Duration>,
 }
 
 /// The body of `PUT /api/v1/limiters/{limiter}`: all that is said, in place of what was said before.
@@ -314,47 +281,6 @@ impl ClusterStatus {
                 .map(|entry| NameStatus::of(entry, now))
                 .collect(),
             absent: absent.collect(),
-        }
-    }
-}
-
-impl EndpointStatus {
-    pub(super) fn of(
-        cluster: &Cluster,
-        endpoint: &Endpoint,
-        said: Option<&Override>,
-        now: Instant,
-    ) -> Self {
-        let circuit = &endpoint.state.outlier.circuit;
-        let availability = endpoint.availability(cluster.bulkhead.connections_per_endpoint);
-        Self {
-            address: endpoint.text.to_string(),
-            name: endpoint.origin.name.as_deref().map(str::to_owned),
-            weight: endpoint.weight,
-            configured_weight: endpoint.origin.weight,
-            tier: endpoint.tier,
-            state: state(endpoint),
-            why: why(endpoint, availability, said).to_owned(),
-            available: availability == Availability::Available,
-            in_flight: endpoint.state.in_flight(),
-            connections: endpoint.state.connections(),
-            ejections: circuit.times(),
-            ejected_for_seconds: match circuit.state() {
-                State::Open { until } => Some(Moment::of(now).until(until).as_secs_f64()),
-                State::Closed | State::HalfOpen => None,
-            },
-            said: said.map(|said| OverrideStatus::of(said, now)),
-        }
-    }
-}
-
-impl OverrideStatus {
-    fn of(said: &Override, now: Instant) -> Self {
-        let remaining = |until| clock::between(now, until).as_secs_f64();
-        Self {
-            state: said.admin().map(Admin::as_str),
-            weight: said.weight(),
-            remaining_seconds: said.until().map(remaining),
         }
     }
 }

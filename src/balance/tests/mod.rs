@@ -1,6 +1,7 @@
 mod hash;
 mod outlook;
 mod simulation;
+mod zones;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -120,6 +120,7 @@ struct Candidate {
     address: String,
     weight: u32,
     tier: u8,
+    zone: Option<String>,
     /// Of many picks from a start; `Err`: why it gets none.
     share: Result<f64, &'static str>,
 }
@@ -251,6 +252,7 @@ fn candidates(cluster: &Cluster, key: &KeyInput<'_>) -> Candidates {
             address: endpoint.text.to_string(),
             weight: endpoint.weight,
             tier: endpoint.tier,
+            zone: endpoint.origin.zone.as_deref().map(str::to_owned),
             share: match count {
                 0 => Err(left_out(endpoint)),
                 count => Ok(f64::from(count) / f64::from(PICKS)),
@@ -282,6 +284,9 @@ fn left_out(endpoint: &Endpoint) -> &'static str {
             "it counts as unhealthy until its first probe"
         }
         Admin::Ready if endpoint.tier > 0 => "a lower tier has an available endpoint",
+        Admin::Ready if endpoint.origin.zone.is_some() => {
+            "another zone serves, or the balancer never took it"
+        }
         Admin::Ready => "the balancer never took it",
     }
 }

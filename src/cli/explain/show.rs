@@ -40,9 +40,15 @@ impl Explanation {
                                 Err(why) => format!("left out: {why}"),
                             };
                             let (weight, tier) = (one.weight, one.tier);
+                            let zone = one.zone.as_deref();
+                            let zone =
+                                zone.map_or_else(String::new, |zone| format!("  zone {zone}"));
                             line(
                                 "",
-                                &format!("{}  weight {weight}  tier {tier}  {told}", one.address),
+                                &format!(
+                                    "{}  weight {weight}  tier {tier}{zone}  {told}",
+                                    one.address
+                                ),
                             );
                         }
                         for name in &found.names {
@@ -107,6 +113,7 @@ impl Candidates {
                 "address": one.address,
                 "weight": one.weight,
                 "tier": one.tier,
+                "zone": one.zone,
                 "share": one.share.ok(),
                 "left_out": one.share.err(),
             })

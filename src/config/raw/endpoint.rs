@@ -20,6 +20,8 @@ pub struct Endpoint {
     pub backup: Option<Spanned<bool>>,
     /// Endpoints of the lowest tier that has an available one are used. Default: `0`.
     pub tier: Option<Spanned<u8>>,
+    /// The zone that it stands in. Default: none.
+    pub zone: Option<Spanned<String>>,
     /// `drain`: nothing new goes to it; `disabled`: nothing at all. The admin interface may say otherwise for a while. Default: `ready`.
     pub state: Option<Spanned<State>>,
 }
@@ -44,6 +46,7 @@ struct EndpointTable {
     weight: Option<Spanned<u32>>,
     backup: Option<Spanned<bool>>,
     tier: Option<Spanned<u8>>,
+    zone: Option<Spanned<String>>,
     state: Option<Spanned<State>>,
 }
 
@@ -63,6 +66,7 @@ impl<'de> Visitor<'de> for Reader {
             weight: None,
             backup: None,
             tier: None,
+            zone: None,
             state: None,
         })
     }
@@ -74,6 +78,7 @@ impl<'de> Visitor<'de> for Reader {
             weight: table.weight,
             backup: table.backup,
             tier: table.tier,
+            zone: table.zone,
             state: table.state,
         })
     }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Unexpected, Visitor};
 
 use crate::config::span::Spanned;
-use crate::config::types::{ByteSize, Duration, FilePath};
+use crate::config::types::{ByteSize, Duration, FilePath, Secret};
 
 /// `[runtime]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -25,6 +25,8 @@ pub struct Runtime {
     /// Seed of everything that must hash alike on several instances: with the same one, the same key goes the
     /// same way. Default: `tidegate`.
     pub hash_seed: Option<Spanned<String>>,
+    /// The zone that this instance stands in: endpoints in the same one come first. Default: none.
+    pub zone: Option<Spanned<Secret>>,
     /// File with the key that signs sticky cookies, at least 16 bytes; the same on every instance. Default: a random key of the
     /// process.
     pub secret_file: Option<Spanned<FilePath>>,
