@@ -24,6 +24,7 @@ fn table(text: &str) -> RouteTable {
     let parts = tidegate::filter::Parts {
         limiters: &limiters,
         live: &tidegate::limiter::Live::default(),
+        files: &config::Beside::default(),
     };
     compile(
         &loaded.raw,

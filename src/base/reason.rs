@@ -193,7 +193,7 @@ impl Reason {
     /// (405, 417, 501, 505); the same fault in an endpoint's answer is the endpoint's.
     pub const fn status(self, detail: Detail) -> u16 {
         match (self, detail.status()) {
-            (Self::BadRequest | Self::RateLimited, exact @ 1..) => exact,
+            (Self::BadRequest | Self::RateLimited | Self::Denied, exact @ 1..) => exact,
             _ => self.row().status,
         }
     }
@@ -337,6 +337,10 @@ details! {
     Memory = "memory", 0;
     /// Over `runtime.max_connections`.
     Process = "process", 0;
+    /// The client's address is not admitted.
+    Address = "address", 0;
+    /// The route does not serve the method.
+    NotAllowed = "not_allowed", 405;
     /// Over a rate.
     Rate = "rate", 0;
     /// Over a number of requests under way.

@@ -6,6 +6,7 @@
 //!
 //! **Not here.** Runtime types (each in its room), reload triggers (`reload`), the commands (`cli`).
 
+pub mod beside;
 pub mod diagnostic;
 pub mod pattern;
 pub mod raw;
@@ -21,6 +22,7 @@ mod strict;
 mod suggest;
 mod whole;
 
+pub use beside::{Beside, Seen};
 pub use diagnostic::{Code, Color, Diagnostic, Diagnostics, Severity};
 pub use load::{Loaded, load, parse};
 pub use source::Files;

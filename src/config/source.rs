@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::beside::Beside;
 use super::span::{FileId, Span};
 use crate::base::hash::HashKey;
 
@@ -18,9 +19,12 @@ pub struct File {
     digest: u64,
 }
 
-/// Main file and includes. A clone is cheap.
+/// Main file and includes, and the files beside them that they name. A clone is cheap, and of the same files.
 #[derive(Clone, Debug, Default)]
-pub struct Files(Arc<Vec<File>>);
+pub struct Files {
+    texts: Arc<Vec<File>>,
+    beside: Arc<Beside>,
+}
 
 /// A place as people count: both from 1, the column in characters.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -88,7 +92,10 @@ impl File {
 impl Files {
     /// These files, the main file first.
     pub(super) fn new(files: Vec<File>) -> Self {
-        Self(Arc::new(files))
+        Self {
+            texts: Arc::new(files),
+            beside: Arc::default(),
+        }
     }
 
     /// Changes with every byte of every file, secrets included: for telling whether there is anything to
@@ -113,14 +120,19 @@ impl Files {
         format!("{:016x}", HashKey::from_seed("fingerprint").hash(&bytes))
     }
 
+    /// The files that were read beside these: lists, users, keys.
+    pub fn beside(&self) -> &Beside {
+        &self.beside
+    }
+
     /// The file of a span.
     pub fn file(&self, id: FileId) -> Option<&File> {
-        self.0.get(usize::from(id.0))
+        self.texts.get(usize::from(id.0))
     }
 
     /// All files, the main file first.
     pub fn iter(&self) -> impl Iterator<Item = &File> {
-        self.0.iter()
+        self.texts.iter()
     }
 
     /// File and position of a span.

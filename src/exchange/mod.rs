@@ -381,7 +381,15 @@ fn check_head(head: &RequestHead, route: &Route) -> Result<(), Error> {
     if route.path.is_some_and(|policy| !head.path_allowed(policy)) {
         return Err(Error::new(Reason::BadRequest, Detail::Path));
     }
-    match (head.body(), route.limits.body) {
+    let limits = &route.limits;
+    if limits
+        .header_count
+        .is_some_and(|most| head.fields().len() > most)
+        || limits.headers.is_some_and(|most| head.fields_len() > most)
+    {
+        return Err(Error::from(Reason::HeadersTooLarge));
+    }
+    match (head.body(), limits.body) {
         (BodyLength::Exact(length), Some(limit)) if length > limit => {
             Err(Error::from(Reason::BodyTooLarge))
         }

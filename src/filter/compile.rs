@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::{
-    ConcurrencyLimit, FieldError, Filter, FilterChain, Place, RateLimit, RequestHeaders, RequestId,
-    ResponseHeaders, Rewrite, SecurityHeaders,
+    ConcurrencyLimit, FieldError, Filter, FilterChain, IpAccess, MethodAccess, Place, RateLimit,
+    RequestHeaders, RequestId, ResponseHeaders, Rewrite, SecurityHeaders,
 };
 use super::{check_name, check_value};
 use crate::base::RouteName;
@@ -13,7 +13,7 @@ use crate::config::raw::{
     filter::{self as raw_filter, Filter as Raw},
 };
 use crate::config::types::{Choice, Named};
-use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
+use crate::config::{Beside, Code, Diagnostic, Diagnostics, Span, Spanned};
 use crate::limiter::{Found, Limiters, Live};
 use crate::message::key::{self, Words};
 
@@ -27,6 +27,8 @@ pub struct Parts<'a> {
     pub limiters: &'a Limiters,
     /// What outlives the configuration.
     pub live: &'a Live,
+    /// Files beside the configuration.
+    pub files: &'a Beside,
 }
 
 /// The route that filters stand on.
@@ -84,13 +86,19 @@ fn compile_one(
             return Some(Filter::ConcurrencyLimit(filter));
         }
         Raw::Rewrite(rewrite) => {
-            return Rewrite::compile(rewrite, of.raw, diagnostics).map(Filter::Rewrite);
+            return Rewrite::compile(rewrite, raw.span, of.raw, diagnostics).map(Filter::Rewrite);
         }
         Raw::RequestId(id) => return RequestId::compile(id, diagnostics).map(Filter::RequestId),
         Raw::SecurityHeaders(security) => {
             return SecurityHeaders::compile(security, diagnostics).map(Filter::SecurityHeaders);
         }
-        Raw::IpAccess(_) => "filter `ip_access`",
+        Raw::IpAccess(access) => {
+            return IpAccess::compile(access, raw.span, parts.files, diagnostics)
+                .map(Filter::IpAccess);
+        }
+        Raw::MethodAccess(access) => {
+            return MethodAccess::compile(access, diagnostics).map(Filter::MethodAccess);
+        }
         Raw::BasicAuth(_) => "filter `basic_auth`",
         Raw::Cors(_) => "filter `cors`",
     };

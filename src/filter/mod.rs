@@ -16,7 +16,9 @@ mod compile;
 mod concurrency_limit;
 mod facts;
 mod field;
+mod ip_access;
 mod kept;
+mod method_access;
 mod rate_limit;
 mod reply;
 mod request_headers;
@@ -36,7 +38,9 @@ pub use compile::{Fields, Of, Parts, compile, compile_fields};
 pub use concurrency_limit::ConcurrencyLimit;
 pub use facts::Facts;
 pub use field::{FieldError, Place, check_name, check_value};
+pub use ip_access::IpAccess;
 pub use kept::{Keep, Kept, Over, Progress, Quota};
+pub use method_access::MethodAccess;
 pub use rate_limit::RateLimit;
 pub use reply::Reply;
 pub use request_headers::RequestHeaders;
@@ -53,6 +57,10 @@ pub enum Filter {
     RequestHeaders(RequestHeaders),
     /// Changes the fields of the response.
     ResponseHeaders(ResponseHeaders),
+    /// Admits by address.
+    IpAccess(IpAccess),
+    /// Admits by method.
+    MethodAccess(MethodAccess),
     /// Limits how many requests go on.
     RateLimit(RateLimit),
     /// Limits how many are under way.
@@ -71,6 +79,8 @@ impl Filter {
         match self {
             Self::RequestHeaders(_) => "request_headers",
             Self::ResponseHeaders(_) => "response_headers",
+            Self::IpAccess(_) => "ip_access",
+            Self::MethodAccess(_) => "method_access",
             Self::RateLimit(_) => "rate_limit",
             Self::ConcurrencyLimit(_) => "concurrency_limit",
             Self::Rewrite(_) => "rewrite",
@@ -197,6 +207,8 @@ impl FilterChain {
         while let Some(filter) = self.0.get(view.progress.step) {
             let verdict = match filter {
                 Filter::RequestHeaders(filter) => filter.on_request(view),
+                Filter::IpAccess(filter) => filter.on_request(view),
+                Filter::MethodAccess(filter) => filter.on_request(view),
                 Filter::RateLimit(filter) => filter.on_request(view),
                 Filter::ConcurrencyLimit(filter) => filter.on_request(view),
                 Filter::Rewrite(filter) => filter.on_request(view),
@@ -216,7 +228,11 @@ impl FilterChain {
         for (step, filter) in self.0.iter().enumerate().rev() {
             view.step = step;
             match filter {
-                Filter::RequestHeaders(_) | Filter::ConcurrencyLimit(_) | Filter::Rewrite(_) => {}
+                Filter::RequestHeaders(_)
+                | Filter::ConcurrencyLimit(_)
+                | Filter::Rewrite(_)
+                | Filter::IpAccess(_)
+                | Filter::MethodAccess(_) => {}
                 Filter::RequestId(filter) => filter.on_response(view),
                 Filter::SecurityHeaders(filter) => filter.on_response(view),
                 Filter::RateLimit(filter) => filter.on_response(view),

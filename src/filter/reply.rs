@@ -94,6 +94,12 @@ impl Reply {
         }
     }
 
+    /// The same, with what exactly was wrong.
+    #[must_use]
+    pub fn with_detail(self, detail: Detail) -> Self {
+        Self { detail, ..self }
+    }
+
     /// 200-599.
     pub const fn status(&self) -> u16 {
         self.status

@@ -9,6 +9,7 @@ use super::{Reply, RequestView, Verdict};
 use crate::base::{Detail, Reason};
 use crate::config::pattern::{Extent, regex};
 use crate::config::raw::{self, filter};
+use crate::config::types::Choice;
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
 use crate::message::authority;
 use crate::message::path::{Canonical, Policy, canonicalise};
@@ -43,11 +44,12 @@ enum NewPath {
 
 impl Rewrite {
     pub(super) fn compile(
-        raw: &Spanned<filter::Rewrite>,
+        raw: &filter::Rewrite,
+        span: Span,
         of: &raw::Route,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        let path = NewPath::compile(raw, of, diagnostics);
+        let path = NewPath::compile(raw, span, of, diagnostics);
         let authority = match &raw.host {
             None => Some(None),
             Some(host) => new_authority(host, diagnostics).map(Some),
@@ -97,7 +99,8 @@ impl NewPath {
     }
 
     fn compile(
-        raw: &Spanned<filter::Rewrite>,
+        raw: &filter::Rewrite,
+        span: Span,
         of: &raw::Route,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
@@ -123,7 +126,7 @@ impl NewPath {
             [] if raw.host.is_some() => return Some(Self::Keep),
             [] => {
                 let diagnostic =
-                    Diagnostic::error(Code::Empty, raw.span, "a rewrite that changes nothing");
+                    Diagnostic::error(Code::Empty, span, "a rewrite that changes nothing");
                 diagnostics.push(
                     diagnostic.hint("say one of `prefix`, `path` and `path_regex`, or `host`"),
                 );
@@ -140,7 +143,7 @@ impl NewPath {
             "path_regex" => pattern(value, raw),
             "path" => canonical_path(value).map(Self::Whole),
             _ => canonical_path(value).and_then(|with| {
-                if let Some(before) = rewritten_before(raw, of) {
+                if let Some(before) = rewritten_before(span, of) {
                     let message = "`prefix` stands behind another rewrite".to_owned();
                     let diagnostic = conflict(value.span, message).also(before, "this one");
                     return Err(Box::new(
@@ -160,18 +163,15 @@ impl NewPath {
 }
 
 /// The first rewrite of the route, if it is not this one.
-fn rewritten_before(this: &Spanned<filter::Rewrite>, of: &raw::Route) -> Option<Span> {
-    let mut rewrites = of.filters.iter().filter_map(|filter| match &*filter.value {
-        filter::Filter::Rewrite(rewrite) => Some(rewrite.span),
-        _ => None,
-    });
-    rewrites.next().filter(|span| *span != this.span)
+fn rewritten_before(this: Span, of: &raw::Route) -> Option<Span> {
+    let is_rewrite = |filter: &&Spanned<Choice<filter::Filter>>| {
+        matches!(&*filter.value, filter::Filter::Rewrite(_))
+    };
+    let first = of.filters.iter().find(is_rewrite)?.span;
+    (first != this).then_some(first)
 }
 
-fn pattern(
-    found: &Spanned<String>,
-    raw: &Spanned<filter::Rewrite>,
-) -> Result<NewPath, Box<Diagnostic>> {
+fn pattern(found: &Spanned<String>, raw: &filter::Rewrite) -> Result<NewPath, Box<Diagnostic>> {
     let Some(with) = &raw.replacement else {
         let message = "`path_regex` stands without `replacement`";
         let diagnostic = Diagnostic::error(Code::MissingKey, found.span, message);

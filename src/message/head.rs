@@ -172,6 +172,12 @@ impl RequestHead {
         &self.fields
     }
 
+    /// Bytes of the fields, as lines of HTTP/1.
+    pub fn fields_len(&self) -> u64 {
+        let line = |field: &Field| field.name.len() + field.value.len() + ": \r\n".len();
+        self.fields.iter().map(|field| line(field) as u64).sum()
+    }
+
     /// A field's name as received.
     pub fn name(&self, field: &Field) -> &[u8] {
         field.name.of(&self.bytes)

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{self, Diagnostics, Loaded};
+use crate::config::{self, Diagnostics, Files, Loaded, Seen};
 use crate::snapshot::{self, Live, Purpose, Snapshot};
 
 /// Why the configuration is loaded.
@@ -19,12 +19,12 @@ pub enum Trigger {
 }
 
 impl Trigger {
-    /// What is done with a text that was tried before, and had `digest`.
-    pub fn effort(self, digest: u64) -> Effort {
+    /// What is done with files that were tried before.
+    pub fn effort(self, tried: &Tried) -> Effort {
         match self {
-            // Secrets in the environment or in files of their own may be others.
+            // Secrets in the environment may be others.
             Self::Signal | Self::Api => Effort::Always,
-            Self::File => Effort::UnlessSame(digest),
+            Self::File => Effort::UnlessSame(tried.clone()),
         }
     }
 
@@ -48,13 +48,31 @@ impl fmt::Display for Trigger {
     }
 }
 
-/// Whether a text that was tried before is tried again.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Whether files that were tried before are tried again.
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Effort {
-    /// It is.
+    /// They are.
     Always,
-    /// Only if its digest is another.
-    UnlessSame(u64),
+    /// Only if one of them is another by now.
+    UnlessSame(Tried),
+}
+
+/// What was tried last.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Tried {
+    /// Changes with every byte of the configuration's own files.
+    digest: u64,
+    /// The files beside them.
+    beside: Seen,
+}
+
+impl Tried {
+    fn of(files: &Files) -> Self {
+        Self {
+            digest: files.digest(),
+            beside: files.beside().seen(),
+        }
+    }
 }
 
 /// A configuration that was loaded and compiled. Nothing has been done for it yet.
@@ -79,30 +97,33 @@ pub enum Attempt {
     Same,
 }
 
-/// Loads and compiles the first configuration. The digest changes with every byte of its files.
-pub fn plan(path: &Path, live: &Live) -> Result<(Plan, u64), Diagnostics> {
+/// Loads and compiles the first configuration.
+pub fn plan(path: &Path, live: &Live) -> Result<(Plan, Tried), Diagnostics> {
     let loaded = config::load(path)?;
-    let digest = loaded.files.digest();
-    Ok((compile(loaded, live, Purpose::Start)?, digest))
+    let files = loaded.files.clone();
+    let plan = compile(loaded, live, Purpose::Start)?;
+    Ok((plan, Tried::of(&files)))
 }
 
-/// Loads and compiles one to follow `running`; the digest is that of what was read.
-pub fn attempt(path: &Path, live: &Live, running: &Snapshot, effort: Effort) -> (Attempt, u64) {
+/// Loads and compiles one to follow `running`.
+pub fn attempt(path: &Path, live: &Live, running: &Snapshot, effort: Effort) -> (Attempt, Tried) {
     let loaded = config::load(path);
     let files = match &loaded {
-        Ok(loaded) => &loaded.files,
-        Err(diagnostics) => diagnostics.files(),
+        Ok(loaded) => loaded.files.clone(),
+        Err(diagnostics) => diagnostics.files().clone(),
     };
-    let digest = files.digest();
-    if effort == Effort::UnlessSame(digest) {
-        return (Attempt::Same, digest);
+    if let Effort::UnlessSame(tried) = effort
+        && tried.digest == files.digest()
+        && tried.beside.is_still_so()
+    {
+        return (Attempt::Same, tried);
     }
     let purpose = Purpose::Follow(&running.process);
     let attempt = match loaded.and_then(|loaded| compile(loaded, live, purpose)) {
         Ok(plan) => Attempt::Right(plan),
         Err(diagnostics) => Attempt::Wrong(diagnostics),
     };
-    (attempt, digest)
+    (attempt, Tried::of(&files))
 }
 
 fn compile(loaded: Loaded, live: &Live, purpose: Purpose<'_>) -> Result<Plan, Diagnostics> {
@@ -110,7 +131,7 @@ fn compile(loaded: Loaded, live: &Live, purpose: Purpose<'_>) -> Result<Plan, Di
     match snapshot::compile(&loaded.raw, &loaded.files, live, purpose, &mut diagnostics) {
         Some(snapshot) => Ok(Plan {
             snapshot: Arc::new(snapshot),
-            watch: loaded.watch,
+            watch: [loaded.watch, loaded.files.beside().paths()].concat(),
             warnings: diagnostics,
         }),
         None => Err(diagnostics),
@@ -128,24 +149,24 @@ mod tests {
         let path = std::env::temp_dir().join(format!("tg-load-{}.toml", std::process::id()));
         std::fs::write(&path, TEXT).unwrap();
         let live = Live::default();
-        let (first, digest) = plan(&path, &live).unwrap();
+        let (first, tried) = plan(&path, &live).unwrap();
         let running = &first.snapshot;
         let again =
-            |trigger: Trigger, digest| attempt(&path, &live, running, trigger.effort(digest));
-        assert!(matches!(again(Trigger::File, digest), (Attempt::Same, _)));
-        let (right, same) = again(Trigger::Signal, digest);
-        assert!(matches!(right, Attempt::Right(_)) && same == digest);
+            |trigger: Trigger, tried: &Tried| attempt(&path, &live, running, trigger.effort(tried));
+        assert!(matches!(again(Trigger::File, &tried), (Attempt::Same, _)));
+        let (right, same) = again(Trigger::Signal, &tried);
+        assert!(matches!(right, Attempt::Right(_)) && same == tried);
 
         std::fs::write(&path, "[clusters.app]\nendpoints = []\n").unwrap();
-        let (wrong, other) = again(Trigger::File, digest);
-        assert!(matches!(wrong, Attempt::Wrong(_)) && other != digest);
+        let (wrong, other) = again(Trigger::File, &tried);
+        assert!(matches!(wrong, Attempt::Wrong(_)) && other != tried);
         assert!(
-            matches!(again(Trigger::File, other), (Attempt::Same, _)),
+            matches!(again(Trigger::File, &other), (Attempt::Same, _)),
             "said once"
         );
         std::fs::remove_file(&path).unwrap();
         assert!(matches!(
-            again(Trigger::File, other),
+            again(Trigger::File, &other),
             (Attempt::Wrong(_), _)
         ));
     }

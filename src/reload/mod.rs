@@ -45,7 +45,7 @@ use crate::worker::{Command, Listening, Process};
 
 use sockets::{Claim, Open, Sockets, Wanted};
 
-pub use load::{Attempt, Effort, Plan, Trigger, attempt, plan};
+pub use load::{Attempt, Effort, Plan, Tried, Trigger, attempt, plan};
 pub use swap::{Remade, remake};
 
 /// How long it may take until all workers have closed a socket that was given up.

@@ -140,6 +140,10 @@ pub struct RouteTimeouts {
 pub struct RouteLimits {
     /// Bytes of a request body; `None`: no limit.
     pub body: Option<u64>,
+    /// Bytes of a header section; `None`: what the listener says.
+    pub headers: Option<u64>,
+    /// Header fields; `None`: what the listener says.
+    pub header_count: Option<usize>,
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::admin::Reloaded;
 use crate::dns::Keeper;
-use crate::reload::{self, Attempt, Trigger};
+use crate::reload::{self, Attempt, Tried, Trigger};
 use crate::snapshot::{Live, Snapshot};
 use crate::task;
 
@@ -31,26 +31,26 @@ impl Batch {
     }
 }
 
-type Job = Pin<Box<dyn Future<Output = Result<(Attempt, u64), tokio::task::JoinError>>>>;
+type Job = Pin<Box<dyn Future<Output = Result<(Attempt, Tried), tokio::task::JoinError>>>>;
 
 /// The load that is under way, and what waits for the next.
 pub(super) struct Loads {
     path: PathBuf,
     live: Arc<Live>,
     keeper: Arc<Keeper>,
-    /// Of the text that was tried last.
-    digest: u64,
+    /// What was tried last.
+    tried: Tried,
     waiting: Option<Batch>,
     current: Option<(Batch, Job)>,
 }
 
 impl Loads {
-    pub(super) fn new(path: PathBuf, live: Arc<Live>, keeper: Arc<Keeper>, digest: u64) -> Self {
+    pub(super) fn new(path: PathBuf, live: Arc<Live>, keeper: Arc<Keeper>, tried: Tried) -> Self {
         Self {
             path,
             live,
             keeper,
-            digest,
+            tried,
             waiting: None,
             current: None,
         }
@@ -82,19 +82,19 @@ impl Loads {
         let Some(batch) = self.waiting.take() else {
             return;
         };
-        let effort = batch.trigger.effort(self.digest);
+        let effort = batch.trigger.effort(&self.tried);
         let (path, live) = (self.path.clone(), Arc::clone(&self.live));
         let running = Arc::clone(running);
         let keeper = Arc::clone(&self.keeper);
         let job = async move {
             let known = Arc::clone(&live);
             let read = task::blocking(move || reload::attempt(&path, &known, &running, effort));
-            let (attempt, digest) = read.await?;
+            let (attempt, tried) = read.await?;
             let attempt = match attempt {
                 Attempt::Right(plan) => Attempt::Right(plan.resolve(&keeper, &live).await),
                 other => other,
             };
-            Ok((attempt, digest))
+            Ok((attempt, tried))
         };
         self.current = Some((batch, Box::pin(job)));
     }
@@ -110,8 +110,8 @@ impl Loads {
             return std::future::pending().await;
         };
         match outcome {
-            Ok((attempt, digest)) => {
-                self.digest = digest;
+            Ok((attempt, tried)) => {
+                self.tried = tried;
                 (batch, Ok(attempt))
             }
             Err(error) => (batch, Err(format!("loading broke off: {error}"))),
@@ -140,10 +140,10 @@ mod tests {
         let path = std::env::temp_dir().join(format!("tg-loads-{}.toml", std::process::id()));
         std::fs::write(&path, "").unwrap();
         let live = Arc::new(Live::default());
-        let (first, digest) = plan(&path, &live).unwrap();
+        let (first, tried) = plan(&path, &live).unwrap();
         let running = first.snapshot;
         let keeper = Arc::new(Keeper::new(crate::metrics::Hub::new(1)));
-        let mut loads = Loads::new(path.clone(), live, keeper, digest);
+        let mut loads = Loads::new(path.clone(), live, keeper, tried);
         let failed = Reloaded::Failed("why".to_owned());
         block_on(async {
             loads.ask(Trigger::File, None, &running);

@@ -71,7 +71,7 @@ pub fn run(options: &Options) -> ExitCode {
     // Before the configuration is read: caps are derived from it.
     let (before, files) = files::raise();
     let live = Arc::new(Live::default());
-    let (plan, digest) = match reload::plan(&options.config, &live) {
+    let (plan, tried) = match reload::plan(&options.config, &live) {
         Ok(planned) => planned,
         Err(diagnostics) => {
             tell(&diagnostics.render_text(options.color));
@@ -91,7 +91,7 @@ pub fn run(options: &Options) -> ExitCode {
     let ended = match runtime {
         Ok(runtime) => {
             let config = options.config.clone();
-            let ended = runtime.block_on(serve(config, live, plan, digest, journal));
+            let ended = runtime.block_on(serve(config, live, plan, tried, journal));
             runtime.shutdown_timeout(LEFTOVERS);
             ended
         }
@@ -115,7 +115,7 @@ async fn serve(
     config: PathBuf,
     live: Arc<Live>,
     plan: Plan,
-    digest: u64,
+    tried: reload::Tried,
     journal: journal::Level,
 ) -> Result<(), String> {
     let settings = plan.snapshot.process.clone();
@@ -144,7 +144,7 @@ async fn serve(
     warn_of_limits(settings.max_connections);
     let keeper = Arc::new(Keeper::new(Arc::clone(&hub)));
     let plan = plan.resolve(&keeper, &live).await;
-    let loads = Loads::new(config, Arc::clone(&live), Arc::clone(&keeper), digest);
+    let loads = Loads::new(config, Arc::clone(&live), Arc::clone(&keeper), tried);
     let workers = start_workers(&process, &log, &plan)?;
     let commands: Vec<_> = workers
         .iter()

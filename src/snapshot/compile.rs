@@ -50,6 +50,7 @@ pub fn compile(
     let parts = filter::Parts {
         limiters: &limiters,
         live: &live.limiters,
+        files: files.beside(),
     };
     let routes = route::compile(raw, &listener_names, &names, parts, diagnostics);
     if diagnostics.has_errors() {

@@ -201,6 +201,7 @@ fn compiled(text: &str) -> Result<String, String> {
     let parts = filter::Parts {
         limiters: &limiters,
         live: &kept,
+        files: &tidegate::config::Beside::default(),
     };
     let routes = route::compile(raw, &listener_names, &names, parts, found);
     if found.has_errors() {

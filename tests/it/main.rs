@@ -18,6 +18,7 @@
 #![expect(clippy::float_cmp, reason = "counters are whole numbers")]
 #![expect(clippy::too_many_lines, reason = "tables")]
 
+mod access;
 mod accesslog;
 mod admin;
 mod balance;

@@ -9,14 +9,16 @@ use crate::config::types::{Duration, FilePath, Named, OneOrMany};
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Filter {
-    /// Admits or refuses by client address. Not in this build.
+    /// Admits or refuses by client address.
     IpAccess(IpAccess),
+    /// Serves some methods and refuses the others.
+    MethodAccess(MethodAccess),
     /// A named rate limiter.
     RateLimit(RateLimit),
     /// A limit on requests in flight for each key.
     ConcurrencyLimit(ConcurrencyLimit),
     /// Another path or host towards the endpoint.
-    Rewrite(Spanned<Rewrite>),
+    Rewrite(Rewrite),
     /// Edits fields of the request.
     RequestHeaders(HeaderEdits),
     /// Edits fields of the response.
@@ -31,14 +33,26 @@ pub enum Filter {
     Cors(Cors),
 }
 
-/// `ip_access`.
+/// `ip_access`: refused is who is in `deny` or `deny_file`, and where there is an `allow` or `allow_file`, who is in neither.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IpAccess {
-    /// Networks that are admitted.
+    /// Networks that are admitted; an address stands for itself. Default: all.
     pub allow: Option<Spanned<Vec<Spanned<String>>>>,
-    /// Networks that are refused.
+    /// Networks that are refused. Default: none.
     pub deny: Option<Spanned<Vec<Spanned<String>>>>,
+    /// A file of further networks that are admitted, one a line; `#` begins a comment. It is watched, and may have 16 MiB.
+    pub allow_file: Option<Spanned<FilePath>>,
+    /// A file of further networks that are refused.
+    pub deny_file: Option<Spanned<FilePath>>,
+}
+
+/// `method_access`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MethodAccess {
+    /// Methods that are served; others are refused with 405.
+    pub allow: Spanned<Vec<Spanned<String>>>,
 }
 
 /// `rate_limit`.

@@ -71,6 +71,10 @@ pub struct RouteTimeouts {
 pub struct RouteLimits {
     /// Largest request body, else 413; 0B: no limit. Default: `0B`.
     pub body: Option<Spanned<ByteSize>>,
+    /// Largest header section, else 431; beyond what its listeners refuse. 0B: no limit of its own. Default: `0B`.
+    pub headers: Option<Spanned<ByteSize>>,
+    /// Most header fields, else 431; 0: no limit of its own. Default: `0`.
+    pub header_count: Option<Spanned<u32>>,
 }
 
 /// `timeouts` of a cluster.

@@ -11,7 +11,7 @@ use crate::base::hash::HashKey;
 use crate::base::{ClusterName, ListenerName, RouteName};
 use crate::config::raw::path::Stricter;
 use crate::config::raw::{self, Config};
-use crate::config::types::Duration;
+use crate::config::types::{ByteSize, Duration};
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
 use crate::filter;
 use crate::message::path::{self, Policy};
@@ -146,9 +146,17 @@ fn never(key: &str, span: Span) -> Diagnostic {
 }
 
 fn limits(own: &raw::RouteLimits, default: &raw::RouteLimits) -> RouteLimits {
-    let body = own.body.or(default.body).map(|body| body.bytes());
+    let size = |size: Option<Spanned<ByteSize>>| {
+        let bytes = size.map(|size| size.bytes());
+        bytes.filter(|&bytes| bytes > 0)
+    };
+    let count = own.header_count.or(default.header_count);
     RouteLimits {
-        body: body.filter(|&bytes| bytes > 0),
+        body: size(own.body.or(default.body)),
+        headers: size(own.headers.or(default.headers)),
+        header_count: count
+            .map(|count| count.value as usize)
+            .filter(|&count| count > 0),
     }
 }
 

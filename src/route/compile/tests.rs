@@ -15,6 +15,7 @@ fn compile_text(text: &str) -> (Option<RouteTable>, Vec<String>) {
     let parts = filter::Parts {
         limiters: &limiters,
         live: &crate::limiter::Live::default(),
+        files: &config::Beside::default(),
     };
     let table = compile(
         &loaded.raw,

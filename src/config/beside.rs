@@ -1,0 +1,147 @@
+//! Files that the configuration names: they are read when it is compiled, and watched as it is.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::types::FilePath;
+use super::{Code, Diagnostic, Diagnostics, Spanned};
+use crate::base::hash::HashKey;
+
+/// What was read, by path.
+#[derive(Debug, Default)]
+pub struct Beside(Mutex<BTreeMap<PathBuf, u64>>);
+
+/// What is kept of a file that cannot be read.
+const NOTHING: u64 = 0;
+
+impl Beside {
+    /// Reads a file of at most so many bytes, or tells what is wrong with it.
+    pub fn read(
+        &self,
+        path: &Spanned<FilePath>,
+        limit: u64,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Vec<u8>> {
+        let read = read(path, limit);
+        let digest = read.as_ref().map_or(NOTHING, |bytes| digest(bytes));
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(path.to_path_buf(), digest);
+        drop(known);
+        let shown = path.display();
+        let problem = match read {
+            Ok(bytes) if bytes.len() as u64 <= limit => return Some(bytes),
+            Ok(_) => Diagnostic::error(
+                Code::FileTooLarge,
+                path.span,
+                format!("`{shown}` is larger than {} MiB", limit >> 20),
+            ),
+            Err(error) => Diagnostic::error(
+                Code::FileUnreadable,
+                path.span,
+                format!("cannot read `{shown}`"),
+            )
+            .label(error.to_string()),
+        };
+        diagnostics.push(problem);
+        None
+    }
+
+    /// Reads a text, or tells what is wrong with it.
+    pub fn text(
+        &self,
+        path: &Spanned<FilePath>,
+        limit: u64,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<String> {
+        let bytes = self.read(path, limit, diagnostics)?;
+        String::from_utf8(bytes)
+            .map_err(|error| {
+                let shown = path.display();
+                let message = format!("`{shown}` is not UTF-8");
+                let at = error.utf8_error().valid_up_to();
+                diagnostics.push(
+                    Diagnostic::error(Code::NotUtf8, path.span, message)
+                        .label(format!("from byte {at} on")),
+                );
+            })
+            .ok()
+    }
+
+    /// The paths.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.keys().cloned().collect()
+    }
+
+    /// What was read, to be compared with what is there later.
+    pub fn seen(&self) -> Seen {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Seen(
+            known
+                .iter()
+                .map(|(path, seen)| (path.clone(), *seen))
+                .collect(),
+        )
+    }
+}
+
+/// Files as they were once.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Seen(Vec<(PathBuf, u64)>);
+
+impl Seen {
+    /// Whether they are still so.
+    pub fn is_still_so(&self) -> bool {
+        self.0.iter().all(|(path, seen)| {
+            let now = read(path, u64::MAX - 1).map_or(NOTHING, |bytes| digest(&bytes));
+            now == *seen
+        })
+    }
+}
+
+fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn digest(bytes: &[u8]) -> u64 {
+    HashKey::from_seed("beside").hash(bytes).max(NOTHING + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Span;
+
+    #[test]
+    fn what_was_read_is_known_again() {
+        let path = std::env::temp_dir().join(format!("tg-beside-{}", std::process::id()));
+        let name = Spanned::new(FilePath(path.clone()), Span::default());
+        let beside = Beside::default();
+        let mut diagnostics = Diagnostics::default();
+        assert_eq!(beside.read(&name, 8, &mut diagnostics), None);
+        let missing = beside.seen();
+        assert!(missing.is_still_so());
+        std::fs::write(&path, "12345678").unwrap();
+        assert!(!missing.is_still_so());
+        assert_eq!(
+            beside.text(&name, 8, &mut diagnostics).as_deref(),
+            Some("12345678")
+        );
+        assert!(beside.seen().is_still_so());
+        assert_eq!(beside.read(&name, 7, &mut diagnostics), None);
+        std::fs::write(&path, b"\xff").unwrap();
+        assert_eq!(beside.text(&name, 8, &mut diagnostics), None);
+        assert!(beside.seen().is_still_so());
+        assert_eq!(
+            (beside.paths(), diagnostics.iter().count()),
+            (vec![path.clone()], 3)
+        );
+        std::fs::remove_file(&path).unwrap();
+        assert!(!beside.seen().is_still_so());
+    }
+}
