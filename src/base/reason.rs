@@ -267,6 +267,8 @@ macro_rules! details {
 }
 
 details! {
+    /// Not one of `trusted_proxies`.
+    Untrusted = "untrusted", 0;
     /// Both Content-Length and Transfer-Encoding (E-001).
     FramingConflict = "framing_conflict", 0;
     /// Content-Length is not one plain decimal number (E-008).

@@ -15,6 +15,7 @@ mod connection;
 mod h1;
 mod linger;
 mod outbox;
+mod preface;
 mod side;
 mod tcp;
 mod tunnel;
@@ -43,7 +44,19 @@ pub fn serve(
 ) -> impl Future<Output = ()> {
     let admitted = admit(&local, listener, stream, peer);
     async move {
-        if let Some(admitted) = admitted {
+        if let Some(mut admitted) = admitted {
+            // Boxed: a connection does not carry its size afterwards.
+            if let Some(step) = admitted.preface.take() {
+                match Box::pin(step.run(&admitted.connection)).await {
+                    Ok(Some(client)) => admitted.client = client,
+                    Ok(None) => {}
+                    Err(error) => {
+                        let cells = &admitted.counted.cells;
+                        cells.rejected(error.reason(), error.detail());
+                        return;
+                    }
+                }
+            }
             let connection = Rc::clone(&admitted.connection);
             match admitted.protocol {
                 Protocol::Http => h1::drive(connection).await,
@@ -67,8 +80,9 @@ struct Admitted {
     connection: Rc<Connection>,
     counted: Counted,
     protocol: Protocol,
+    preface: Option<preface::Step>,
     _process: Admission,
-    _client: ClientSlot,
+    client: ClientSlot,
 }
 
 fn admit(
@@ -102,7 +116,15 @@ fn admit(
         settings.cells.rejected(Reason::ConnLimit, Detail::Client);
         return None;
     };
+    let preface = match preface::Step::admit(spec, peer) {
+        Ok(step) => step,
+        Err(error) => {
+            settings.cells.rejected(error.reason(), error.detail());
+            return None;
+        }
+    };
     Some(Admitted {
+        preface,
         connection: Rc::new(Connection::new(local, listener, stream, peer, spec)),
         counted,
         protocol: match spec.serves {
@@ -110,7 +132,7 @@ fn admit(
             Serves::Tcp(_) => Protocol::Tcp,
         },
         _process: process,
-        _client: client,
+        client,
     })
 }
 

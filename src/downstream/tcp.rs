@@ -55,7 +55,7 @@ async fn join(connection: &Connection) -> Option<Box<Tunnel>> {
         local,
         cluster,
         record: &mut record,
-        client: connection.facts.peer.ip(),
+        client: connection.facts.source().ip(),
         started,
     };
     // A client that has closed its sending side may still read: only a reset says that it is gone.

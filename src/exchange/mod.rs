@@ -170,7 +170,7 @@ impl Exchange {
         record: Record,
         now: Instant,
     ) -> Self {
-        let peer = facts.peer.ip();
+        let peer = facts.source().ip();
         let mut x = Self {
             local: Rc::clone(local),
             view,

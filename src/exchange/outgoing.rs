@@ -143,7 +143,7 @@ pub(super) fn encode(x: &mut Exchange) {
         .map(|listener| &listener.spec);
     let forwarding = write::Forwarding {
         trust: x.trust,
-        peer: &record.facts().peer_text,
+        peer: record.facts().source_text(),
         client: x.client,
         scheme: "http",
         headers: spec.map(|spec| spec.forwarding).unwrap_or_default(),

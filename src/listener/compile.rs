@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::address::{self, Claims};
 use super::admin::DEFAULT_BIND;
 use super::heads::{self, Heads};
-use super::{HalfClose, ListenerLimits, ListenerSpec, ListenerTimeouts, Serves, protocol};
+use super::{
+    HalfClose, ListenerLimits, ListenerSpec, ListenerTimeouts, ProxyProtocol, Serves, protocol,
+};
 use crate::base::{CidrSet, ClusterName, ListenerName};
 use crate::config::raw::{self, Config};
 use crate::config::types::{ByteSize, Duration as RawDuration};
@@ -96,6 +98,11 @@ fn compile_one(
         trusted: networks(raw.trusted_proxies.as_ref(), &defaults.trusted, diagnostics),
         timeouts: timeouts(&raw.timeouts, defaults.timeouts, diagnostics),
         limits: limits(&raw.limits, defaults.limits, diagnostics),
+        proxy_protocol: match raw.proxy_protocol.as_ref().map(|it| &it.value) {
+            None | Some(raw::listener::ProxyProtocol::Off) => ProxyProtocol::Off,
+            Some(raw::listener::ProxyProtocol::Accept) => ProxyProtocol::Accept,
+            Some(raw::listener::ProxyProtocol::Require) => ProxyProtocol::Require,
+        },
         half_close: match raw.half_close.as_ref().map(|it| it.value) {
             None | Some(raw::listener::HalfClose::Continue) => HalfClose::Continue,
             Some(raw::listener::HalfClose::Abort) => HalfClose::Abort,
@@ -192,6 +199,7 @@ fn timeouts(
         Some(given) => given.get(),
     };
     ListenerTimeouts {
+        preface: pick(raw.preface, default.preface),
         first_byte: pick(raw.first_byte, default.first_byte),
         header: pick(raw.header, default.header),
         idle: pick(raw.idle, default.idle),

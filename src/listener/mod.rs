@@ -40,6 +40,8 @@ pub struct ListenerSpec {
     pub binds: Vec<SocketAddr>,
     /// What is done with its connections.
     pub serves: Serves,
+    /// Whether a PROXY protocol header comes first.
+    pub proxy_protocol: ProxyProtocol,
     /// Whose words about the client are believed.
     pub trusted: CidrSet,
     /// What endpoints are told of the client.
@@ -66,9 +68,23 @@ pub enum HalfClose {
     Abort,
 }
 
+/// Whether a PROXY protocol header comes first.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ProxyProtocol {
+    /// None is expected: whatever comes belongs to the client.
+    #[default]
+    Off,
+    /// Trusted peers may send one.
+    Accept,
+    /// A connection without one from a trusted peer is closed.
+    Require,
+}
+
 /// Time limits of a listener, all but `age` above zero.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ListenerTimeouts {
+    /// From accepting a connection to the end of its PROXY protocol header.
+    pub preface: Duration,
     /// From accepting a connection to its first byte.
     pub first_byte: Duration,
     /// From the first byte of a request to its complete head.
@@ -123,6 +139,7 @@ impl ListenerSpec {
 impl Default for ListenerTimeouts {
     fn default() -> Self {
         Self {
+            preface: Duration::from_secs(5),
             first_byte: Duration::from_secs(10),
             header: Duration::from_secs(10),
             idle: Duration::from_secs(75),

@@ -1,6 +1,6 @@
 //! Which keys may stand on a listener of which protocol, and which of them this build has.
 
-use crate::config::raw::listener::{H2c, Listener, Protocol, ProxyProtocol};
+use crate::config::raw::listener::{H2c, Listener, Protocol};
 use crate::config::{Code, Diagnostic, Diagnostics, Span};
 
 const HTTP: u8 = 1;
@@ -184,14 +184,6 @@ fn check_tcp(raw: &Listener, diagnostics: &mut Diagnostics) {
     if let Some(sni) = &raw.sni {
         diagnostics.unsupported(sni.span, "a choice by server name");
     }
-    check_preface(raw, diagnostics);
-}
-
-fn check_preface(raw: &Listener, diagnostics: &mut Diagnostics) {
-    let proxy_protocol = raw.proxy_protocol.as_ref();
-    if let Some(wanted) = proxy_protocol.filter(|wanted| wanted.value != ProxyProtocol::Off) {
-        diagnostics.unsupported(wanted.span, "the PROXY protocol on listeners");
-    }
 }
 
 fn check_http(raw: &Listener, diagnostics: &mut Diagnostics) {
@@ -204,9 +196,5 @@ fn check_http(raw: &Listener, diagnostics: &mut Diagnostics) {
         .filter(|h2c| h2c.value == H2c::PriorKnowledge)
     {
         diagnostics.unsupported(h2c.span, "HTTP/2 on listeners");
-    }
-    let proxy_protocol = raw.proxy_protocol.as_ref();
-    if let Some(wanted) = proxy_protocol.filter(|wanted| wanted.value != ProxyProtocol::Off) {
-        diagnostics.unsupported(wanted.span, "the PROXY protocol on listeners");
     }
 }

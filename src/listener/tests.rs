@@ -73,10 +73,6 @@ const FLAWS: &[(&str, &str)] = &[
         "C0401]: HTTP/2 on listeners: not supported by this build",
     ),
     (
-        "proxy_protocol = 'require'",
-        "C0401]: the PROXY protocol on listeners: not supported by this build",
-    ),
-    (
         "tls = { certificates = [] }",
         "C0401]: TLS on listeners: not supported by this build",
     ),

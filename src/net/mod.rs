@@ -14,6 +14,7 @@ pub mod bind;
 pub mod deadline;
 pub mod files;
 pub mod pace;
+pub mod preface;
 pub mod socket;
 pub mod stream;
 

@@ -75,6 +75,12 @@ pub fn peek_quiet<S: std::os::fd::AsFd>(stream: &S) -> Quiet {
     }
 }
 
+/// Reads without taking anything.
+pub fn peek<S: std::os::fd::AsFd>(stream: &S, buf: &mut [u8]) -> io::Result<usize> {
+    let (seen, _) = rustix::net::recv(stream, buf, rustix::net::RecvFlags::PEEK)?;
+    Ok(seen)
+}
+
 /// Makes a listening socket deaf to new connections while those that are half made still come in: a SYN is
 /// dropped, and its repetition finds the port closed or another socket of the group. (A classic BPF program over
 /// the TCP header: drop where the SYN bit of byte 13 is set; bpf(2), socket(7) `SO_ATTACH_FILTER`.)

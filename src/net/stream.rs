@@ -99,6 +99,21 @@ impl Stream {
         }
     }
 
+    /// Reads without taking anything (`MSG_PEEK`). `Ok(0)` is the end of the stream.
+    pub fn poll_look(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        match &*self.io.borrow() {
+            Io::Tcp(io) => io.poll_peek(cx, &mut ReadBuf::new(buf)),
+            Io::Unix(io) => loop {
+                ready!(io.poll_read_ready(cx))?;
+                let look = || socket::peek(io, buf);
+                match io.try_io(tokio::io::Interest::READABLE, look) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    seen => return Poll::Ready(seen),
+                }
+            },
+        }
+    }
+
     /// Whether an idle connection is still open and silent, as far as the runtime has heard: no system call
     /// unless something has happened on it.
     pub fn quiet(&self) -> Quiet {

@@ -272,7 +272,7 @@ impl Record {
             Field::RequestId => Value::Plain(self.request_id().as_bytes()),
             Field::Client => match self.client {
                 Some(client) => Value::Address(client),
-                None => Value::Plain(self.facts.peer_text.as_bytes()),
+                None => Value::Plain(self.facts.source_text().as_bytes()),
             },
             Field::Peer => Value::Plain(self.facts.peer_text.as_bytes()),
             Field::Listener => Value::Plain(self.facts.listener.as_str().as_bytes()),

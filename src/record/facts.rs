@@ -1,9 +1,11 @@
 //! What is known of a connection.
 
+use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use crate::base::ListenerName;
+use crate::net::preface::Ends;
 
 /// What every exchange of one connection shares.
 #[derive(Debug)]
@@ -14,6 +16,8 @@ pub struct ConnectionFacts {
     pub peer: SocketAddr,
     /// The peer's IP address as text.
     pub peer_text: Box<str>,
+    /// What a proxy in front has told of the connection that this one stands for.
+    told: OnceCell<(Ends, Box<str>)>,
 }
 
 impl ConnectionFacts {
@@ -24,6 +28,29 @@ impl ConnectionFacts {
             listener,
             peer,
             peer_text: text.into(),
+            told: OnceCell::new(),
         })
+    }
+
+    /// This connection stands for one between these ends (PROXY protocol). Said once, before anything else is known.
+    pub fn told(&self, ends: Ends) {
+        let text = ends.source.ip().to_canonical().to_string();
+        // A second word does not count: there is none.
+        let _ = self.told.set((ends, text.into()));
+    }
+
+    /// Who is at the other end, as far as the PROXY protocol tells: whom trust and limits are about.
+    pub fn source(&self) -> SocketAddr {
+        self.told.get().map_or(self.peer, |(ends, _)| ends.source)
+    }
+
+    /// Its IP address as text.
+    pub fn source_text(&self) -> &str {
+        self.told.get().map_or(&self.peer_text, |(_, text)| text)
+    }
+
+    /// Whom that connection is to, where it was told.
+    pub fn destination(&self) -> Option<SocketAddr> {
+        self.told.get().map(|(ends, _)| ends.destination)
     }
 }

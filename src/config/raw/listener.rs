@@ -78,9 +78,9 @@ pub enum H2c {
 pub enum ProxyProtocol {
     /// None is expected.
     Off,
-    /// Trusted peers may send one. Not in this build.
+    /// Peers in `trusted_proxies` may send one; what others send belongs to the client.
     Accept,
-    /// Closed without a valid one from a trusted peer. Not in this build.
+    /// A connection without a valid one from a peer in `trusted_proxies` is closed.
     Require,
 }
 

@@ -9,6 +9,8 @@ use crate::config::types::{ByteSize, Duration};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerTimeouts {
+    /// From accepting a connection to the end of its PROXY protocol header. Range: above `0s`. Default: `5s`.
+    pub preface: Option<Spanned<Duration>>,
     /// From accepting a connection to its first byte. Range: above `0s`. Default: `10s`.
     pub first_byte: Option<Spanned<Duration>>,
     /// First byte of a request to its complete head. Range: above `0s`. Default: `10s`.

@@ -1,6 +1,7 @@
 //! Layer 4: byte streams and datagrams.
 
 mod exact;
+mod preface;
 mod tcp;
 
 use crate::support::{Setup, ports};
