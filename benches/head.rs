@@ -31,6 +31,7 @@ const LIMITS: HeadLimits = HeadLimits {
     headers: 32768,
     count: 100,
     path: tidegate::message::path::Policy::DEFAULT,
+    own: tidegate::message::forwarded::Proto::Http,
 };
 
 fn requests(criterion: &mut Criterion) {

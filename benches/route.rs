@@ -70,6 +70,7 @@ fn head(host: &str, path: &str) -> RequestHead {
         headers: 32 << 10,
         count: 100,
         path: tidegate::message::path::Policy::DEFAULT,
+        own: tidegate::message::forwarded::Proto::Http,
     };
     let mut head = RequestHead::default();
     let text = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n\r\n");

@@ -13,6 +13,7 @@ pub mod state;
 pub mod task;
 pub mod net;
 pub mod record;
+pub mod tls;
 pub mod http1;
 pub mod http2;
 pub mod dns;

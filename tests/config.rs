@@ -10,6 +10,8 @@
 
 #[path = "config/bytes.rs"]
 mod bytes;
+#[path = "config/certs.rs"]
+mod certs;
 #[path = "config/documents.rs"]
 mod documents;
 #[path = "config/golden.rs"]

@@ -9,7 +9,7 @@ use tidegate::http1::response::Persist;
 use tidegate::http1::trailers::Trailers;
 use tidegate::http1::write::{self, Forwarding, ResponsePlan};
 use tidegate::http1::{chunked as chunks, request, response as responses};
-use tidegate::message::forwarded::{Headers, Trust};
+use tidegate::message::forwarded::{Headers, Proto, Trust};
 use tidegate::message::path::{self as paths, Canonical, Empty, Policy, Rule};
 use tidegate::message::{BodyLength, Edits, Expect, Known, Method, RequestHead, Upgrade, Version};
 use tidegate::snapshot::{self, Live, Purpose};
@@ -22,6 +22,7 @@ pub const LIMITS: HeadLimits = HeadLimits {
     headers: 32 << 10,
     count: 100,
     path: Policy::DEFAULT,
+    own: Proto::Http,
 };
 
 /// Every policy of paths.
@@ -54,6 +55,7 @@ pub fn head(input: &[u8]) {
         headers: 256,
         count: 4,
         path: policy(input.first().copied().unwrap_or_default() % 24),
+        own: Proto::Http,
     };
     head_within(input, &narrow);
 }

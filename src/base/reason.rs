@@ -349,6 +349,20 @@ details! {
     Concurrency = "concurrency", 0;
     /// The store of shared counters does not answer.
     Store = "store", 503;
+    /// Over `handshakes`.
+    Handshakes = "handshakes", 0;
+    /// The peer refused the handshake with an alert.
+    Alert = "alert", 0;
+    /// None of the protocols that the peer asked for is spoken here.
+    Alpn = "alpn", 0;
+    /// No version, suite or group in common.
+    Incompatible = "incompatible", 0;
+    /// A certificate that is not accepted, or none where one must be shown.
+    Certificate = "certificate", 0;
+    /// What the peer sent is not TLS, or breaks its rules.
+    Malformed = "malformed", 0;
+    /// It took too long.
+    Timeout = "timeout", 0;
     /// Over `connections_per_client`.
     Client = "client", 0;
     /// Over `connections_per_endpoint`.

@@ -128,7 +128,7 @@ impl Connection {
     /// Charges what it holds now, and so much more for its exchange.
     pub(super) fn weigh(&self, more: usize) {
         self.memory
-            .set(CONNECTION + self.input.borrow().capacity() + more);
+            .set(CONNECTION + self.stream.weight() + self.input.borrow().capacity() + more);
     }
 
     /// One more request begins.

@@ -16,6 +16,7 @@ mod h1;
 mod linger;
 mod outbox;
 mod preface;
+mod secure;
 mod side;
 mod tcp;
 mod tunnel;
@@ -32,6 +33,7 @@ use crate::message::forwarded::{Trust, trust};
 use crate::worker::Local;
 use crate::worker::local::{Admission, ClientSlot};
 use connection::Connection;
+use secure::{Made, Spoken, Step};
 
 /// Judges an accepted connection at once, and serves it until it ends. One that has no place is closed before the
 /// next is accepted: were it judged by its task, a burst would take all descriptors first.
@@ -58,8 +60,18 @@ pub fn serve(
                 }
             }
             let connection = Rc::clone(&admitted.connection);
+            if let Some(step) = admitted.secure.take() {
+                // Boxed: what idles afterwards must not carry its size.
+                let cells = &admitted.counted.cells;
+                let made = Box::pin(step.run(&connection, cells)).await;
+                if made == Made::Failed {
+                    return;
+                }
+            }
             match admitted.protocol {
-                Protocol::Http => h1::drive(connection).await,
+                Protocol::Http => match secure::spoken(&connection) {
+                    Spoken::Http1 => h1::drive(connection).await,
+                },
                 Protocol::Tcp => tcp::drive(connection).await,
             }
             let cause = admitted.connection.cause();
@@ -78,6 +90,7 @@ enum Protocol {
 /// A connection and its places in the counts; they go in this order.
 struct Admitted {
     connection: Rc<Connection>,
+    secure: Option<Step>,
     counted: Counted,
     protocol: Protocol,
     preface: Option<preface::Step>,
@@ -123,8 +136,16 @@ fn admit(
             return None;
         }
     };
+    let secure = match Step::admit(spec) {
+        Ok(secure) => secure,
+        Err((reason, detail)) => {
+            settings.cells.rejected(reason, detail);
+            return None;
+        }
+    };
     Some(Admitted {
         preface,
+        secure,
         connection: Rc::new(Connection::new(local, listener, stream, peer, spec)),
         counted,
         protocol: match spec.serves {

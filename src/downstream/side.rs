@@ -372,6 +372,7 @@ impl Downstream for Side {
 
     fn break_off(&mut self) -> Disposition {
         self.connection.ends_by(Closed::Broken);
+        self.connection.stream.break_off();
         finish::broken(self.answered, self.encoding)
     }
 

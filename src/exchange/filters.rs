@@ -36,7 +36,7 @@ impl<'x> Beside<'x> {
 
 /// By which scheme the client asked, behind trusted proxies.
 pub(super) fn scheme(x: &Exchange) -> Proto {
-    forwarded::proto(x.record.head(), x.trust, Proto::Http)
+    forwarded::proto(x.record.head(), x.trust, x.record.facts().proto())
 }
 
 /// Runs the filters from where the request has come to.

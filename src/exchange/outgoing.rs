@@ -145,7 +145,7 @@ pub(super) fn encode(x: &mut Exchange) {
         trust: x.trust,
         peer: record.facts().source_text(),
         client: x.client,
-        scheme: "http",
+        scheme: record.facts().proto().as_str(),
         headers: spec.map(|spec| spec.forwarding).unwrap_or_default(),
         identity: spec.map(|spec| &*spec.identity).unwrap_or_default(),
     };

@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 
 use crate::base::{Detail, Error, Reason};
 use crate::message::authority::{self, Form};
+use crate::message::forwarded::Proto;
 use crate::message::head::Text;
 use crate::message::hops::is_token;
 use crate::message::method::MAX_METHOD;
@@ -30,6 +31,8 @@ pub struct HeadLimits {
     pub count: usize,
     /// What may stand in the path.
     pub path: Policy,
+    /// The scheme of the listener: the one that a target may name.
+    pub own: Proto,
 }
 
 /// How far a head has been read.
@@ -95,7 +98,7 @@ pub fn parse(input: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Resul
     }
     let decided = decide(head)?;
     let target = Span::new(method.len() + 1, method.len() + 1 + target.len());
-    read_target(head, target, decided.host, limits.path)?;
+    read_target(head, target, decided.host, limits)?;
     Ok(Progress::Complete(blank + len))
 }
 
@@ -302,7 +305,7 @@ fn read_target(
     head: &mut RequestHead,
     target: Span,
     host: Option<Span>,
-    policy: Policy,
+    limits: &HeadLimits,
 ) -> Result<(), Error> {
     let bytes = &head.bytes;
     let text = target.of(bytes);
@@ -316,7 +319,11 @@ fn read_target(
             return set_authority(head, authority);
         }
         _ => {
-            let after = strip_scheme(text).ok_or_else(|| refuse(Detail::Target))?;
+            let (scheme, port): (&[u8], _) = match limits.own {
+                Proto::Http => (b"http://", 80),
+                Proto::Https => (b"https://", 443),
+            };
+            let after = strip_scheme(text, scheme).ok_or_else(|| refuse(Detail::Target))?;
             let rest = text.get(after..).unwrap_or_default();
             let len = rest
                 .iter()
@@ -324,7 +331,7 @@ fn read_target(
                 .unwrap_or(rest.len());
             let named = Span::new(start + after, start + after + len);
             if let Some(host) = host
-                && !authority::same_authority(named.of(bytes), host.of(bytes), 80)
+                && !authority::same_authority(named.of(bytes), host.of(bytes), port)
             {
                 return Err(refuse(Detail::Authority));
             }
@@ -348,7 +355,7 @@ fn read_target(
         head.made.push(b'/');
         Text::Made(Span::new(from, head.made.len()))
     } else {
-        match path::canonicalise(raw, policy, &mut head.made).map_err(refuse)? {
+        match path::canonicalise(raw, limits.path, &mut head.made).map_err(refuse)? {
             Canonical::AsIs => Text::Raw(head.raw_path),
             Canonical::Made => Text::Made(Span::new(from, head.made.len())),
         }
@@ -356,10 +363,10 @@ fn read_target(
     set_authority(head, authority)
 }
 
-/// Length of `http://`, in any case, if `target` begins with it. Only the listener's own scheme is served.
-fn strip_scheme(target: &[u8]) -> Option<usize> {
-    let scheme = target.get(..7)?;
-    scheme.eq_ignore_ascii_case(b"http://").then_some(7)
+/// Length of `scheme`, in any case, if `target` begins with it. Only the listener's own is served.
+fn strip_scheme(target: &[u8], scheme: &[u8]) -> Option<usize> {
+    let found = target.get(..scheme.len())?;
+    found.eq_ignore_ascii_case(scheme).then_some(scheme.len())
 }
 
 fn set_authority(head: &mut RequestHead, authority: Option<Span>) -> Result<(), Error> {

@@ -10,6 +10,7 @@ const LIMITS: HeadLimits = HeadLimits {
     headers: 32768,
     count: 100,
     path: crate::message::path::Policy::DEFAULT,
+    own: forwarded::Proto::Http,
 };
 
 fn read(input: &str) -> Result<RequestHead, (Reason, Detail)> {

@@ -36,6 +36,7 @@ fn head(target: &str, fields: &str) -> RequestHead {
         headers: 8192,
         count: 100,
         path: crate::message::path::Policy::DEFAULT,
+        own: crate::message::forwarded::Proto::Http,
     };
     request::parse(text.as_bytes(), &limits, &mut head).unwrap();
     head

@@ -1,6 +1,7 @@
 //! `[[listeners]]` → [`ListenerSpec`]s.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::{self, Claims};
@@ -14,6 +15,7 @@ use crate::config::raw::{self, Config};
 use crate::config::types::{ByteSize, Duration as RawDuration};
 use crate::config::{Code, Diagnostic, Diagnostics, Severity, Span, Spanned};
 use crate::http1::request::MAX_FIELDS;
+use crate::tls::{self, ServerTls};
 
 /// Longest request line that can be allowed, in bytes.
 const MAX_REQUEST_LINE: u64 = 256 << 10;
@@ -31,6 +33,7 @@ const MAX_LINGER: u64 = 1 << 30;
 pub fn compile(
     raw: &Config,
     clusters: &[ClusterName],
+    live: &tls::Live,
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<ListenerSpec>> {
     let before = diagnostics.count(Severity::Error);
@@ -53,7 +56,14 @@ pub fn compile(
     claim_admin(raw, &mut claims, diagnostics);
     let mut specs = Vec::with_capacity(raw.listeners.len());
     for listener in &raw.listeners {
-        let spec = compile_one(listener, &defaults, clusters, &mut claims, diagnostics);
+        let spec = compile_one(
+            listener,
+            &defaults,
+            clusters,
+            &mut claims,
+            live,
+            diagnostics,
+        );
         specs.extend(spec);
     }
     (diagnostics.count(Severity::Error) == before).then_some(specs)
@@ -87,6 +97,7 @@ fn compile_one(
     defaults: &Settings,
     clusters: &[ClusterName],
     claims: &mut Claims,
+    live: &tls::Live,
     diagnostics: &mut Diagnostics,
 ) -> Option<ListenerSpec> {
     let name = compile_name(&raw.name, diagnostics);
@@ -111,6 +122,12 @@ fn compile_one(
         identity: heads.identity,
         path: heads.path,
         serves: serves?,
+        tls: match (&raw.tls, &name) {
+            (Some(raw), Some(name)) => {
+                Some(Arc::new(ServerTls::compile(raw, name, live, diagnostics)?))
+            }
+            _ => None,
+        },
         name: name?,
     };
     Some(spec)
@@ -201,6 +218,7 @@ fn timeouts(
     ListenerTimeouts {
         preface: pick(raw.preface, default.preface),
         first_byte: pick(raw.first_byte, default.first_byte),
+        handshake: pick(raw.handshake, default.handshake),
         header: pick(raw.header, default.header),
         idle: pick(raw.idle, default.idle),
         body: pick(raw.body, default.body),
@@ -251,6 +269,9 @@ fn limits(
         headers,
         header_count,
         connections_per_client: most(raw.connections_per_client, default.connections_per_client),
+        handshakes: raw
+            .handshakes
+            .map_or(default.handshakes, |it| it.value as usize),
         requests_per_connection: most(raw.requests_per_connection, default.requests_per_connection),
         body_rate: rate(raw.body_rate, default.body_rate),
         write_rate: rate(raw.write_rate, default.write_rate),

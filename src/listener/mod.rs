@@ -24,7 +24,9 @@ use std::time::Duration;
 use crate::base::{CidrSet, ListenerName};
 use crate::http1::request::HeadLimits;
 use crate::message::forwarded;
+use crate::message::forwarded::Proto;
 use crate::message::path;
+use crate::tls::ServerTls;
 
 pub use address::overlaps;
 pub use admin::AdminSpec;
@@ -56,6 +58,8 @@ pub struct ListenerSpec {
     pub limits: ListenerLimits,
     /// What the end of a client's sending side means while its request is served.
     pub half_close: HalfClose,
+    /// TLS, where it is spoken.
+    pub tls: Option<Arc<ServerTls>>,
 }
 
 /// A client closes its sending side while its request is served.
@@ -87,6 +91,8 @@ pub struct ListenerTimeouts {
     pub preface: Duration,
     /// From accepting a connection to its first byte.
     pub first_byte: Duration,
+    /// From accepting a connection to the end of the TLS handshake.
+    pub handshake: Duration,
     /// From the first byte of a request to its complete head.
     pub header: Duration,
     /// Between two requests.
@@ -112,6 +118,8 @@ pub struct ListenerLimits {
     pub header_count: usize,
     /// Connections of one client; 0: no limit.
     pub connections_per_client: u32,
+    /// TLS handshakes under way at a time; 0: no limit.
+    pub handshakes: usize,
     /// Requests of one connection; 0: no limit.
     pub requests_per_connection: u32,
     /// Least bytes a second of a request body; 0: no limit.
@@ -125,6 +133,14 @@ pub struct ListenerLimits {
 }
 
 impl ListenerSpec {
+    /// What its clients speak.
+    pub const fn proto(&self) -> Proto {
+        match self.tls {
+            None => Proto::Http,
+            Some(_) => Proto::Https,
+        }
+    }
+
     /// What the codec must know of it.
     pub const fn head(&self) -> HeadLimits {
         HeadLimits {
@@ -132,6 +148,7 @@ impl ListenerSpec {
             headers: self.limits.headers,
             count: self.limits.header_count,
             path: self.path,
+            own: self.proto(),
         }
     }
 }
@@ -141,6 +158,7 @@ impl Default for ListenerTimeouts {
         Self {
             preface: Duration::from_secs(5),
             first_byte: Duration::from_secs(10),
+            handshake: Duration::from_secs(10),
             header: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             body: Duration::from_secs(30),
@@ -158,6 +176,7 @@ impl Default for ListenerLimits {
             headers: 32 << 10,
             header_count: 100,
             connections_per_client: 1024,
+            handshakes: 4096,
             requests_per_connection: 10_000,
             body_rate: 256,
             write_rate: 512,

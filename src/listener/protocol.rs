@@ -187,9 +187,6 @@ fn check_tcp(raw: &Listener, diagnostics: &mut Diagnostics) {
 }
 
 fn check_http(raw: &Listener, diagnostics: &mut Diagnostics) {
-    if let Some(tls) = &raw.tls {
-        diagnostics.unsupported(tls.span, "TLS on listeners");
-    }
     if let Some(h2c) = raw
         .h2c
         .as_ref()

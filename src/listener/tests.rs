@@ -7,7 +7,8 @@ use crate::config;
 
 fn compile_text(text: &str) -> (Option<Vec<ListenerSpec>>, Vec<String>) {
     let mut loaded = config::parse(Path::new("t.toml"), text).unwrap();
-    let specs = compile(&loaded.raw, &[], &mut loaded.diagnostics);
+    let live = crate::tls::Live::default();
+    let specs = compile(&loaded.raw, &[], &live, &mut loaded.diagnostics);
     assert_eq!(specs.is_none(), loaded.diagnostics.has_errors());
     (specs, loaded.diagnostics.lines().collect())
 }
@@ -74,7 +75,7 @@ const FLAWS: &[(&str, &str)] = &[
     ),
     (
         "tls = { certificates = [] }",
-        "C0401]: TLS on listeners: not supported by this build",
+        "C0216]: `certificates` is empty",
     ),
     (
         "cluster = 'x'",

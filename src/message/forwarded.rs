@@ -158,6 +158,16 @@ pub enum Proto {
     Https,
 }
 
+impl Proto {
+    /// The scheme of URLs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
 /// What a trusted proxy says of the client's scheme, in X-Forwarded-Proto or else in Forwarded; otherwise `own`, that
 /// of the listener.
 pub fn proto(head: &RequestHead, trust: Trust, own: Proto) -> Proto {

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::base::clock;
+use crate::base::{Detail, clock};
 use crate::message::trailer::Dropped;
 
 use super::OTHER;
 use super::cell::{Distribution, SharedCounter};
 use super::cluster::{ClusterCells, ClusterSums};
 use super::exchange::{ExchangeCells, ExchangeSums};
-use super::listener::ListenerCells;
+use super::listener::{Handshake, ListenerCells};
 use super::process::ProcessCells;
 use super::scrape::Scrape;
 use super::session::{SessionCells, SessionSums};
@@ -347,6 +347,7 @@ fn collect_listener(
 ) {
     let labels = [listener, protocol];
     let mut durations = Distribution::default();
+    let mut handshakes = Distribution::default();
     for cells in shards.iter().flatten() {
         scrape.add(&names::CONNECTIONS, &labels, cells.accepted.read());
         let active = cells.active.read() as f64;
@@ -356,10 +357,25 @@ fn collect_listener(
             let labels = [listener, cause.as_str()];
             scrape.add(&names::CONNECTIONS_CLOSED, &labels, count);
         }
+        cells.handshakes_into(&mut handshakes);
+        for ((handshake, why), count) in cells.handshakes() {
+            let result = match why {
+                Detail::None => "ok",
+                why => why.as_str(),
+            };
+            let Handshake {
+                version,
+                group,
+                resumed,
+            } = handshake;
+            let labels = [listener, version, group, resumed, result];
+            scrape.add(&names::TLS_HANDSHAKES, &labels, count);
+        }
         for (reason, detail, count) in cells.rejections() {
             let labels = [listener, reason.as_str(), detail.as_str()];
             scrape.add(&names::CONNECTIONS_REJECTED, &labels, count);
         }
     }
     scrape.distribution(&names::CONNECTION_DURATION, &labels, &durations);
+    scrape.distribution(&names::TLS_HANDSHAKE_DURATION, &[listener], &handshakes);
 }

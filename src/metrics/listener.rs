@@ -78,6 +78,29 @@ pub struct ListenerCells {
     duration: Histogram,
     closed: [Counter; Closed::ALL.len()],
     rejected: Mutex<Vec<(Reason, Detail, u64)>>,
+    handshakes: Mutex<Vec<((Handshake, Detail), u64)>>,
+    handshake: Histogram,
+}
+
+/// What a TLS handshake came to. Every value is from a closed list.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Handshake {
+    /// `1.2`, `1.3` or `none`.
+    pub version: &'static str,
+    /// The group of the key exchange.
+    pub group: &'static str,
+    /// Whether an earlier session went on: `yes` or `no`.
+    pub resumed: &'static str,
+}
+
+impl Default for Handshake {
+    fn default() -> Self {
+        Self {
+            version: "none",
+            group: "none",
+            resumed: "no",
+        }
+    }
 }
 
 impl ListenerCells {
@@ -118,6 +141,40 @@ impl ListenerCells {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Counts a handshake that succeeded in so much time.
+    pub fn shook_hands(&self, handshake: Handshake, took: Duration) {
+        self.handshake.observe(took);
+        self.handshake_ended(handshake, Detail::None);
+    }
+
+    /// Counts one that failed.
+    pub fn handshake_failed(&self, handshake: Handshake, why: Detail) {
+        self.handshake_ended(handshake, why);
+    }
+
+    fn handshake_ended(&self, handshake: Handshake, why: Detail) {
+        let mut rows = self
+            .handshakes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let key = (handshake, why);
+        match rows.iter_mut().find(|(row, _)| *row == key) {
+            Some((_, count)) => *count += 1,
+            None => rows.push((key, 1)),
+        }
+    }
+
+    /// Handshakes so far, by what they came to.
+    pub(super) fn handshakes(&self) -> Vec<((Handshake, Detail), u64)> {
+        let rows = self.handshakes.lock();
+        rows.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Adds the times of handshakes to a sum.
+    pub(super) fn handshakes_into(&self, sum: &mut Distribution) {
+        sum.absorb(&self.handshake);
     }
 
     /// Adds the durations to a sum.

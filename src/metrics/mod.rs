@@ -30,7 +30,7 @@ pub use cluster::{ClusterCells, RetryResult};
 pub use dns::{DnsCells, DnsOutcome};
 pub use exchange::{ExchangeCells, Step};
 pub use hub::{Hub, MAX_SERIES, PROTOCOL};
-pub use listener::{Closed, ListenerCells};
+pub use listener::{Closed, Handshake, ListenerCells};
 pub use process::{
     BreakerState, CheckResult, Ejection, EjectionCause, HealthCells, ProcessCells, ReloadResult,
     TransitionCause,

@@ -83,6 +83,11 @@ metrics! {
     CONNECTION_DURATION: Histogram "tidegate_connection_duration_seconds" ["listener", "protocol"]
         "Time from accepting a client connection to its end.";
 
+    TLS_HANDSHAKES: Counter "tidegate_tls_handshakes_total" ["listener", "version", "group", "resumed", "result"]
+        "TLS handshakes with clients, by version, group of the key exchange, whether a session was resumed, and result (ok, or what went wrong).";
+    TLS_HANDSHAKE_DURATION: Histogram "tidegate_tls_handshake_duration_seconds" ["listener"]
+        "Time from the first step of a TLS handshake to its end.";
+
     REQUESTS: Counter "tidegate_requests_total" ["listener", "route", "method", "code"]
         "Exchanges ended, by method and exact status.";
     REQUESTS_ACTIVE: Gauge "tidegate_requests_active" ["listener"]

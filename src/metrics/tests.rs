@@ -65,6 +65,7 @@ fn busy() -> std::sync::Arc<Hub> {
         let session = hub.session(worker, "db", "db");
         session.finish(Reason::Completed, Duration::from_secs(1), 10, 20);
         let listener = hub.listener(worker, "web", PROTOCOL);
+        listener.shook_hands(Handshake::default(), Duration::from_millis(2));
         listener.accepted.inc();
         listener.active.inc();
         listener.lasted(Duration::from_secs(1));

@@ -13,12 +13,15 @@ pub mod accept;
 pub mod bind;
 pub mod deadline;
 pub mod files;
+mod io;
 pub mod pace;
 pub mod preface;
+pub mod secure;
 pub mod socket;
 pub mod stream;
 
 pub use accept::Acceptor;
 pub use deadline::{Deadlines, Timer};
 pub use pace::Pace;
+pub use secure::{HandshakeError, Session};
 pub use stream::Stream;

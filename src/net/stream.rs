@@ -1,64 +1,95 @@
-//! A byte stream, TCP or unix, that both directions of one connection may use at once.
+//! A byte stream, TCP or unix, bare or under TLS, that both directions of one connection may use at once.
 
-use std::cell::RefCell;
-use std::future::Future;
-use std::io::{self, IoSlice};
+use std::cell::{OnceCell, RefCell};
+use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustls::CommonState;
 use tokio::net::{TcpStream, UnixStream};
 
+use super::io::Io;
+use super::secure::{HandshakeError, Secure, Session};
 use super::socket::{self, Quiet};
 
-#[derive(Debug)]
-enum Io {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-/// A connected stream. Methods take `&self`; each borrows the socket for one system call.
+/// A connected stream. Methods take `&self`; each borrows the socket for one system call. Under TLS the same methods
+/// carry plaintext; without it they cost one branch more than the socket's own.
 #[derive(Debug)]
 pub struct Stream {
     io: RefCell<Io>,
+    tls: OnceCell<Box<RefCell<Secure>>>,
 }
 
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
-        Self {
-            io: RefCell::new(Io::Tcp(stream)),
-        }
+        Self::new(Io::Tcp(stream))
     }
 }
 
 impl From<UnixStream> for Stream {
     fn from(stream: UnixStream) -> Self {
-        Self {
-            io: RefCell::new(Io::Unix(stream)),
-        }
+        Self::new(Io::Unix(stream))
     }
 }
 
 impl Stream {
-    /// Reads once. `Ok(0)` is the end of the stream. A read that did not fill `buf` clears the readiness, so
+    fn new(io: Io) -> Self {
+        Self {
+            io: RefCell::new(io),
+            tls: OnceCell::new(),
+        }
+    }
+
+    /// Puts TLS over the socket; [`Stream::poll_handshake`] is next. `early` are bytes of the peer that were read
+    /// already. A stream that has TLS keeps what it has.
+    pub fn secure(&self, session: Session, early: &[u8]) {
+        let secure = Box::new(RefCell::new(Secure::new(session, early)));
+        if self.tls.set(secure).is_err() {
+            tracing::error!("a stream is put under TLS twice");
+        }
+    }
+
+    /// Ready when data may flow. Without TLS it always may.
+    pub fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<Result<(), HandshakeError>> {
+        match self.tls.get() {
+            None => Poll::Ready(Ok(())),
+            Some(tls) => tls
+                .borrow_mut()
+                .poll_handshake(cx, &mut self.io.borrow_mut()),
+        }
+    }
+
+    /// What was agreed upon with the peer; `None` without TLS.
+    pub fn agreed<T>(&self, look: impl FnOnce(&CommonState) -> T) -> Option<T> {
+        self.tls.get().map(|tls| look(tls.borrow().common()))
+    }
+
+    /// Memory that TLS holds for it.
+    #[inline]
+    pub fn weight(&self) -> usize {
+        self.tls.get().map_or(0, |tls| tls.borrow().weight())
+    }
+
+    /// Reads once. `Ok(0)` is the end of the stream; under TLS one that the peer declared, and an end without that is
+    /// an error, `UnexpectedEof`. A read that did not fill `buf` clears the readiness, so
     /// the next call waits without a system call.
     #[inline]
     pub fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buf = ReadBuf::new(buf);
-        match &mut *self.io.borrow_mut() {
-            Io::Tcp(io) => ready!(Pin::new(io).poll_read(cx, &mut buf))?,
-            Io::Unix(io) => ready!(Pin::new(io).poll_read(cx, &mut buf))?,
+        let io = &mut *self.io.borrow_mut();
+        match self.tls.get() {
+            None => io.poll_read(cx, buf),
+            Some(tls) => tls.borrow_mut().poll_read(cx, io, buf),
         }
-        Poll::Ready(Ok(buf.filled().len()))
     }
 
-    /// Writes once; how many bytes the kernel took.
+    /// Writes once; how many bytes the kernel took. When it is pending, the same bytes must be offered again (others may
+    /// follow them): under TLS they may be encrypted already.
     #[inline]
     pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut *self.io.borrow_mut() {
-            Io::Tcp(io) => Pin::new(io).poll_write(cx, bytes),
-            Io::Unix(io) => Pin::new(io).poll_write(cx, bytes),
+        let io = &mut *self.io.borrow_mut();
+        match self.tls.get() {
+            None => io.poll_write(cx, bytes),
+            Some(tls) => tls.borrow_mut().poll_write(cx, io, bytes, &[]),
         }
     }
 
@@ -69,78 +100,70 @@ impl Stream {
         first: &[u8],
         second: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let slices = [IoSlice::new(first), IoSlice::new(second)];
-        match &mut *self.io.borrow_mut() {
-            Io::Tcp(io) => Pin::new(io).poll_write_vectored(cx, &slices),
-            Io::Unix(io) => Pin::new(io).poll_write_vectored(cx, &slices),
+        let io = &mut *self.io.borrow_mut();
+        match self.tls.get() {
+            None => io.poll_write_two(cx, first, second),
+            Some(tls) => tls.borrow_mut().poll_write(cx, io, first, second),
         }
     }
 
-    /// Sends a FIN: nothing more will be written.
+    /// Nothing more will be written: sends a FIN, under TLS a `close_notify` before it.
     pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self.io.borrow_mut() {
-            Io::Tcp(io) => Pin::new(io).poll_shutdown(cx),
-            Io::Unix(io) => Pin::new(io).poll_shutdown(cx),
+        let io = &mut *self.io.borrow_mut();
+        match self.tls.get() {
+            None => io.poll_shutdown(cx),
+            Some(tls) => tls.borrow_mut().poll_shutdown(cx, io),
         }
     }
 
     /// Waits until there is something to read, the end of the stream or an error, and takes nothing.
     /// Without readiness it costs no system call.
     pub fn poll_peek(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        match &*self.io.borrow() {
-            Io::Tcp(io) => {
-                let mut byte = [0; 1];
-                io.poll_peek(cx, &mut ReadBuf::new(&mut byte))
-            }
-            Io::Unix(io) => {
-                ready!(io.poll_read_ready(cx))?;
-                Poll::Ready(Ok(1))
-            }
+        let io = &mut *self.io.borrow_mut();
+        match self.tls.get() {
+            None => io.poll_peek(cx),
+            Some(tls) => tls.borrow_mut().poll_peek(cx, io),
         }
     }
 
-    /// Reads without taking anything (`MSG_PEEK`). `Ok(0)` is the end of the stream.
+    /// Reads without taking anything (`MSG_PEEK`), before there is TLS: what is looked at is what the socket carries. `Ok(0)` is the
+    /// end of the stream.
     pub fn poll_look(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        match &*self.io.borrow() {
-            Io::Tcp(io) => io.poll_peek(cx, &mut ReadBuf::new(buf)),
-            Io::Unix(io) => loop {
-                ready!(io.poll_read_ready(cx))?;
-                let look = || socket::peek(io, buf);
-                match io.try_io(tokio::io::Interest::READABLE, look) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    seen => return Poll::Ready(seen),
-                }
-            },
-        }
+        self.io.borrow().poll_look(cx, buf)
     }
 
     /// Whether an idle connection is still open and silent, as far as the runtime has heard: no system call
     /// unless something has happened on it.
     pub fn quiet(&self) -> Quiet {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        // Outside of the runtime's budget for this task: with it spent, every socket would look quiet.
-        let io = self.io.borrow();
-        let look = std::pin::pin!(tokio::task::unconstrained(std::future::poll_fn(
-            |cx| match &*io {
-                Io::Tcp(io) => io.poll_read_ready(cx),
-                Io::Unix(io) => io.poll_read_ready(cx),
-            }
-        )));
-        let ready = look.poll(&mut cx).is_ready();
-        drop(io);
-        if ready { self.quiet_now() } else { Quiet::Yes }
+        let heard = self.io.borrow().heard();
+        let held = self.tls.get().is_some_and(|tls| tls.borrow().talks());
+        if heard || held {
+            self.quiet_now()
+        } else {
+            Quiet::Yes
+        }
     }
 
-    /// Whether an idle connection is open and silent, asked of the kernel.
+    /// Whether an idle connection is open and silent, asked of the kernel. Under TLS what belongs to TLS itself (tickets,
+    /// key updates) is taken in, and does not count.
     pub fn quiet_now(&self) -> Quiet {
-        match &*self.io.borrow() {
-            Io::Tcp(io) => socket::peek_quiet(io),
-            Io::Unix(io) => socket::peek_quiet(io),
+        let io = &*self.io.borrow();
+        match self.tls.get() {
+            None => io.quiet(),
+            Some(tls) => tls.borrow_mut().quiet(io),
+        }
+    }
+
+    /// What was sent is not whole: the end of a TLS connection is not declared, so that it cannot be taken for one.
+    pub fn break_off(&self) {
+        if let Some(tls) = self.tls.get() {
+            tls.borrow_mut().break_off();
         }
     }
 
     /// Makes the coming close a reset, so that an unfinished message cannot be taken for a whole one.
     pub fn abort(&self) {
+        self.break_off();
         let set = match &*self.io.borrow() {
             Io::Tcp(io) => socket::reset_on_close(io),
             Io::Unix(_) => Ok(()),
@@ -164,6 +187,15 @@ impl Stream {
         match &*self.io.borrow() {
             Io::Tcp(io) => io.local_addr().ok(),
             Io::Unix(_) => None,
+        }
+    }
+}
+
+impl Drop for Stream {
+    /// The peer of a TLS connection is told that nothing more follows; a plain one sees the FIN.
+    fn drop(&mut self) {
+        if let Some(tls) = self.tls.get_mut() {
+            tls.get_mut().part(self.io.get_mut());
         }
     }
 }

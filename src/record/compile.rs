@@ -99,11 +99,11 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_json_on_stdout_with_everything_but_agent_and_referer() {
+    fn the_default_is_json_on_stdout_with_what_every_exchange_has() {
         let log = compile("").unwrap();
         assert_eq!(*log.output(), Output::Stdout);
         assert_eq!(log.format(), Format::Json);
-        assert_eq!(log.columns().len(), Field::ALL.len() - 2);
+        assert_eq!(log.columns().len(), Field::ALL.len() - 5);
         assert!(log.samples(|| u32::MAX));
     }
 

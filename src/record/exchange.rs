@@ -311,6 +311,19 @@ impl Record {
                 _ => Value::Absent,
             },
             Field::Attempts => Value::Number(u64::from(self.attempts)),
+            Field::TlsVersion => self
+                .facts
+                .tls()
+                .map_or(Value::Absent, |tls| Value::Plain(tls.version.as_bytes())),
+            Field::TlsCipher => self
+                .facts
+                .tls()
+                .map_or(Value::Absent, |tls| Value::Plain(tls.cipher.as_bytes())),
+            // A name that rustls took for one, but no more than that.
+            Field::ServerName => match self.facts.tls().and_then(|tls| tls.server_name.as_ref()) {
+                Some(name) => Value::Text(name.as_bytes()),
+                None => Value::Absent,
+            },
             Field::UserAgent => head
                 .first(Known::UserAgent)
                 .map_or(Value::Absent, Value::Text),

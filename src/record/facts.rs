@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use crate::base::ListenerName;
+use crate::message::forwarded::Proto;
 use crate::net::preface::Ends;
 
 /// What every exchange of one connection shares.
@@ -18,6 +19,20 @@ pub struct ConnectionFacts {
     pub peer_text: Box<str>,
     /// What a proxy in front has told of the connection that this one stands for.
     told: OnceCell<(Ends, Box<str>)>,
+    tls: OnceCell<Box<TlsFacts>>,
+}
+
+/// What was agreed upon in a TLS handshake.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TlsFacts {
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// The suite, as IANA calls it.
+    pub cipher: &'static str,
+    /// The name that the client asked for.
+    pub server_name: Option<Box<str>>,
+    /// Which of the listener's certificates it was shown.
+    pub certificate: Option<usize>,
 }
 
 impl ConnectionFacts {
@@ -29,6 +44,7 @@ impl ConnectionFacts {
             peer,
             peer_text: text.into(),
             told: OnceCell::new(),
+            tls: OnceCell::new(),
         })
     }
 
@@ -52,5 +68,25 @@ impl ConnectionFacts {
     /// Whom that connection is to, where it was told.
     pub fn destination(&self) -> Option<SocketAddr> {
         self.told.get().map(|(ends, _)| ends.destination)
+    }
+
+    /// A handshake was made; only the first counts.
+    pub fn secured(&self, facts: TlsFacts) {
+        let _ = self.tls.set(Box::new(facts));
+    }
+
+    /// What the handshake agreed upon; `None` without TLS.
+    #[inline]
+    pub fn tls(&self) -> Option<&TlsFacts> {
+        self.tls.get().map(|facts| &**facts)
+    }
+
+    /// What the client speaks.
+    #[inline]
+    pub fn proto(&self) -> Proto {
+        match self.tls.get() {
+            None => Proto::Http,
+            Some(_) => Proto::Https,
+        }
     }
 }

@@ -92,6 +92,12 @@ fields! {
     Endpoint = "endpoint";
     /// Endpoints tried.
     Attempts = "attempts";
+    /// Version of TLS, `1.2` or `1.3`; absent without TLS; only if asked for.
+    TlsVersion = "tls_version";
+    /// Cipher suite, as IANA calls it; only if asked for.
+    TlsCipher = "tls_cipher";
+    /// Server name that the client asked for in its TLS hello; only if asked for.
+    ServerName = "sni";
     /// The User-Agent field; only if asked for.
     UserAgent = "user_agent";
     /// The Referer field; only if asked for.
@@ -101,7 +107,10 @@ fields! {
 impl Field {
     /// Whether a configuration that does not list fields gets this one.
     pub const fn is_default(self) -> bool {
-        !matches!(self, Self::UserAgent | Self::Referer)
+        !matches!(
+            self,
+            Self::TlsVersion | Self::TlsCipher | Self::ServerName | Self::UserAgent | Self::Referer
+        )
     }
 
     /// Whether its value may be replaced by `-`.

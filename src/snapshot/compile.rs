@@ -8,7 +8,7 @@ use crate::base::{ClusterName, ListenerName};
 use crate::cluster::{self, Cluster, Site};
 use crate::config::{Code, Diagnostic, Diagnostics, Files, Spanned, raw};
 use crate::record::AccessLog;
-use crate::{filter, limiter, listener, route};
+use crate::{filter, limiter, listener, route, tls};
 
 /// What outlives a configuration, by identity. One for the process.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub struct Live {
     pub clusters: cluster::Live,
     /// What is known of the keys of limiters.
     pub limiters: limiter::Live,
+    /// What is known of TLS.
+    pub tls: tls::Live,
 }
 
 /// What a configuration is compiled for.
@@ -40,7 +42,7 @@ pub fn compile(
     let access_log = AccessLog::compile(&raw.log.access, diagnostics);
     let site = settings::site(raw, &live.clusters, diagnostics);
     let (names, clusters) = clusters(raw, &site, live, diagnostics);
-    let listeners = listener::compile(raw, &names, diagnostics);
+    let listeners = listener::compile(raw, &names, &live.tls, diagnostics);
     let listener_names: Vec<ListenerName> = raw
         .listeners
         .iter()

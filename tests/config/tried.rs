@@ -2,12 +2,16 @@
 //!
 //! The full sample is changed at one key and compiled again.
 
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
 use tidegate::base::{ClusterName, ListenerName};
 use tidegate::config::{Color, parse};
 use tidegate::listener::AdminSpec;
 use tidegate::record::AccessLog;
-use tidegate::{cluster, dns, filter, limiter, listener, route};
+use tidegate::{cluster, dns, filter, limiter, listener, route, tls};
 
+use super::certs;
 use super::language::{Built, Item, Range, Step, Table, Use, index, inner, read, uses};
 use super::root;
 
@@ -164,10 +168,19 @@ fn changed(sample: &toml::Table, path: &[Step], value: Option<toml::Value>) -> S
     toml::to_string(&root).unwrap()
 }
 
+/// Where the files stand that the sample names.
+fn folder() -> &'static Path {
+    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+        let text = std::fs::read_to_string(root("config/full.toml")).unwrap();
+        certs::folder(&root("config"), &text)
+    });
+    &FOLDER
+}
+
 /// What a configuration compiles to, as a text; its errors when it is refused.
 fn compiled(text: &str) -> Result<String, String> {
-    let mut loaded =
-        parse(&root("config/tried.toml"), text).map_err(|found| found.render_text(Color::Never))?;
+    let mut loaded = parse(&folder().join("tried.toml"), text)
+        .map_err(|found| found.render_text(Color::Never))?;
     let (raw, found) = (&loaded.raw, &mut loaded.diagnostics);
     let admin = raw
         .admin
@@ -190,7 +203,7 @@ fn compiled(text: &str) -> Result<String, String> {
         ));
         names.push(name);
     }
-    let listeners = listener::compile(raw, &names, found);
+    let listeners = listener::compile(raw, &names, &tls::Live::default(), found);
     let listener_names: Vec<ListenerName> = raw
         .listeners
         .iter()

@@ -50,4 +50,5 @@ mod selftest;
 mod sticky;
 mod support;
 mod timeouts;
+mod tls;
 mod upgrade;

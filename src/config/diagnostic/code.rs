@@ -104,6 +104,8 @@ codes! {
     BadRegex = "C0222",
     /// Not a variable, or one that is not known yet where it stands.
     BadVariable = "C0223",
+    /// A certificate, or its key, that cannot be used.
+    BadCertificate = "C0240",
 
     /// A route that can never match.
     UnreachableRoute = "C0301",
@@ -111,6 +113,8 @@ codes! {
     Unused = "C0302",
     /// What clients bring back is signed with a key that does not outlive the process.
     EphemeralSecret = "C0303",
+    /// A certificate that is not valid now.
+    CertificateTime = "C0310",
 
     /// A part of the language that this build does not have.
     Unsupported = "C0401",

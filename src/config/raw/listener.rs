@@ -38,7 +38,7 @@ pub struct Listener {
     /// Limits; each wins over the defaults.
     #[serde(default)]
     pub limits: ListenerLimits,
-    /// `[listeners.tls]`. Not in this build.
+    /// `[listeners.tls]`.
     pub tls: Option<Spanned<ListenerTls>>,
     /// tcp and udp: where to.
     pub cluster: Option<Spanned<String>>,

@@ -54,7 +54,7 @@ pub struct AccessLog {
     pub format: Option<Spanned<Format>>,
     /// Share of successful exchanges that are written. Default: `1.0`.
     pub sample: Option<Spanned<Ratio>>,
-    /// Which fields, in this order. Default: all but user agent and referer.
+    /// Which fields, in this order. Default: all but those of TLS, user agent and referer.
     pub fields: Option<Spanned<Vec<Spanned<String>>>>,
     /// Fields whose value is replaced by `-`. Default: none.
     pub redact: Option<Spanned<Vec<Spanned<String>>>>,

@@ -13,6 +13,8 @@ pub struct ListenerTimeouts {
     pub preface: Option<Spanned<Duration>>,
     /// From accepting a connection to its first byte. Range: above `0s`. Default: `10s`.
     pub first_byte: Option<Spanned<Duration>>,
+    /// From accepting a connection to the end of the TLS handshake. Range: above `0s`. Default: `10s`.
+    pub handshake: Option<Spanned<Duration>>,
     /// First byte of a request to its complete head. Range: above `0s`. Default: `10s`.
     pub header: Option<Spanned<Duration>>,
     /// Between two requests of a connection. Range: above `0s`. Default: `75s`.
@@ -39,6 +41,8 @@ pub struct ListenerLimits {
     pub header_count: Option<Spanned<u32>>,
     /// Connections of one client address; trusted proxies are exempt; 0: no limit. Default: `1024`.
     pub connections_per_client: Option<Spanned<u32>>,
+    /// TLS handshakes under way at a time, over all workers; a connection over it is closed; 0: no limit. Default: `4096`.
+    pub handshakes: Option<Spanned<u32>>,
     /// Requests of one connection; 0: no limit. Default: `10000`.
     pub requests_per_connection: Option<Spanned<u32>>,
     /// Least bytes a second of a request body, with ten seconds of grace; 0B: no limit. Default: `256B`.

@@ -9,11 +9,12 @@ use crate::config::types::{Choice, FilePath};
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerTls {
-    /// Chosen by server name; the first is the default.
+    /// Chosen by the server name that a client asks for, from the DNS names in the certificates; the first is shown to all others. Of two
+    /// certificates for one name the client gets the one whose signatures it knows, ECDSA before RSA.
     pub certificates: Spanned<Vec<Spanned<Certificate>>>,
     /// Oldest version. Default: `1.2`.
     pub min_version: Option<Spanned<TlsVersion>>,
-    /// Protocols offered.
+    /// Protocols offered, the preferred one first; a client that asks for none of them is refused. So far that is `http/1.1`. Default: all that is spoken.
     pub alpn: Option<Spanned<Vec<Spanned<String>>>>,
     /// Whether clients show a certificate. Default: `off`.
     pub client_auth: Option<Spanned<Choice<ClientAuth>>>,
@@ -23,9 +24,9 @@ pub struct ListenerTls {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Certificate {
-    /// Chain in PEM.
+    /// File with the certificate and its chain in PEM, the certificate itself first.
     pub certificate: Spanned<FilePath>,
-    /// Private key in PEM.
+    /// File with its private key in PEM, without a passphrase.
     pub key: Spanned<FilePath>,
 }
 
@@ -46,9 +47,9 @@ pub enum TlsVersion {
 pub enum ClientAuth {
     /// No.
     Off,
-    /// They may.
+    /// They may. Not in this build.
     Optional(ClientCa),
-    /// They must.
+    /// They must. Not in this build.
     Required(ClientCa),
 }
 

@@ -16,6 +16,7 @@ pub mod process;
 pub mod proxy;
 pub mod setup;
 pub mod strace;
+pub mod tls;
 pub mod websocket;
 pub mod wire;
 

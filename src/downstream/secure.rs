@@ -1,0 +1,180 @@
+//! The TLS step: from an accepted socket to an agreed protocol, within a deadline.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::connection::Connection;
+use crate::base::{Detail, Reason, clock};
+use crate::drain::Phase;
+use crate::listener::ListenerSpec;
+use crate::metrics::{Handshake, ListenerCells};
+use crate::net::HandshakeError;
+use crate::record::TlsFacts;
+use crate::tls::{self, HandshakeSlot, Hello, ServerTls};
+
+/// A handshake that has a place among those under way.
+pub(super) struct Step {
+    tls: Arc<ServerTls>,
+    deadline: Duration,
+    _slot: HandshakeSlot,
+}
+
+/// What came of a handshake.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Made {
+    /// Data may flow.
+    Whole,
+    /// Nothing more is to be said.
+    Failed,
+}
+
+/// What is spoken on a connection to an http listener.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Spoken {
+    /// HTTP/1.0 or HTTP/1.1.
+    Http1,
+}
+
+impl Step {
+    /// The step that a connection of this listener needs, if any; what it is refused for when there are too many.
+    pub(super) fn admit(spec: &ListenerSpec) -> Result<Option<Self>, (Reason, Detail)> {
+        let Some(tls) = &spec.tls else {
+            return Ok(None);
+        };
+        let slot = tls
+            .begin(spec.limits.handshakes)
+            .ok_or((Reason::ConnLimit, Detail::Handshakes))?;
+        Ok(Some(Self {
+            tls: Arc::clone(tls),
+            deadline: spec.timeouts.handshake,
+            _slot: slot,
+        }))
+    }
+
+    /// Makes the handshake and counts it. Bytes that were read already are the first of it.
+    pub(super) async fn run(self, connection: &Connection, cells: &ListenerCells) -> Made {
+        let began = clock::now();
+        let early = std::mem::take(&mut *connection.input.borrow_mut());
+        let made = self.handshake(connection, &early).await;
+        connection.local.give_buffer(early);
+        match made {
+            Ok(hello) => {
+                let handshake = describe(connection);
+                cells.shook_hands(handshake, clock::between(began, clock::now()));
+                connection.facts.secured(facts(connection, hello));
+                Made::Whole
+            }
+            Err((reason, detail)) => {
+                cells.rejected(reason, detail);
+                cells.handshake_failed(describe(connection), detail);
+                Made::Failed
+            }
+        }
+    }
+
+    async fn handshake(
+        &self,
+        connection: &Connection,
+        early: &[u8],
+    ) -> Result<Hello, (Reason, Detail)> {
+        let session = self.tls.session().map_err(|error| {
+            tracing::error!(%error, listener = %connection.facts.listener, "no TLS session");
+            (Reason::Internal, Detail::None)
+        })?;
+        let Connection {
+            stream,
+            timer,
+            local,
+            ..
+        } = connection;
+        stream.secure(session, early);
+        timer.set_idle(local.deadlines.after(self.deadline));
+        let mut hello = None;
+        let made = poll_fn(|cx| {
+            timer.watch(cx);
+            let polled = stream.poll_handshake(cx);
+            hello = tls::last_hello().or_else(|| hello.take());
+            match polled {
+                Poll::Pending if timer.fired() || local.drain.phase() == Phase::Forced => {
+                    Poll::Ready(None)
+                }
+                polled => polled.map(Some),
+            }
+        })
+        .await;
+        let failed = |detail| Err((Reason::TlsHandshake, detail));
+        match made {
+            Some(Ok(())) => Ok(hello.unwrap_or_default()),
+            None => failed(Detail::Timeout),
+            Some(Err(_)) if matches!(&hello, Some(Hello { slot: None, .. })) => {
+                Err((Reason::TlsNoCertificate, Detail::None))
+            }
+            Some(Err(error)) => {
+                let peer = &connection.facts.peer_text;
+                tracing::debug!(%error, listener = %connection.facts.listener, %peer, "TLS handshake failed");
+                failed(detail(&error))
+            }
+        }
+    }
+}
+
+/// What is spoken. This is the one place where ALPN decides; a client that did not ask speaks HTTP/1.
+pub(super) fn spoken(connection: &Connection) -> Spoken {
+    let agreed = connection
+        .stream
+        .agreed(|common| common.alpn_protocol().map(<[u8]>::to_vec));
+    match agreed.flatten().as_deref() {
+        Some(_) | None => Spoken::Http1,
+    }
+}
+
+fn facts(connection: &Connection, hello: Hello) -> TlsFacts {
+    let agreed = connection.stream.agreed(|common| {
+        let suite = common.negotiated_cipher_suite();
+        (
+            common.protocol_version().map_or("", tls::version),
+            suite.map_or("", |suite| tls::suite(suite.suite())),
+        )
+    });
+    let (version, cipher) = agreed.unwrap_or_default();
+    TlsFacts {
+        version,
+        cipher,
+        server_name: hello.name,
+        certificate: hello.slot,
+    }
+}
+
+fn describe(connection: &Connection) -> Handshake {
+    let agreed = connection.stream.agreed(|common| Handshake {
+        version: common.protocol_version().map_or("none", tls::version),
+        group: common
+            .negotiated_key_exchange_group()
+            .map_or("none", |group| tls::group(group.name())),
+        resumed: match common.handshake_kind() {
+            Some(rustls::HandshakeKind::Resumed) => "yes",
+            _ => "no",
+        },
+    });
+    agreed.unwrap_or_default()
+}
+
+/// Which kind of failure that was.
+fn detail(error: &HandshakeError) -> Detail {
+    use rustls::Error;
+    match error {
+        HandshakeError::Eof => Detail::Eof,
+        HandshakeError::Io(_) => Detail::Reset,
+        HandshakeError::Tls(error) => match error {
+            Error::AlertReceived(_) => Detail::Alert,
+            Error::NoApplicationProtocol => Detail::Alpn,
+            Error::PeerIncompatible(_) => Detail::Incompatible,
+            Error::InvalidCertificate(_)
+            | Error::NoCertificatesPresented
+            | Error::InvalidCertRevocationList(_) => Detail::Certificate,
+            _ => Detail::Malformed,
+        },
+    }
+}

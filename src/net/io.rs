@@ -1,0 +1,136 @@
+//! A socket that carries a byte stream, as the kernel gives it.
+
+use std::future::Future;
+use std::io::{self, IoSlice, Read};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::socket::{self, Quiet};
+
+/// One connected socket.
+#[derive(Debug)]
+pub(super) enum Io {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Io {
+    #[inline]
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut buf = ReadBuf::new(buf);
+        match self {
+            Self::Tcp(io) => ready!(Pin::new(io).poll_read(cx, &mut buf))?,
+            Self::Unix(io) => ready!(Pin::new(io).poll_read(cx, &mut buf))?,
+        }
+        Poll::Ready(Ok(buf.filled().len()))
+    }
+
+    #[inline]
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(io) => Pin::new(io).poll_write(cx, bytes),
+            Self::Unix(io) => Pin::new(io).poll_write(cx, bytes),
+        }
+    }
+
+    #[inline]
+    pub(super) fn poll_write_two(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let slices = [IoSlice::new(first), IoSlice::new(second)];
+        match self {
+            Self::Tcp(io) => Pin::new(io).poll_write_vectored(cx, &slices),
+            Self::Unix(io) => Pin::new(io).poll_write_vectored(cx, &slices),
+        }
+    }
+
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Unix(io) => Pin::new(io).poll_shutdown(cx),
+        }
+    }
+
+    pub(super) fn poll_peek(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(io) => {
+                let mut byte = [0; 1];
+                io.poll_peek(cx, &mut ReadBuf::new(&mut byte))
+            }
+            Self::Unix(io) => {
+                ready!(io.poll_read_ready(cx))?;
+                Poll::Ready(Ok(1))
+            }
+        }
+    }
+
+    pub(super) fn poll_look(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(io) => io.poll_peek(cx, &mut ReadBuf::new(buf)),
+            Self::Unix(io) => loop {
+                ready!(io.poll_read_ready(cx))?;
+                let look = || socket::peek(io, buf);
+                match io.try_io(tokio::io::Interest::READABLE, look) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    seen => return Poll::Ready(seen),
+                }
+            },
+        }
+    }
+
+    /// Whether the runtime has heard that there is something to read: no system call.
+    pub(super) fn heard(&self) -> bool {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        // Outside of the runtime's budget for this task: with it spent, every socket would look quiet.
+        let look = std::pin::pin!(tokio::task::unconstrained(std::future::poll_fn(
+            |cx| match self {
+                Self::Tcp(io) => io.poll_read_ready(cx),
+                Self::Unix(io) => io.poll_read_ready(cx),
+            }
+        )));
+        look.poll(&mut cx).is_ready()
+    }
+
+    /// Whether there is nothing to read, asked of the kernel.
+    pub(super) fn quiet(&self) -> Quiet {
+        match self {
+            Self::Tcp(io) => socket::peek_quiet(io),
+            Self::Unix(io) => socket::peek_quiet(io),
+        }
+    }
+
+    /// Reads what the kernel has, whatever the runtime has heard.
+    pub(super) fn read_now(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(io) => (&*SockRef::from(io)).read(buf),
+            Self::Unix(io) => (&*SockRef::from(io)).read(buf),
+        }
+    }
+
+    /// Writes what the kernel takes at once.
+    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(io) => io.try_write(bytes),
+            Self::Unix(io) => io.try_write(bytes),
+        }
+    }
+}

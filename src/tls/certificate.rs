@@ -1,0 +1,160 @@
+//! A certificate with its chain and key: read, and checked before anyone sees it.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::SignatureAlgorithm;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use super::provider::provider;
+use super::x509::Facts;
+
+/// Largest file that is read.
+const MAX_FILE: u64 = 1 << 20;
+
+/// Where a certificate comes from.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Files {
+    /// The chain, the certificate itself first, in PEM.
+    pub chain: PathBuf,
+    /// Its key, in PEM.
+    pub key: PathBuf,
+}
+
+/// A certificate that can be shown.
+#[derive(Debug)]
+pub struct Certificate {
+    pub(super) key: Arc<CertifiedKey>,
+    pub(super) facts: Facts,
+}
+
+/// Why a certificate cannot be used.
+#[derive(Debug)]
+pub struct LoadError {
+    /// The file.
+    pub path: PathBuf,
+    /// Which of its two files that is.
+    pub part: Part,
+    why: Why,
+}
+
+/// One of the files of a certificate.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Part {
+    /// The chain.
+    Chain,
+    /// The key.
+    Key,
+}
+
+#[derive(Debug)]
+enum Why {
+    Read(io::Error),
+    TooLarge,
+    NoCertificate,
+    BadCertificate,
+    NoKey,
+    Encrypted,
+    BadKey,
+    Mismatch,
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` ", self.path.display())?;
+        match &self.why {
+            Why::Read(error) => write!(f, "cannot be read: {error}"),
+            Why::TooLarge => write!(f, "is larger than {} KiB", MAX_FILE >> 10),
+            Why::NoCertificate => f.write_str("has no certificate in PEM"),
+            Why::BadCertificate => f.write_str("has a certificate that cannot be parsed"),
+            Why::NoKey => f.write_str("has no private key in PEM"),
+            Why::Encrypted => f.write_str("has a key that is encrypted with a passphrase"),
+            Why::BadKey => f.write_str("has a key that cannot be used"),
+            Why::Mismatch => f.write_str("has a key that does not belong to the certificate"),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+impl Certificate {
+    /// Reads and checks a certificate.
+    pub fn load(files: &Files) -> Result<Self, LoadError> {
+        let chain_error = |why| LoadError {
+            path: files.chain.clone(),
+            part: Part::Chain,
+            why,
+        };
+        let key_error = |why| LoadError {
+            path: files.key.clone(),
+            part: Part::Key,
+            why,
+        };
+        let chain = read(&files.chain).map_err(chain_error)?;
+        let chain = parse_chain(&chain).map_err(chain_error)?;
+        let facts = chain.first().and_then(|end| Facts::read(end));
+        let facts = facts.ok_or(Why::BadCertificate).map_err(chain_error)?;
+        let key = read(&files.key).map_err(key_error)?;
+        let key = parse_key(&key).map_err(key_error)?;
+        let signer = provider().key_provider.load_private_key(key);
+        let signer = signer.map_err(|_| key_error(Why::BadKey))?;
+        let key = CertifiedKey::new(chain, signer);
+        match key.keys_match() {
+            Ok(()) => {}
+            Err(rustls::Error::InconsistentKeys(_)) => return Err(key_error(Why::Mismatch)),
+            Err(_) => return Err(chain_error(Why::BadCertificate)),
+        }
+        Ok(Self {
+            key: Arc::new(key),
+            facts,
+        })
+    }
+
+    /// What it says of itself.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// How cheap and how modern its signatures are; lower is better.
+    pub(super) fn rank(&self) -> u8 {
+        match self.key.key.algorithm() {
+            SignatureAlgorithm::ECDSA => 0,
+            SignatureAlgorithm::ED25519 => 1,
+            _ => 2,
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Why> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
+        .map_err(Why::Read)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(Why::TooLarge);
+    }
+    Ok(bytes)
+}
+
+fn parse_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Why> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match chain {
+        Ok(chain) if chain.is_empty() => Err(Why::NoCertificate),
+        Ok(chain) => Ok(chain),
+        Err(_) => Err(Why::BadCertificate),
+    }
+}
+
+fn parse_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Why> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
+        if memchr::memmem::find(pem, b"ENCRYPTED").is_some() {
+            Why::Encrypted
+        } else {
+            Why::NoKey
+        }
+    })
+}

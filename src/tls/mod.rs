@@ -1,0 +1,37 @@
+//! TLS: files into certificates, names into one of them, both into what a handshake goes by.
+//!
+//! Turns `tls` of listeners into [`ServerTls`]. The bytes on the wire are rustls's (`net::secure` moves
+//! them); what is decided here is what is shown to whom, and what is accepted.
+//!
+//! **Invariants.** A certificate that is in use was read whole, parsed, and found to fit its key: a file that is broken
+//! never replaces one that works. A session is resumed only where it was made: tickets belong to one listener.
+//!
+//! **Not here.** When a handshake is made and how long it may take (`downstream`), what the files
+//! are watched by (`server`).
+
+mod certificate;
+mod names;
+mod provider;
+mod server;
+mod x509;
+mod table;
+
+use crate::base::ListenerName;
+use crate::state::Registry;
+
+pub use certificate::{Certificate, Files, LoadError};
+pub use names::{group, suite, version};
+pub use server::{HandshakeSlot, Hello, ServerTls, last_hello};
+
+/// What outlives a configuration.
+#[derive(Debug, Default)]
+pub struct Live {
+    listeners: Registry<ListenerName, server::Standing>,
+}
+
+impl Live {
+    /// Forgets listeners that are gone.
+    pub fn sweep(&self) {
+        self.listeners.sweep();
+    }
+}

@@ -1,0 +1,56 @@
+//! The files that samples name under `certs/`, made where a sample is tried: none is kept in the repository.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+/// Makes every `"certs/…"` that `text` names below `directory`: `x.pem` and `x.key` belong together, and what ends in
+/// `ca.pem` is an authority.
+pub fn provide(directory: &Path, text: &str) {
+    let mut stems = BTreeSet::new();
+    let mut authorities = BTreeSet::new();
+    for quoted in text.split('"').skip(1).step_by(2) {
+        let Some(name) = quoted.strip_prefix("certs/") else {
+            continue;
+        };
+        match name.rsplit_once('.') {
+            Some((stem, "pem")) if stem.ends_with("ca") => authorities.insert(stem.to_owned()),
+            Some((stem, "pem" | "key")) => stems.insert(stem.to_owned()),
+            _ => panic!("`{quoted}`: nobody knows how to make it"),
+        };
+    }
+    let folder = directory.join("certs");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    for stem in authorities {
+        std::fs::write(folder.join(format!("{stem}.pem")), authority.pem()).unwrap();
+    }
+    for stem in stems {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new([stem.clone()]).unwrap();
+        let certificate = params.signed_by(&key, &authority).unwrap();
+        std::fs::write(folder.join(format!("{stem}.pem")), certificate.pem()).unwrap();
+        std::fs::write(folder.join(format!("{stem}.key")), key.serialize_pem()).unwrap();
+    }
+}
+
+/// A folder of this test's own that has what stands in `directory`, and the certificates that `text` needs.
+pub fn folder(directory: &Path, text: &str) -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("tidegate-certs-{}-{number}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    provide(&folder, text);
+    folder
+}

@@ -1,0 +1,129 @@
+//! Which certificate a client is shown.
+
+use super::Bed;
+use crate::support::tls::{Authority, Kind, connect, run, shown};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use std::sync::Arc;
+
+fn five(authority: &Authority) -> Vec<crate::support::tls::Issued> {
+    vec![
+        authority.issue(&["first.example", "*.default.example"]),
+        authority.issue_with(&["pair.example"], Kind::Rsa, |_| {}),
+        authority.issue(&["pair.example"]),
+        authority.issue(&["*.wild.example"]),
+        authority.issue(&["exact.wild.example", "OTHER.example"]),
+    ]
+}
+
+/// Of `five`, the one that `name` is shown.
+fn asked(bed: &Bed, name: &str) -> usize {
+    let mut config = bed.authority.client();
+    // What is shown counts here, not whether it fits.
+    config.dangerous().set_certificate_verifier(Arc::new(Any));
+    let secure = connect(bed.proxy.web, name, &Arc::new(config)).expect("a handshake");
+    let der = shown(&secure);
+    (0..5)
+        .find(|ix| {
+            let path = bed.proxy.log_path().with_file_name(format!("c{ix}.pem"));
+            let pem = std::fs::read_to_string(path).unwrap();
+            CertificateDer::from_pem_slice(pem.as_bytes()).unwrap() == der
+        })
+        .expect("one of ours")
+}
+
+#[test]
+fn a_name_finds_its_certificate_and_any_other_gets_the_first() {
+    let bed = Bed::with("", &five);
+    for (name, expected) in [
+        ("first.example", 0),
+        ("FIRST.example", 0),
+        ("a.default.example", 0),
+        ("pair.example", 2),
+        ("a.wild.example", 3),
+        ("exact.wild.example", 4),
+        ("other.example", 4),
+        // A wildcard stands for one label, and for no part of one (RFC 6125, 6.4.3).
+        ("a.b.wild.example", 0),
+        ("wild.example", 0),
+        ("stranger.example", 0),
+        // An address is no server name (RFC 6066, 3).
+        ("127.0.0.1", 0),
+    ] {
+        assert_eq!(asked(&bed, name), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_client_without_ecdsa_gets_the_rsa_certificate_of_the_same_name() {
+    let bed = Bed::with("", &five);
+    let addr = bed.proxy.web.to_string();
+    for (algorithms, expected) in [
+        ("RSA-PSS+SHA256:RSA+SHA256", "rsaEncryption"),
+        ("ECDSA+SHA256", "id-ecPublicKey"),
+        ("RSA-PSS+SHA256:ECDSA+SHA256", "id-ecPublicKey"),
+    ] {
+        for version in ["-tls1_2", "-tls1_3"] {
+            let arguments = [
+                "s_client",
+                "-connect",
+                &addr,
+                "-servername",
+                "pair.example",
+                version,
+                "-sigalgs",
+                algorithms,
+                "-showcerts",
+            ];
+            let shown = run("openssl", &arguments, "Q\n");
+            let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+            let text = run("openssl", &["x509", "-noout", "-text"], &shown);
+            let text = String::from_utf8_lossy(&text.stdout).into_owned();
+            assert!(
+                text.contains(expected),
+                "{algorithms} {version}: {shown}{text}"
+            );
+        }
+    }
+}
+
+/// Takes whatever it is shown.
+#[derive(Debug)]
+struct Any;
+
+impl rustls::client::danger::ServerCertVerifier for Any {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &rustls::pki_types::ServerName<'_>,
+        _: &[u8],
+        _: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        self.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        crate::support::tls::provider()
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
