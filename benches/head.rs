@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use tidegate::http1::limits::ResponseLimits;
 use tidegate::http1::request::{self, HeadLimits, Progress};
 use tidegate::http1::response::{self, Persist};
 use tidegate::http1::write::{self, Forwarding, ResponsePlan};
@@ -30,6 +31,7 @@ const LIMITS: HeadLimits = HeadLimits {
     request_line: 8192,
     headers: 32768,
     count: 100,
+    name: 256,
     path: tidegate::message::path::Policy::DEFAULT,
     own: tidegate::message::forwarded::Proto::Http,
 };
@@ -78,12 +80,19 @@ fn responses(criterion: &mut Criterion) {
     let mut fields = Vec::with_capacity(64);
     group.bench_function("parse", |bencher| {
         bencher.iter(|| {
-            let start = response::parse(black_box(RESPONSE), Method::Get, &mut fields);
+            let start = response::parse(
+                black_box(RESPONSE),
+                Method::Get,
+                &ResponseLimits::DEFAULT,
+                &mut fields,
+            );
             matches!(start, Ok(Some(_)))
         });
     });
 
-    let Ok(Some(start)) = response::parse(RESPONSE, Method::Get, &mut fields) else {
+    let Ok(Some(start)) =
+        response::parse(RESPONSE, Method::Get, &ResponseLimits::DEFAULT, &mut fields)
+    else {
         return;
     };
     let head = start.head(RESPONSE, &fields);

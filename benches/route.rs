@@ -69,6 +69,7 @@ fn head(host: &str, path: &str) -> RequestHead {
         request_line: 8 << 10,
         headers: 32 << 10,
         count: 100,
+        name: 256,
         path: tidegate::message::path::Policy::DEFAULT,
         own: tidegate::message::forwarded::Proto::Http,
     };

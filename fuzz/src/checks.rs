@@ -4,6 +4,7 @@ use std::path::Path;
 
 use tidegate::config::{self, Color};
 use tidegate::http1::body::{BodyReader, More};
+use tidegate::http1::limits::{BodyLimits, ResponseLimits};
 use tidegate::http1::request::{HeadLimits, Progress};
 use tidegate::http1::response::Persist;
 use tidegate::http1::trailers::Trailers;
@@ -21,6 +22,7 @@ pub const LIMITS: HeadLimits = HeadLimits {
     request_line: 8 << 10,
     headers: 32 << 10,
     count: 100,
+    name: 256,
     path: Policy::DEFAULT,
     own: Proto::Http,
 };
@@ -54,6 +56,7 @@ pub fn head(input: &[u8]) {
         request_line: 64,
         headers: 256,
         count: 4,
+        name: 256,
         path: policy(input.first().copied().unwrap_or_default() % 24),
         own: Proto::Http,
     };
@@ -193,7 +196,8 @@ pub fn response(input: &[u8]) {
     let method =
         [Method::Get, Method::Head, Method::Post, Method::Connect][usize::from(choice % 4)];
     let mut fields = vec![];
-    let Ok(Some(start)) = responses::parse(input, method, &mut fields) else {
+    let Ok(Some(start)) = responses::parse(input, method, &ResponseLimits::DEFAULT, &mut fields)
+    else {
         return;
     };
     let head = start.head(input, &fields);
@@ -213,7 +217,7 @@ pub fn response(input: &[u8]) {
     let mut out = vec![];
     write::response(&head, &Edits::default(), &plan, &mut out);
     let mut fields = vec![];
-    let again = responses::parse(&out, method, &mut fields);
+    let again = responses::parse(&out, method, &ResponseLimits::DEFAULT, &mut fields);
     let again = again.expect("ours passes").expect("ours is whole");
     assert_eq!(again.len, out.len(), "{}", out.escape_ascii());
     let again = again.head(&out, &fields);
@@ -246,7 +250,7 @@ pub fn chunked(input: &[u8]) {
     match (&whole, &expected) {
         (Ok(Some((used, data, section))), Verdict::Accepted(len, (model, lines))) => {
             assert_eq!((used, data, section), (len, model, lines));
-            if let Ok(trailers) = Trailers::read(section) {
+            if let Ok(trailers) = Trailers::read(section, 16) {
                 again(data, &trailers.lines);
             }
         }
@@ -262,7 +266,7 @@ type Decoded = Option<(usize, Vec<u8>, Vec<u8>)>;
 
 /// Length, data and trailer lines of a body that comes in pieces of `step` bytes.
 fn decoded(input: &[u8], step: usize) -> Result<Decoded, ()> {
-    let mut reader = BodyReader::new(BodyLength::Chunked);
+    let mut reader = BodyReader::new(BodyLength::Chunked, BodyLimits::DEFAULT);
     let (mut data, mut at) = (vec![], 0);
     for part in input.chunks(step) {
         let mut buf = part.to_vec();

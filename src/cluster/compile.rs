@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     Cluster, ClusterBreaker, ClusterTimeouts, Live, OnEndpointDown, Site, balancer, bulkhead,
-    endpoints, retry, sticky,
+    endpoints, limits, retry, sticky,
 };
 use crate::balance::{Balancer, Policy};
 use crate::base::ClusterName;
@@ -34,6 +34,7 @@ pub fn compile(
     let refused = unsupported(raw, diagnostics);
     let choice = balancer::compile(raw, site, diagnostics);
     let timeouts = timeouts(&raw.timeouts, &defaults.timeouts, diagnostics);
+    let limits = limits::compile(&raw.limits, &defaults.limits, diagnostics);
     let bulkhead = bulkhead::compile(&raw.bulkhead, diagnostics);
     let retry = retry::compile(&raw.retry, diagnostics);
     let ejection = raw.outlier.as_ref().map(|outlier| &outlier.value);
@@ -90,6 +91,7 @@ pub fn compile(
         set: made.set,
         knowledge: made.knowledge,
         timeouts: timeouts?,
+        limits,
         bulkhead: bulkhead?,
         gate: live.gate(name),
         retry: retry?,

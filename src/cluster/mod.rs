@@ -15,6 +15,7 @@ mod bulkhead;
 mod compile;
 mod endpoints;
 mod key;
+mod limits;
 pub mod live;
 pub mod members;
 pub mod overrides;
@@ -34,6 +35,7 @@ use crate::base::ClusterName;
 use crate::base::hash::{DEFAULT_SEED, HashKey};
 use crate::endpoint::{EndpointSet, Gate};
 use crate::health::{HealthSpec, Target};
+use crate::http1::limits::ResponseLimits;
 use crate::outlier::{Crowd, OutlierPolicy};
 
 pub use breaker::ClusterBreaker;
@@ -93,6 +95,8 @@ pub struct Cluster {
     pub sticky: Option<Sticky>,
     /// How long its endpoints may take; a route may say otherwise.
     pub timeouts: ClusterTimeouts,
+    /// How much of an answer is taken.
+    pub limits: ResponseLimits,
     /// What it may cost.
     pub bulkhead: Bulkhead,
     /// Where those wait for whom there is no place; kept over a reload.
@@ -156,6 +160,7 @@ impl Cluster {
             set: made.set,
             knowledge: made.knowledge,
             timeouts: self.timeouts,
+            limits: self.limits,
             bulkhead: self.bulkhead,
             gate: Arc::clone(&self.gate),
             retry: self.retry.clone(),

@@ -87,7 +87,11 @@ impl Side {
             version: head.version(),
             wish,
             waits: head.expect(),
-            ..Self::new(connection, spec, BodyReader::new(head.body()))
+            ..Self::new(
+                connection,
+                spec,
+                BodyReader::new(head.body(), spec.limits.body),
+            )
         }
     }
 
@@ -200,7 +204,7 @@ impl Downstream for Side {
                 .decode(scratch, HEADROOM, len)
                 .map_err(|detail| Error::new(Reason::ClientProtocol, detail))?;
             if decoded.more == More::Ended {
-                match Trailers::read(self.body.trailers()) {
+                match self.body.passing() {
                     Ok(trailers) => self.trailers = trailers,
                     Err(detail) => {
                         // What follows a malformed trailer section cannot be told apart.

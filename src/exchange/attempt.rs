@@ -299,7 +299,7 @@ impl<D: Downstream> Attempts<'_, D> {
             cookie,
         };
         let sends = self.x.record.head().body();
-        let up = Http1::new(&stream, &mut self.outgoing, sends);
+        let up = Http1::new(&stream, &mut self.outgoing, sends, &cluster.cluster.limits);
         let mut transfer = Transfer::new(self.x, self.down, up, terms, self.upload);
         let ended = poll_fn(|cx| transfer.poll(cx)).await;
         let over = transfer.over();

@@ -1,6 +1,8 @@
 //! Bodies: how far one has been read, decoded in place.
 
 use super::chunked::{Decoder, Step};
+use super::limits::BodyLimits;
+use super::trailers::Trailers;
 use crate::base::Detail;
 use crate::message::BodyLength;
 
@@ -39,12 +41,12 @@ pub enum BodyReader {
 }
 
 impl BodyReader {
-    /// A reader for a body of this length.
-    pub fn new(length: BodyLength) -> Self {
+    /// A reader for a body of this length, of which so much is taken besides its data.
+    pub fn new(length: BodyLength, limits: BodyLimits) -> Self {
         match length {
             BodyLength::None | BodyLength::Exact(0) => Self::Ended,
             BodyLength::Exact(left) => Self::Exact(left),
-            BodyLength::Chunked => Self::Chunked(Decoder::default()),
+            BodyLength::Chunked => Self::Chunked(Decoder::new(limits)),
             BodyLength::UntilClose => Self::UntilClose,
         }
     }
@@ -141,6 +143,16 @@ impl BodyReader {
             _ => &[],
         }
     }
+
+    /// The trailers that go on, once the body has ended.
+    pub fn passing(&self) -> Result<Trailers, Detail> {
+        match self {
+            Self::Chunked(decoder) => {
+                Trailers::read(decoder.trailers(), decoder.limits().trailer_count.into())
+            }
+            _ => Ok(Trailers::default()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -150,14 +162,14 @@ mod tests {
     #[test]
     fn decodes_in_place_and_leaves_the_next_message() {
         let mut buf = b"__3\r\nabc\r\n2;x\r\nde\r\n0\r\nEtag: 1\r\n\r\nGET".to_vec();
-        let mut body = BodyReader::new(BodyLength::Chunked);
+        let mut body = BodyReader::new(BodyLength::Chunked, BodyLimits::DEFAULT);
         let len = buf.len() - 2;
         let decoded = body.decode(&mut buf, 2, len).unwrap();
         assert_eq!((decoded.data, decoded.more), (5, More::Ended));
         assert_eq!(&buf[2..7], b"abcde");
         assert_eq!(&buf[2 + decoded.used..], b"GET");
         assert_eq!(body.trailers(), b"Etag: 1\r\n");
-        let mut exact = BodyReader::new(BodyLength::Exact(4));
+        let mut exact = BodyReader::new(BodyLength::Exact(4), BodyLimits::DEFAULT);
         assert_eq!(
             exact.decode(&mut buf, 0, 3).unwrap(),
             Decoded {

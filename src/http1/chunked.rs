@@ -1,15 +1,10 @@
 //! The chunked coding (RFC 9112, 7.1), read strictly and written plainly.
 
+use super::limits::BodyLimits;
 use crate::base::Detail;
 
 /// The end of a body without trailers.
 pub const END: &[u8] = b"0\r\n\r\n";
-/// Longest extension of one chunk, in bytes. Extensions are read over and never passed on.
-pub const MAX_EXTENSION: u32 = 256;
-/// All extensions of one body together, in bytes (E-015).
-pub const MAX_EXTENSIONS: u32 = 16 * 1024;
-/// Longest trailer section, in bytes (E-026).
-pub const MAX_TRAILERS: usize = 4 * 1024;
 /// Most hex digits of a chunk size: more could not be told from an overflow (E-013).
 const MAX_DIGITS: u8 = 16;
 
@@ -42,6 +37,7 @@ pub struct Decoder {
     extension: u32,
     extensions: u32,
     trailers: Vec<u8>,
+    limits: BodyLimits,
 }
 
 /// What the next bytes of the input are.
@@ -61,6 +57,19 @@ pub enum Step {
 }
 
 impl Decoder {
+    /// A decoder that takes so much.
+    pub fn new(limits: BodyLimits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
+    /// What it takes.
+    pub fn limits(&self) -> BodyLimits {
+        self.limits
+    }
+
     /// Reads up to the next run of data in `input`. The caller goes on with what follows the run.
     pub fn step(&mut self, input: &[u8]) -> Result<Step, Detail> {
         let mut at = 0;
@@ -107,7 +116,8 @@ impl Decoder {
             (State::Extension, b'\t' | b' '..=b'~' | 0x80..) => {
                 self.extension += 1;
                 self.extensions += 1;
-                if self.extension > MAX_EXTENSION || self.extensions > MAX_EXTENSIONS {
+                let (one, all) = (self.limits.chunk_extension, self.limits.chunk_extensions);
+                if self.extension > one || self.extensions > all {
                     return Err(Detail::Chunk);
                 }
                 State::Extension
@@ -136,7 +146,7 @@ impl Decoder {
     }
 
     fn trailer(&mut self, byte: u8, next: State) -> Result<State, Detail> {
-        if self.trailers.len() >= MAX_TRAILERS {
+        if self.trailers.len() >= self.limits.trailers as usize {
             return Err(Detail::Trailers);
         }
         self.trailers.push(byte);

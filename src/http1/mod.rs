@@ -11,6 +11,7 @@
 
 pub mod body;
 pub mod chunked;
+pub mod limits;
 pub mod request;
 pub mod response;
 mod told;

@@ -15,7 +15,7 @@ use crate::message::{
 
 /// Most fields that a head may have, whatever the configuration says.
 pub const MAX_FIELDS: usize = 256;
-/// Longest field name, in bytes (E-022).
+/// Longest field name that is taken where nothing else is said, in bytes (E-022).
 pub const MAX_NAME: usize = 256;
 /// Blank lines that are skipped before a request line (RFC 9112, 2.2; E-027).
 pub const MAX_BLANK_LINES: usize = 2;
@@ -29,6 +29,8 @@ pub struct HeadLimits {
     pub headers: usize,
     /// Number of fields, at most [`MAX_FIELDS`].
     pub count: usize,
+    /// The name of a field, in bytes.
+    pub name: usize,
     /// What may stand in the path.
     pub path: Policy,
     /// The scheme of the listener: the one that a target may name.
@@ -92,7 +94,13 @@ pub fn parse(input: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Resul
     if len - fields_start > limits.headers + 2 {
         return Err(Error::from(Reason::HeadersTooLarge));
     }
-    collect_fields(bytes, request.headers, fields_start, &mut head.fields)?;
+    collect_fields(
+        bytes,
+        request.headers,
+        fields_start,
+        limits.name,
+        &mut head.fields,
+    )?;
     if head.method_token.len() > MAX_METHOD {
         return Err(refuse(Detail::Method));
     }
@@ -169,6 +177,7 @@ pub(super) fn collect_fields(
     bytes: &[u8],
     headers: &[httparse::Header<'_>],
     start: usize,
+    longest_name: usize,
     fields: &mut Vec<Field>,
 ) -> Result<(), Error> {
     let base = bytes.as_ptr() as usize;
@@ -181,7 +190,7 @@ pub(super) fn collect_fields(
         if name_start != expected {
             return Err(refuse(Detail::LineEnd));
         }
-        if name.is_empty() || name.len() > MAX_NAME {
+        if name.is_empty() || name.len() > longest_name {
             return Err(refuse(Detail::FieldName));
         }
         let line_end = headers

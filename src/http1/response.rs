@@ -2,14 +2,10 @@
 
 use std::mem::MaybeUninit;
 
+use super::limits::ResponseLimits;
 use super::request::{MAX_FIELDS, collect_fields, content_length};
 use crate::base::{Detail, Error, Reason};
 use crate::message::{BodyLength, Field, Hops, Known, Method, ResponseHead, Span, Version};
-
-/// Largest response head, in bytes (E-044).
-pub const MAX_HEAD: usize = 64 * 1024;
-/// Most fields of a response head (E-044).
-pub const MAX_COUNT: usize = 200;
 
 /// Whether the endpoint's connection may serve another request after this response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -66,16 +62,17 @@ fn refuse(detail: Detail) -> Error {
 pub fn parse(
     input: &[u8],
     method: Method,
+    limits: &ResponseLimits,
     fields: &mut Vec<Field>,
 ) -> Result<Option<Start>, Error> {
     fields.clear();
     let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-    let slots = slots.get_mut(..MAX_COUNT).unwrap_or_default();
+    let slots = slots.get_mut(..limits.header_count).unwrap_or_default();
     let mut response = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
     let len = match config.parse_response_with_uninit_headers(&mut response, input, slots) {
-        Ok(httparse::Status::Complete(len)) if len <= MAX_HEAD => len,
-        Ok(httparse::Status::Partial) if input.len() < MAX_HEAD => return Ok(None),
+        Ok(httparse::Status::Complete(len)) if len <= limits.headers => len,
+        Ok(httparse::Status::Partial) if input.len() < limits.headers => return Ok(None),
         Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(refuse(Detail::ResponseHead)),
         Err(httparse::Error::Version) => return Err(refuse(Detail::Version)),
         Err(httparse::Error::HeaderName) => return Err(refuse(Detail::FieldName)),
@@ -101,7 +98,8 @@ pub fn parse(
     } else {
         Span::new(phrase_start, line_end)
     };
-    collect_fields(bytes, response.headers, line + 1, fields)
+    let name = limits.header_name;
+    collect_fields(bytes, response.headers, line + 1, name, fields)
         .map_err(|error| refuse(error.detail()))?;
     let version = if version == 0 {
         Version::Http10

@@ -1,3 +1,4 @@
+use super::limits::ResponseLimits;
 use super::request::{HeadLimits, Progress, parse};
 use super::response::{self, Persist};
 use super::write;
@@ -9,6 +10,7 @@ const LIMITS: HeadLimits = HeadLimits {
     request_line: 8192,
     headers: 32768,
     count: 100,
+    name: 256,
     path: crate::message::path::Policy::DEFAULT,
     own: forwarded::Proto::Http,
 };
@@ -264,17 +266,22 @@ fn upgrades_are_websocket_only() {
 fn reads_responses_and_decides_their_framing() {
     let read = |text: &str, method| {
         let mut fields = Vec::new();
-        response::parse(text.as_bytes(), method, &mut fields)
-            .map(|start| {
-                start.map(|start| {
-                    (
-                        start.head(text.as_bytes(), &fields).status,
-                        start.head(text.as_bytes(), &fields).body,
-                        start.persist,
-                    )
-                })
+        response::parse(
+            text.as_bytes(),
+            method,
+            &ResponseLimits::DEFAULT,
+            &mut fields,
+        )
+        .map(|start| {
+            start.map(|start| {
+                (
+                    start.head(text.as_bytes(), &fields).status,
+                    start.head(text.as_bytes(), &fields).body,
+                    start.persist,
+                )
             })
-            .map_err(|error| error.detail())
+        })
+        .map_err(|error| error.detail())
     };
     let get = |text| read(text, Method::Get);
     assert_eq!(

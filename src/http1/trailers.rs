@@ -1,10 +1,8 @@
 //! Trailer sections: checked like any head, then cut down to what may pass.
 
+use super::request::MAX_FIELDS;
 use crate::base::Detail;
 use crate::message::trailer::{Dropped, Verdict, judge};
-
-/// Most fields of a trailer section.
-pub const MAX_COUNT: usize = 16;
 
 /// The trailers of one message that go on.
 #[derive(Debug, Default)]
@@ -16,8 +14,8 @@ pub struct Trailers {
 }
 
 impl Trailers {
-    /// Reads a section: lines, each ending in CRLF, without the closing empty line.
-    pub fn read(section: &[u8]) -> Result<Self, Detail> {
+    /// Reads a section of at most so many fields: lines, each ending in CRLF, without the closing empty line.
+    pub fn read(section: &[u8], count: usize) -> Result<Self, Detail> {
         let mut trailers = Self::default();
         if section.is_empty() {
             return Ok(trailers);
@@ -25,9 +23,9 @@ impl Trailers {
         let mut whole = Vec::with_capacity(section.len() + 2);
         whole.extend_from_slice(section);
         whole.extend_from_slice(b"\r\n");
-        let mut slots = [httparse::EMPTY_HEADER; MAX_COUNT];
-        let Ok(httparse::Status::Complete((len, fields))) =
-            httparse::parse_headers(&whole, &mut slots)
+        let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let slots = slots.get_mut(..count).unwrap_or_default();
+        let Ok(httparse::Status::Complete((len, fields))) = httparse::parse_headers(&whole, slots)
         else {
             return Err(Detail::Trailers);
         };
@@ -55,7 +53,7 @@ mod tests {
     use super::*;
 
     fn pass(section: &str) -> Result<(String, Dropped), Detail> {
-        let read = Trailers::read(section.as_bytes())?;
+        let read = Trailers::read(section.as_bytes(), 16)?;
         Ok((String::from_utf8(read.lines).unwrap(), read.dropped))
     }
 

@@ -35,6 +35,7 @@ fn head(target: &str, fields: &str) -> RequestHead {
         request_line: 8192,
         headers: 8192,
         count: 100,
+        name: 256,
         path: crate::message::path::Policy::DEFAULT,
         own: crate::message::forwarded::Proto::Http,
     };

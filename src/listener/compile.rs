@@ -1,6 +1,5 @@
 //! `[[listeners]]` → [`ListenerSpec`]s.
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,8 @@ use super::{
 use crate::base::{CidrSet, ClusterName, ListenerName};
 use crate::config::raw::{self, Config};
 use crate::config::types::{ByteSize, Duration as RawDuration};
-use crate::config::{Code, Diagnostic, Diagnostics, Severity, Span, Spanned};
+use crate::config::{Code, Diagnostic, Diagnostics, Severity, Spanned};
+use crate::http1::limits::{RawBodyLimits, number, size, within};
 use crate::http1::request::MAX_FIELDS;
 use crate::tls::{self, ServerTls};
 
@@ -21,6 +21,8 @@ use crate::tls::{self, ServerTls};
 const MAX_REQUEST_LINE: u64 = 256 << 10;
 /// Largest head that can be allowed, in bytes.
 const MAX_HEADERS: u64 = 1 << 20;
+/// Longest field name that can be allowed, in bytes.
+const MAX_FIELD_NAME: u64 = 8 << 10;
 /// Most bytes of a request that can be skipped.
 const MAX_SKIP: u64 = 1 << 20;
 /// Most bytes that can be thrown away after the last answer.
@@ -233,24 +235,14 @@ fn limits(
     default: ListenerLimits,
     diagnostics: &mut Diagnostics,
 ) -> ListenerLimits {
-    let size = |raw: Option<Spanned<ByteSize>>| raw.map(|size| (size.bytes(), size.span));
-    let count = raw
-        .header_count
-        .map(|count| (u64::from(count.value), count.span));
-    let mut bounded = |given: Option<(u64, Span)>, allowed: RangeInclusive<u64>, default: u64| {
-        let Some((value, span)) = given else {
-            return default;
-        };
-        if allowed.contains(&value) {
-            return value;
-        }
-        diagnostics.push(
-            Diagnostic::error(Code::BadValue, span, format!("`{value}` is out of range")).label(
-                format!("allowed are {} to {}", allowed.start(), allowed.end()),
-            ),
-        );
-        default
+    let body = RawBodyLimits {
+        trailers: raw.trailers,
+        trailer_count: raw.trailer_count,
+        chunk_extension: raw.chunk_extension,
+        chunk_extensions: raw.chunk_extensions,
     };
+    let body = body.compile(default.body, diagnostics);
+    let mut bounded = |given, allowed, default| within(given, allowed, default, diagnostics);
     let mut pick = |given, allowed, default: usize| {
         let picked = bounded(given, allowed, default as u64);
         usize::try_from(picked).unwrap_or(default)
@@ -261,13 +253,24 @@ fn limits(
         default.request_line,
     );
     let headers = pick(size(raw.headers), 256..=MAX_HEADERS, default.headers);
-    let header_count = pick(count, 1..=MAX_FIELDS as u64, default.header_count);
+    let header_count = pick(
+        number(raw.header_count),
+        1..=MAX_FIELDS as u64,
+        default.header_count,
+    );
+    let header_name = pick(
+        size(raw.header_name),
+        1..=MAX_FIELD_NAME,
+        default.header_name,
+    );
     let rate = |raw: Option<Spanned<ByteSize>>, default| raw.map_or(default, |it| it.bytes());
     let most = |raw: Option<Spanned<u32>>, default| raw.map_or(default, |it| it.value);
     ListenerLimits {
         request_line,
         headers,
         header_count,
+        header_name,
+        body,
         connections_per_client: most(raw.connections_per_client, default.connections_per_client),
         handshakes: raw
             .handshakes

@@ -22,7 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{CidrSet, ListenerName};
-use crate::http1::request::HeadLimits;
+use crate::http1::limits::BodyLimits;
+use crate::http1::request::{HeadLimits, MAX_NAME};
 use crate::message::forwarded;
 use crate::message::forwarded::Proto;
 use crate::message::path;
@@ -116,6 +117,10 @@ pub struct ListenerLimits {
     pub headers: usize,
     /// Most fields in a head.
     pub header_count: usize,
+    /// Longest name of a field, in bytes.
+    pub header_name: usize,
+    /// What of a chunked body is no data.
+    pub body: BodyLimits,
     /// Connections of one client; 0: no limit.
     pub connections_per_client: u32,
     /// TLS handshakes under way at a time; 0: no limit.
@@ -147,6 +152,7 @@ impl ListenerSpec {
             request_line: self.limits.request_line,
             headers: self.limits.headers,
             count: self.limits.header_count,
+            name: self.limits.header_name,
             path: self.path,
             own: self.proto(),
         }
@@ -175,6 +181,8 @@ impl Default for ListenerLimits {
             request_line: 8 << 10,
             headers: 32 << 10,
             header_count: 100,
+            header_name: MAX_NAME,
+            body: BodyLimits::DEFAULT,
             connections_per_client: 1024,
             handshakes: 4096,
             requests_per_connection: 10_000,

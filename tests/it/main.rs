@@ -47,6 +47,7 @@ mod reload;
 mod retry;
 mod rewrite;
 mod selftest;
+mod sizes;
 mod sticky;
 mod support;
 mod timeouts;

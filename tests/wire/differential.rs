@@ -9,6 +9,7 @@ use std::fs;
 
 use tidegate::base::Detail;
 use tidegate::http1::body::{BodyReader, More};
+use tidegate::http1::limits::BodyLimits;
 use tidegate::http1::request::{Progress, parse};
 use tidegate::message::RequestHead;
 
@@ -45,14 +46,14 @@ fn ours(input: &[u8]) -> Ours {
         Err(error) => return Ours::Refused(error.detail().as_str()),
     };
     let mut rest = input[used..].to_vec();
-    let mut body = BodyReader::new(head.body());
+    let mut body = BodyReader::new(head.body(), BodyLimits::DEFAULT);
     let len = rest.len();
     let decoded = match body.decode(&mut rest, 0, len) {
         Ok(decoded) if decoded.more == More::Ended => decoded,
         Ok(_) => return Ours::Partial,
         Err(detail) => return Ours::Refused(detail.as_str()),
     };
-    if let Err(detail) = tidegate::http1::trailers::Trailers::read(body.trailers()) {
+    if let Err(detail) = body.passing() {
         return Ours::Refused(detail.as_str());
     }
     let line = head.bytes().split(|&byte| byte == b'\r').next().unwrap();

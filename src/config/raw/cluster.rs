@@ -8,7 +8,7 @@ use super::endpoint::Endpoint;
 use super::health::Health;
 use super::outlier::{Breaker, Outlier};
 use super::retry::Retry;
-use super::timeouts::ClusterTimeouts;
+use super::timeouts::{ClusterLimits, ClusterTimeouts};
 use super::tls::ClusterTls;
 use crate::config::span::Spanned;
 use crate::config::types::{Choice, Duration, Percent};
@@ -26,6 +26,9 @@ pub struct Cluster {
     /// Timeouts; each wins over the defaults.
     #[serde(default)]
     pub timeouts: ClusterTimeouts,
+    /// Limits of answers; each wins over the defaults.
+    #[serde(default)]
+    pub limits: ClusterLimits,
     /// How long an endpoint that is new or came back takes to get its full share, from a tenth of it on. Default: `0s`.
     pub slow_start: Option<Spanned<Duration>>,
     /// Below this percent of available endpoints health is ignored; 0: never, with none available 503. Default: `0`.

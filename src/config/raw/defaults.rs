@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::listener::ForwardingHeader;
 use super::path::PathPolicy;
 use super::timeouts::{
-    ClusterTimeouts, ListenerLimits, ListenerTimeouts, RouteLimits, RouteTimeouts,
+    ClusterLimits, ClusterTimeouts, ListenerLimits, ListenerTimeouts, RouteLimits, RouteTimeouts,
 };
 use crate::config::span::Spanned;
 
@@ -63,4 +63,7 @@ pub struct ClusterDefaults {
     /// Timeouts.
     #[serde(default)]
     pub timeouts: ClusterTimeouts,
+    /// Limits.
+    #[serde(default)]
+    pub limits: ClusterLimits,
 }

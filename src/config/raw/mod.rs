@@ -47,7 +47,9 @@ pub use route::Route;
 pub use runtime::Runtime;
 pub use secret::{Nothing, SecretSource};
 pub use store::Stores;
-pub use timeouts::{ClusterTimeouts, ListenerLimits, ListenerTimeouts, RouteLimits, RouteTimeouts};
+pub use timeouts::{
+    ClusterLimits, ClusterTimeouts, ListenerLimits, ListenerTimeouts, RouteLimits, RouteTimeouts,
+};
 
 use super::span::Spanned;
 use super::types::Named;

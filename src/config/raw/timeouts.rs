@@ -39,6 +39,16 @@ pub struct ListenerLimits {
     pub headers: Option<Spanned<ByteSize>>,
     /// Most fields in a head. Range: `1` to `256`. Default: `100`.
     pub header_count: Option<Spanned<u32>>,
+    /// Longest name of a field. Range: `1B` to `8KiB`. Default: `256B`.
+    pub header_name: Option<Spanned<ByteSize>>,
+    /// Largest trailer section of a chunked body. Range: `0B` to `64KiB`. Default: `4KiB`.
+    pub trailers: Option<Spanned<ByteSize>>,
+    /// Most fields of a trailer section. Range: `0` to `256`. Default: `16`.
+    pub trailer_count: Option<Spanned<u32>>,
+    /// Longest extension of a chunk; extensions are read over. Range: `0B` to `64KiB`. Default: `256B`.
+    pub chunk_extension: Option<Spanned<ByteSize>>,
+    /// All extensions of a body together. Range: `0B` to `1MiB`. Default: `16KiB`.
+    pub chunk_extensions: Option<Spanned<ByteSize>>,
     /// Connections of one client address; trusted proxies are exempt; 0: no limit. Default: `1024`.
     pub connections_per_client: Option<Spanned<u32>>,
     /// TLS handshakes under way at a time, over all workers; a connection over it is closed; 0: no limit. Default: `4096`.
@@ -81,6 +91,28 @@ pub struct RouteLimits {
     pub headers: Option<Spanned<ByteSize>>,
     /// Most header fields, else 431; 0: no limit of its own. Default: `0`.
     pub header_count: Option<Spanned<u32>>,
+}
+
+/// `limits` of a cluster: what is taken of an endpoint's answer; over it the answer is refused with 502.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterLimits {
+    /// Largest head of an answer. Range: `256B` to `1MiB`. Default: `64KiB`.
+    pub headers: Option<Spanned<ByteSize>>,
+    /// Most fields in it. Range: `1` to `256`. Default: `200`.
+    pub header_count: Option<Spanned<u32>>,
+    /// Longest name of a field. Range: `1B` to `8KiB`. Default: `256B`.
+    pub header_name: Option<Spanned<ByteSize>>,
+    /// Most informational heads (1xx) before the final one. Range: `0` to `256`. Default: `16`.
+    pub interim: Option<Spanned<u32>>,
+    /// Largest trailer section of a chunked body. Range: `0B` to `64KiB`. Default: `4KiB`.
+    pub trailers: Option<Spanned<ByteSize>>,
+    /// Most fields of a trailer section. Range: `0` to `256`. Default: `16`.
+    pub trailer_count: Option<Spanned<u32>>,
+    /// Longest extension of a chunk; extensions are read over. Range: `0B` to `64KiB`. Default: `256B`.
+    pub chunk_extension: Option<Spanned<ByteSize>>,
+    /// All extensions of a body together. Range: `0B` to `1MiB`. Default: `16KiB`.
+    pub chunk_extensions: Option<Spanned<ByteSize>>,
 }
 
 /// `timeouts` of a cluster.

@@ -46,6 +46,8 @@ pub(super) struct Limits {
     pub(super) body_rate: u64,
     /// Least bytes a second that the client takes.
     pub(super) write_rate: u64,
+    /// Informational heads before the final one (E-038).
+    pub(super) interim: u32,
     /// The whole exchange.
     pub(super) total: Tick,
 }
@@ -66,6 +68,7 @@ impl Limits {
             write: times.write,
             body_rate: sizes.body_rate,
             write_rate: sizes.write_rate,
+            interim: cluster.cluster.limits.interim,
             total: of_route
                 .request
                 .map_or(Tick::NEVER, |limit| timer.deadlines().after(limit)),

@@ -100,7 +100,7 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
                 return self.respond(cx, room.scratch, &start).map(Poll::Ready);
             }
             self.interims += 1;
-            if self.interims > MAX_INTERIM {
+            if self.interims > self.limits.interim {
                 return Err(Error::new(Reason::UpstreamProtocol, Detail::Interim));
             }
             if view.status == 103 {
@@ -274,9 +274,6 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         }
     }
 }
-
-/// Most informational responses before a final one (E-038).
-const MAX_INTERIM: u32 = 16;
 
 fn is_event_stream(kind: &[u8]) -> bool {
     const KIND: &[u8] = b"text/event-stream";

@@ -10,6 +10,7 @@ use crate::exchange::outgoing::Outgoing;
 use crate::exchange::side::Piece;
 use crate::http1::body::{BodyReader, More};
 use crate::http1::chunked;
+use crate::http1::limits::ResponseLimits;
 use crate::http1::response::{self, Persist, Start};
 use crate::http1::trailers::Trailers;
 use crate::message::{BodyLength, Field, Method};
@@ -20,6 +21,7 @@ use crate::worker::local::HEADROOM;
 /// One request on a connection that serves nothing else meanwhile.
 pub(in crate::exchange) struct Http1<'x> {
     stream: &'x Stream,
+    limits: &'x ResponseLimits,
     outgoing: &'x mut Outgoing,
     /// How the request's body goes out.
     sends: BodyLength,
@@ -36,9 +38,11 @@ impl<'x> Http1<'x> {
         stream: &'x Stream,
         outgoing: &'x mut Outgoing,
         sends: BodyLength,
+        limits: &'x ResponseLimits,
     ) -> Self {
         Self {
             stream,
+            limits,
             outgoing,
             sends,
             response: BodyReader::Ended,
@@ -169,7 +173,7 @@ impl Upstream for Http1<'_> {
             }
             let input = room.scratch.get(self.at..self.at + self.left);
             let input = input.unwrap_or_default();
-            match collect(input, asked, &mut kit.partial, &mut kit.fields)? {
+            match collect(input, asked, self.limits, &mut kit.partial, &mut kit.fields)? {
                 None => self.left = 0,
                 Some(Collected { head, used }) => {
                     self.at += used;
@@ -182,7 +186,7 @@ impl Upstream for Http1<'_> {
 
     fn first(&mut self, head: &Start, scratch: &mut [u8]) -> Result<Piece, Error> {
         self.persist = head.persist;
-        self.response = BodyReader::new(head.body());
+        self.response = BodyReader::new(head.body(), self.limits.body);
         self.decode(scratch)
     }
 
@@ -217,7 +221,8 @@ impl Upstream for Http1<'_> {
     }
 
     fn trailers(&mut self) -> Result<Trailers, Error> {
-        Trailers::read(self.response.trailers())
+        self.response
+            .passing()
             .map_err(|detail| Error::new(Reason::UpstreamProtocol, detail))
     }
 
@@ -236,12 +241,13 @@ struct Collected {
 fn collect(
     input: &[u8],
     method: Method,
+    limits: &ResponseLimits,
     partial: &mut Vec<u8>,
     fields: &mut Vec<Field>,
 ) -> Result<Option<Collected>, Error> {
     if partial.is_empty() {
         // The whole head in one read: only the head is kept, the body stays where it is.
-        let parsed = response::parse(input, method, fields)?;
+        let parsed = response::parse(input, method, limits, fields)?;
         let kept = parsed.map_or(input.len(), |head| head.len);
         partial.extend_from_slice(input.get(..kept).unwrap_or_default());
         return Ok(parsed.map(|head| Collected {
@@ -251,7 +257,7 @@ fn collect(
     }
     let before = partial.len();
     partial.extend_from_slice(input);
-    let parsed = response::parse(partial, method, fields)?;
+    let parsed = response::parse(partial, method, limits, fields)?;
     Ok(parsed.map(|head| {
         partial.truncate(head.len);
         Collected {
