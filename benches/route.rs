@@ -25,6 +25,7 @@ fn table(text: &str) -> RouteTable {
         limiters: &limiters,
         live: &tidegate::limiter::Live::default(),
         files: &config::Beside::default(),
+        proofs: &std::sync::Arc::default(),
     };
     compile(
         &loaded.raw,

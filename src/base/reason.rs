@@ -341,6 +341,10 @@ details! {
     Process = "process", 0;
     /// The client's address is not admitted.
     Address = "address", 0;
+    /// A key that nobody has.
+    Unknown = "unknown", 0;
+    /// Too many passwords are waiting to be hashed.
+    Hashing = "hashing", 0;
     /// The route does not serve the method.
     NotAllowed = "not_allowed", 405;
     /// Over a rate.

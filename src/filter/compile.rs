@@ -1,10 +1,11 @@
 //! `filters` of a route → [`FilterChain`].
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::{
-    ConcurrencyLimit, FieldError, Filter, FilterChain, IpAccess, MethodAccess, Place, RateLimit,
-    RequestHeaders, RequestId, ResponseHeaders, Rewrite, SecurityHeaders,
+    ApiKey, BasicAuth, ConcurrencyLimit, FieldError, Filter, FilterChain, IpAccess, MethodAccess,
+    Place, Proofs, RateLimit, RequestHeaders, RequestId, ResponseHeaders, Rewrite, SecurityHeaders,
 };
 use super::{check_name, check_value};
 use crate::base::RouteName;
@@ -29,6 +30,8 @@ pub struct Parts<'a> {
     pub live: &'a Live,
     /// Files beside the configuration.
     pub files: &'a Beside,
+    /// What was found of passwords.
+    pub proofs: &'a Arc<Proofs>,
 }
 
 /// The route that filters stand on.
@@ -99,7 +102,13 @@ fn compile_one(
         Raw::MethodAccess(access) => {
             return MethodAccess::compile(access, diagnostics).map(Filter::MethodAccess);
         }
-        Raw::BasicAuth(_) => "filter `basic_auth`",
+        Raw::BasicAuth(auth) => {
+            return BasicAuth::compile(auth, parts.proofs, parts.files, diagnostics)
+                .map(Filter::BasicAuth);
+        }
+        Raw::ApiKey(key) => {
+            return ApiKey::compile(key, parts.files, diagnostics).map(Filter::ApiKey);
+        }
         Raw::Cors(_) => "filter `cors`",
     };
     diagnostics.unsupported(raw.span, what);

@@ -1,5 +1,6 @@
 //! What a filter keeps from the request: for the response, or until the end of the exchange.
 
+use super::auth::Proof;
 use crate::limit::{Decision, Outcome, Place};
 use crate::limiter::Ruling;
 
@@ -45,6 +46,8 @@ pub enum Over {
     Turn,
     /// The store said this, or nothing in time.
     Answer(Option<Decision>),
+    /// A password was hashed.
+    Proof(Proof),
 }
 
 impl Progress {
@@ -52,7 +55,7 @@ impl Progress {
     pub fn resume(&mut self, over: Over) {
         match over {
             Over::Turn => self.step += 1,
-            Over::Answer(_) => self.answer = Some(over),
+            Over::Answer(_) | Over::Proof(_) => self.answer = Some(over),
         }
     }
 }

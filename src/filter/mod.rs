@@ -11,6 +11,9 @@
 //! **Not here.** Which filters a route has (`route`), when they run (`exchange`), and the writing of heads
 //! (`http1`).
 
+mod api_key;
+mod auth;
+mod basic_auth;
 mod changes;
 mod compile;
 mod concurrency_limit;
@@ -33,6 +36,9 @@ use std::time::Duration;
 use crate::limiter::store::Ticket;
 use crate::message::{Edits, RequestHead, ResponseHead};
 
+pub use api_key::ApiKey;
+pub use auth::{Job, Proof, Proofs};
+pub use basic_auth::BasicAuth;
 pub use changes::Changes;
 pub use compile::{Fields, Of, Parts, compile, compile_fields};
 pub use concurrency_limit::ConcurrencyLimit;
@@ -61,6 +67,10 @@ pub enum Filter {
     IpAccess(IpAccess),
     /// Admits by method.
     MethodAccess(MethodAccess),
+    /// Asks for user and password.
+    BasicAuth(BasicAuth),
+    /// Asks for a key.
+    ApiKey(ApiKey),
     /// Limits how many requests go on.
     RateLimit(RateLimit),
     /// Limits how many are under way.
@@ -81,6 +91,8 @@ impl Filter {
             Self::ResponseHeaders(_) => "response_headers",
             Self::IpAccess(_) => "ip_access",
             Self::MethodAccess(_) => "method_access",
+            Self::BasicAuth(_) => "basic_auth",
+            Self::ApiKey(_) => "api_key",
             Self::RateLimit(_) => "rate_limit",
             Self::ConcurrencyLimit(_) => "concurrency_limit",
             Self::Rewrite(_) => "rewrite",
@@ -165,6 +177,8 @@ pub enum Until {
     Turn(Duration),
     /// A store answers; the filter is called again with what it said.
     Answer(Ticket),
+    /// A password is hashed; the filter is called again with what came out.
+    Proof(Job),
 }
 
 impl Until {
@@ -176,6 +190,7 @@ impl Until {
                 Over::Turn
             }
             Self::Answer(ticket) => Over::Answer(ticket.answer().await),
+            Self::Proof(job) => Over::Proof(job.proof().await),
         }
     }
 }
@@ -209,6 +224,8 @@ impl FilterChain {
                 Filter::RequestHeaders(filter) => filter.on_request(view),
                 Filter::IpAccess(filter) => filter.on_request(view),
                 Filter::MethodAccess(filter) => filter.on_request(view),
+                Filter::BasicAuth(filter) => filter.on_request(view),
+                Filter::ApiKey(filter) => filter.on_request(view),
                 Filter::RateLimit(filter) => filter.on_request(view),
                 Filter::ConcurrencyLimit(filter) => filter.on_request(view),
                 Filter::Rewrite(filter) => filter.on_request(view),
@@ -232,6 +249,8 @@ impl FilterChain {
                 | Filter::ConcurrencyLimit(_)
                 | Filter::Rewrite(_)
                 | Filter::IpAccess(_)
+                | Filter::BasicAuth(_)
+                | Filter::ApiKey(_)
                 | Filter::MethodAccess(_) => {}
                 Filter::RequestId(filter) => filter.on_response(view),
                 Filter::SecurityHeaders(filter) => filter.on_response(view),

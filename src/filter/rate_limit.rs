@@ -42,7 +42,7 @@ impl RateLimit {
         let now = clock::micros(view.facts.now);
         let asked = match view.progress.answer.take() {
             Some(Over::Answer(said)) => self.limiter.answered(&input, self.cost, now, said),
-            Some(Over::Turn) | None => self.limiter.ask(&input, self.cost, now),
+            _ => self.limiter.ask(&input, self.cost, now),
         };
         match asked {
             Asked::Ruled(ruling) => self.judge(&ruling, view),

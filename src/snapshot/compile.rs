@@ -19,6 +19,8 @@ pub struct Live {
     pub limiters: limiter::Live,
     /// What is known of TLS.
     pub tls: tls::Live,
+    /// What was found of passwords.
+    pub proofs: Arc<filter::Proofs>,
 }
 
 /// What a configuration is compiled for.
@@ -53,6 +55,7 @@ pub fn compile(
         limiters: &limiters,
         live: &live.limiters,
         files: files.beside(),
+        proofs: &live.proofs,
     };
     let routes = route::compile(raw, &listener_names, &names, parts, diagnostics);
     if diagnostics.has_errors() {

@@ -46,6 +46,12 @@ fn every_block_of_the_documents_is_accepted() {
     pages.push(root("README.md"));
     let scratch = std::env::temp_dir().join(format!("tidegate-blocks-{}", std::process::id()));
     std::fs::create_dir_all(&scratch).unwrap();
+    // What blocks name: lists, users, keys.
+    for ending in [".txt", ".htpasswd", ".json", ".html"] {
+        for file in files(&root("config"), ending) {
+            std::fs::copy(&file, scratch.join(file.file_name().unwrap())).unwrap();
+        }
+    }
     let mut faults = Vec::new();
     for page in pages {
         let text = std::fs::read_to_string(&page).unwrap();

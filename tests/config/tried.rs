@@ -215,6 +215,7 @@ fn compiled(text: &str) -> Result<String, String> {
         limiters: &limiters,
         live: &kept,
         files: &tidegate::config::Beside::default(),
+        proofs: &std::sync::Arc::default(),
     };
     let routes = route::compile(raw, &listener_names, &names, parts, found);
     if found.has_errors() {

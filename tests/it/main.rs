@@ -21,6 +21,7 @@
 mod access;
 mod accesslog;
 mod admin;
+mod auth;
 mod balance;
 mod bulkhead;
 mod counts;

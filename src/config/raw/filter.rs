@@ -27,8 +27,10 @@ pub enum Filter {
     RequestId(RequestId),
     /// Tells browsers to be careful, where the endpoint does not.
     SecurityHeaders(SecurityHeaders),
-    /// User and password. Not in this build.
+    /// User and password.
     BasicAuth(BasicAuth),
+    /// Keys of programs.
+    ApiKey(ApiKey),
     /// Cross-origin requests. Not in this build.
     Cors(Cors),
 }
@@ -165,8 +167,40 @@ pub enum FramePolicy {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BasicAuth {
-    /// htpasswd file with bcrypt or argon2 hashes.
+    /// htpasswd file with bcrypt or argon2 hashes. It is watched.
     pub users_file: Spanned<FilePath>,
+    /// What browsers show. Default: `restricted`.
+    pub realm: Option<Spanned<String>>,
+    /// A field that tells the endpoint who it is; what the client sends in it is removed. Default: none.
+    pub user_header: Option<Spanned<String>>,
+    /// Whether the endpoint gets the Authorization field. Default: `remove`.
+    pub credentials: Option<Spanned<Credentials>>,
+}
+
+/// `credentials`: what becomes of them once they were found right.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Credentials {
+    /// They go no further.
+    Remove,
+    /// The endpoint gets them too.
+    Forward,
+}
+
+/// `api_key`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKey {
+    /// A file with a line for each key: a name, `:`, and the SHA-256 of the key as hexadecimal digits. It is watched.
+    pub keys_file: Spanned<FilePath>,
+    /// Where a key stands: `header:NAME`, `cookie:NAME` or `query:NAME`. Default: `header:x-api-key`.
+    pub from: Option<Spanned<String>>,
+    /// What the challenge says. Default: `restricted`.
+    pub realm: Option<Spanned<String>>,
+    /// A field that tells the endpoint the key's name; what the client sends in it is removed. Default: none.
+    pub user_header: Option<Spanned<String>>,
+    /// Whether the endpoint gets the key's field. Default: `remove`.
+    pub credentials: Option<Spanned<Credentials>>,
 }
 
 /// `cors`.

@@ -16,6 +16,7 @@ fn compile_text(text: &str) -> (Option<RouteTable>, Vec<String>) {
         limiters: &limiters,
         live: &crate::limiter::Live::default(),
         files: &config::Beside::default(),
+        proofs: &std::sync::Arc::default(),
     };
     let table = compile(
         &loaded.raw,

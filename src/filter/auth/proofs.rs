@@ -1,0 +1,231 @@
+//! What was found of passwords, and the line of those that are still to be hashed. One for the process.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use super::hash::Hash;
+use super::users::{Users, Whose};
+use crate::base::cidr::client_key;
+use crate::base::clock;
+use crate::base::hash::HashKey;
+use crate::limit::{Place, Places};
+use crate::task;
+use std::net::IpAddr;
+
+/// How long a right password is not hashed again, and a wrong one.
+const RIGHT: Duration = Duration::from_mins(5);
+const WRONG: Duration = Duration::from_mins(1);
+/// How many of each are remembered.
+const MOST: usize = 16_384;
+/// How many wait for a hash: of one client, of all.
+const LINE_OF_CLIENT: u32 = 8;
+const LINE: usize = 256;
+
+/// What is known of a name and a password.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Proof {
+    /// They belong together.
+    Right,
+    /// They do not.
+    Wrong,
+}
+
+/// Whether the line is too long.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Full {
+    /// This client has as many in it as it may.
+    OfClient,
+    /// All together are too many.
+    OfAll,
+}
+
+/// See the module.
+pub struct Proofs {
+    key: HashKey,
+    right: Mutex<HashMap<u128, Instant>>,
+    /// Apart: guesses must not drive out what is right.
+    wrong: Mutex<HashMap<u128, Instant>>,
+    hashing: Arc<Semaphore>,
+    line: AtomicUsize,
+    clients: Arc<Places>,
+}
+
+impl Default for Proofs {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self {
+            key: HashKey::random(),
+            right: Mutex::default(),
+            wrong: Mutex::default(),
+            hashing: Arc::new(Semaphore::new((cores / 2).max(1))),
+            line: AtomicUsize::new(0),
+            clients: Arc::default(),
+        }
+    }
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// Who it is said to be.
+    pub user: &'a [u8],
+    /// And by which word.
+    pub password: &'a [u8],
+    /// Where it comes from.
+    pub client: IpAddr,
+}
+
+/// What is to be done about a claim.
+pub enum Asked {
+    /// It is known already.
+    Known(Proof),
+    /// It has to be hashed.
+    Hash(Job),
+    /// There is no place in the line.
+    Full(Full),
+}
+
+impl Proofs {
+    /// Looks a claim up, or takes a place in the line.
+    pub fn ask(self: &Arc<Self>, users: &Users, claim: Claim<'_>, now: Instant) -> Asked {
+        let (hash, whose) = users.find(claim.user);
+        let mut hasher = self.key.hasher128();
+        for part in [claim.user, claim.password, hash.bytes()] {
+            hasher.write(&(part.len() as u64).to_le_bytes());
+            hasher.write(part);
+        }
+        let key = hasher.finish();
+        if let Some(proof) = self.known(key, now) {
+            return Asked::Known(proof);
+        }
+        let client = match client_key(claim.client) {
+            IpAddr::V4(addr) => self.key.hash128(&addr.octets()),
+            IpAddr::V6(addr) => self.key.hash128(&addr.octets()),
+        };
+        let Some(place) = self.clients.take(client, LINE_OF_CLIENT) else {
+            return Asked::Full(Full::OfClient);
+        };
+        let Some(seat) = Seat::take(self) else {
+            return Asked::Full(Full::OfAll);
+        };
+        Asked::Hash(Job {
+            seat,
+            _place: place,
+            hash: Arc::clone(hash),
+            whose,
+            password: claim.password.into(),
+            key,
+        })
+    }
+
+    fn known(&self, key: u128, now: Instant) -> Option<Proof> {
+        let holds = |of: &Mutex<HashMap<u128, Instant>>| {
+            let known = of.lock().unwrap_or_else(PoisonError::into_inner);
+            known.get(&key).is_some_and(|until| now < *until)
+        };
+        if holds(&self.right) {
+            Some(Proof::Right)
+        } else if holds(&self.wrong) {
+            Some(Proof::Wrong)
+        } else {
+            None
+        }
+    }
+
+    fn note(&self, key: u128, proof: Proof, now: Instant) {
+        let (of, time) = match proof {
+            Proof::Right => (&self.right, RIGHT),
+            Proof::Wrong => (&self.wrong, WRONG),
+        };
+        let mut known = of.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST {
+            known.retain(|_, until| now < *until);
+        }
+        if known.len() >= MOST {
+            // Any eighth: looking for the oldest at each would be work that a guesser orders.
+            let mut at = 0_u32;
+            known.retain(|_, _| {
+                at += 1;
+                !at.is_multiple_of(8)
+            });
+        }
+        known.insert(key, now + time);
+    }
+}
+
+impl fmt::Debug for Proofs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proofs").finish_non_exhaustive()
+    }
+}
+
+/// A place in the line of all.
+struct Seat(Arc<Proofs>);
+
+impl Seat {
+    fn take(proofs: &Arc<Proofs>) -> Option<Self> {
+        let seat = Self(Arc::clone(proofs));
+        (proofs.line.fetch_add(1, Ordering::Relaxed) < LINE).then_some(seat)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.line.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A password that is to be hashed. Who drops it leaves the line.
+pub struct Job {
+    seat: Seat,
+    _place: Place,
+    hash: Arc<Hash>,
+    whose: Whose,
+    password: Box<[u8]>,
+    key: u128,
+}
+
+impl Job {
+    /// Waits for the turn, and for the hash.
+    pub async fn proof(self) -> Proof {
+        let turn = Arc::clone(&self.seat.0.hashing).acquire_owned().await;
+        // Never closed; and nobody is right because something went wrong.
+        let Ok(turn) = turn else { return Proof::Wrong };
+        let hashed = task::blocking(move || {
+            let is_of = self.hash.is_of(&self.password);
+            let proof = match self.whose {
+                Whose::User if is_of => Proof::Right,
+                Whose::User | Whose::Nobody => Proof::Wrong,
+            };
+            self.seat.0.note(self.key, proof, clock::now());
+            drop(turn);
+            proof
+        });
+        hashed.await.unwrap_or(Proof::Wrong)
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+impl Proofs {
+    /// How many are remembered: right, wrong.
+    pub(super) fn remembered(&self) -> (usize, usize) {
+        let count = |of: &Mutex<HashMap<u128, Instant>>| of.lock().unwrap().len();
+        (count(&self.right), count(&self.wrong))
+    }
+
+    pub(super) fn note_for_test(&self, key: u128, proof: Proof, now: Instant) {
+        self.note(key, proof, now);
+    }
+}

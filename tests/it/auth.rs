@@ -1,0 +1,181 @@
+//! Users with passwords, programs with keys.
+
+use crate::support::{Client, Origin, Proxy, Setup, eventually};
+
+/// Of `open sesame`, cheap.
+const ANN: &str = "$2y$04$KBCwKxOzLha2MUDgW0PjXe6FXpShTD1Nu18BhP4eHwohTd5QokYOm";
+/// Of `open sesame`, at the cost that is usual.
+const SLOW: &str = "$2y$10$KBCwKxOzLha2MUDgW0PjXeKjhSm5G9iNt1vmDOvxb4Fo3YrKjugmG";
+/// Of `hunter2`.
+const BOB: &str =
+    "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0$RImIjsyxaIflNWFI1IH5rOtwoBK9E4w1E8aTF6j+8ew";
+/// SHA-256 of `key-1`.
+const KEY: &str = "be2974546978e3739e6d6da85c4be9f334ce32df2b9fd4b6ff1b55c0d57e9d44";
+
+fn over(origin: &Origin, filter: &str, file: &str) -> (Setup, Proxy) {
+    let setup = Setup::over(&[origin.addr()])
+        .without_routes()
+        .route("open", "path = \"/open\"\ncluster = \"app\"")
+        .route("all", &format!("cluster = \"app\"\nfilters = [{filter}]"));
+    std::fs::write(setup.dir.file("secrets"), file).unwrap();
+    let proxy = setup.start();
+    (setup, proxy)
+}
+
+fn ask(client: &mut Client, fields: &str) -> crate::support::Response {
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+    client.response()
+}
+
+fn basic(credentials: &str) -> String {
+    format!("Authorization: Basic {}\r\n", base64(credentials))
+}
+
+fn base64(text: &str) -> String {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for chunk in text.as_bytes().chunks(3) {
+        let at = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
+        let bits = at(0) << 16 | at(1) << 8 | at(2);
+        for place in 0..4 {
+            if place > chunk.len() {
+                out.push('=');
+            } else {
+                out.push(char::from(
+                    ALPHABET[(bits >> (18 - 6 * place) & 63) as usize],
+                ));
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn users_come_in_by_their_password() {
+    let origin = Origin::start();
+    let filter = "{ basic_auth = { users_file = \"secrets\", realm = \"inner\", user_header = \"x-user\" } }";
+    let (_setup, proxy) = over(&origin, filter, &format!("ann:{ANN}\nbob:{BOB}\n"));
+    let mut client = proxy.client();
+    for (fields, status) in [
+        (String::new(), 401),
+        (basic("ann:open sesame"), 200),
+        (basic("ann:open sesame"), 200),
+        (basic("bob:hunter2"), 200),
+        (basic("bob:hunter"), 401),
+        (basic("bob:hunter"), 401),
+        (basic("eve:open sesame"), 401),
+        (basic("ann"), 401),
+        (basic(":"), 401),
+        ("Authorization: Basic %%%\r\n".to_owned(), 401),
+        ("Authorization: Bearer x\r\n".to_owned(), 401),
+        (basic(&format!("ann:{}", "x".repeat(2000))), 401),
+        // Nobody can say which of two an endpoint would read.
+        (basic("ann:open sesame") + &basic("bob:hunter2"), 401),
+    ] {
+        let response = ask(
+            &mut client,
+            &format!("X-User: root\r\nx_user: root\r\n{fields}"),
+        );
+        assert_eq!(response.status, status, "{fields}");
+        if status == 401 {
+            let challenge = response.one("www-authenticate");
+            assert_eq!(challenge, Some("Basic realm=\"inner\", charset=\"UTF-8\""));
+        }
+    }
+    let seen: Vec<_> = origin.requests();
+    let users: Vec<_> = seen
+        .iter()
+        .map(|seen| seen.one("x-user").unwrap())
+        .collect();
+    assert_eq!(users, ["ann", "ann", "bob"]);
+    assert!(
+        seen.iter()
+            .all(|seen| !seen.head.has("authorization") && !seen.head.has("x_user"))
+    );
+    let refused = proxy.wait_line("a refusal", |line| line["status"] == 401);
+    assert_eq!(refused["reason"], "unauthorized");
+}
+
+#[test]
+fn another_password_in_the_file_holds_without_a_restart() {
+    let origin = Origin::start();
+    let filter = "{ basic_auth = { users_file = \"secrets\", credentials = \"forward\" } }";
+    let (setup, proxy) = over(&origin, filter, &format!("ann:{ANN}\n"));
+    let mut client = proxy.client();
+    assert_eq!(ask(&mut client, &basic("ann:open sesame")).status, 200);
+    assert!(origin.wait(1).head.has("authorization"));
+    std::fs::write(setup.dir.file("secrets"), format!("ann:{BOB}\n")).unwrap();
+    eventually("the new one holds", || {
+        (ask(&mut client, &basic("ann:hunter2")).status == 200).then_some(())
+    });
+    assert_eq!(ask(&mut client, &basic("ann:open sesame")).status, 401);
+}
+
+/// Hashing takes its time on purpose. Who guesses waits in a short line, and nobody else waits behind.
+#[test]
+fn guesses_hold_up_nobody_else() {
+    let origin = Origin::start();
+    let filter = "{ basic_auth = { users_file = \"secrets\" } }";
+    let (_setup, proxy) = over(&origin, filter, &format!("ann:{SLOW}\n"));
+    let mut ann = proxy.client();
+    assert_eq!(ask(&mut ann, &basic("ann:open sesame")).status, 200);
+    let mut guessing: Vec<Client> = (0..40)
+        .map(|guess| {
+            let mut client = proxy.client();
+            let fields = basic(&format!("ann:{guess}"));
+            client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+            client
+        })
+        .collect();
+    // She is known, and others need no password: both are served while guesses wait.
+    for _ in 0..20 {
+        assert_eq!(ask(&mut ann, &basic("ann:open sesame")).status, 200);
+        assert_eq!(proxy.get("/open").status, 200);
+    }
+    let mut refused = 0;
+    for client in &mut guessing {
+        match client.response().status {
+            401 => {}
+            429 => refused += 1,
+            other => panic!("{other}"),
+        }
+    }
+    assert!(
+        refused >= 20,
+        "all but those in the line and after it: {refused}"
+    );
+    let line = proxy.wait_line("a refusal", |line| line["status"] == 429);
+    assert_eq!(
+        (&line["reason"], &line["detail"]),
+        (&"rate_limited".into(), &"hashing".into())
+    );
+}
+
+#[test]
+fn programs_come_in_by_their_key() {
+    let origin = Origin::start();
+    let filter = "{ api_key = { keys_file = \"secrets\", user_header = \"x-consumer\" } }";
+    let (setup, proxy) = over(&origin, filter, &format!("# shop\nshop:{KEY}\n"));
+    let mut client = proxy.client();
+    for (fields, status, detail) in [
+        ("", 401, None),
+        ("X-Api-Key: key-1\r\n", 200, None),
+        ("X-Api-Key: key-2\r\n", 401, Some("unknown")),
+        ("X-Api-Key: \r\n", 401, Some("unknown")),
+    ] {
+        let response = ask(&mut client, &format!("X-Consumer: root\r\n{fields}"));
+        assert_eq!(response.status, status, "{fields}");
+        if status == 401 {
+            assert!(response.head.has("www-authenticate"));
+            let told = response.text().contains("(unknown)");
+            assert_eq!(told, detail.is_some(), "{fields}");
+        }
+    }
+    let seen = origin.wait(1);
+    assert_eq!(seen.one("x-consumer"), Some("shop"));
+    assert!(!seen.head.has("x-api-key"));
+    assert_eq!(origin.count(), 1);
+
+    let log = std::fs::read_to_string(setup.log_path()).unwrap();
+    assert!(!log.contains("key-"), "no secret in the log");
+}
