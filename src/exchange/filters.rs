@@ -28,7 +28,8 @@ impl<'x> Beside<'x> {
             listener: self.record.facts().listener.as_str(),
             route: route.name.as_str(),
             cluster,
-            scheme: forwarded::proto(self.record.head(), self.trust, Proto::Http),
+            scheme: proto(self.record, self.trust),
+            tls: self.record.facts().tls(),
             now: self.started,
         }
     }
@@ -36,7 +37,11 @@ impl<'x> Beside<'x> {
 
 /// By which scheme the client asked, behind trusted proxies.
 pub(super) fn scheme(x: &Exchange) -> Proto {
-    forwarded::proto(x.record.head(), x.trust, x.record.facts().proto())
+    proto(&x.record, x.trust)
+}
+
+fn proto(record: &Record, trust: Trust) -> Proto {
+    forwarded::proto(record.head(), trust, record.facts().proto())
 }
 
 /// Runs the filters from where the request has come to.

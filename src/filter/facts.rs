@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::message::forwarded::Proto;
+use crate::record::TlsFacts;
 
 /// What is known of an exchange.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,8 @@ pub struct Facts<'a> {
     pub cluster: &'a str,
     /// By which scheme the client asked, behind trusted proxies.
     pub scheme: Proto,
+    /// What was agreed upon with the peer, where it speaks TLS.
+    pub tls: Option<&'a TlsFacts>,
     /// When the request was there.
     pub now: Instant,
 }

@@ -65,6 +65,12 @@ pub enum Variable {
     Listener,
     /// `status`
     Status,
+    /// `tls.version`, `tls.cipher`, `tls.server_name`: nothing without TLS.
+    TlsVersion,
+    /// See there.
+    TlsCipher,
+    /// See there.
+    TlsServerName,
     /// `header:NAME`, `cookie:NAME`, `query:NAME`: of the request; nothing is decoded.
     Of(KeySource),
 }
@@ -82,6 +88,9 @@ const WORDS: &[&str] = &[
     "cluster",
     "listener",
     "status",
+    "tls.version",
+    "tls.cipher",
+    "tls.server_name",
     "header:NAME",
     "cookie:NAME",
     "query:NAME",
@@ -113,6 +122,9 @@ impl Variable {
             "cluster" => Self::Cluster,
             "listener" => Self::Listener,
             "status" => Self::Status,
+            "tls.version" => Self::TlsVersion,
+            "tls.cipher" => Self::TlsCipher,
+            "tls.server_name" => Self::TlsServerName,
             _ if text.contains(':') => Self::Of(KeySource::parse(text).ok()?),
             _ => return None,
         })
@@ -148,6 +160,12 @@ impl Variable {
             Self::Route => facts.route.as_bytes(),
             Self::Cluster => facts.cluster.as_bytes(),
             Self::Listener => facts.listener.as_bytes(),
+            Self::TlsVersion => facts.tls.map_or("", |tls| tls.version).as_bytes(),
+            Self::TlsCipher => facts.tls.map_or("", |tls| tls.cipher).as_bytes(),
+            Self::TlsServerName => {
+                let name = facts.tls.and_then(|tls| tls.server_name.as_deref());
+                name.unwrap_or_default().as_bytes()
+            }
             Self::Of(source) => {
                 let input = KeyInput {
                     head: request,

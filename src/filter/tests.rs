@@ -45,6 +45,7 @@ fn facts() -> Facts<'static> {
         route: "api",
         cluster: "app",
         scheme: Proto::Https,
+        tls: None,
         now: clock::now(),
     }
 }
@@ -219,7 +220,10 @@ fn values_are_made_from_the_exchange() {
         ("$${host}", "${host}"),
         ("a$${b}${status}$${", "a${b}404${"),
         ("${header:x-plan}-${cookie:side}", "paid-b"),
-        ("${header:none}${query:none}${query}${host}", ""),
+        (
+            "${header:none}${query:none}${query}${host}${tls.version}",
+            "",
+        ),
         // No codec lets such a head through; if one did, no line could end here (E-040).
         ("${header:x-odd}", "aSet-Cookie: x\ty"),
     ] {

@@ -95,7 +95,7 @@ pub struct Rewrite {
 
 /// `request_headers` and `response_headers`. Values may have variables: `${client_ip}`, `${request_id}`, `${host}`,
 /// `${authority}`, `${path}`, `${query}`, `${method}`, `${scheme}`, `${route}`, `${cluster}`, `${listener}`,
-/// `${header:NAME}`, `${cookie:NAME}`, `${query:NAME}`, in responses `${status}`; `$${` is a plain `${`. A value that is
+/// `${tls.version}`, `${tls.cipher}`, `${tls.server_name}`, `${header:NAME}`, `${cookie:NAME}`, `${query:NAME}`, in responses `${status}`; `$${` is a plain `${`. A value that is
 /// empty because its variables stand for nothing makes no field.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
