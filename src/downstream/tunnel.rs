@@ -1,14 +1,15 @@
 //! A tunnel: after the protocol was changed, bytes go both ways untouched.
 
 use std::future::poll_fn;
+use std::io;
 use std::task::{Context, Poll};
 
 use super::connection::Connection;
 use crate::base::{Detail, Phase, Reason, clock};
 use crate::exchange::Tunnel;
-use crate::net::Stream;
+use crate::net::{Pipe, Stream};
 use crate::worker::Local;
-use crate::worker::local::HEADROOM;
+use crate::worker::local::{HEADROOM, READ};
 
 /// One direction of a tunnel.
 struct Flow<'t> {
@@ -19,6 +20,18 @@ struct Flow<'t> {
     taken: usize,
     bytes: u64,
     state: State,
+    way: Way,
+}
+
+/// How bytes are moved.
+#[derive(Debug)]
+enum Way {
+    /// Through the worker's buffer: cheapest for what fits into it.
+    Copied,
+    /// Through a pipe, without coming up from the kernel: for bulk. Left as soon as nothing more is there at once.
+    Spliced(Pipe),
+    /// Copied: a pipe does not work here, or there is TLS to be done.
+    NeverSpliced,
 }
 
 /// How far a direction has come.
@@ -47,6 +60,10 @@ impl<'t> Flow<'t> {
             taken: 0,
             bytes,
             state: State::Open,
+            way: match from.is_plain() && to.is_plain() {
+                true => Way::Copied,
+                false => Way::NeverSpliced,
+            },
         }
     }
 
@@ -79,6 +96,36 @@ impl<'t> Flow<'t> {
                 },
                 State::Open => {}
             }
+            if let Way::Spliced(pipe) = &mut self.way {
+                if pipe.holds() > 0 {
+                    match self.to.poll_pour(cx, pipe) {
+                        Poll::Ready(Ok(1..)) => moved = true,
+                        Poll::Ready(_) => return Err(Broken::Writing),
+                        Poll::Pending => return Ok(moved),
+                    }
+                    continue;
+                }
+                match self.from.poll_fill(cx, pipe) {
+                    Poll::Ready(Ok(0)) => {
+                        self.way = Way::Copied;
+                        self.state = State::Ending;
+                    }
+                    Poll::Ready(Ok(more)) => {
+                        moved = true;
+                        self.bytes += more as u64;
+                    }
+                    Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => {
+                        self.way = Way::NeverSpliced;
+                    }
+                    Poll::Ready(Err(_)) => return Err(Broken::Reading),
+                    // What comes next may be small again.
+                    Poll::Pending => {
+                        self.way = Way::Copied;
+                        return Ok(moved);
+                    }
+                }
+                continue;
+            }
             let mut scratch = local.scratch();
             let buf = scratch
                 .get_mut(HEADROOM..HEADROOM + local.read_len())
@@ -95,6 +142,10 @@ impl<'t> Flow<'t> {
                         Poll::Pending => 0,
                     };
                     let rest = bytes.get(wrote..).unwrap_or_default();
+                    // A whole buffer at once: there is more where that came from.
+                    if read == READ && matches!(self.way, Way::Copied) {
+                        self.way = local.pipes.take().map_or(Way::Copied, Way::Spliced);
+                    }
                     if !rest.is_empty() {
                         self.spill = local.take_buffer();
                         self.spill.extend_from_slice(rest);

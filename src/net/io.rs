@@ -6,9 +6,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::Pipe;
 use super::socket::{self, Quiet};
 
 /// One connected socket.
@@ -89,11 +90,57 @@ impl Io {
             Self::Unix(io) => loop {
                 ready!(io.poll_read_ready(cx))?;
                 let look = || socket::peek(io, buf);
-                match io.try_io(tokio::io::Interest::READABLE, look) {
+                match io.try_io(Interest::READABLE, look) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     seen => return Poll::Ready(seen),
                 }
             },
+        }
+    }
+
+    pub(super) fn poll_fill(
+        &self,
+        cx: &mut Context<'_>,
+        pipe: &mut Pipe,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let moved = match self {
+                Self::Tcp(io) => {
+                    ready!(io.poll_read_ready(cx))?;
+                    io.try_io(Interest::READABLE, || pipe.fill(io))
+                }
+                Self::Unix(io) => {
+                    ready!(io.poll_read_ready(cx))?;
+                    io.try_io(Interest::READABLE, || pipe.fill(io))
+                }
+            };
+            match moved {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                moved => return Poll::Ready(moved),
+            }
+        }
+    }
+
+    pub(super) fn poll_pour(
+        &self,
+        cx: &mut Context<'_>,
+        pipe: &mut Pipe,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let moved = match self {
+                Self::Tcp(io) => {
+                    ready!(io.poll_write_ready(cx))?;
+                    io.try_io(Interest::WRITABLE, || pipe.pour(io))
+                }
+                Self::Unix(io) => {
+                    ready!(io.poll_write_ready(cx))?;
+                    io.try_io(Interest::WRITABLE, || pipe.pour(io))
+                }
+            };
+            match moved {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                moved => return Poll::Ready(moved),
+            }
         }
     }
 

@@ -18,10 +18,12 @@ pub mod pace;
 pub mod preface;
 pub mod secure;
 pub mod socket;
+pub mod splice;
 pub mod stream;
 
 pub use accept::Acceptor;
 pub use deadline::{Deadlines, Timer};
 pub use pace::Pace;
 pub use secure::{HandshakeError, Session};
+pub use splice::{Pipe, Pipes};
 pub use stream::Stream;

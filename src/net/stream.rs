@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use rustls::CommonState;
 use tokio::net::{TcpStream, UnixStream};
 
+use super::Pipe;
 use super::io::Io;
 use super::secure::{HandshakeError, Secure, Session};
 use super::socket::{self, Quiet};
@@ -105,6 +106,21 @@ impl Stream {
             None => io.poll_write_two(cx, first, second),
             Some(tls) => tls.borrow_mut().poll_write(cx, io, first, second),
         }
+    }
+
+    /// Whether its bytes are what the sockets carry, so that a pipe can move them.
+    pub fn is_plain(&self) -> bool {
+        self.tls.get().is_none()
+    }
+
+    /// Moves what there is into an empty pipe. `Ok(0)` is the end of the stream. Plain streams only.
+    pub fn poll_fill(&self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        self.io.borrow().poll_fill(cx, pipe)
+    }
+
+    /// Moves what a pipe holds on to the other end. Plain streams only.
+    pub fn poll_pour(&self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        self.io.borrow().poll_pour(cx, pipe)
     }
 
     /// Nothing more will be written: sends a FIN, under TLS a `close_notify` before it.

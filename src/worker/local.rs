@@ -16,8 +16,8 @@ use crate::base::cidr::client_key;
 use crate::drain::Drain;
 use crate::limit::{Charge, Credit, Ledger, Level};
 use crate::metrics::Hub;
-use crate::net::Deadlines;
 use crate::net::deadline::Tick;
+use crate::net::{Deadlines, Pipes};
 use crate::record::Journal;
 use crate::snapshot::Snapshot;
 use crate::upstream::Pool;
@@ -169,6 +169,8 @@ pub struct Local {
     pub journal: Rc<Journal>,
     /// Idle connections to endpoints.
     pub pool: Pool,
+    /// Pipes for bulk.
+    pub pipes: Rc<Pipes>,
     /// Memory that is charged here.
     pub credit: Rc<Credit>,
     /// What the spare buffers are charged.
@@ -208,6 +210,7 @@ impl Local {
             presence: Presence::default(),
             journal,
             pool,
+            pipes: Rc::default(),
             carried,
             view: RefCell::new(Rc::new(view)),
             scratch: RefCell::new(vec![0; HEADROOM + READ + TAIL].into_boxed_slice()),
