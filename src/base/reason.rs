@@ -267,6 +267,8 @@ macro_rules! details {
 }
 
 details! {
+    /// A TLS client hello that is malformed or too long.
+    ClientHello = "client_hello", 0;
     /// Not one of `trusted_proxies`.
     Untrusted = "untrusted", 0;
     /// Both Content-Length and Transfer-Encoding (E-001).

@@ -13,6 +13,7 @@
 
 mod connection;
 mod h1;
+mod hello;
 mod linger;
 mod outbox;
 mod preface;

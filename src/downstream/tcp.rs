@@ -5,14 +5,15 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::connection::Connection;
-use super::tunnel;
-use crate::base::{Detail, Error, Reason, clock};
+use super::{hello, tunnel};
+use crate::base::{Detail, Error, Phase, Reason, clock};
 use crate::exchange::tcp::{Session, reach};
 use crate::exchange::{Tunnel, TunnelTerms};
 use crate::filter::Kept;
-use crate::listener::Serves;
+use crate::listener::{Serves, Target};
 use crate::metrics::Closed;
 use crate::record::{Record, Transport};
+use crate::route::ClusterIx;
 
 /// Serves one connection.
 pub(super) async fn drive(connection: Rc<Connection>) {
@@ -46,7 +47,13 @@ async fn join(connection: &Connection) -> Option<Box<Tunnel>> {
         &listener.unbound,
         started,
     );
-    let ix = spec.cluster;
+    let ix = match find(connection, &spec.target, &mut record).await {
+        Ok(ix) => ix,
+        Err(error) => {
+            record.end(error.reason(), error.detail(), clock::now());
+            return None;
+        }
+    };
     if let Some(cells) = listener.sessions(ix) {
         record.bound(cells);
     }
@@ -86,3 +93,34 @@ async fn join(connection: &Connection) -> Option<Box<Tunnel>> {
         }
     }
 }
+
+/// The cluster that the connection goes to.
+async fn find(
+    connection: &Connection,
+    target: &Target,
+    record: &mut Record,
+) -> Result<ClusterIx, Error> {
+    let (names, otherwise, time) = match target {
+        Target::Cluster(ix) => return Ok(*ix),
+        Target::Names {
+            names,
+            otherwise,
+            time,
+        } => (names, otherwise, *time),
+    };
+    record.phase(Phase::Tls);
+    let asked = hello::read(connection, time).await?;
+    let name = asked.as_ref().and_then(|it| it.server_name.as_deref());
+    if let Some(name) = name {
+        connection.facts.asked_for(name);
+    }
+    let found = asked.as_ref().and_then(|asked| names.find(asked));
+    found.or(*otherwise).ok_or(match asked {
+        Some(_) => NO_ROUTE,
+        None => NO_TLS,
+    })
+}
+
+const NO_ROUTE: Error = Error::new(Reason::NoRoute, Detail::None);
+/// What is there is not TLS, and only TLS has a place to go.
+const NO_TLS: Error = Error::new(Reason::TlsHandshake, Detail::ClientHello);

@@ -60,9 +60,10 @@ impl<'t> Flow<'t> {
             taken: 0,
             bytes,
             state: State::Open,
-            way: match from.is_plain() && to.is_plain() {
-                true => Way::Copied,
-                false => Way::NeverSpliced,
+            way: if from.is_plain() && to.is_plain() {
+                Way::Copied
+            } else {
+                Way::NeverSpliced
             },
         }
     }

@@ -15,7 +15,7 @@ use crate::config::types::{ByteSize, Duration as RawDuration};
 use crate::config::{Code, Diagnostic, Diagnostics, Severity, Spanned};
 use crate::http1::limits::{RawBodyLimits, number, size, within};
 use crate::http1::request::MAX_FIELDS;
-use crate::tls::{self, ServerTls};
+use crate::tls::{self, Inside, ServerTls};
 
 /// Longest request line that can be allowed, in bytes.
 const MAX_REQUEST_LINE: u64 = 256 << 10;
@@ -104,12 +104,14 @@ fn compile_one(
 ) -> Option<ListenerSpec> {
     let name = compile_name(&raw.name, diagnostics);
     protocol::check(raw, diagnostics);
-    let serves = Serves::compile(raw, clusters, diagnostics);
+    let protocol = &raw.protocol.value;
     let heads = Heads::compile(&heads::Raw::of(raw), &defaults.heads, diagnostics);
+    let timeouts = timeouts(&raw.timeouts, defaults.timeouts, diagnostics);
+    let serves = Serves::compile(raw, timeouts.first_byte, clusters, diagnostics);
     let spec = ListenerSpec {
         binds: compile_binds(raw, claims, diagnostics),
         trusted: networks(raw.trusted_proxies.as_ref(), &defaults.trusted, diagnostics),
-        timeouts: timeouts(&raw.timeouts, defaults.timeouts, diagnostics),
+        timeouts,
         limits: limits(&raw.limits, defaults.limits, diagnostics),
         proxy_protocol: match raw.proxy_protocol.as_ref().map(|it| &it.value) {
             None | Some(raw::listener::ProxyProtocol::Off) => ProxyProtocol::Off,
@@ -126,7 +128,12 @@ fn compile_one(
         serves: serves?,
         tls: match (&raw.tls, &name) {
             (Some(raw), Some(name)) => {
-                Some(Arc::new(ServerTls::compile(raw, name, live, diagnostics)?))
+                let inside = match protocol {
+                    raw::listener::Protocol::Http => Inside::Http,
+                    raw::listener::Protocol::Tcp | raw::listener::Protocol::Udp => Inside::Anything,
+                };
+                let tls = ServerTls::compile(raw, name, inside, live, diagnostics)?;
+                Some(Arc::new(tls))
             }
             _ => None,
         },

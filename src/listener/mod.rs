@@ -14,6 +14,7 @@ pub mod admin;
 mod address;
 mod compile;
 mod heads;
+mod names;
 mod protocol;
 mod serves;
 
@@ -32,7 +33,8 @@ use crate::tls::ServerTls;
 pub use address::overlaps;
 pub use admin::AdminSpec;
 pub use compile::compile;
-pub use serves::{Serves, TcpSpec};
+pub use names::ServerNames;
+pub use serves::{Serves, Target, TcpSpec};
 
 /// One listener.
 #[derive(Clone, Debug, Eq, PartialEq)]

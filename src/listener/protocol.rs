@@ -178,11 +178,13 @@ pub(super) fn check(raw: &Listener, diagnostics: &mut Diagnostics) {
 }
 
 fn check_tcp(raw: &Listener, diagnostics: &mut Diagnostics) {
-    if let Some(tls) = &raw.tls {
-        diagnostics.unsupported(tls.span, "TLS on tcp listeners");
-    }
-    if let Some(sni) = &raw.sni {
-        diagnostics.unsupported(sni.span, "a choice by server name");
+    if let (Some(sni), Some(tls)) = (&raw.sni, &raw.tls) {
+        diagnostics.push(
+            Diagnostic::error(Code::Conflict, sni.span, "`sni` stands beside `tls`")
+                .label("chooses without decrypting")
+                .also(tls.span, "decrypts")
+                .hint("write two listeners: one that passes TLS through, and one that ends it"),
+        );
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::names::ServerNames;
 use crate::base::ClusterName;
 use crate::config::raw::{self, listener::Protocol};
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned, suggest};
@@ -21,12 +22,28 @@ pub enum Serves {
 /// Where the connections of a tcp listener go, and how long they last.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TcpSpec {
-    /// Where to: a position in the snapshot's clusters.
-    pub cluster: ClusterIx,
+    /// Where to.
+    pub target: Target,
     /// The longest that one lasts; zero: no limit.
     pub max_duration: Duration,
     /// Silence that ends one whose one side has closed its sending side; above zero.
     pub half_close_timeout: Duration,
+}
+
+/// How the cluster of a connection is found: positions in the snapshot's clusters.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Target {
+    /// There is one.
+    Cluster(ClusterIx),
+    /// By what its client hello asks for.
+    Names {
+        /// The rules.
+        names: ServerNames,
+        /// For what no rule names, and what is not TLS; `None`: it is closed.
+        otherwise: Option<ClusterIx>,
+        /// How long is waited for the client hello.
+        time: Duration,
+    },
 }
 
 impl Serves {
@@ -39,23 +56,33 @@ impl Serves {
     }
 
     /// The clusters that it sends to without a route.
-    pub fn clusters(&self) -> impl Iterator<Item = ClusterIx> {
-        let own = match self {
-            Self::Http => None,
-            Self::Tcp(spec) => Some(spec.cluster),
+    pub fn clusters(&self) -> Vec<ClusterIx> {
+        let mut clusters: Vec<_> = match self {
+            Self::Http => return Vec::new(),
+            Self::Tcp(spec) => match &spec.target {
+                Target::Cluster(cluster) => vec![*cluster],
+                Target::Names {
+                    names, otherwise, ..
+                } => names.clusters().chain(*otherwise).collect(),
+            },
         };
-        own.into_iter()
+        clusters.sort_by_key(|cluster| cluster.0);
+        clusters.dedup();
+        clusters
     }
 
     /// `clusters` holds every name that the file defines, in the order of the snapshot.
     pub(super) fn compile(
         raw: &raw::Listener,
+        first_byte: Duration,
         clusters: &[ClusterName],
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         match raw.protocol.value {
             Protocol::Http => Some(Self::Http),
-            Protocol::Tcp => TcpSpec::compile(raw, clusters, diagnostics).map(Self::Tcp),
+            Protocol::Tcp => {
+                TcpSpec::compile(raw, first_byte, clusters, diagnostics).map(Self::Tcp)
+            }
             // Refused with the protocol's name.
             Protocol::Udp => None,
         }
@@ -65,6 +92,7 @@ impl Serves {
 impl TcpSpec {
     fn compile(
         raw: &raw::Listener,
+        first_byte: Duration,
         clusters: &[ClusterName],
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
@@ -80,15 +108,37 @@ impl TcpSpec {
             return None;
         }
         Some(Self {
-            cluster: target(raw, clusters, diagnostics)?,
+            target: target(raw, first_byte, clusters, diagnostics)?,
             max_duration: max_duration.map_or(Duration::ZERO, |time| time.get()),
             half_close_timeout: half_close.map_or(HALF_CLOSE_TIMEOUT, |time| time.get()),
         })
     }
 }
 
-/// The cluster that a listener names itself.
+/// Where the connections of a listener go.
 fn target(
+    raw: &raw::Listener,
+    time: Duration,
+    clusters: &[ClusterName],
+    diagnostics: &mut Diagnostics,
+) -> Option<Target> {
+    let Some(rules) = &raw.sni else {
+        return named(raw, clusters, diagnostics).map(Target::Cluster);
+    };
+    let names = ServerNames::compile(raw, rules, clusters, diagnostics);
+    let otherwise = match &raw.cluster {
+        Some(name) => Some(find_cluster(raw, name, clusters, diagnostics)?),
+        None => None,
+    };
+    Some(Target::Names {
+        names: names?,
+        otherwise,
+        time,
+    })
+}
+
+/// The cluster that a listener names itself.
+fn named(
     raw: &raw::Listener,
     clusters: &[ClusterName],
     diagnostics: &mut Diagnostics,
@@ -99,7 +149,7 @@ fn target(
             Diagnostic::error(Code::MissingKey, raw.name.span, message)
                 .label("where do its connections go?")
                 .also(raw.protocol.span, "the protocol")
-                .hint("write `cluster = \"…\"`"),
+                .hint("write `cluster = \"…\"`, or `sni` to choose by server name"),
         );
         return None;
     };
@@ -107,7 +157,7 @@ fn target(
 }
 
 /// The position of a cluster that the listener names.
-fn find_cluster(
+pub(super) fn find_cluster(
     raw: &raw::Listener,
     name: &Spanned<String>,
     clusters: &[ClusterName],

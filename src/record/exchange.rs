@@ -34,8 +34,6 @@ pub struct Record {
     note: Vec<u8>,
     trusted_id: Option<Range<usize>>,
     route: Option<Range<usize>>,
-    /// What a client of layer 4 asked for by name.
-    pub(super) server_name: Option<Range<usize>>,
     attempt: Option<Attempt>,
     attempts: u32,
     id: Id,
@@ -89,7 +87,6 @@ impl Record {
             note: journal.take_note(),
             trusted_id: None,
             route: None,
-            server_name: None,
             attempt: None,
             attempts: 0,
             id: journal.request_id(at),
@@ -249,7 +246,7 @@ impl Record {
         self.reason
     }
 
-    pub(super) fn jot(&mut self, text: &[u8]) -> Range<usize> {
+    fn jot(&mut self, text: &[u8]) -> Range<usize> {
         let start = self.note.len();
         self.note.extend_from_slice(text);
         start..self.note.len()
@@ -277,10 +274,10 @@ impl Record {
             Field::Peer => Value::Plain(self.facts.peer_text.as_bytes()),
             Field::Listener => Value::Plain(self.facts.listener.as_str().as_bytes()),
             Field::Method => text_or_absent(head.method_token()),
-            Field::Host => match &self.server_name {
-                Some(name) => Value::Text(self.noted(name)),
-                None => text_or_absent(head.host()),
-            },
+            Field::Host if self.counts.transport().is_some() => {
+                self.facts.server_name().map_or(Value::Absent, Value::Text)
+            }
+            Field::Host => text_or_absent(head.host()),
             Field::Path => text_or_absent(head.path()),
             Field::Query => head.query().map_or(Value::Absent, Value::Text),
             Field::Protocol if let Some(spoken) = self.counts.transport() => {
@@ -320,8 +317,8 @@ impl Record {
                 .tls()
                 .map_or(Value::Absent, |tls| Value::Plain(tls.cipher.as_bytes())),
             // A name that rustls took for one, but no more than that.
-            Field::ServerName => match self.facts.tls().and_then(|tls| tls.server_name.as_ref()) {
-                Some(name) => Value::Text(name.as_bytes()),
+            Field::ServerName => match self.facts.server_name() {
+                Some(name) => Value::Text(name),
                 None => Value::Absent,
             },
             Field::UserAgent => head

@@ -19,6 +19,8 @@ pub struct ConnectionFacts {
     pub peer_text: Box<str>,
     /// What a proxy in front has told of the connection that this one stands for.
     told: OnceCell<(Ends, Box<str>)>,
+    /// The server name of a client hello that was looked into.
+    asked: OnceCell<Box<[u8]>>,
     tls: OnceCell<Box<TlsFacts>>,
 }
 
@@ -45,7 +47,21 @@ impl ConnectionFacts {
             peer_text: text.into(),
             told: OnceCell::new(),
             tls: OnceCell::new(),
+            asked: OnceCell::new(),
         })
+    }
+
+    /// The client asks for a server of this name.
+    pub fn asked_for(&self, name: &[u8]) {
+        // A second client hello is not looked into.
+        let _ = self.asked.set(name.into());
+    }
+
+    /// The server name that the client asks for, whoever ends its TLS.
+    pub fn server_name(&self) -> Option<&[u8]> {
+        let ended_here = || self.tls()?.server_name.as_ref();
+        let asked = self.asked.get().map(|name| &**name);
+        asked.or_else(|| ended_here().map(|name| name.as_bytes()))
     }
 
     /// This connection stands for one between these ends (PROXY protocol). Said once, before anything else is known.

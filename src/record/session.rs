@@ -84,9 +84,4 @@ impl Record {
             self.counts = Counts::session(cells, transport);
         }
     }
-
-    /// The server name that the client asks for; the line has it as `host`.
-    pub fn asked_for(&mut self, name: &[u8]) {
-        self.server_name = Some(self.jot(name));
-    }
 }

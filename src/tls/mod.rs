@@ -10,6 +10,7 @@
 //! are watched by (`server`).
 
 mod certificate;
+pub mod hello;
 mod names;
 mod provider;
 mod server;
@@ -21,7 +22,7 @@ use crate::state::Registry;
 
 pub use certificate::{Certificate, Files, LoadError};
 pub use names::{group, suite, version};
-pub use server::{HandshakeSlot, Hello, ServerTls, last_hello};
+pub use server::{HandshakeSlot, Hello, Inside, ServerTls, last_hello};
 
 /// What outlives a configuration.
 #[derive(Debug, Default)]

@@ -100,6 +100,7 @@ impl ServerTls {
     pub fn compile(
         raw: &Spanned<ListenerTls>,
         listener: &ListenerName,
+        inside: Inside,
         live: &Live,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
@@ -110,7 +111,7 @@ impl ServerTls {
                 None | Some(TlsVersion::Tls12) => MinVersion::Tls12,
                 Some(TlsVersion::Tls13) => MinVersion::Tls13,
             },
-            alpn: alpn(raw, diagnostics),
+            alpn: alpn(raw, inside, diagnostics),
         };
         let certificates = certificates(raw, diagnostics);
         if let Some(auth) = &raw.client_auth
@@ -246,8 +247,11 @@ fn warn_of_time(raw: &RawCertificate, certificate: &Certificate, diagnostics: &m
     );
 }
 
-fn alpn(raw: &ListenerTls, diagnostics: &mut Diagnostics) -> Vec<Box<str>> {
+fn alpn(raw: &ListenerTls, inside: Inside, diagnostics: &mut Diagnostics) -> Vec<Box<str>> {
     let Some(listed) = &raw.alpn else {
+        if inside == Inside::Anything {
+            return Vec::new();
+        }
         return PROTOCOLS.iter().map(|&name| name.into()).collect();
     };
     if listed.is_empty() {
@@ -260,6 +264,7 @@ fn alpn(raw: &ListenerTls, diagnostics: &mut Diagnostics) -> Vec<Box<str>> {
     for name in listed.iter() {
         match name.as_str() {
             known if PROTOCOLS.contains(&known) => names.push(known.into()),
+            any if inside == Inside::Anything => names.push(any.into()),
             "h2" => diagnostics.unsupported(name.span, "HTTP/2 on listeners"),
             other => diagnostics.push(
                 Diagnostic::error(
@@ -275,6 +280,15 @@ fn alpn(raw: &ListenerTls, diagnostics: &mut Diagnostics) -> Vec<Box<str>> {
         }
     }
     names
+}
+
+/// What is spoken under TLS.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Inside {
+    /// HTTP: the protocols are those that we speak.
+    Http,
+    /// Whatever the endpoint speaks: without a list any protocol is agreed to.
+    Anything,
 }
 
 /// What a client asked for, and what it was shown.

@@ -195,7 +195,7 @@ impl ListenerView {
             Serves::Http => snapshot.routes.routes(),
             Serves::Tcp(_) => &[],
         };
-        let clusters = spec.serves.clusters().filter_map(|ix| {
+        let clusters = spec.serves.clusters().into_iter().filter_map(|ix| {
             let cluster = snapshot.clusters.get(ix.index())?;
             Some((ix, session(cluster.name.as_str())))
         });

@@ -42,7 +42,8 @@ pub struct Listener {
     pub tls: Option<Spanned<ListenerTls>>,
     /// tcp and udp: where to.
     pub cluster: Option<Spanned<String>>,
-    /// tcp: where to, by server name, without decrypting. Not in this build.
+    /// tcp: where to, by what a client hello asks for, without decrypting; what no rule names goes to `cluster`, or is
+    /// closed where there is none.
     pub sni: Option<Spanned<Vec<Spanned<SniRule>>>>,
     /// tcp: how long connections last.
     pub tcp: Option<Spanned<Tcp>>,
@@ -118,9 +119,11 @@ pub enum ForwardingHeader {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SniRule {
-    /// Server names, `*.` for any labels.
+    /// Server names, exact or `*.` for one or more labels.
     pub hosts: Spanned<Vec<Spanned<String>>>,
-    /// Where to. Not in this build.
+    /// Protocols (ALPN) of which the client must offer one. Default: any.
+    pub alpn: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Where to.
     pub cluster: Spanned<String>,
 }
 

@@ -2,6 +2,7 @@
 
 mod exact;
 mod preface;
+mod sni;
 mod tcp;
 
 use crate::support::{Setup, ports};

@@ -2,7 +2,9 @@
 
 use super::{tcp_listener, tcp_over};
 use crate::support::bytes::{ByteServer, dial, echoes, ended, exactly, rest};
+use crate::support::strace::Strace;
 use crate::support::{Origin, Reload, Setup, eventually, ports};
+use std::ffi::OsStr;
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr};
 use std::os::unix::net::UnixListener;
@@ -334,4 +336,43 @@ fn a_client_keeps_its_endpoint_by_hash() {
     for _ in 0..10 {
         assert_eq!(exactly(&dial(raw), 3), name);
     }
+}
+
+/// Bulk does not come up to the worker: pipes carry it. Small messages never meet one.
+#[test]
+fn bulk_is_spliced_and_small_messages_are_copied() {
+    let server = ByteServer::running(|stream| {
+        let asked = rest(&stream);
+        (&stream)
+            .write_all(&(asked.len() as u64).to_le_bytes())
+            .unwrap();
+    });
+    let (setup, raw) = tcp_over(&[server.addr()], "", "");
+    let setup = setup.workers(1);
+    let proxy = setup.start();
+    let report = setup.dir.file("strace");
+    let calls = |size: usize| {
+        let options = ["-c", "-e", "trace=splice,recvfrom,sendto", "-o"].map(OsStr::new);
+        let strace = Strace::attach(proxy.pid(), options.into_iter().chain([report.as_os_str()]));
+        let stream = dial(raw);
+        for part in vec![7; size].chunks(1 << 20) {
+            (&stream).write_all(part).unwrap();
+        }
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(rest(&stream), (size as u64).to_le_bytes());
+        drop(strace);
+        let table = eventually("strace's table", || std::fs::read_to_string(&report).ok());
+        let of = |name: &str| {
+            let line = table.lines().find(|line| line.ends_with(name));
+            let word = line.and_then(|line| line.split_whitespace().nth(3));
+            word.map_or(0, |word| word.parse::<usize>().unwrap())
+        };
+        (of("splice"), of("recvfrom") + of("sendto"))
+    };
+    let (spliced, copied) = calls(64 << 20);
+    assert!(spliced > 100, "{spliced} spliced, {copied} copied");
+    // Copied, it would be 2048 at the least.
+    assert!(copied < 1000, "{spliced} spliced, {copied} copied");
+    let (spliced, _) = calls(1000);
+    assert_eq!(spliced, 0);
 }
