@@ -17,5 +17,8 @@ python3 benches/peers/instructions.py
 # A scanner for smuggled requests, which must find what there is in a weak proxy and nothing in this one.
 python3 tests/gates/smuggling.py "$TIDEGATE_TOOLS/bin/smugglex" "${CARGO_TARGET_DIR:-target}/release/tidegate"
 
+# Slow clients of three kinds, beside healthy ones that must not notice.
+python3 tests/gates/slow.py "${CARGO_TARGET_DIR:-target}/release/tidegate"
+
 # Latency at a fixed rate, beside the peers, by another load generator.
 python3 benches/peers/bench.py --rate 4000 --rounds 5 --seconds 4 --idle 0

@@ -12,6 +12,7 @@ wanted=(
   promtool:prometheus
   python3:python3
   redis-server:redis-server
+  slowhttptest:slowhttptest
   strace:strace
   taskset:util-linux
   valgrind:valgrind

@@ -194,7 +194,7 @@ fn a_line_tells_the_whole_exchange() {
     );
     let id = line["request_id"].as_str().unwrap();
     assert!(
-        id.len() == 32 && id.chars().all(|c| c.is_ascii_hexdigit()),
+        id.len() == 36 && id.chars().all(|c| c.is_ascii_hexdigit() || c == '-'),
         "{id}"
     );
     let time = line["time"].as_str().unwrap();
