@@ -41,7 +41,10 @@ fn set(size: u32, weights: u32, every: u32) -> EndpointSet {
         }
         Arc::new(Endpoint {
             text: addr.to_string().into(),
-            spec: Arc::new(ConnectSpec { addr: addr.clone() }),
+            spec: Arc::new(ConnectSpec {
+                addr: addr.clone(),
+                protocol: tidegate::upstream::Protocol::Http1,
+            }),
             key: EndpointKey {
                 cluster: cluster.clone(),
                 addr,

@@ -12,6 +12,7 @@ use crate::metrics::{BreakerState, Hub, PROTOCOL, Scrape, names};
 use crate::outlier::Moment;
 use crate::snapshot::Live;
 use crate::task;
+use crate::upstream::Protocol;
 
 use super::context::Running;
 use super::state::{STATES, state};
@@ -108,8 +109,11 @@ fn collect(cluster: &Cluster, scrape: &mut Scrape) {
         let healthy = if state == "healthy" { 1.0 } else { 0.0 };
         let in_flight = f64::from(endpoint.state.in_flight());
         let connections = f64::from(endpoint.state.connections());
-        let spoken = [name, PROTOCOL];
-        scrape.gauge(&names::UPSTREAM_CONNECTIONS_ACTIVE, &spoken, connections);
+        // Shared connections are counted where they are made; what is counted here are exchanges.
+        if endpoint.spec.protocol == Protocol::Http1 {
+            let spoken = [name, PROTOCOL];
+            scrape.gauge(&names::UPSTREAM_CONNECTIONS_ACTIVE, &spoken, connections);
+        }
         for (metric, value) in [
             (&names::UPSTREAM_ENDPOINT_HEALTHY, healthy),
             (&names::UPSTREAM_ENDPOINT_WEIGHT, f64::from(endpoint.weight)),

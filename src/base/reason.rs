@@ -325,6 +325,16 @@ details! {
     Eof = "eof", 0;
     /// The peer reset the connection.
     Reset = "reset", 0;
+    /// The endpoint refused the stream.
+    RefusedStream = "refused_stream", 0;
+    /// The endpoint closes the connection and says that it did not look at the request.
+    GoAway = "goaway", 0;
+    /// The endpoint reset the stream.
+    StreamReset = "stream_reset", 0;
+    /// The endpoint broke the rules of HTTP/2.
+    Http2 = "http2", 0;
+    /// The endpoint did not answer a PING in time.
+    PingTimeout = "ping_timeout", 0;
     /// Nothing was read by the peer for too long.
     WriteStall = "write_stall", 0;
     /// The body comes more slowly than the least rate (E-131).

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Cluster, ClusterBreaker, ClusterTimeouts, Live, OnEndpointDown, Site, balancer, bulkhead,
-    endpoints, limits, retry, sticky,
+    Cluster, ClusterBreaker, ClusterTimeouts, Live, Members, OnEndpointDown, Site, balancer,
+    bulkhead, endpoints, limits, protocol, retry, sticky,
 };
 use crate::balance::{Balancer, Policy};
 use crate::base::ClusterName;
@@ -58,7 +58,9 @@ pub fn compile(
         Probes::On(spec) => Some(&**spec),
         Probes::Off | Probes::Wrong => None,
     };
+    let protocol = protocol::compile(raw, &limits, diagnostics);
     let members = endpoints::compile(name, &raw.endpoints, live, diagnostics);
+    let members = members.and_then(|members| Some(Members::new(members, protocol?)));
     let made = members
         .as_ref()
         .map(|members| members.assemble(name, spec, live));
@@ -147,8 +149,8 @@ fn unsupported(raw: &raw::Cluster, diagnostics: &mut Diagnostics) -> Support {
     let preface = raw.send_proxy_protocol.as_ref();
     let lacking = [
         protocol
-            .filter(|protocol| protocol.value != UpstreamProtocol::Http1)
-            .map(|protocol| (protocol.span, "HTTP/2 to endpoints")),
+            .filter(|protocol| protocol.value.0 == UpstreamProtocol::Auto)
+            .map(|protocol| (protocol.span, "a choice between HTTP/1 and HTTP/2")),
         raw.tls.as_ref().map(|tls| (tls.span, "TLS to endpoints")),
         preface
             .filter(|preface| preface.value != SendProxyProtocol::Off)
@@ -200,6 +202,7 @@ pub(super) fn positive(
         }
         let hint = match key {
             "idle_timeout" => "write idle_per_endpoint = 0 to keep no idle connections",
+            "ping_timeout" => "write ping_interval = \"0s\" to ask nobody",
             "queue.timeout" => "write queue = { size = 0 } to let nobody wait",
             _ => {
                 "an endpoint that never answers must not hold an exchange for ever: the longest is 8760h"

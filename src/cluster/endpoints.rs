@@ -1,4 +1,4 @@
-//! `endpoints` of a cluster → [`Members`].
+//! `endpoints` of a cluster → [`Member`]s.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Live;
-use super::members::{Member, Members, Place};
+use super::members::{Member, Place};
 use crate::base::addr::AddrError;
 use crate::base::{ClusterName, EndpointAddr};
 use crate::config::raw::endpoint::State;
@@ -19,7 +19,7 @@ pub(super) fn compile(
     raw: &Spanned<Vec<Spanned<raw::Endpoint>>>,
     live: &Live,
     diagnostics: &mut Diagnostics,
-) -> Option<Members> {
+) -> Option<Vec<Member>> {
     if raw.is_empty() {
         diagnostics.push(
             Diagnostic::error(
@@ -56,7 +56,7 @@ pub(super) fn compile(
             ),
         }
     }
-    (members.len() == raw.len()).then(|| Members::new(members))
+    (members.len() == raw.len()).then_some(members)
 }
 
 fn member(

@@ -12,7 +12,7 @@ use crate::base::{ClusterName, EndpointAddr};
 use crate::dns::{Entry, Target};
 use crate::endpoint::{Admin, Endpoint, EndpointKey, EndpointSet, Origin};
 use crate::health::HealthSpec;
-use crate::upstream::ConnectSpec;
+use crate::upstream::{ConnectSpec, Protocol};
 
 /// Where an endpoint is, or where that is to be asked.
 #[derive(Clone, Debug)]
@@ -51,7 +51,11 @@ pub(super) struct Member {
 
 /// The endpoints of a cluster as they were written.
 #[derive(Debug)]
-pub struct Members(Vec<Member>);
+pub struct Members {
+    members: Vec<Member>,
+    /// What is spoken to them.
+    pub protocol: Protocol,
+}
 
 /// A set, and what was known when it was made.
 #[derive(Debug)]
@@ -70,16 +74,18 @@ pub struct Knowledge {
 }
 
 impl Members {
-    pub(super) fn new(members: Vec<Member>) -> Self {
-        Self(members)
+    pub(super) fn new(members: Vec<Member>, protocol: Protocol) -> Self {
+        Self { members, protocol }
     }
 
     /// The names among them; one that stands there twice, with two ports, is given twice.
     pub fn names(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.0.iter().filter_map(|member| match &member.place {
-            Place::Addr(_) => None,
-            Place::Name { entry, .. } => Some(entry),
-        })
+        self.members
+            .iter()
+            .filter_map(|member| match &member.place {
+                Place::Addr(_) => None,
+                Place::Name { entry, .. } => Some(entry),
+            })
     }
 
     /// What there is to know now.
@@ -100,20 +106,27 @@ impl Members {
     ) -> Made {
         // Before anything is looked up: what changes meanwhile makes the set stale, never wrong for good.
         let knowledge = self.knowledge(cluster, live);
-        let mut endpoints = Vec::with_capacity(self.0.len());
+        let mut endpoints = Vec::with_capacity(self.members.len());
         // Addresses that are written come first: what a name resolves to never takes their place.
-        let written = self.0.iter().filter_map(|member| match &member.place {
-            Place::Addr(addr) => Some(addr.clone()),
-            Place::Name { .. } => None,
-        });
+        let written = self
+            .members
+            .iter()
+            .filter_map(|member| match &member.place {
+                Place::Addr(addr) => Some(addr.clone()),
+                Place::Name { .. } => None,
+            });
         let mut seen: HashSet<EndpointAddr> = written.collect();
-        for member in &self.0 {
+        for member in &self.members {
             let mut add = |addr: EndpointAddr, tier: u8, origin: Origin| {
                 let key = EndpointKey {
                     cluster: cluster.clone(),
                     addr,
                 };
-                endpoints.push(Arc::new(endpoint(key, tier, origin, health, live)));
+                let spec = ConnectSpec {
+                    addr: key.addr.clone(),
+                    protocol: self.protocol,
+                };
+                endpoints.push(Arc::new(endpoint(key, spec, tier, origin, health, live)));
             };
             match &member.place {
                 Place::Addr(addr) => add(addr.clone(), member.tier, member.origin(None, None)),
@@ -159,6 +172,7 @@ fn address(target: &Target, port: Option<u16>) -> Option<EndpointAddr> {
 
 fn endpoint(
     key: EndpointKey,
+    spec: ConnectSpec,
     tier: u8,
     origin: Origin,
     health: Option<&HealthSpec>,
@@ -178,9 +192,7 @@ fn endpoint(
             .unwrap_or(origin.admin),
         origin,
         tier,
-        spec: Arc::new(ConnectSpec {
-            addr: key.addr.clone(),
-        }),
+        spec: Arc::new(spec),
         health: health.map(cell),
         key,
         state,

@@ -20,6 +20,7 @@ pub mod live;
 pub mod members;
 pub mod overrides;
 mod outlier;
+mod protocol;
 pub mod retry;
 pub mod secret;
 pub mod sticky;

@@ -78,7 +78,7 @@ impl Side {
         let hops = head.hops();
         let wish = match head.version() {
             _ if hops.close => Wish::ClientEnds,
-            Version::Http11 => Wish::Stay,
+            Version::Http11 | Version::Http2 => Wish::Stay,
             Version::Http10 if hops.keep_alive => Wish::Stay,
             Version::Http10 => Wish::ClientEnds,
         };

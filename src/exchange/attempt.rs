@@ -4,19 +4,19 @@ use std::future::{Future, poll_fn};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::checkout::{Checked, Source, checkout};
+use super::checkout::{Checked, Link, Source, checkout};
 use super::finish::{self, Sent};
 use super::outgoing::{Keep, Outgoing, encode};
 use super::own::{self, Whose};
 use super::place::{self, Counted, Place, Wish, asking};
 use super::retry::{Account, Decision, Failed, Failure, Reused, decide};
 use super::side::{Answered, Downstream};
-use super::transfer::{Ended, Limits, Parting, Terms, Transfer};
+use super::transfer::{self, Ended, Limits, Over, Terms, Transfer};
 use super::upstream::Http1;
 use super::watch::{ON_TRIAL, Passage, Watch};
 use super::{Exchange, Served};
 use crate::base::reason::Blame;
-use crate::base::{Error, Phase, Reason, clock};
+use crate::base::{Detail, Error, Phase, Reason, clock};
 use crate::drain;
 use crate::endpoint::{EndpointIx, Tried};
 use crate::http1::body::More;
@@ -26,7 +26,7 @@ use crate::message::{BodyLength, Upgrade};
 use crate::metrics::RetryResult;
 use crate::net::{Stream, Timer};
 use crate::route::Route;
-use crate::upstream::Look;
+use crate::upstream::{Look, Protocol};
 use crate::worker::ClusterView;
 
 /// The attempts of one exchange.
@@ -75,7 +75,11 @@ pub(super) async fn forward<D: Downstream>(
         asked.place(&tried).await?
     };
     let _active = Counted::one(&cluster.cells.active);
-    encode(x);
+    match cluster.cluster.members.protocol {
+        Protocol::Http1 => encode(x),
+        // Its head is made for each attempt; what is kept is the body as it is.
+        Protocol::Http2(_) => x.kit.outgoing.clear(),
+    }
     let outgoing = Outgoing::new(&x.kit.outgoing, keep(x, cluster));
     let upload = match x.record.head().body() {
         BodyLength::None => More::Ended,
@@ -111,7 +115,10 @@ pub(super) async fn forward<D: Downstream>(
 fn keep(x: &Exchange, cluster: &ClusterView) -> Keep {
     let policy = &cluster.cluster.retry;
     let tight = x.local.credit.level() >= Level::Tight;
-    if !tight && policy.attempts > 0 && policy.methods.contains(x.record.head().method()) {
+    // A stream that was refused may be sent again whatever the method.
+    let refusable = cluster.cluster.members.protocol != Protocol::Http1;
+    let may = refusable || policy.methods.contains(x.record.head().method());
+    if !tight && policy.attempts > 0 && may {
         Keep::UpTo(policy.replay_buffer)
     } else {
         Keep::Nothing
@@ -235,14 +242,15 @@ impl<D: Downstream> Attempts<'_, D> {
     }
 
     /// Keeps the endpoint's connection after a whole answer, where it may be used again.
-    fn put_back(
-        &self,
-        ix: EndpointIx,
-        stream: Stream,
-        persist: Persist,
-        whose: Whose,
-        parting: Parting,
-    ) {
+    fn put_back(&self, ix: EndpointIx, stream: Stream, whose: Whose, over: &Over) {
+        let waits = self.outgoing.pending(&self.x.kit.outgoing);
+        let sent = match self.upload {
+            More::Ended if !waits => Sent::Whole,
+            _ => Sent::Part,
+        };
+        let asked = self.x.record.head().upgrade();
+        let persist = finish::endpoint(over.says, sent, over.behind, asked);
+        let parting = over.parting;
         let Some(set) = self.cluster.idle.get(ix.0 as usize) else {
             return;
         };
@@ -252,6 +260,21 @@ impl<D: Downstream> Attempts<'_, D> {
             (Persist::Later, Whose::Client) | (Persist::Close, _) => {}
             (Persist::Reuse, Whose::Anybody) => set.put(stream, clock, parting.keep_alive),
             (Persist::Later, Whose::Anybody) => set.put_aside(stream, clock, parting.keep_alive),
+        }
+    }
+
+    /// An attempt that ended so.
+    fn failed(&self, error: Error, reused: Reused) -> Failed {
+        Failed {
+            failure: Failure {
+                reason: error.reason(),
+                status: None,
+                accepted: self.outgoing.accepted(),
+                reused,
+                resendable: self.outgoing.resendable(),
+            },
+            error,
+            paid: None,
         }
     }
 
@@ -285,11 +308,7 @@ impl<D: Downstream> Attempts<'_, D> {
                 return Err(Failed::untouched(error, self.outgoing.resendable()));
             }
         };
-        let Checked {
-            stream,
-            reused,
-            held,
-        } = checked;
+        let Checked { link, reused, held } = checked;
         let terms = Terms {
             route: self.route,
             timer: self.timer,
@@ -297,23 +316,37 @@ impl<D: Downstream> Attempts<'_, D> {
             limits: self.limits,
             account: &self.account,
             cookie,
+            answers: &cluster.cluster.limits,
         };
-        let sends = self.x.record.head().body();
-        let up = Http1::new(&stream, &mut self.outgoing, sends, &cluster.cluster.limits);
-        let mut transfer = Transfer::new(self.x, self.down, up, terms, self.upload);
-        let ended = poll_fn(|cx| transfer.poll(cx)).await;
-        let over = transfer.over();
+        let (ended, over) = match &link {
+            Link::Http1(stream) => {
+                let sends = self.x.record.head().body();
+                let up = Http1::new(stream, &mut self.outgoing, sends, terms.answers);
+                let mut transfer = Transfer::new(self.x, self.down, up, terms, self.upload);
+                let ended = poll_fn(|cx| transfer.poll(cx)).await;
+                (ended, transfer.over())
+            }
+            Link::Http2(seat) => {
+                // Boxed: most exchanges need not carry its size.
+                let (x, down, outgoing) = (&mut *self.x, &mut *self.down, &mut self.outgoing);
+                let text = &endpoint.text;
+                Box::pin(transfer::http2(
+                    x,
+                    down,
+                    seat,
+                    text,
+                    outgoing,
+                    terms,
+                    self.upload,
+                ))
+                .await
+            }
+        };
         self.upload = over.body;
-        let failed = |error: Error, status, paid| Failed {
-            failure: Failure {
-                reason: error.reason(),
-                status,
-                accepted: self.outgoing.accepted(),
-                reused,
-                resendable: self.outgoing.resendable(),
-            },
-            error,
-            paid,
+        // A stream that was reset says nothing of its connection.
+        let reused = match &ended {
+            Err(error) if error.detail() == Detail::StreamReset => Reused::Fresh,
+            _ => reused,
         };
         match ended {
             Ok(Ended::Whole {
@@ -325,32 +358,31 @@ impl<D: Downstream> Attempts<'_, D> {
                 cluster.cells.responded(status, clock::between(began, now));
                 self.x.record.phase(Phase::Last);
                 self.x.record.end(Reason::Completed, not_retried, now);
-                let waits = self.outgoing.pending(&self.x.kit.outgoing);
-                let sent = match self.upload {
-                    More::Ended if !waits => Sent::Whole,
-                    _ => Sent::Part,
-                };
-                let asked = self.x.record.head().upgrade();
-                let persist = finish::endpoint(over.says, sent, over.behind, asked);
-                self.put_back(ix, stream, persist, whose, over.parting);
+                if let Link::Http1(stream) = link {
+                    self.put_back(ix, stream, whose, &over);
+                }
                 Ok(Served::Whole)
             }
             Ok(Ended::Switched) => {
                 let now = clock::now();
                 watch.done(now);
                 cluster.cells.responded(101, clock::between(began, now));
-                Ok(Served::Switched(stream, held, self.limits.tunnel))
+                match link {
+                    Link::Http1(stream) => Ok(Served::Switched(stream, held, self.limits.tunnel)),
+                    Link::Http2(_) => Err(self.failed(Error::from(Reason::Internal), reused)),
+                }
             }
             Ok(Ended::Retryable(status, pause)) => {
                 cluster
                     .cells
                     .responded(status, clock::between(began, clock::now()));
-                let error = Error::from(Reason::RetriesExhausted);
-                Err(failed(error, Some(status), Some(pause)))
+                let mut failed = self.failed(Error::from(Reason::RetriesExhausted), reused);
+                (failed.failure.status, failed.paid) = (Some(status), Some(pause));
+                Err(failed)
             }
             Err(error) => {
                 watch.ended(&error, reused);
-                Err(failed(error, None, None))
+                Err(self.failed(error, reused))
             }
         }
     }

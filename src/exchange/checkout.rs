@@ -7,15 +7,25 @@ use super::place::Place;
 use super::retry::Reused;
 use super::{Exchange, Held};
 use crate::base::{Error, Phase, Reason, clock};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, EndpointIx};
 use crate::net::Stream;
 use crate::record::Record;
-use crate::upstream::{self, Look};
+use crate::upstream::shared::{Company, Means, Seat, Which};
+use crate::upstream::spec::Http2;
+use crate::upstream::{self, Look, Protocol};
 use crate::worker::ClusterView;
+
+/// What an attempt speaks over.
+pub(super) enum Link {
+    /// A connection of its own.
+    Http1(Stream),
+    /// A place at one that others use, too.
+    Http2(Seat),
+}
 
 /// A connection to an endpoint, for one attempt.
 pub(super) struct Checked {
-    pub(super) stream: Stream,
+    pub(super) link: Link,
     pub(super) reused: Reused,
     pub(super) held: Held,
 }
@@ -47,8 +57,19 @@ pub(super) async fn checkout(
         cluster.cells.reused.inc();
         x.record.connected(Duration::ZERO);
         return Ok(Checked {
-            stream,
+            link: Link::Http1(stream),
             reused: Reused::Pooled,
+            held,
+        });
+    }
+    if let Protocol::Http2(settings) = endpoint.spec.protocol {
+        let seat = Box::pin(seat(
+            x, cluster, ix, endpoint, settings, source, left, began,
+        ));
+        let (seat, reused) = seat.await?;
+        return Ok(Checked {
+            link: Link::Http2(seat),
+            reused,
             held,
         });
     }
@@ -59,17 +80,68 @@ pub(super) async fn checkout(
         cluster.cells.reused.inc();
         x.record.connected(Duration::ZERO);
         return Ok(Checked {
-            stream,
+            link: Link::Http1(stream),
             reused: Reused::Pooled,
             held,
         });
     }
     let stream = fresh(&mut x.record, cluster, endpoint, left, began).await?;
     Ok(Checked {
-        stream,
+        link: Link::Http1(stream),
         reused: Reused::Fresh,
         held,
     })
+}
+
+/// A place at a shared connection to the endpoint, within the same times. Whoever makes it is the only one that counts it.
+#[expect(clippy::too_many_arguments, reason = "checkout, for another protocol")]
+async fn seat(
+    x: &mut Exchange,
+    cluster: &ClusterView,
+    ix: EndpointIx,
+    endpoint: &Arc<Endpoint>,
+    settings: Http2,
+    source: Source,
+    left: Option<Duration>,
+    began: Instant,
+) -> Result<(Seat, Reused), Error> {
+    let set = cluster.idle.get(ix.0 as usize);
+    let set = set.ok_or_else(|| Error::from(Reason::Internal))?;
+    let connect = cluster.cluster.timeouts.connect;
+    let cells = &cluster.cells;
+    let which = match source {
+        Source::Pool(_) => Which::Any,
+        Source::Fresh => Which::New,
+    };
+    let seat = set.shared.seat(
+        which,
+        &Means {
+            spec: &endpoint.spec,
+            settings,
+            connect,
+            clock: &x.local.deadlines,
+            cells: &cells.http2,
+        },
+    );
+    let opened = match left {
+        Some(left) if left < connect => tokio::time::timeout(left, seat.ready())
+            .await
+            .unwrap_or_else(|_| Err(Error::from(Reason::MaxDuration))),
+        _ => seat.ready().await,
+    };
+    let took = clock::between(began, clock::now());
+    x.record.connected(took);
+    match (&opened, seat.company) {
+        (Ok(()), Company::Founded) => cells.connected_http2(took),
+        (Ok(()), Company::Joined) => cells.http2.joined.inc(),
+        (Err(error), Company::Founded) => cells.connect_failed(error.reason()),
+        (Err(_), Company::Joined) => {}
+    }
+    let reused = match seat.company {
+        Company::Founded => Reused::Fresh,
+        Company::Joined => Reused::Pooled,
+    };
+    opened.map(|()| (seat, reused))
 }
 
 /// A new connection to the endpoint.

@@ -184,7 +184,7 @@ impl Exchange {
             retry_after: None,
             memory: Charge::new(&local.credit),
         };
-        x.weigh();
+        x.weigh(0);
         if let Some(listener) = x.view.listeners.get(listener) {
             let trusted = &listener.spec.trusted;
             x.trust = forwarded::trust(peer, trusted);
@@ -198,9 +198,9 @@ impl Exchange {
     }
 
     /// Charges what it holds now.
-    fn weigh(&self) {
+    fn weigh(&self, more: usize) {
         self.memory
-            .set(self.record.head().weight() + self.kit.weight());
+            .set(self.record.head().weight() + self.kit.weight() + more);
     }
 
     /// A trusted proxy in front may have named the exchange already.

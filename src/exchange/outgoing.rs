@@ -67,6 +67,41 @@ impl Outgoing {
         self.written < buffer.len()
     }
 
+    /// What waits to be given away.
+    pub(super) fn waiting<'b>(&self, buffer: &'b [u8]) -> &'b [u8] {
+        buffer.get(self.written..).unwrap_or_default()
+    }
+
+    /// So much was given away, and so much of it stands in the buffer.
+    pub(super) fn took(&mut self, accepted: usize, of_buffer: usize) {
+        self.accepted += accepted as u64;
+        self.written += of_buffer;
+    }
+
+    /// The endpoint says that it did nothing with what it was given.
+    pub(super) fn disowned(&mut self) {
+        self.accepted = 0;
+    }
+
+    /// Forgets what was given away, where nothing is kept for another attempt.
+    pub(super) fn settle(&mut self, buffer: &mut Vec<u8>) {
+        if self.keep == Keep::Nothing && !buffer.is_empty() && !self.pending(buffer) {
+            buffer.clear();
+            self.written = 0;
+            self.whole = false;
+        }
+    }
+
+    /// Takes a piece of the body, to be given away.
+    pub(super) fn take_in(&mut self, buffer: &mut Vec<u8>, piece: &[u8]) {
+        if let Keep::UpTo(limit) = self.keep
+            && buffer.len() - self.head + piece.len() > limit
+        {
+            self.keep = Keep::Nothing;
+        }
+        buffer.extend_from_slice(piece);
+    }
+
     /// Writes what waits.
     pub(super) fn poll_write(
         &mut self,
@@ -133,28 +168,25 @@ impl Outgoing {
     }
 }
 
-/// Writes the request as the endpoint gets it.
+/// Writes the request as an endpoint gets it that speaks HTTP/1.
 pub(super) fn encode(x: &mut Exchange) {
-    let record = &x.record;
-    let spec = x
-        .view
-        .listeners
-        .get(x.listener)
-        .map(|listener| &listener.spec);
-    let forwarding = write::Forwarding {
+    let mut out = std::mem::take(&mut x.kit.outgoing);
+    out.clear();
+    let edits = &x.kit.request_edits;
+    write::request(x.record.head(), edits, &forwarding(x), &mut out);
+    x.kit.outgoing = out;
+}
+
+/// What the endpoint is told of the client.
+pub(super) fn forwarding(x: &Exchange) -> write::Forwarding<'_> {
+    let spec = x.view.listeners.get(x.listener);
+    let spec = spec.map(|listener| &listener.spec);
+    write::Forwarding {
         trust: x.trust,
-        peer: record.facts().source_text(),
+        peer: x.record.facts().source_text(),
         client: x.client,
-        scheme: record.facts().proto().as_str(),
+        scheme: x.record.facts().proto().as_str(),
         headers: spec.map(|spec| spec.forwarding).unwrap_or_default(),
         identity: spec.map(|spec| &*spec.identity).unwrap_or_default(),
-    };
-    let kit = &mut *x.kit;
-    kit.outgoing.clear();
-    write::request(
-        record.head(),
-        &kit.request_edits,
-        &forwarding,
-        &mut kit.outgoing,
-    );
+    }
 }

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use super::Disposition;
 use crate::base::Error;
 use crate::http1::body::More;
-use crate::http1::trailers::Trailers;
+use crate::http1::trailers::{Carries, Trailers};
 use crate::message::{BodyLength, Edits, ResponseHead, Upgrade};
 use crate::upstream::Private;
 
@@ -86,6 +86,11 @@ pub trait Downstream {
 
     /// Charges what the driver holds now.
     fn weigh(&self);
+
+    /// What trailers of a response it carries.
+    fn carries(&self) -> Carries {
+        Carries::Listed
+    }
 
     /// How many bytes were given that the kernel has not taken.
     fn unsent(&self) -> usize;

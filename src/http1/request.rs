@@ -282,7 +282,8 @@ fn decide(head: &mut RequestHead) -> Result<Decided, Error> {
 }
 
 /// `1*19DIGIT` and nothing else (E-008): 19 digits always fit.
-pub(super) fn content_length(value: &[u8]) -> Option<u64> {
+/// The value of a Content-Length field: one plain decimal number.
+pub fn content_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() || value.len() > 19 {
         return None;
     }

@@ -34,6 +34,24 @@ pub struct Start {
 }
 
 impl Start {
+    /// A head that another codec read, of so many bytes.
+    pub fn new(len: usize, status: u16, version: Version, body: BodyLength) -> Self {
+        Self {
+            len,
+            status,
+            phrase: Span::default(),
+            version,
+            body,
+            hops: Hops::default(),
+            persist: Persist::Close,
+        }
+    }
+
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
     /// How long the body is.
     pub fn body(&self) -> BodyLength {
         self.body
@@ -153,7 +171,7 @@ fn decide(start: &mut Start, bytes: &[u8], fields: &[Field], method: Method) -> 
         (false, false, None) => BodyLength::UntilClose,
     };
     let persists = match start.version {
-        Version::Http11 => !start.hops.close,
+        Version::Http11 | Version::Http2 => !start.hops.close,
         Version::Http10 => start.hops.keep_alive && !start.hops.close,
     };
     let ambiguous = chunked && length.is_some();

@@ -4,11 +4,22 @@ use super::request::MAX_FIELDS;
 use crate::base::Detail;
 use crate::message::trailer::{Dropped, Verdict, judge};
 
+/// What trailers a side carries.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Carries {
+    /// Those that are known to be harmless where they are merged into a head.
+    Listed,
+    /// All but the forbidden ones.
+    All,
+}
+
 /// The trailers of one message that go on.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Trailers {
     /// Field lines, each ending in CRLF.
     pub lines: Vec<u8>,
+    /// Lines that only a protocol carries which keeps trailers apart from heads (HTTP/2); counted as dropped.
+    pub unlisted: Vec<u8>,
     /// What does not go on.
     pub dropped: Dropped,
 }
@@ -33,18 +44,32 @@ impl Trailers {
             return Err(Detail::Trailers);
         }
         for field in fields {
-            let name = field.name.as_bytes();
-            match judge(name) {
-                Verdict::Passes => {
-                    trailers.lines.extend_from_slice(name);
-                    trailers.lines.extend_from_slice(b": ");
-                    trailers.lines.extend_from_slice(field.value.trim_ascii());
-                    trailers.lines.extend_from_slice(b"\r\n");
-                }
-                verdict => trailers.dropped.count(verdict),
-            }
+            trailers.take(field.name.as_bytes(), field.value.trim_ascii());
         }
         Ok(trailers)
+    }
+
+    /// Takes one more field, which must have been validated.
+    pub fn take(&mut self, name: &[u8], value: &[u8]) {
+        let verdict = judge(name);
+        self.dropped.count(verdict);
+        let lines = match verdict {
+            Verdict::Passes => &mut self.lines,
+            Verdict::Unlisted => &mut self.unlisted,
+            Verdict::Forbidden => return,
+        };
+        for part in [name, b": ", value, b"\r\n"] {
+            lines.extend_from_slice(part);
+        }
+    }
+
+    /// The lines that go on to a side which carries so much, and what does not go on.
+    pub fn towards(mut self, carries: Carries) -> (Vec<u8>, Dropped) {
+        if carries == Carries::All {
+            self.lines.append(&mut self.unlisted);
+            self.dropped.unlisted = 0;
+        }
+        (self.lines, self.dropped)
     }
 }
 

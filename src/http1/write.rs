@@ -79,7 +79,22 @@ pub fn request(head: &RequestHead, edits: &Edits, forwarding: &Forwarding<'_>, o
         let authority = edits.authority().unwrap_or_else(|| head.authority());
         line(b"Host", authority, out);
     }
-    let upgrade = head.upgrade() == Upgrade::WebSocket;
+    fields(head, edits, forwarding, out);
+    if head.body() == BodyLength::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    if head.upgrade() == Upgrade::WebSocket {
+        out.extend_from_slice(b"Connection: upgrade\r\nUpgrade: websocket\r\n");
+    }
+    for added in edits.lines() {
+        out.extend_from_slice(added);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the field lines that an endpoint gets in any protocol: without those of one hop, the target's Host, and what
+/// `edits` add.
+pub fn fields(head: &RequestHead, edits: &Edits, forwarding: &Forwarding<'_>, out: &mut Vec<u8>) {
     let keep_length = plain_length(head.bytes(), head.fields(), head.body());
     copy_runs(
         head.bytes(),
@@ -109,20 +124,12 @@ pub fn request(head: &RequestHead, edits: &Edits, forwarding: &Forwarding<'_>, o
                 out,
             );
         }
-        BodyLength::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         // A length of 0 is stated where a body is expected: some origins wait for one (RFC 9110, 8.6).
         BodyLength::None if matches!(head.method(), Method::Post | Method::Put | Method::Patch) => {
             out.extend_from_slice(b"Content-Length: 0\r\n");
         }
         _ => {}
     }
-    if upgrade {
-        out.extend_from_slice(b"Connection: upgrade\r\nUpgrade: websocket\r\n");
-    }
-    for added in edits.lines() {
-        out.extend_from_slice(added);
-    }
-    out.extend_from_slice(b"\r\n");
 }
 
 /// How the response leaves for an HTTP/1 client.
@@ -193,8 +200,10 @@ fn named(hops: Hops, bytes: &[u8], fields: &[Field], name: &[u8]) -> bool {
 /// What to say about the connection: only what the version does not imply.
 fn persistence(version: Version, reuse: bool, out: &mut Vec<u8>) {
     match (version, reuse) {
-        (Version::Http11, true) | (Version::Http10, false) => {}
-        (Version::Http11, false) => out.extend_from_slice(b"Connection: close\r\n"),
+        (Version::Http11 | Version::Http2, true) | (Version::Http10, false) => {}
+        (Version::Http11 | Version::Http2, false) => {
+            out.extend_from_slice(b"Connection: close\r\n");
+        }
         (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
     }
 }

@@ -1,6 +1,6 @@
 //! Cells of one (worker, cluster).
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::base::{Detail, Reason};
@@ -54,6 +54,25 @@ impl<K: Copy + PartialEq> Rare<K> {
     }
 }
 
+/// What one worker counts of the HTTP/2 connections to the endpoints of one cluster.
+#[derive(Debug, Default)]
+pub struct Http2Cells {
+    /// Connections that are open.
+    pub active: Gauge,
+    /// Of those, the ones that nobody uses.
+    pub idle: Gauge,
+    /// Connections made.
+    pub connects: Counter,
+    /// Attempts that joined a connection which was there.
+    pub joined: Counter,
+    /// Streams that endpoints refused.
+    pub refused: Counter,
+    /// Connections that endpoints ended with a GOAWAY that says why.
+    pub goaways: Counter,
+    /// Connections that were given up because a PING was not answered.
+    pub pings_lost: Counter,
+}
+
 /// What one worker counts of its dealings with one cluster.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -66,6 +85,8 @@ pub struct ClusterCells {
     pub idle: Gauge,
     /// Attempts that took a connection from the pool.
     pub reused: Counter,
+    /// Those of HTTP/2; they are shared, and counted apart.
+    pub http2: Arc<Http2Cells>,
     connects: Counter,
     codes: Codes,
     duration: Histogram,
@@ -96,6 +117,12 @@ impl ClusterCells {
         self.connect_duration.observe(duration);
     }
 
+    /// The same for one of HTTP/2.
+    pub fn connected_http2(&self, duration: Duration) {
+        self.http2.connects.inc();
+        self.connect_duration.observe(duration);
+    }
+
     /// Counts a connection that could not be made.
     pub fn connect_failed(&self, reason: Reason) {
         self.connect_failures.count(reason);
@@ -122,6 +149,30 @@ impl ClusterCells {
     }
 }
 
+/// The cells of HTTP/2, added up over the workers.
+#[derive(Debug, Default)]
+pub(super) struct Http2Sums {
+    pub(super) active: i64,
+    pub(super) idle: i64,
+    pub(super) connects: u64,
+    pub(super) joined: u64,
+    pub(super) refused: u64,
+    pub(super) goaways: u64,
+    pub(super) pings_lost: u64,
+}
+
+impl Http2Sums {
+    fn absorb(&mut self, cells: &Http2Cells) {
+        self.active += cells.active.read();
+        self.idle += cells.idle.read();
+        self.connects += cells.connects.read();
+        self.joined += cells.joined.read();
+        self.refused += cells.refused.read();
+        self.goaways += cells.goaways.read();
+        self.pings_lost += cells.pings_lost.read();
+    }
+}
+
 /// The cells of one cluster, added up over the workers.
 #[derive(Debug, Default)]
 pub(super) struct ClusterSums {
@@ -130,6 +181,7 @@ pub(super) struct ClusterSums {
     pub(super) idle: i64,
     pub(super) reused: u64,
     pub(super) connects: u64,
+    pub(super) http2: Http2Sums,
     pub(super) codes: CodeSums,
     pub(super) duration: Distribution,
     pub(super) connect_duration: Distribution,
@@ -148,6 +200,7 @@ impl ClusterSums {
         self.idle += cells.idle.read();
         self.reused += cells.reused.read();
         self.connects += cells.connects.read();
+        self.http2.absorb(&cells.http2);
         cells.codes.sum_into(&mut self.codes);
         self.duration.absorb(&cells.duration);
         self.connect_duration.absorb(&cells.connect_duration);

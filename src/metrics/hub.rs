@@ -11,7 +11,7 @@ use crate::message::trailer::Dropped;
 
 use super::OTHER;
 use super::cell::{Distribution, SharedCounter};
-use super::cluster::{ClusterCells, ClusterSums};
+use super::cluster::{ClusterCells, ClusterSums, Http2Sums};
 use super::exchange::{ExchangeCells, ExchangeSums};
 use super::listener::{Handshake, ListenerCells};
 use super::process::ProcessCells;
@@ -291,6 +291,9 @@ fn collect_cluster(cluster: &str, shards: &Shards<ClusterCells>, scrape: &mut Sc
     scrape.gauge(&names::UPSTREAM_CONNECTIONS_IDLE, &spoken, idle);
     // The idle part of those that are open; the rest is added by whoever knows the endpoints.
     scrape.gauge(&names::UPSTREAM_CONNECTIONS_ACTIVE, &spoken, idle);
+    if sums.http2.connects > 0 {
+        collect_http2(cluster, &sums.http2, scrape);
+    }
     for (metric, durations) in [
         (&names::UPSTREAM_REQUEST_DURATION, &sums.duration),
         (&names::UPSTREAM_CONNECT_DURATION, &sums.connect_duration),
@@ -337,6 +340,19 @@ fn collect_session(
         let labels = [listener, cluster, reason.as_str()];
         scrape.add(&names::L4_TERMINATIONS, &labels, count);
     }
+}
+
+fn collect_http2(cluster: &str, sums: &Http2Sums, scrape: &mut Scrape) {
+    let one = [cluster];
+    let spoken = [cluster, "h2"];
+    scrape.add(&names::UPSTREAM_CONNECTIONS, &spoken, sums.connects);
+    scrape.add(&names::UPSTREAM_CONNECTIONS_REUSED, &spoken, sums.joined);
+    let (idle, active) = (sums.idle as f64, sums.active as f64);
+    scrape.gauge(&names::UPSTREAM_CONNECTIONS_IDLE, &spoken, idle);
+    scrape.gauge(&names::UPSTREAM_CONNECTIONS_ACTIVE, &spoken, active);
+    scrape.add(&names::UPSTREAM_HTTP2_REFUSED, &one, sums.refused);
+    scrape.add(&names::UPSTREAM_HTTP2_GOAWAYS, &one, sums.goaways);
+    scrape.add(&names::UPSTREAM_HTTP2_PINGS_LOST, &one, sums.pings_lost);
 }
 
 fn collect_listener(

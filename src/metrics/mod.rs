@@ -26,7 +26,7 @@ mod session;
 mod tests;
 
 pub use cell::{Counter, Gauge, Histogram, SharedCounter};
-pub use cluster::{ClusterCells, RetryResult};
+pub use cluster::{ClusterCells, Http2Cells, RetryResult};
 pub use dns::{DnsCells, DnsOutcome};
 pub use exchange::{ExchangeCells, Step};
 pub use hub::{Hub, MAX_SERIES, PROTOCOL};

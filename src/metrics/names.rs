@@ -141,6 +141,12 @@ metrics! {
         "Connections to endpoints that could not be made, by reason.";
     UPSTREAM_CONNECT_DURATION: Histogram "tidegate_upstream_connect_duration_seconds" ["cluster"]
         "Time to make a connection to an endpoint.";
+    UPSTREAM_HTTP2_REFUSED: Counter "tidegate_upstream_http2_streams_refused_total" ["cluster"]
+        "Streams that endpoints refused (REFUSED_STREAM) or did not look at any more (GOAWAY).";
+    UPSTREAM_HTTP2_GOAWAYS: Counter "tidegate_upstream_http2_goaways_total" ["cluster"]
+        "HTTP/2 connections that endpoints ended with a GOAWAY that names an error.";
+    UPSTREAM_HTTP2_PINGS_LOST: Counter "tidegate_upstream_http2_pings_lost_total" ["cluster"]
+        "HTTP/2 connections to endpoints that were given up because a PING was not answered.";
     UPSTREAM_RETRIES: Counter "tidegate_upstream_retries_total" ["cluster", "reason", "result"]
         "Retries, by what caused them and how they ended (success, failure).";
     UPSTREAM_RETRY_DENIED: Counter "tidegate_upstream_retry_denied_total" ["cluster", "reason"]

@@ -57,6 +57,7 @@ fn busy() -> std::sync::Arc<Hub> {
         cluster.responded(200, Duration::from_millis(1));
         cluster.failed(Duration::from_millis(1));
         cluster.connected(Duration::from_micros(90));
+        cluster.connected_http2(Duration::from_micros(90));
         cluster.waited(Duration::from_micros(10));
         cluster.connect_failed(Reason::ConnectRefused);
         cluster.retried(Reason::ConnectRefused, RetryResult::Success);

@@ -80,6 +80,12 @@ impl Deadlines {
         Some(TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX)))
     }
 
+    /// How long ago `tick` was, to the tick.
+    pub fn since(&self, tick: Tick) -> Duration {
+        let ticks = self.now.get().saturating_sub(tick.0);
+        TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX))
+    }
+
     /// How many timers there are.
     pub fn len(&self) -> usize {
         self.slots.borrow().len()

@@ -11,9 +11,10 @@
 pub mod connect;
 pub mod pool;
 pub mod private;
+pub mod shared;
 pub mod spec;
 
 pub use connect::connect;
 pub use pool::{IdleSet, Look, Pool};
 pub use private::Private;
-pub use spec::ConnectSpec;
+pub use spec::{ConnectSpec, Protocol};

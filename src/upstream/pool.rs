@@ -6,6 +6,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use super::ConnectSpec;
+use super::shared::Shared;
 use crate::base::ClusterName;
 use crate::net::Stream;
 use crate::net::deadline::{Deadlines, Tick};
@@ -45,6 +46,8 @@ pub struct IdleSet {
     idle: RefCell<Vec<Idle>>,
     /// Not to be used before a sweep found them silent.
     aside: RefCell<Vec<Aside>>,
+    /// Those that several exchanges use at once.
+    pub shared: Shared,
     limit: Cell<usize>,
     timeout: Cell<Duration>,
 }
@@ -134,9 +137,13 @@ impl IdleSet {
     pub fn clear(&self) {
         self.idle.borrow_mut().clear();
         self.aside.borrow_mut().clear();
+        self.shared.clear();
     }
 
-    fn sweep(&self, now: Tick) {
+    fn sweep(&self, clock: &Deadlines) {
+        let now = clock.tick();
+        self.shared
+            .sweep(clock, self.limit.get(), self.timeout.get());
         let mut aside = self.aside.borrow_mut();
         for waited in aside.extract_if(.., |aside| aside.from <= now) {
             let mut idle = self.idle.borrow_mut();
@@ -185,7 +192,7 @@ impl Pool {
             let Some(set) = set.upgrade() else {
                 return false;
             };
-            set.sweep(clock.tick());
+            set.sweep(clock);
             true
         });
     }
@@ -195,6 +202,7 @@ impl Pool {
 mod tests {
     use super::*;
     use crate::base::{EndpointAddr, clock};
+    use crate::upstream::Protocol;
     use std::io::Write;
 
     fn cluster() -> ClusterName {
@@ -204,6 +212,7 @@ mod tests {
     fn spec(addr: std::net::SocketAddr) -> ConnectSpec {
         ConnectSpec {
             addr: EndpointAddr::Inet(addr),
+            protocol: Protocol::Http1,
         }
     }
 

@@ -1,5 +1,7 @@
 //! What decides whether a connection to an endpoint may be shared: the value that is connected from.
 
+use std::time::Duration;
+
 use crate::base::EndpointAddr;
 
 /// Everything that goes into a connection to an endpoint. It is the only input to `connect` and the key
@@ -8,4 +10,31 @@ use crate::base::EndpointAddr;
 pub struct ConnectSpec {
     /// Where to.
     pub addr: EndpointAddr,
+    /// What is spoken.
+    pub protocol: Protocol,
+}
+
+/// What is spoken to an endpoint.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2, known beforehand.
+    Http2(Http2),
+}
+
+/// How HTTP/2 is spoken to an endpoint.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Http2 {
+    /// Most exchanges at once over one connection.
+    pub streams: u32,
+    /// What of one answer may be on its way to us, in bytes.
+    pub window: u32,
+    /// Largest head of an answer, as HTTP/2 counts it: 32 bytes more for each field.
+    pub head: u32,
+    /// After so much silence it is asked whether it still lives; zero: never.
+    pub ping_interval: Duration,
+    /// How long the answer may take.
+    pub ping_timeout: Duration,
 }

@@ -176,6 +176,9 @@ impl View {
         for cluster in &self.clusters {
             cluster.cut(deadlines);
             cluster.cluster.gate.nudge(now);
+            let shared: usize = cluster.idle.iter().map(|set| set.shared.idle()).sum();
+            let shared = i64::try_from(shared).unwrap_or(i64::MAX);
+            cluster.cells.http2.idle.set(shared);
             let idle: usize = cluster.idle.iter().map(|set| set.len()).sum();
             cluster
                 .cells

@@ -11,8 +11,8 @@ const AT_START: &str = "Read at start.";
 /// The files of `src/config/raw` in the order in which a reader meets them.
 const ORDER: &[&str] = &[
     "mod", "runtime", "admin", "secret", "log", "dns", "defaults", "listener", "path", "timeouts",
-    "tls", "route", "filter", "cluster", "endpoint", "balancer", "health", "bulkhead", "retry",
-    "outlier", "limiter", "store",
+    "tls", "route", "filter", "cluster", "endpoint", "balancer", "health", "http2", "bulkhead",
+    "retry", "outlier", "limiter", "store",
 ];
 
 /// A struct or an enum of `config::raw`.

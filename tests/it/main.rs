@@ -28,6 +28,7 @@ mod counts;
 mod demo;
 mod discovery;
 mod drain;
+mod endpoints;
 mod explain;
 mod faults;
 mod filters;

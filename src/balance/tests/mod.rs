@@ -35,7 +35,10 @@ fn endpoint(port: usize, weight: u32, tier: u8) -> Arc<Endpoint> {
     let addr = EndpointAddr::parse(&format!("127.0.0.1:{}", port + 1)).unwrap();
     Arc::new(Endpoint {
         text: addr.to_string().into(),
-        spec: Arc::new(ConnectSpec { addr: addr.clone() }),
+        spec: Arc::new(ConnectSpec {
+            addr: addr.clone(),
+            protocol: crate::upstream::Protocol::Http1,
+        }),
         key: EndpointKey {
             cluster: ClusterName::parse("c").unwrap(),
             addr,

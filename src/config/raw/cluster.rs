@@ -6,6 +6,7 @@ use super::balancer::Balancer;
 use super::bulkhead::Bulkhead;
 use super::endpoint::Endpoint;
 use super::health::Health;
+use super::http2::ClusterHttp2;
 use super::outlier::{Breaker, Outlier};
 use super::retry::Retry;
 use super::timeouts::{ClusterLimits, ClusterTimeouts};
@@ -20,7 +21,7 @@ pub struct Cluster {
     /// How an endpoint is picked. Default: `least_request`.
     pub balancer: Option<Spanned<Choice<Balancer>>>,
     /// What is spoken to endpoints. Default: `http1`.
-    pub protocol: Option<Spanned<UpstreamProtocol>>,
+    pub protocol: Option<Spanned<Choice<UpstreamProtocol>>>,
     /// Where to.
     pub endpoints: Spanned<Vec<Spanned<Endpoint>>>,
     /// Timeouts; each wins over the defaults.
@@ -61,8 +62,8 @@ pub struct Cluster {
 pub enum UpstreamProtocol {
     /// HTTP/1.1.
     Http1,
-    /// HTTP/2. Not in this build.
-    Http2,
+    /// HTTP/2, known beforehand: there is no other on the connection.
+    Http2(ClusterHttp2),
     /// What ALPN says. Not in this build.
     Auto,
 }

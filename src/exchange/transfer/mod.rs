@@ -6,7 +6,7 @@
 mod response;
 mod upload;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,18 +15,21 @@ use tokio::time::Sleep;
 
 use super::Exchange;
 use super::finish::Behind;
+use super::outgoing::Outgoing;
 use super::own::Challenge;
 use super::retry::Account;
 use super::side::Downstream;
-use super::upstream::Upstream;
+use super::upstream::{Http2, Upstream};
 use super::watch::Watch;
 use crate::base::{Detail, Error, Phase, Reason};
 use crate::http1::body::More;
+use crate::http1::limits::ResponseLimits;
 use crate::http1::response::Persist;
 use crate::message::Expect;
 use crate::net::deadline::{Deadlines, Tick};
 use crate::net::{Pace, Timer};
 use crate::route::Route;
+use crate::upstream::shared::Seat;
 use crate::worker::ClusterView;
 
 /// Time limits of one attempt.
@@ -83,6 +86,14 @@ pub(super) struct Parting {
     pub(super) challenge: Challenge,
     /// How long the endpoint keeps it while it is idle, where it says so.
     pub(super) keep_alive: Option<Duration>,
+}
+
+impl Parting {
+    /// Of an answer that did not come.
+    const NOTHING: Self = Self {
+        challenge: Challenge::None,
+        keep_alive: None,
+    };
 }
 
 /// Where the request body stands.
@@ -161,6 +172,8 @@ pub(super) struct Terms<'x> {
     pub(super) account: &'x Account<'x>,
     /// A Set-Cookie field of ours for the response.
     pub(super) cookie: Option<&'x [u8]>,
+    /// How large an answer may be, but for its data.
+    pub(super) answers: &'x ResponseLimits,
 }
 
 /// What is left of an attempt when it is over.
@@ -173,6 +186,18 @@ pub(super) struct Over {
     pub(super) body: More,
     /// What the answer said of the endpoint's connection.
     pub(super) parting: Parting,
+}
+
+impl Over {
+    /// Of an attempt that did not begin.
+    fn nothing(body: More) -> Self {
+        Self {
+            says: Persist::Close,
+            behind: Behind::Nothing,
+            body,
+            parting: Parting::NOTHING,
+        }
+    }
 }
 
 impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
@@ -191,6 +216,7 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
             limits,
             account,
             cookie,
+            ..
         } = terms;
         let per_try = account.policy().per_try_timeout;
         let upload = match body {
@@ -207,10 +233,7 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
             limits,
             account,
             not_retried: Detail::None,
-            parting: Parting {
-                challenge: Challenge::None,
-                keep_alive: None,
-            },
+            parting: Parting::NOTHING,
             per_try: per_try.map(|limit| Box::pin(tokio::time::sleep(limit))),
             cookie,
             upload,
@@ -271,7 +294,7 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
                 }
                 self.timer.set(due);
                 // Here alone anything is held for longer than this turn.
-                self.x.weigh();
+                self.x.weigh(self.up.weight());
                 self.down.weigh();
                 return Poll::Pending;
             }
@@ -316,6 +339,33 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
             Error::from(Reason::UpstreamIdle)
         }
     }
+}
+
+/// An attempt over a shared connection.
+pub(super) async fn http2<D: Downstream>(
+    x: &mut Exchange,
+    down: &mut D,
+    seat: &Seat,
+    authority: &str,
+    outgoing: &mut Outgoing,
+    terms: Terms<'_>,
+    body: More,
+) -> (Result<Ended, Error>, Over) {
+    let up = match Http2::new(
+        x,
+        authority,
+        seat,
+        outgoing,
+        body,
+        down.trailers(),
+        terms.answers,
+    ) {
+        Ok(up) => up,
+        Err(error) => return (Err(error), Over::nothing(body)),
+    };
+    let mut transfer = Transfer::new(x, down, up, terms, body);
+    let ended = poll_fn(|cx| transfer.poll(cx)).await;
+    (ended, transfer.over())
 }
 
 /// What is read from the endpoint.

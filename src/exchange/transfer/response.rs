@@ -12,7 +12,6 @@ use crate::exchange::side::{Answer, Answered, Author, Downstream, Piece};
 use crate::exchange::upstream::{Room, Upstream};
 use crate::http1::body::More;
 use crate::http1::response::Start;
-use crate::http1::trailers::Trailers;
 use crate::message::{BodyLength, Known, Upgrade, keep_alive};
 use crate::net::deadline::Tick;
 
@@ -97,7 +96,7 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
             };
             let view = start.head(&kit.partial, &kit.fields);
             if view.status >= 200 || view.status == 101 {
-                return self.respond(cx, room.scratch, &start).map(Poll::Ready);
+                return self.respond(cx, room, &start).map(Poll::Ready);
             }
             self.interims += 1;
             if self.interims > self.limits.interim {
@@ -114,7 +113,7 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
     fn respond(
         &mut self,
         cx: &mut Context<'_>,
-        scratch: &mut [u8],
+        room: &mut Room<'_>,
         start: &Start,
     ) -> Result<Step, Error> {
         let (status, body, switching) = self.judge(start)?;
@@ -135,7 +134,7 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         self.status = status;
         let piece = match switching {
             Upgrade::WebSocket => self.up.switched(),
-            Upgrade::None => self.up.first(start, scratch)?,
+            Upgrade::None => self.up.first(cx, start, room)?,
         };
         let trailers = self.trailers(piece)?;
         let kit = &mut *self.x.kit;
@@ -173,16 +172,16 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
             switching,
             author: Author::Endpoint,
         };
-        if trailers.lines.is_empty() {
-            self.down.head(cx, &answer, scratch, piece)?;
+        if trailers.is_empty() {
+            self.down.head(cx, &answer, room.scratch, piece)?;
         } else {
             let (first, last) = (More::Follows, Piece { len: 0, ..piece });
             let first = Piece {
                 more: first,
                 ..piece
             };
-            self.down.head(cx, &answer, scratch, first)?;
-            self.down.piece(cx, scratch, last, &trailers.lines)?;
+            self.down.head(cx, &answer, room.scratch, first)?;
+            self.down.piece(cx, room.scratch, last, &trailers)?;
         }
         if switching == Upgrade::WebSocket {
             self.reading = Reading::Switched;
@@ -245,17 +244,17 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         piece: Piece,
     ) -> Result<(), Error> {
         let trailers = self.trailers(piece)?;
-        self.down.piece(cx, scratch, piece, &trailers.lines)
+        self.down.piece(cx, scratch, piece, &trailers)
     }
 
     /// What goes behind this piece.
-    fn trailers(&mut self, piece: Piece) -> Result<Trailers, Error> {
+    fn trailers(&mut self, piece: Piece) -> Result<Vec<u8>, Error> {
         if piece.more == More::Follows {
-            return Ok(Trailers::default());
+            return Ok(Vec::new());
         }
-        let trailers = self.up.trailers()?;
-        self.x.record.trailers_dropped(trailers.dropped);
-        Ok(trailers)
+        let (lines, dropped) = self.up.trailers()?.towards(self.down.carries());
+        self.x.record.trailers_dropped(dropped);
+        Ok(lines)
     }
 
     /// The client reads again: the endpoint's clock goes on.

@@ -7,6 +7,8 @@ use crate::base::{Error, Reason};
 use crate::exchange::side::{Answered, Downstream};
 use crate::exchange::upstream::Upstream;
 use crate::http1::body::More;
+use crate::http1::trailers::Carries;
+use crate::message::trailer::Dropped;
 use crate::net::deadline::Tick;
 
 impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
@@ -119,7 +121,13 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         }
         let trailers = self.down.trailers();
         if piece.more == More::Ended {
-            self.x.record.trailers_dropped(trailers.dropped);
+            self.x.record.trailers_dropped(match self.up.carries() {
+                Carries::Listed => trailers.dropped,
+                Carries::All => Dropped {
+                    unlisted: 0,
+                    ..trailers.dropped
+                },
+            });
         }
         let written = self
             .up

@@ -184,10 +184,15 @@ impl Upstream for Http1<'_> {
         }
     }
 
-    fn first(&mut self, head: &Start, scratch: &mut [u8]) -> Result<Piece, Error> {
+    fn first(
+        &mut self,
+        _: &mut Context<'_>,
+        head: &Start,
+        room: &mut Room<'_>,
+    ) -> Result<Piece, Error> {
         self.persist = head.persist;
         self.response = BodyReader::new(head.body(), self.limits.body);
-        self.decode(scratch)
+        self.decode(room.scratch)
     }
 
     fn switched(&mut self) -> Piece {

@@ -4,7 +4,10 @@
 //! The request goes out through a cursor over what is kept of it ([`Outgoing`](super::outgoing::Outgoing)), so that an
 //! attempt can begin again; the answer comes in as a flat head in the exchange's kit and pieces of its body in the worker's scratch.
 
+mod fields;
 mod h1;
+mod h2;
+mod request;
 
 use std::task::{Context, Poll};
 
@@ -12,11 +15,12 @@ use super::finish::Behind;
 use super::side::Piece;
 use crate::base::Error;
 use crate::http1::response::{Persist, Start};
-use crate::http1::trailers::Trailers;
+use crate::http1::trailers::{Carries, Trailers};
 use crate::message::Method;
 use crate::worker::Kit;
 
 pub(super) use h1::Http1;
+pub(super) use h2::Http2;
 
 /// What one read may use: the worker's scratch, and how much of it at a time.
 pub(super) struct Room<'a> {
@@ -38,6 +42,11 @@ pub(super) trait Upstream {
 
     /// Whether all of the request that was read from the client could be sent again.
     fn resendable(&self) -> bool;
+
+    /// What trailers of a request it carries.
+    fn carries(&self) -> Carries {
+        Carries::Listed
+    }
 
     /// Gives away what waits. An error is the request's alone: an answer may still come.
     fn poll_write(&mut self, cx: &mut Context<'_>, kit: &mut Kit) -> Poll<Result<(), Error>>;
@@ -64,7 +73,12 @@ pub(super) trait Upstream {
     ) -> Poll<Result<Start, Error>>;
 
     /// What is there already of the body behind a final head.
-    fn first(&mut self, head: &Start, scratch: &mut [u8]) -> Result<Piece, Error>;
+    fn first(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &Start,
+        room: &mut Room<'_>,
+    ) -> Result<Piece, Error>;
 
     /// What is there already behind a head that changes the protocol.
     fn switched(&mut self) -> Piece;
@@ -81,4 +95,9 @@ pub(super) trait Upstream {
 
     /// What a whole answer says of the connection, and what came behind it.
     fn left(&self) -> (Persist, Behind);
+
+    /// Bytes that are held for it beside the kit.
+    fn weight(&self) -> usize {
+        0
+    }
 }

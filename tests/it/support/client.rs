@@ -94,6 +94,12 @@ impl Client {
         self
     }
 
+    /// Leaves with a reset.
+    pub fn reset(self) {
+        let socket = socket2::SockRef::from(&self.wire.stream);
+        socket.set_linger(Some(Duration::ZERO)).expect("a socket");
+    }
+
     pub fn finish(&self) {
         self.wire.finish();
     }

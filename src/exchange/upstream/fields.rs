@@ -1,0 +1,215 @@
+//! Fields as the `http` crate has them, made of lines and made into a flat head: our rules hold for both ways.
+
+use bytes::Bytes;
+use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
+
+use crate::base::Detail;
+use crate::http1::limits::{BodyLimits, ResponseLimits};
+use crate::http1::request::content_length;
+use crate::http1::trailers::Trailers;
+use crate::message::{Field, Known, Span};
+
+/// Most pieces that a cookie is taken apart into.
+const MAX_CRUMBS: usize = 32;
+
+/// A short cookie could be guessed from how well it compresses; as nghttp2 has it.
+const GUESSABLE: usize = 20;
+
+/// What stands in lines, each `name: value CRLF`, that were validated or are ours.
+pub(super) struct Read {
+    pub(super) fields: HeaderMap,
+    /// Host does not stand among them: it is the authority.
+    pub(super) host: Option<Bytes>,
+}
+
+/// Reads lines. Values share the buffer; names become lower-case.
+pub(super) fn read(lines: &Bytes) -> Result<Read, Detail> {
+    let mut fields = HeaderMap::with_capacity(16);
+    let mut host = None;
+    let mut at = 0;
+    for end in memchr::memchr_iter(b'\n', lines) {
+        let line = lines.get(at..end).unwrap_or_default();
+        let start = std::mem::replace(&mut at, end + 1);
+        let Some(colon) = memchr::memchr(b':', line) else {
+            continue;
+        };
+        let name = line.get(..colon).unwrap_or_default();
+        let value = line.get(colon + 1..).unwrap_or_default();
+        let before = value.len() - value.trim_ascii_start().len();
+        let from = start + colon + 1 + before;
+        let value = lines.slice(from..from + value.trim_ascii().len());
+        if name.eq_ignore_ascii_case(b"host") {
+            host = Some(value);
+            continue;
+        }
+        let name = HeaderName::from_bytes(name).map_err(|_| Detail::FieldName)?;
+        if name == COOKIE {
+            crumbs(&value, &mut fields)?;
+            continue;
+        }
+        let known = Known::of(name.as_str().as_bytes());
+        let mut value = HeaderValue::from_maybe_shared(value).map_err(|_| Detail::FieldValue)?;
+        // One connection carries many clients' requests: what is secret must not be found in its table.
+        value.set_sensitive(matches!(
+            known,
+            Known::Authorization | Known::ProxyAuthorization
+        ));
+        fields.append(name, value);
+    }
+    Ok(Read { fields, host })
+}
+
+/// Takes a cookie apart, so that its parts compress (RFC 9113, 8.2.3).
+fn crumbs(value: &Bytes, fields: &mut HeaderMap) -> Result<(), Detail> {
+    let many = memchr::memchr_iter(b';', value).count() >= MAX_CRUMBS;
+    let mut at = 0;
+    while at <= value.len() {
+        let rest = value.get(at..).unwrap_or_default();
+        let end = match memchr::memmem::find(rest, b"; ") {
+            Some(end) if !many => end,
+            _ => rest.len(),
+        };
+        let crumb = value.slice(at..at + end);
+        let short = crumb.len() < GUESSABLE;
+        let mut crumb = HeaderValue::from_maybe_shared(crumb).map_err(|_| Detail::FieldValue)?;
+        crumb.set_sensitive(short);
+        fields.append(COOKIE, crumb);
+        at += end + 2;
+    }
+    Ok(())
+}
+
+/// Writes a response's fields as lines behind each other, and what they say of the body's length. What an endpoint
+/// sends is refused where we would refuse it of HTTP/1, too.
+pub(super) fn flatten(
+    headers: &HeaderMap,
+    limits: &ResponseLimits,
+    bytes: &mut Vec<u8>,
+    fields: &mut Vec<Field>,
+) -> Result<Option<u64>, Detail> {
+    bytes.clear();
+    fields.clear();
+    let mut length = None;
+    for (name, value) in headers {
+        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+        let len = bytes.len() + name.len() + value.len() + 4;
+        if fields.len() == limits.header_count || len > limits.headers {
+            return Err(Detail::ResponseHead);
+        }
+        if name.len() > limits.header_name {
+            return Err(Detail::FieldName);
+        }
+        if value.trim_ascii().len() != value.len() {
+            return Err(Detail::FieldValue);
+        }
+        let known = Known::of(name);
+        if known == Known::ContentLength {
+            let number = content_length(value).ok_or(Detail::ContentLength)?;
+            if length.replace(number).is_some() {
+                return Err(Detail::ContentLength);
+            }
+        }
+        let start = bytes.len();
+        bytes.extend_from_slice(name);
+        let name_end = bytes.len();
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value);
+        let value_end = bytes.len();
+        bytes.extend_from_slice(b"\r\n");
+        fields.push(Field {
+            name: Span::new(start, name_end),
+            value: Span::new(name_end + 2, value_end),
+            line_end: Span::new(0, bytes.len()).end,
+            known,
+        });
+    }
+    Ok(length)
+}
+
+/// The trailers of an answer.
+pub(super) fn trailers(headers: &HeaderMap, limits: &BodyLimits) -> Result<Trailers, Detail> {
+    let mut read = Trailers::default();
+    let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    let bytes: usize = headers.iter().map(size).sum();
+    if headers.len() > usize::from(limits.trailer_count) || bytes > limits.trailers as usize {
+        return Err(Detail::Trailers);
+    }
+    for (name, value) in headers {
+        read.take(name.as_str().as_bytes(), value.as_bytes().trim_ascii());
+    }
+    Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &'static str) -> Read {
+        read(&Bytes::from_static(text.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn lines_become_fields() {
+        let got = lines("X-A:  1 \r\nHost: shop.example\r\nx-a: 2\r\nAuthorization: secret\r\n");
+        assert_eq!(got.host.as_deref(), Some(&b"shop.example"[..]));
+        let all: Vec<_> = got.fields.get_all("x-a").iter().collect();
+        assert_eq!(all, ["1", "2"]);
+        assert!(got.fields["authorization"].is_sensitive());
+        assert!(!got.fields["x-a"].is_sensitive());
+    }
+
+    #[test]
+    fn a_cookie_is_taken_apart() {
+        let got = lines("Cookie: a=1; b=2;c=3; session=0123456789abcdef0123\r\n");
+        let crumbs: Vec<_> = got.fields.get_all(COOKIE).iter().collect();
+        assert_eq!(crumbs, ["a=1", "b=2;c=3", "session=0123456789abcdef0123"]);
+        assert!(crumbs[0].is_sensitive() && !crumbs[2].is_sensitive());
+        let many = format!("Cookie: {}\r\n", vec!["a=1"; 40].join("; "));
+        let got = read(&Bytes::from(many)).unwrap();
+        assert_eq!(got.fields.get_all(COOKIE).iter().count(), 1);
+    }
+
+    #[test]
+    fn fields_become_a_flat_head() {
+        let mut headers = HeaderMap::new();
+        headers.append("content-length", HeaderValue::from_static("5"));
+        headers.append("set-cookie", HeaderValue::from_static("a"));
+        headers.append("set-cookie", HeaderValue::from_static("b"));
+        let (mut bytes, mut fields) = (Vec::new(), Vec::new());
+        assert_eq!(
+            flatten(&headers, &ResponseLimits::DEFAULT, &mut bytes, &mut fields),
+            Ok(Some(5))
+        );
+        let text = str::from_utf8(&bytes).unwrap();
+        assert_eq!(
+            text,
+            "content-length: 5\r\nset-cookie: a\r\nset-cookie: b\r\n"
+        );
+        assert_eq!(fields[2].value.of(&bytes), b"b");
+        assert_eq!(fields[2].line_end as usize, bytes.len());
+    }
+
+    #[test]
+    fn what_is_refused_of_http1_is_refused_of_http2() {
+        let one = |name: &'static str, values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(name, HeaderValue::from_static(value));
+            }
+            flatten(
+                &headers,
+                &ResponseLimits::DEFAULT,
+                &mut Vec::new(),
+                &mut Vec::new(),
+            )
+        };
+        assert_eq!(
+            one("content-length", &["5", "5"]),
+            Err(Detail::ContentLength)
+        );
+        assert_eq!(one("content-length", &["+5"]), Err(Detail::ContentLength));
+        assert_eq!(one("x", &[" a"]), Err(Detail::FieldValue));
+        assert_eq!(one("x", &["a\t"]), Err(Detail::FieldValue));
+        assert_eq!(one("x", &["a"; 201]), Err(Detail::ResponseHead));
+    }
+}

@@ -1,0 +1,120 @@
+//! A request on its way out in HTTP/2: its head, and how much of its body may follow.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::SendStream;
+use http::Request;
+use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+
+use super::fields::{self, Read};
+use crate::base::{Detail, Error, Reason};
+use crate::exchange::{Exchange, outgoing};
+use crate::http1::write;
+use crate::message::{Known, hops};
+use crate::upstream::shared::failure::{Stage, translate};
+
+/// The head of the exchange's request.
+pub(super) fn request(x: &mut Exchange, fallback: &str) -> Result<Request<()>, Detail> {
+    let mut lines = std::mem::take(&mut x.kit.partial);
+    lines.clear();
+    let kit = &*x.kit;
+    let head = x.record.head();
+    let forwarding = outgoing::forwarding(x);
+    write::fields(head, &kit.request_edits, &forwarding, &mut lines);
+    for added in kit.request_edits.lines() {
+        lines.extend_from_slice(added);
+    }
+    // Trailers are carried; gRPC servers insist on hearing it.
+    let te = head.first(Known::Te).unwrap_or_default();
+    if hops::tokens(te).any(|token| token.eq_ignore_ascii_case(b"trailers")) {
+        lines.extend_from_slice(b"te: trailers\r\n");
+    }
+    let read = fields::read(&Bytes::copy_from_slice(&lines));
+    let (method, authority) = (head.method_token(), head.authority());
+    let mut target = Vec::with_capacity(head.path().len() + 64);
+    target.extend_from_slice(head.path());
+    if let Some(query) = head.query() {
+        target.push(b'?');
+        target.extend_from_slice(query);
+    }
+    let Read { fields, host } = read?;
+    let authority = match host {
+        Some(host) => host,
+        None if authority.is_empty() => Bytes::copy_from_slice(fallback.as_bytes()),
+        None => Bytes::copy_from_slice(authority),
+    };
+    let uri = Uri::builder()
+        .scheme(Scheme::HTTP)
+        .authority(Authority::from_maybe_shared(authority).map_err(|_| Detail::Host)?)
+        .path_and_query(path(target)?)
+        .build()
+        .map_err(|_| Detail::Target)?;
+    let mut request = Request::new(());
+    *request.method_mut() = http::Method::from_bytes(method).map_err(|_| Detail::Method)?;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = fields;
+    lines.clear();
+    x.kit.partial = lines;
+    Ok(request)
+}
+
+/// How much of so many bytes the endpoint lets through now.
+pub(super) fn poll_capacity(
+    cx: &mut Context<'_>,
+    sends: &mut SendStream<Bytes>,
+    wanted: usize,
+) -> Poll<Result<usize, Error>> {
+    sends.reserve_capacity(wanted);
+    loop {
+        let capacity = sends.capacity();
+        if capacity > 0 {
+            return Poll::Ready(Ok(capacity.min(wanted)));
+        }
+        match ready!(sends.poll_capacity(cx)) {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Poll::Ready(Err(translate(error, Stage::Head))),
+            None => {
+                let error = Error::new(Reason::UpstreamReset, Detail::StreamReset);
+                return Poll::Ready(Err(error));
+            }
+        }
+    }
+}
+
+/// A target as the `http` crate has it. It takes fewer bytes as they are than we do: the others are escaped, which
+/// means the same (RFC 3986, 2.1).
+fn path(target: Vec<u8>) -> Result<PathAndQuery, Detail> {
+    if let Ok(path) = PathAndQuery::try_from(target.as_slice()) {
+        return Ok(path);
+    }
+    let mut escaped = Vec::with_capacity(target.len() + 32);
+    for byte in target {
+        if byte.is_ascii_alphanumeric() || b"%-._~!$&'()*+,;=:@/?".contains(&byte) {
+            escaped.push(byte);
+        } else {
+            let digits = b"0123456789ABCDEF";
+            let digit = |at: u8| digits.get(usize::from(at)).copied().unwrap_or(b'0');
+            escaped.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+    PathAndQuery::try_from(escaped).map_err(|_| Detail::Target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_that_the_crate_refuses_are_escaped() {
+        for (given, sent) in [
+            ("/a?b=c", "/a?b=c"),
+            ("*", "*"),
+            ("/a%2Fb?<x>", "/a%2Fb?%3Cx%3E"),
+            ("/`", "/%60"),
+        ] {
+            let path = path(given.as_bytes().to_vec()).unwrap();
+            assert_eq!(path.as_str(), sent);
+        }
+    }
+}

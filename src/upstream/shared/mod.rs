@@ -1,0 +1,181 @@
+//! Connections that several exchanges use at once: HTTP/2 to one endpoint, of one worker.
+//!
+//! **Invariants.** A connection serves no more exchanges at once than the configuration and its peer allow; where all
+//! are full, another is made. Each is made and driven by a task of its own, so that the exchange that asked for it may leave.
+//! Its windows are given back as clients take what came, and have room for every stream, so one that stalls holds up
+//! no other.
+//!
+//! **Not here.** Heads and bodies (`exchange`), and who may ask an endpoint at all (`endpoint`).
+
+mod connection;
+pub mod failure;
+mod io;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::ResponseFuture;
+use http::Request;
+
+use super::ConnectSpec;
+use super::spec::Http2;
+use crate::base::{Detail, Error, Reason};
+use crate::metrics::Http2Cells;
+use crate::net::deadline::Deadlines;
+use connection::Connection;
+
+/// The shared connections of one connect spec.
+#[derive(Debug, Default)]
+pub struct Shared {
+    connections: RefCell<Vec<Rc<Connection>>>,
+}
+
+/// Whose connection a seat is at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Company {
+    /// It was there.
+    Joined,
+    /// It is made for this seat.
+    Founded,
+}
+
+/// What is made new where no seat is free.
+#[derive(Debug)]
+pub struct Means<'a> {
+    /// Where to.
+    pub spec: &'a Arc<ConnectSpec>,
+    /// How it is spoken to.
+    pub settings: Http2,
+    /// How long making it may take.
+    pub connect: Duration,
+    /// The worker's clock.
+    pub clock: &'a Rc<Deadlines>,
+    /// What is counted.
+    pub cells: &'a Arc<Http2Cells>,
+}
+
+/// A place for one stream, until it is dropped.
+#[derive(Debug)]
+pub struct Seat {
+    connection: Rc<Connection>,
+    /// Whose connection it is at.
+    pub company: Company,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.connection.rise();
+    }
+}
+
+/// Which connection will do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Which {
+    /// Any with room.
+    Any,
+    /// One that has not served anybody yet: on another the request was just turned away.
+    New,
+}
+
+impl Shared {
+    /// A seat at a connection with room, else at one that is made.
+    pub fn seat(&self, which: Which, means: &Means<'_>) -> Seat {
+        let mut connections = self.connections.borrow_mut();
+        let fits = |connection: &&Rc<Connection>| {
+            connection.has_room() && (which == Which::Any || connection.is_connecting())
+        };
+        // The first with room, not the emptiest: connections that are not needed fall idle.
+        let joined = connections.iter().find(fits).map(Rc::clone);
+        let company = match joined {
+            Some(_) => Company::Joined,
+            None => Company::Founded,
+        };
+        let connection = joined.unwrap_or_else(|| {
+            let made = Connection::open(means);
+            connections.push(Rc::clone(&made));
+            made
+        });
+        connection.sit();
+        Seat {
+            connection,
+            company,
+        }
+    }
+
+    /// How many connections nobody uses.
+    pub fn idle(&self) -> usize {
+        let connections = self.connections.borrow();
+        let idle = connections.iter().filter(|c| c.idle_since().is_some());
+        idle.count()
+    }
+
+    /// Closes all that nobody uses; nothing new goes over the others.
+    pub fn clear(&self) {
+        for connection in self.connections.borrow_mut().drain(..) {
+            connection.retire(Reason::UpstreamReset, Detail::Idle);
+        }
+    }
+
+    /// Looks after all of them: closes those beyond `limit` that nobody uses, those that nobody has used for `timeout`, and
+    /// those whose peer is gone.
+    pub(super) fn sweep(&self, clock: &Deadlines, limit: usize, timeout: Duration) {
+        let kept = Cell::new(0);
+        self.connections.borrow_mut().retain(|connection| {
+            connection.examine();
+            if connection.is_closed() {
+                return false;
+            }
+            let Some(since) = connection.idle_since() else {
+                return true;
+            };
+            let stays = kept.get() < limit && clock.since(since) < timeout;
+            if stays {
+                kept.set(kept.get() + 1);
+            } else {
+                connection.retire(Reason::UpstreamReset, Detail::Idle);
+            }
+            stays
+        });
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+impl Seat {
+    /// Waits until the connection is open.
+    pub async fn ready(&self) -> Result<(), Error> {
+        self.connection.opened().await
+    }
+
+    /// Whether a WebSocket may go over it.
+    pub async fn carries_websockets(&self) -> bool {
+        self.connection.carries_websockets().await
+    }
+
+    /// Begins the stream.
+    pub fn send(
+        &self,
+        request: Request<()>,
+        end: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        self.connection.send(request, end)
+    }
+
+    /// The endpoint turned a stream away: counted, and nothing new goes over a connection that says it is closing.
+    pub fn turned_away(&self, error: &h2::Error) {
+        if error.is_go_away() {
+            self.connection
+                .retire(Reason::UpstreamReset, Detail::GoAway);
+        } else {
+            self.connection.cells.refused.inc();
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Requests and answers, translated.
+
+use super::over;
+use crate::support::client::{chunks, pattern, with_body};
+use crate::support::streams::{Act, Streams, fields, ok};
+
+/// What makes a request here is made anew there: no line of the connection, no Host, names in lower case.
+#[test]
+fn a_request_is_translated() {
+    let origin = Streams::answering(|_| ok("hello"));
+    let proxy = over(&[origin.addr()], "").start();
+    let mut client = proxy.client();
+    client.send(
+        "GET /a%2Fb/../c?x=<y> HTTP/1.1\r\nHost: Shop.Example:8080\r\nConnection: x-hop, keep-alive\r\n\
+         X-Hop: 1\r\nX-Mixed-Case: Value\r\nTE: trailers, deflate\r\nCookie: a=1; b=2\r\n\
+         Accept-Encoding: gzip\r\n\r\n",
+    );
+    let response = client.response();
+    assert_eq!((response.status, response.text().as_str()), (200, "hello"));
+    assert_eq!(response.one("transfer-encoding"), Some("chunked"));
+    let seen = origin.wait(1);
+    assert_eq!(
+        (seen.method.as_str(), seen.scheme.as_str()),
+        ("GET", "http")
+    );
+    assert_eq!(seen.authority, "shop.example:8080");
+    assert_eq!(seen.path, "/c?x=%3Cy%3E");
+    assert_eq!(seen.one("x-mixed-case"), Some("Value"));
+    assert_eq!(seen.one("te"), Some("trailers"));
+    assert_eq!(seen.all("cookie"), ["a=1", "b=2"]);
+    assert_eq!(seen.one("x-forwarded-for"), Some("127.0.0.1"));
+    assert_eq!(seen.one("x-forwarded-host"), Some("shop.example:8080"));
+    for gone in [
+        "host",
+        "connection",
+        "x-hop",
+        "keep-alive",
+        "content-length",
+    ] {
+        assert!(seen.all(gone).is_empty(), "{gone}: {seen:?}");
+    }
+}
+
+/// Bodies of known and of unknown length, larger than any window, both ways.
+#[test]
+fn bodies_pass_both_ways() {
+    let origin = Streams::answering(|request| {
+        let length = request.body.len().to_string();
+        let said = match request.path.as_str() {
+            "/said" => fields(&[("content-length", &length)]),
+            _ => Vec::new(),
+        };
+        vec![Act::Head(200, said), Act::Data(request.body.clone())]
+    });
+    let proxy = over(&[origin.addr()], "").start();
+    let mut client = proxy.client();
+    let body = pattern(3 << 20);
+    for path in ["/said", "/unsaid"] {
+        client.send(with_body("POST", path, &body));
+        let response = client.response();
+        assert!(response.body == body, "{path}");
+        let length = response.one("content-length");
+        assert_eq!(length.is_some(), path == "/said", "{path}");
+        client.send(format!(
+            "PUT {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        ));
+        client.send(chunks(&body, 9000));
+        assert!(client.response().body == body, "{path}, chunked");
+    }
+    let lengths: Vec<_> = origin
+        .requests()
+        .iter()
+        .map(|request| request.one("content-length").map(str::to_owned))
+        .collect();
+    let said = Some(body.len().to_string());
+    assert_eq!(lengths, [said.clone(), None, said, None]);
+    client.send("POST /said HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(client.response().one("content-length"), Some("0"));
+    assert_eq!(origin.wait(5).one("content-length"), Some("0"));
+}
+
+#[test]
+fn answers_without_a_body_have_none() {
+    let origin = Streams::answering(|request| {
+        let status = request.path[1..].parse().unwrap();
+        let said = fields(&[("content-length", "7")]);
+        match (request.method.as_str(), status) {
+            ("HEAD", _) | (_, 304) => vec![Act::Head(status, said), Act::Bare],
+            (_, 204) => vec![Act::Head(204, Vec::new())],
+            _ => vec![Act::Head(status, Vec::new()), Act::Bare],
+        }
+    });
+    let proxy = over(&[origin.addr()], "").start();
+    let mut client = proxy.client();
+    for (method, path, length) in [
+        ("HEAD", "/200", Some("7")),
+        ("GET", "/304", Some("7")),
+        ("GET", "/204", None),
+        ("GET", "/200", Some("0")),
+        ("GET", "/503", Some("0")),
+    ] {
+        client.send(format!("{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let response = client.response_to(method);
+        assert_eq!(response.status.to_string(), path[1..]);
+        assert_eq!(response.one("content-length"), length, "{method} {path}");
+        assert!(response.body.is_empty());
+    }
+    assert_eq!(origin.connections().0, 1);
+}
+
+/// Trailers go both ways, but for those that HTTP/1 merges into heads, and for those that never stand there.
+#[test]
+fn trailers_pass_both_ways() {
+    let trailers = fields(&[("grpc-status", "0"), ("x-other", "1"), ("set-cookie", "a")]);
+    let origin = Streams::answering(move |_| {
+        let mut acts = ok("body");
+        acts.push(Act::Trailers(trailers.clone()));
+        acts
+    });
+    let proxy = over(&[origin.addr()], "").start();
+    let mut client = proxy.client();
+    client.send(
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: etag\r\n\r\n\
+         4\r\nbody\r\n0\r\nEtag: \"1\"\r\nX-Own: 2\r\nHost: b\r\n\r\n",
+    );
+    let response = client.response();
+    assert_eq!(response.text(), "body");
+    assert_eq!(response.trailers, fields(&[("grpc-status", "0")]));
+    let seen = origin.wait(1);
+    assert_eq!(seen.body, b"body");
+    assert_eq!(seen.trailers, fields(&[("etag", "\"1\""), ("x-own", "2")]));
+    let dropped = |cause| {
+        let labels = [("cause", cause)];
+        proxy.metric("tidegate_trailers_dropped_total", &labels)
+    };
+    assert_eq!((dropped("unlisted"), dropped("forbidden")), (1.0, 2.0));
+}
+
+#[test]
+fn hints_pass_and_invitations_are_our_own() {
+    let origin = Streams::answering(|_| {
+        vec![
+            Act::Interim(103, fields(&[("link", "</a.css>")])),
+            Act::Head(200, Vec::new()),
+            Act::Data(b"page".to_vec()),
+        ]
+    });
+    let proxy = over(&[origin.addr()], "").start();
+    let mut client = proxy.client();
+    let response = client.get("/");
+    assert_eq!(response.text(), "page");
+    assert_eq!(response.interim.len(), 1, "{response:?}");
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+    let head = client.wire.head().unwrap();
+    assert!(head.first.starts_with("HTTP/1.1 100 "), "{head:?}");
+    client.send("body");
+    assert_eq!(client.response().text(), "page");
+    assert!(origin.wait(2).all("expect").is_empty());
+}
+
+/// Each piece passes when it is there: nothing waits for more of it, in either direction.
+#[test]
+fn pieces_pass_as_they_come() {
+    let origin = Streams::answering(|_| {
+        let kind = fields(&[("content-type", "text/event-stream")]);
+        vec![Act::Head(200, kind), Act::Echo(Vec::new())]
+    });
+    let proxy = over(&[origin.addr()], "").start();
+    let mut client = proxy.client();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let head = client.wire.head().unwrap();
+    assert!(head.first.starts_with("HTTP/1.1 200 "), "{head:?}");
+    for event in ["data: 1\n\n", "data: two\n\n"] {
+        let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+        client.send(&chunk);
+        let got = client.wire.exact(chunk.len()).unwrap();
+        assert_eq!(String::from_utf8_lossy(&got), chunk);
+    }
+    client.send("0\r\n\r\n");
+    assert_eq!(client.wire.exact(5).unwrap(), b"0\r\n\r\n");
+}
