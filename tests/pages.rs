@@ -18,14 +18,20 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tidegate::base::reason::{Detail, Reason, Retry, Side};
+use tidegate::base::Detail;
+use tidegate::base::reason::{Reason, Retry, Side};
 
 const ACCESS_LOG: &str = "docs/access-log.md";
 const BEGIN: &str = "<!-- Made from src/base/reason.rs by `UPDATE=1 cargo test --test pages`; edit the comments there. -->\n";
 const END: &str = "<!-- Here ends what is made. -->\n";
 
 /// These name reasons to count them or to choose among them, and never make one.
-const NEVER_MAKE: &[&str] = &["src/base/reason.rs", "src/cluster/", "src/metrics/"];
+const NEVER_MAKE: &[&str] = &[
+    "src/base/reason.rs",
+    "src/base/detail.rs",
+    "src/cluster/",
+    "src/metrics/",
+];
 
 #[test]
 fn the_lists_of_the_access_log_are_what_the_source_says() {
@@ -64,7 +70,8 @@ fn every_rule_that_is_cited_has_its_line() {
 
 /// The made part of the page.
 fn lists() -> String {
-    let text = fs::read_to_string(root().join("src/base/reason.rs")).unwrap();
+    let read = |path| fs::read_to_string(root().join(path)).unwrap();
+    let text = read("src/base/reason.rs") + &read("src/base/detail.rs");
     let code = made_code();
     let mut out = String::new();
     out.push_str(

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::reason::{Detail, Reason};
+use super::{Detail, Reason};
 
 /// A failure, translated to a [`Reason`] where it was met. Cheap: two small enums and, on cold paths
 /// only, a boxed cause for humans.

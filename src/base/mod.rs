@@ -10,10 +10,12 @@ pub mod clock;
 pub mod error;
 pub mod hash;
 pub mod name;
+pub mod detail;
 pub mod reason;
 
 pub use addr::EndpointAddr;
 pub use cidr::CidrSet;
+pub use detail::Detail;
 pub use error::Error;
 pub use name::{ClusterName, LimiterName, ListenerName, RouteName};
-pub use reason::{Detail, Phase, Reason, Side};
+pub use reason::{Phase, Reason, Side};
