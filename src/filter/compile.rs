@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{
-    ApiKey, BasicAuth, ConcurrencyLimit, FieldError, Filter, FilterChain, IpAccess, MethodAccess,
-    Place, Proofs, RateLimit, RequestHeaders, RequestId, ResponseHeaders, Rewrite, SecurityHeaders,
+    ApiKey, BasicAuth, ConcurrencyLimit, Cors, FieldError, Filter, FilterChain, IpAccess,
+    MethodAccess, Place, Proofs, RateLimit, RequestHeaders, RequestId, ResponseHeaders, Rewrite,
+    SecurityHeaders,
 };
 use super::{check_name, check_value};
 use crate::base::RouteName;
@@ -65,16 +66,16 @@ fn compile_one(
     parts: Parts<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Filter> {
-    let what = match &*raw.value {
+    match &*raw.value {
         Raw::RequestHeaders(edits) => {
-            return RequestHeaders::compile(edits, diagnostics).map(Filter::RequestHeaders);
+            RequestHeaders::compile(edits, diagnostics).map(Filter::RequestHeaders)
         }
         Raw::ResponseHeaders(edits) => {
-            return ResponseHeaders::compile(edits, diagnostics).map(Filter::ResponseHeaders);
+            ResponseHeaders::compile(edits, diagnostics).map(Filter::ResponseHeaders)
         }
         Raw::RateLimit(limit) => {
             let filter = compile_rate_limit(limit, of.name, parts, diagnostics)?;
-            return Some(Filter::RateLimit(filter));
+            Some(Filter::RateLimit(filter))
         }
         Raw::ConcurrencyLimit(limit) => {
             let key = key::compile(&limit.key, Words::All, diagnostics);
@@ -86,33 +87,27 @@ fn compile_one(
             }
             let places = parts.live.places(of.name, step);
             let filter = ConcurrencyLimit::new(key?, limit.max.value, of.name.clone(), places);
-            return Some(Filter::ConcurrencyLimit(filter));
+            Some(Filter::ConcurrencyLimit(filter))
         }
         Raw::Rewrite(rewrite) => {
-            return Rewrite::compile(rewrite, raw.span, of.raw, diagnostics).map(Filter::Rewrite);
+            Rewrite::compile(rewrite, raw.span, of.raw, diagnostics).map(Filter::Rewrite)
         }
-        Raw::RequestId(id) => return RequestId::compile(id, diagnostics).map(Filter::RequestId),
+        Raw::RequestId(id) => RequestId::compile(id, diagnostics).map(Filter::RequestId),
         Raw::SecurityHeaders(security) => {
-            return SecurityHeaders::compile(security, diagnostics).map(Filter::SecurityHeaders);
+            SecurityHeaders::compile(security, diagnostics).map(Filter::SecurityHeaders)
         }
         Raw::IpAccess(access) => {
-            return IpAccess::compile(access, raw.span, parts.files, diagnostics)
-                .map(Filter::IpAccess);
+            IpAccess::compile(access, raw.span, parts.files, diagnostics).map(Filter::IpAccess)
         }
         Raw::MethodAccess(access) => {
-            return MethodAccess::compile(access, diagnostics).map(Filter::MethodAccess);
+            MethodAccess::compile(access, diagnostics).map(Filter::MethodAccess)
         }
         Raw::BasicAuth(auth) => {
-            return BasicAuth::compile(auth, parts.proofs, parts.files, diagnostics)
-                .map(Filter::BasicAuth);
+            BasicAuth::compile(auth, parts.proofs, parts.files, diagnostics).map(Filter::BasicAuth)
         }
-        Raw::ApiKey(key) => {
-            return ApiKey::compile(key, parts.files, diagnostics).map(Filter::ApiKey);
-        }
-        Raw::Cors(_) => "filter `cors`",
-    };
-    diagnostics.unsupported(raw.span, what);
-    None
+        Raw::ApiKey(key) => ApiKey::compile(key, parts.files, diagnostics).map(Filter::ApiKey),
+        Raw::Cors(cors) => Cors::compile(cors, diagnostics).map(Filter::Cors),
+    }
 }
 
 fn compile_rate_limit(

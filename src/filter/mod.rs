@@ -17,6 +17,7 @@ mod basic_auth;
 mod changes;
 mod compile;
 mod concurrency_limit;
+mod cors;
 mod facts;
 mod field;
 mod ip_access;
@@ -42,6 +43,7 @@ pub use basic_auth::BasicAuth;
 pub use changes::Changes;
 pub use compile::{Fields, Of, Parts, compile, compile_fields};
 pub use concurrency_limit::ConcurrencyLimit;
+pub use cors::Cors;
 pub use facts::Facts;
 pub use field::{FieldError, Place, check_name, check_value};
 pub use ip_access::IpAccess;
@@ -71,6 +73,8 @@ pub enum Filter {
     BasicAuth(BasicAuth),
     /// Asks for a key.
     ApiKey(ApiKey),
+    /// Says which sites may ask.
+    Cors(Cors),
     /// Limits how many requests go on.
     RateLimit(RateLimit),
     /// Limits how many are under way.
@@ -93,6 +97,7 @@ impl Filter {
             Self::MethodAccess(_) => "method_access",
             Self::BasicAuth(_) => "basic_auth",
             Self::ApiKey(_) => "api_key",
+            Self::Cors(_) => "cors",
             Self::RateLimit(_) => "rate_limit",
             Self::ConcurrencyLimit(_) => "concurrency_limit",
             Self::Rewrite(_) => "rewrite",
@@ -226,6 +231,7 @@ impl FilterChain {
                 Filter::MethodAccess(filter) => filter.on_request(view),
                 Filter::BasicAuth(filter) => filter.on_request(view),
                 Filter::ApiKey(filter) => filter.on_request(view),
+                Filter::Cors(filter) => filter.on_request(view),
                 Filter::RateLimit(filter) => filter.on_request(view),
                 Filter::ConcurrencyLimit(filter) => filter.on_request(view),
                 Filter::Rewrite(filter) => filter.on_request(view),
@@ -254,6 +260,7 @@ impl FilterChain {
                 | Filter::MethodAccess(_) => {}
                 Filter::RequestId(filter) => filter.on_response(view),
                 Filter::SecurityHeaders(filter) => filter.on_response(view),
+                Filter::Cors(filter) => filter.on_response(view),
                 Filter::RateLimit(filter) => filter.on_response(view),
                 Filter::ResponseHeaders(filter) => filter.on_response(view),
             }

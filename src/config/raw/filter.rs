@@ -31,7 +31,7 @@ pub enum Filter {
     BasicAuth(BasicAuth),
     /// Keys of programs.
     ApiKey(ApiKey),
-    /// Cross-origin requests. Not in this build.
+    /// Requests of other sites' scripts.
     Cors(Cors),
 }
 
@@ -203,14 +203,30 @@ pub struct ApiKey {
     pub credentials: Option<Spanned<Credentials>>,
 }
 
-/// `cors`.
+/// `cors`. Stands before filters that ask for credentials: preflights have none.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cors {
-    /// Origins.
+    /// Sites whose scripts may ask: `https://app.example.com`, `https://*.example.com` for one or more labels, `*` for all.
     pub allow_origins: Spanned<Vec<Spanned<String>>>,
-    /// Methods.
+    /// Methods beyond the simple ones. Default: `GET`, `HEAD`, `POST`.
     pub allow_methods: Option<Spanned<Vec<Spanned<String>>>>,
-    /// How long a browser may remember the answer.
+    /// Fields that scripts may send, beyond the simple ones. Default: none.
+    pub allow_headers: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Fields of answers that scripts may read, beyond the simple ones. Default: none.
+    pub expose_headers: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Whether cookies and the like may come along. Default: `omit`.
+    pub credentials: Option<Spanned<CorsCredentials>>,
+    /// How long a browser may remember the answer to a preflight. Default: what the browser does.
     pub max_age: Option<Spanned<Duration>>,
+}
+
+/// `credentials` of `cors`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CorsCredentials {
+    /// They may.
+    Allow,
+    /// They may not.
+    Omit,
 }
