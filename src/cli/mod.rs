@@ -19,6 +19,7 @@ use clap::{Parser, Subcommand, value_parser};
 use crate::config::Color;
 use crate::server;
 use crate::server::demo::Ports;
+use crate::snapshot::question::Question;
 
 /// The words on the command line, or the configuration, are wrong.
 pub const REFUSED: u8 = 2;
@@ -125,7 +126,7 @@ pub fn main() -> ExitCode {
             } else {
                 explain::Output::Text
             };
-            let question = explain::Question {
+            let question = Question {
                 request: &request,
                 headers: &headers,
                 client,

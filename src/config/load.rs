@@ -169,7 +169,7 @@ impl Reader {
                     format!("`{key}` can stand only in the main file"),
                 )
                 .label("this file is included by another")
-                .note("an included file holds listeners, routes, clusters, limiters and stores"),
+                .note("an included file holds listeners, routes, tests, clusters, limiters and stores"),
             );
             return;
         }
@@ -187,6 +187,10 @@ impl Reader {
             "routes" => {
                 let items = self.array(key, value, span);
                 self.raw.routes.extend(items);
+            }
+            "tests" => {
+                let items = self.array(key, value, span);
+                self.raw.tests.extend(items);
             }
             "clusters" => {
                 let items = self.table(key, value, span);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Snapshot;
 use super::settings::{self, ProcessSettings};
+use super::trial;
 use crate::base::{ClusterName, ListenerName};
 use crate::cluster::{self, Cluster, Site};
 use crate::config::{Code, Diagnostic, Diagnostics, Files, Spanned, raw};
@@ -61,7 +62,7 @@ pub fn compile(
     if diagnostics.has_errors() {
         return None;
     }
-    Some(Snapshot {
+    let snapshot = Snapshot {
         listeners: listeners?.into_iter().map(Arc::new).collect(),
         routes: Arc::new(routes?),
         clusters,
@@ -69,7 +70,9 @@ pub fn compile(
         process: process?,
         access_log: access_log?,
         fingerprint: files.fingerprint(),
-    })
+    };
+    trial::run(&raw.tests, &snapshot, diagnostics);
+    (!diagnostics.has_errors()).then_some(snapshot)
 }
 
 /// Names and clusters, sorted by name: both in the same order when nothing is wrong.

@@ -10,7 +10,9 @@
 
 mod compile;
 mod machine;
+pub mod question;
 mod settings;
+mod trial;
 #[cfg(test)]
 mod tests;
 

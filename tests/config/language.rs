@@ -10,9 +10,30 @@ const AT_START: &str = "Read at start.";
 
 /// The files of `src/config/raw` in the order in which a reader meets them.
 const ORDER: &[&str] = &[
-    "mod", "runtime", "admin", "secret", "log", "dns", "defaults", "listener", "path", "timeouts",
-    "tls", "route", "filter", "cluster", "endpoint", "balancer", "health", "http2", "bulkhead",
-    "retry", "outlier", "limiter", "store",
+    "mod",
+    "runtime",
+    "admin",
+    "secret",
+    "log",
+    "dns",
+    "defaults",
+    "listener",
+    "path",
+    "timeouts",
+    "tls",
+    "route",
+    "filter",
+    "route_test",
+    "cluster",
+    "endpoint",
+    "balancer",
+    "health",
+    "http2",
+    "bulkhead",
+    "retry",
+    "outlier",
+    "limiter",
+    "store",
 ];
 
 /// A struct or an enum of `config::raw`.

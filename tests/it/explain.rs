@@ -157,7 +157,7 @@ fn people_get_lines_and_nonsense_is_refused() {
     let (code, out, said) = explain(&["--request", "GET ftp://a/"]);
     assert_eq!((code, &*out), (2, ""));
     assert!(
-        said.contains("a request is `GET http://host/path`"),
+        said.contains("a request is `GET https://host/path`"),
         "{said}"
     );
     let (code, _, said) = explain(&["--request", "http://a/", "--listener", "none"]);

@@ -6,7 +6,6 @@
 
 mod show;
 
-use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,29 +16,13 @@ use crate::base::{Error, Reason, clock};
 use crate::cluster::Cluster;
 use crate::config;
 use crate::endpoint::{Admin, Endpoint, EndpointIx, Tried};
-use crate::http1::request::{Progress, parse};
-use crate::listener::{ListenerSpec, Serves};
-use crate::message::RequestHead;
-use crate::message::forwarded::{self, Trust};
 use crate::message::key::KeyInput;
 use crate::route::{Action, Miss, Route, RouteInput};
+use crate::snapshot::question::Question;
 use crate::snapshot::{self, Live, Purpose, Snapshot};
 
 /// Picks that a share is counted from.
 const PICKS: u32 = 1000;
-
-/// What is asked.
-#[derive(Debug)]
-pub(super) struct Question<'a> {
-    /// `GET http://host/path`, or the URL alone.
-    pub(super) request: &'a str,
-    /// `name: value`.
-    pub(super) headers: &'a [String],
-    /// The peer of the connection.
-    pub(super) client: IpAddr,
-    /// The listener; else the one with the port of the URL, else the first.
-    pub(super) listener: Option<&'a str>,
-}
 
 /// How the answer is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -126,76 +109,20 @@ struct Candidate {
 }
 
 fn explain(snapshot: &Snapshot, question: &Question<'_>) -> Result<Explanation, String> {
-    let (method, url) = match question.request.split_once(' ') {
-        Some((method, url)) => (method, url.trim()),
-        None => ("GET", question.request),
-    };
-    let rest = url
-        .strip_prefix("http://")
-        .ok_or("a request is `GET http://host/path`")?;
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let (position, listener) = find_listener(snapshot, authority, question.listener)?;
+    let asked = question.put(snapshot)?;
     let mut explanation = Explanation {
-        asked: format!("{method} {url}"),
-        client: question.client,
-        listener: listener.name.to_string(),
+        asked: asked.text.clone(),
+        client: asked.client,
+        listener: asked.listener.1.name.to_string(),
         outcome: Outcome::Refused(Error::from(Reason::NoRoute)),
         misses: Vec::new(),
     };
-    let path = if path.is_empty() { "/" } else { path };
-    let text = written(method, authority, path, question.headers);
-    let mut head = RequestHead::default();
-    match parse(text.as_bytes(), &listener.head(), &mut head) {
-        Ok(Progress::Complete(_)) => {}
-        Ok(Progress::Partial) => return Err("the request is not whole".to_owned()),
-        Err(error) => {
-            explanation.outcome = Outcome::Refused(error);
-            return Ok(explanation);
-        }
+    if let Some(input) = asked.input() {
+        explanation.route(snapshot, &input);
+    } else if let Err(error) = asked.head {
+        explanation.outcome = Outcome::Refused(error);
     }
-    if forwarded::trust(question.client, &listener.trusted) == Trust::Proxy {
-        explanation.client = forwarded::client(question.client, &head, &listener.trusted);
-    }
-    explanation.route(snapshot, position, &head);
     Ok(explanation)
-}
-
-/// The request as it would arrive.
-fn written(method: &str, authority: &str, path: &str, headers: &[String]) -> String {
-    let mut text = format!("{method} {path} HTTP/1.1\r\n");
-    let names_host = |line: &String| line.to_ascii_lowercase().starts_with("host:");
-    if !headers.iter().any(names_host) {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "Host: {authority}\r\n");
-    }
-    for line in headers {
-        let _ = write!(text, "{line}\r\n");
-    }
-    text.push_str("\r\n");
-    text
-}
-
-fn find_listener<'s>(
-    snapshot: &'s Snapshot,
-    authority: &str,
-    wanted: Option<&str>,
-) -> Result<(usize, &'s ListenerSpec), String> {
-    let all = snapshot.listeners.iter().map(|spec| &**spec).enumerate();
-    // Only requests can be explained.
-    let mut listeners = all.filter(|(_, spec)| spec.serves == Serves::Http);
-    if let Some(wanted) = wanted {
-        let found = listeners.find(|(_, spec)| spec.name.as_str() == wanted);
-        return found.ok_or_else(|| format!("no listener `{wanted}` for http"));
-    }
-    let port = authority
-        .rsplit_once(':')
-        .and_then(|(_, port)| port.parse().ok());
-    let port: u16 = port.unwrap_or(80);
-    let on_port =
-        |(_, spec): &(usize, &ListenerSpec)| spec.binds.iter().any(|bind| bind.port() == port);
-    let mut again = listeners.clone();
-    let found = listeners.find(on_port).or_else(|| again.next());
-    found.ok_or_else(|| "there is no listener for http".to_owned())
 }
 
 fn action(snapshot: &Snapshot, route: &Route, input: &RouteInput<'_>) -> Chosen {
@@ -292,15 +219,10 @@ fn left_out(endpoint: &Endpoint) -> &'static str {
 }
 
 impl Explanation {
-    fn route(&mut self, snapshot: &Snapshot, listener: usize, head: &RequestHead) {
-        let input = RouteInput {
-            listener,
-            head,
-            client: self.client,
-        };
+    fn route(&mut self, snapshot: &Snapshot, input: &RouteInput<'_>) {
         let routes = &snapshot.routes;
-        let found = routes.find(&input);
-        for (ix, miss) in routes.misses(&input, found) {
+        let found = routes.find(input);
+        for (ix, miss) in routes.misses(input, found) {
             if let Some(route) = routes.route(ix) {
                 self.misses.push((route.name.to_string(), miss));
             }
@@ -309,7 +231,7 @@ impl Explanation {
             self.outcome = Outcome::Routed {
                 route: route.name.to_string(),
                 filters: route.filters.names().collect(),
-                action: action(snapshot, route, &input),
+                action: action(snapshot, route, input),
             };
         }
     }

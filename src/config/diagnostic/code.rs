@@ -104,6 +104,8 @@ codes! {
     BadRegex = "C0222",
     /// Not a variable, or one that is not known yet where it stands.
     BadVariable = "C0223",
+    /// A test of the configuration that fails.
+    FailedTest = "C0224",
     /// A certificate, or its key, that cannot be used.
     BadCertificate = "C0240",
 

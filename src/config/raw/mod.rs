@@ -23,6 +23,7 @@ pub mod outlier;
 pub mod path;
 pub mod retry;
 pub mod route;
+pub mod route_test;
 pub mod runtime;
 pub mod secret;
 pub mod store;
@@ -46,6 +47,7 @@ pub use outlier::{Breaker, Outlier};
 pub use path::{PathPolicy, RoutePathPolicy};
 pub use retry::Retry;
 pub use route::Route;
+pub use route_test::RouteTest;
 pub use runtime::Runtime;
 pub use secret::{Nothing, SecretSource};
 pub use store::Stores;
@@ -75,6 +77,8 @@ pub struct Config {
     pub listeners: Vec<Spanned<Listener>>,
     /// `[[routes]]` in the order of the files.
     pub routes: Vec<Spanned<Route>>,
+    /// `[[tests]]`: what must come of some requests.
+    pub tests: Vec<Spanned<RouteTest>>,
     /// `[clusters.NAME]`.
     pub clusters: Named<Cluster>,
     /// `[limiters.NAME]`: rate limiters.
@@ -93,6 +97,7 @@ pub const KEYS: &[&str] = &[
     "defaults",
     "listeners",
     "routes",
+    "tests",
     "clusters",
     "limiters",
     "stores",
