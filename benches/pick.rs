@@ -44,6 +44,7 @@ fn set(size: u32, weights: u32, every: u32) -> EndpointSet {
             spec: Arc::new(ConnectSpec {
                 addr: addr.clone(),
                 protocol: tidegate::upstream::Protocol::Http1,
+                preface: None,
             }),
             key: EndpointKey {
                 cluster: cluster.clone(),

@@ -13,7 +13,8 @@ use crate::config::raw::cluster::{SendProxyProtocol, UpstreamProtocol};
 use crate::config::raw::defaults::ClusterDefaults;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned, raw, types};
 use crate::endpoint::{Endpoint, EndpointSet};
-use crate::health;
+use crate::health::{self, HealthSpec};
+use crate::net::preface::Version;
 use crate::outlier;
 
 const CONNECT: Duration = Duration::from_secs(3);
@@ -47,10 +48,11 @@ pub fn compile(
         None => None,
         Some(raw) => Some(sticky::compile(raw, site, diagnostics)?),
     };
+    let preface = preface(raw, diagnostics);
     let health = match &raw.health {
         None => Probes::Off,
         Some(raw) => match health::compile(raw, diagnostics) {
-            Some(spec) => Probes::On(Arc::new(spec)),
+            Some(spec) => Probes::On(Arc::new(HealthSpec { preface, ..spec })),
             None => Probes::Wrong,
         },
     };
@@ -60,7 +62,7 @@ pub fn compile(
     };
     let protocol = protocol::compile(raw, &limits, diagnostics);
     let members = endpoints::compile(name, &raw.endpoints, live, diagnostics);
-    let members = members.and_then(|members| Some(Members::new(members, protocol?)));
+    let members = members.and_then(|members| Some(Members::new(members, protocol?, preface)));
     let made = members
         .as_ref()
         .map(|members| members.assemble(name, spec, live));
@@ -111,9 +113,33 @@ pub fn compile(
     })
 }
 
+/// The header that endpoints get first. A connection that others use, too, cannot speak for one client.
+fn preface(raw: &raw::Cluster, diagnostics: &mut Diagnostics) -> Option<Version> {
+    let wanted = raw.send_proxy_protocol.as_ref()?;
+    let version = match wanted.value {
+        SendProxyProtocol::Off => return None,
+        SendProxyProtocol::V1 => Version::V1,
+        SendProxyProtocol::V2 => Version::V2,
+    };
+    let protocol = raw.protocol.as_ref();
+    if let Some(shared) = protocol.filter(|it| !matches!(it.value.0, UpstreamProtocol::Http1)) {
+        diagnostics.push(
+            Diagnostic::error(
+                Code::Conflict,
+                wanted.span,
+                "`send_proxy_protocol` stands beside HTTP/2",
+            )
+            .label("tells of one client")
+            .also(shared.span, "shares a connection between clients")
+            .hint("`forwarding_headers` of a listener tell of the client in each request"),
+        );
+    }
+    Some(version)
+}
+
 /// A port of its own leads nowhere from a unix socket.
 fn reachable(
-    spec: &health::HealthSpec,
+    spec: &HealthSpec,
     set: &EndpointSet,
     raw: &raw::Cluster,
     diagnostics: &mut Diagnostics,
@@ -133,7 +159,7 @@ fn reachable(
 
 enum Probes {
     Off,
-    On(Arc<health::HealthSpec>),
+    On(Arc<HealthSpec>),
     Wrong,
 }
 
@@ -146,15 +172,11 @@ enum Support {
 /// Refuses at its place what this build cannot honour.
 fn unsupported(raw: &raw::Cluster, diagnostics: &mut Diagnostics) -> Support {
     let protocol = raw.protocol.as_ref();
-    let preface = raw.send_proxy_protocol.as_ref();
     let lacking = [
         protocol
             .filter(|protocol| protocol.value.0 == UpstreamProtocol::Auto)
             .map(|protocol| (protocol.span, "a choice between HTTP/1 and HTTP/2")),
         raw.tls.as_ref().map(|tls| (tls.span, "TLS to endpoints")),
-        preface
-            .filter(|preface| preface.value != SendProxyProtocol::Off)
-            .map(|preface| (preface.span, "the PROXY protocol to endpoints")),
     ];
     let mut support = Support::Whole;
     for (span, what) in lacking.into_iter().flatten() {

@@ -12,6 +12,7 @@ use crate::base::{ClusterName, EndpointAddr};
 use crate::dns::{Entry, Target};
 use crate::endpoint::{Admin, Endpoint, EndpointKey, EndpointSet, Origin};
 use crate::health::HealthSpec;
+use crate::net::preface::Version;
 use crate::upstream::{ConnectSpec, Protocol};
 
 /// Where an endpoint is, or where that is to be asked.
@@ -52,9 +53,11 @@ pub(super) struct Member {
 /// The endpoints of a cluster as they were written.
 #[derive(Debug)]
 pub struct Members {
-    members: Vec<Member>,
+    written: Vec<Member>,
     /// What is spoken to them.
     pub protocol: Protocol,
+    /// Whether they are told of clients by the PROXY protocol.
+    pub preface: Option<Version>,
 }
 
 /// A set, and what was known when it was made.
@@ -74,13 +77,17 @@ pub struct Knowledge {
 }
 
 impl Members {
-    pub(super) fn new(members: Vec<Member>, protocol: Protocol) -> Self {
-        Self { members, protocol }
+    pub(super) fn new(members: Vec<Member>, protocol: Protocol, preface: Option<Version>) -> Self {
+        Self {
+            written: members,
+            protocol,
+            preface,
+        }
     }
 
     /// The names among them; one that stands there twice, with two ports, is given twice.
     pub fn names(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.members
+        self.written
             .iter()
             .filter_map(|member| match &member.place {
                 Place::Addr(_) => None,
@@ -106,17 +113,17 @@ impl Members {
     ) -> Made {
         // Before anything is looked up: what changes meanwhile makes the set stale, never wrong for good.
         let knowledge = self.knowledge(cluster, live);
-        let mut endpoints = Vec::with_capacity(self.members.len());
+        let mut endpoints = Vec::with_capacity(self.written.len());
         // Addresses that are written come first: what a name resolves to never takes their place.
         let written = self
-            .members
+            .written
             .iter()
             .filter_map(|member| match &member.place {
                 Place::Addr(addr) => Some(addr.clone()),
                 Place::Name { .. } => None,
             });
         let mut seen: HashSet<EndpointAddr> = written.collect();
-        for member in &self.members {
+        for member in &self.written {
             let mut add = |addr: EndpointAddr, tier: u8, origin: Origin| {
                 let key = EndpointKey {
                     cluster: cluster.clone(),
@@ -125,6 +132,7 @@ impl Members {
                 let spec = ConnectSpec {
                     addr: key.addr.clone(),
                     protocol: self.protocol,
+                    preface: self.preface,
                 };
                 endpoints.push(Arc::new(endpoint(key, spec, tier, origin, health, live)));
             };

@@ -144,10 +144,16 @@ fn admit(
             return None;
         }
     };
+    let connection = Rc::new(Connection::new(local, listener, stream, peer, spec));
+    if view.tells_addresses
+        && let Some(addr) = connection.stream.local_addr()
+    {
+        connection.facts.accepted_at(addr);
+    }
     Some(Admitted {
         preface,
         secure,
-        connection: Rc::new(Connection::new(local, listener, stream, peer, spec)),
+        connection,
         counted,
         protocol: match spec.serves {
             Serves::Http => Protocol::Http,

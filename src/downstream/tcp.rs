@@ -114,6 +114,9 @@ async fn find(
     if let Some(name) = name {
         connection.facts.asked_for(name);
     }
+    if let Some(protocol) = asked.as_ref().and_then(|it| it.alpn().next()) {
+        connection.facts.offers(protocol);
+    }
     let found = asked.as_ref().and_then(|asked| names.find(asked));
     found.or(*otherwise).ok_or(match asked {
         Some(_) => NO_ROUTE,

@@ -9,6 +9,7 @@ use super::{Exchange, Held};
 use crate::base::{Error, Phase, Reason, clock};
 use crate::endpoint::{Endpoint, EndpointIx};
 use crate::net::Stream;
+use crate::net::preface::{self, Carrier};
 use crate::record::Record;
 use crate::upstream::shared::{Company, Means, Seat, Which};
 use crate::upstream::spec::Http2;
@@ -158,7 +159,9 @@ pub(super) async fn fresh(
         Some(left) if left < connect => (left, Reason::MaxDuration),
         _ => (connect, Reason::ConnectTimeout),
     };
-    let connected = tokio::time::timeout(limit, upstream::connect(&endpoint.spec))
+    let preface = preface(record, endpoint);
+    let connected = upstream::connect(&endpoint.spec, &preface);
+    let connected = tokio::time::timeout(limit, connected)
         .await
         .unwrap_or_else(|_| Err(Error::from(reason)));
     let took = clock::between(began, clock::now());
@@ -168,4 +171,20 @@ pub(super) async fn fresh(
         Err(error) => cluster.cells.connect_failed(error.reason()),
     }
     connected
+}
+
+/// What goes in front of a new connection; empty where the endpoint is told nothing.
+fn preface(record: &Record, endpoint: &Endpoint) -> Vec<u8> {
+    let Some(version) = endpoint.spec.preface else {
+        return Vec::new();
+    };
+    let facts = record.facts();
+    let outgoing = preface::Outgoing {
+        version,
+        ends: facts.ends(),
+        server_name: facts.server_name(),
+        alpn: facts.protocol(),
+        unique_id: Some(record.request_id().as_bytes()),
+    };
+    outgoing.bytes(Carrier::Stream)
 }

@@ -1,4 +1,5 @@
-//! Connections to endpoints that carry a client's authentication: they serve that client and nobody else (E-219).
+//! Connections to endpoints that carry a client's authentication, or began with its address: they serve that client and nobody
+//! else (E-219, E-220).
 
 use super::Exchange;
 use super::checkout::Source;
@@ -7,6 +8,7 @@ use super::side::Downstream;
 use crate::endpoint::{Availability, EndpointIx};
 use crate::message::auth::binds_connection;
 use crate::message::{Field, Known, ResponseHead};
+use crate::net::preface::Version;
 use crate::worker::ClusterView;
 
 /// Who may use a connection.
@@ -60,10 +62,17 @@ pub(super) fn take_out<D: Downstream>(
     x.own.is_some().then_some(place)
 }
 
-/// Whether a connection carries this client's authentication from now on, or may after its next request.
-pub(super) fn bound(x: &Exchange, whose: Whose, challenge: Challenge) -> Whose {
+/// Whether a connection carries this client's authentication from now on, or may after its next request; or speaks for it since
+/// it began.
+pub(super) fn bound(
+    x: &Exchange,
+    preface: Option<Version>,
+    whose: Whose,
+    challenge: Challenge,
+) -> Whose {
     let proof = || x.record.head().first(Known::Authorization);
     if whose == Whose::Client
+        || preface.is_some()
         || challenge == Challenge::OfConnection
         || proof().is_some_and(binds_connection)
     {

@@ -52,6 +52,7 @@ pub fn compile(raw: &raw::Health, diagnostics: &mut Diagnostics) -> Option<Healt
         initial,
     };
     Some(HealthSpec {
+        preface: None,
         check: check?,
         elsewhere: elsewhere?,
         connections: connections?,

@@ -59,6 +59,7 @@ type Asked = (Result<(), Failure>, Option<Connection>);
 pub(super) async fn probe(
     check: &GrpcCheck,
     addr: &EndpointAddr,
+    header: &[u8],
     before: Option<Connection>,
 ) -> Result<Asked, Failure> {
     if let Some(mut connection) = before {
@@ -67,7 +68,7 @@ pub(super) async fn probe(
             verdict => return Ok((verdict, Some(connection))),
         }
     }
-    let mut connection = match connect(addr).await? {
+    let mut connection = match connect(addr, header).await? {
         Socket::Inet(stream) => handshake(stream).await?,
         Socket::Unix(stream) => handshake(stream).await?,
     };

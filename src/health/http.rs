@@ -34,6 +34,7 @@ type Asked = (Result<(), Failure>, Option<Connection>);
 pub(super) async fn probe(
     check: &HttpCheck,
     addr: &EndpointAddr,
+    header: &[u8],
     connections: Connections,
     before: Option<Connection>,
 ) -> Result<Asked, Failure> {
@@ -43,7 +44,7 @@ pub(super) async fn probe(
             asked => return Ok(asked),
         }
     }
-    let connection = match connect(addr).await? {
+    let connection = match connect(addr, header).await? {
         Socket::Inet(stream) => handshake(stream).await?,
         Socket::Unix(stream) => handshake(stream).await?,
     };

@@ -92,8 +92,9 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let before = kept.take();
     let addr = subject.at;
+    let header = spec.header();
     match &spec.check {
-        Check::Tcp(check) => match connect(addr).await? {
+        Check::Tcp(check) => match connect(addr, &header).await? {
             Socket::Inet(stream) => converse(check, stream).await,
             Socket::Unix(stream) => converse(check, stream).await,
         },
@@ -102,7 +103,8 @@ pub(super) async fn run(
                 Some(Kept::Http(connection)) => Some(connection),
                 _ => None,
             };
-            let (verdict, connection) = http::probe(check, addr, spec.connections, before).await?;
+            let (verdict, connection) =
+                http::probe(check, addr, &header, spec.connections, before).await?;
             *kept = keep(spec, connection).map(Kept::Http);
             verdict
         }
@@ -111,7 +113,7 @@ pub(super) async fn run(
                 Some(Kept::Grpc(connection)) => Some(connection),
                 _ => None,
             };
-            let (verdict, connection) = grpc::probe(check, addr, before).await?;
+            let (verdict, connection) = grpc::probe(check, addr, &header, before).await?;
             *kept = keep(spec, connection).map(Kept::Grpc);
             verdict
         }
@@ -129,12 +131,20 @@ pub(super) enum Socket {
     Unix(UnixStream),
 }
 
-pub(super) async fn connect(addr: &EndpointAddr) -> Result<Socket, Failure> {
+/// With this header in front.
+pub(super) async fn connect(addr: &EndpointAddr, header: &[u8]) -> Result<Socket, Failure> {
     match addr {
-        EndpointAddr::Inet(inet) => TcpStream::connect(inet).await.map(Socket::Inet),
-        EndpointAddr::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
+        EndpointAddr::Inet(inet) => {
+            let mut stream = TcpStream::connect(inet).await.map_err(Failure::Connect)?;
+            stream.write_all(header).await.map_err(Failure::Broken)?;
+            Ok(Socket::Inet(stream))
+        }
+        EndpointAddr::Unix(path) => {
+            let mut stream = UnixStream::connect(path).await.map_err(Failure::Connect)?;
+            stream.write_all(header).await.map_err(Failure::Broken)?;
+            Ok(Socket::Unix(stream))
+        }
     }
-    .map_err(Failure::Connect)
 }
 
 /// The authority of an address, where none is configured.

@@ -12,6 +12,7 @@ use regex::bytes::Regex;
 
 use super::cell::HealthPolicy;
 use crate::base::EndpointAddr;
+use crate::net::preface::{Carrier, Outgoing, Version};
 
 /// What a probe does.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -134,6 +135,8 @@ pub struct HealthSpec {
     pub check: Check,
     /// Where.
     pub elsewhere: Elsewhere,
+    /// What goes first, where endpoints are told of clients by the PROXY protocol.
+    pub preface: Option<Version>,
     /// Over which connections.
     pub connections: Connections,
     /// When, and what results mean.
@@ -141,11 +144,22 @@ pub struct HealthSpec {
 }
 
 impl HealthSpec {
+    /// What a connection begins with: a word that it is our own. Elsewhere than at the endpoint's own address
+    /// something else may listen, which does not expect it.
+    pub fn header(&self) -> Vec<u8> {
+        match self.preface {
+            Some(version) if self.elsewhere == Elsewhere::default() => {
+                Outgoing::local(version).bytes(Carrier::Stream)
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Identity of the check within this process. The policy has no part in it: under new thresholds
     /// the old observations stand.
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (&self.check, &self.elsewhere).hash(&mut hasher);
+        (&self.check, &self.elsewhere, self.preface).hash(&mut hasher);
         hasher.finish()
     }
 }

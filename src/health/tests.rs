@@ -118,6 +118,7 @@ fn prober() -> (Prober, mpsc::Receiver<Seen>) {
 
 fn spec(check: Check) -> HealthSpec {
     HealthSpec {
+        preface: None,
         check,
         elsewhere: Elsewhere::default(),
         connections: Connections::Fresh,

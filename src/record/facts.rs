@@ -19,8 +19,12 @@ pub struct ConnectionFacts {
     pub peer_text: Box<str>,
     /// What a proxy in front has told of the connection that this one stands for.
     told: OnceCell<(Ends, Box<str>)>,
+    /// Our own address on the connection, where endpoints are told of it.
+    local: OnceCell<SocketAddr>,
     /// The server name of a client hello that was looked into.
     asked: OnceCell<Box<[u8]>>,
+    /// The protocol that it offers first.
+    offered: OnceCell<Box<[u8]>>,
     tls: OnceCell<Box<TlsFacts>>,
 }
 
@@ -46,8 +50,10 @@ impl ConnectionFacts {
             peer,
             peer_text: text.into(),
             told: OnceCell::new(),
+            local: OnceCell::new(),
             tls: OnceCell::new(),
             asked: OnceCell::new(),
+            offered: OnceCell::new(),
         })
     }
 
@@ -55,6 +61,16 @@ impl ConnectionFacts {
     pub fn asked_for(&self, name: &[u8]) {
         // A second client hello is not looked into.
         let _ = self.asked.set(name.into());
+    }
+
+    /// The client offers this protocol first (ALPN).
+    pub fn offers(&self, protocol: &[u8]) {
+        let _ = self.offered.set(protocol.into());
+    }
+
+    /// The protocol that the client offers first, where its client hello was looked into.
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.offered.get().map(|protocol| &**protocol)
     }
 
     /// The server name that the client asks for, whoever ends its TLS.
@@ -81,9 +97,20 @@ impl ConnectionFacts {
         self.told.get().map_or(&self.peer_text, |(_, text)| text)
     }
 
-    /// Whom that connection is to, where it was told.
-    pub fn destination(&self) -> Option<SocketAddr> {
-        self.told.get().map(|(ends, _)| ends.destination)
+    /// It was accepted at this address of ours.
+    pub fn accepted_at(&self, local: SocketAddr) {
+        let _ = self.local.set(local);
+    }
+
+    /// Both ends of the connection, or of that which it stands for.
+    pub fn ends(&self) -> Option<Ends> {
+        let told = self.told.get().map(|(ends, _)| *ends);
+        told.or_else(|| {
+            Some(Ends {
+                source: self.peer,
+                destination: *self.local.get()?,
+            })
+        })
     }
 
     /// A handshake was made; only the first counts.

@@ -1,5 +1,6 @@
 //! Connecting.
 
+use std::future::poll_fn;
 use std::io;
 
 use tokio::net::{TcpStream, UnixStream};
@@ -9,8 +10,23 @@ use crate::base::{Detail, EndpointAddr, Error, Reason};
 use crate::net::accept::is_exhaustion;
 use crate::net::{Stream, socket};
 
-/// Connects to what `spec` says. The deadline is the caller's: dropping the future gives up.
-pub async fn connect(spec: &ConnectSpec) -> Result<Stream, Error> {
+/// Connects to what `spec` says, and sends this header of the PROXY protocol first (empty: none). The deadline is the
+/// caller's: dropping the future gives up.
+pub async fn connect(spec: &ConnectSpec, preface: &[u8]) -> Result<Stream, Error> {
+    let stream = open(spec).await?;
+    let mut rest = preface;
+    while !rest.is_empty() {
+        let wrote = poll_fn(|cx| stream.poll_write(cx, rest)).await;
+        match wrote {
+            Ok(wrote @ 1..) => rest = rest.get(wrote..).unwrap_or_default(),
+            Ok(0) => return Err(Error::new(Reason::ConnectRefused, Detail::Reset)),
+            Err(error) => return Err(translate(error)),
+        }
+    }
+    Ok(stream)
+}
+
+async fn open(spec: &ConnectSpec) -> Result<Stream, Error> {
     match &spec.addr {
         EndpointAddr::Inet(addr) => {
             let stream = TcpStream::connect(addr).await.map_err(translate)?;

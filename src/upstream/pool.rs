@@ -213,6 +213,7 @@ mod tests {
         ConnectSpec {
             addr: EndpointAddr::Inet(addr),
             protocol: Protocol::Http1,
+            preface: None,
         }
     }
 
@@ -226,7 +227,7 @@ mod tests {
         set.tune(2, Duration::from_secs(1));
         for _ in 0..3 {
             set.put(
-                super::super::connect(&spec).await.unwrap(),
+                super::super::connect(&spec, &[]).await.unwrap(),
                 &deadlines,
                 None,
             );
@@ -255,14 +256,14 @@ mod tests {
             let pool = Pool::default();
             let set = pool.set(&cluster(), &spec);
             set.tune(8, ours);
-            let stream = super::super::connect(&spec).await.unwrap();
+            let stream = super::super::connect(&spec, &[]).await.unwrap();
             set.put(stream, &deadlines, Some(Duration::from_secs(theirs)));
             for (after, left) in [(alive, 1), (dead, 0)] {
                 deadlines.sweep(start + Duration::from_millis(after));
                 pool.sweep(&deadlines);
                 assert_eq!(set.len(), left, "{ours:?}, timeout={theirs}, {after} ms");
             }
-            let stream = super::super::connect(&spec).await.unwrap();
+            let stream = super::super::connect(&spec, &[]).await.unwrap();
             set.put(stream, &deadlines, Some(Duration::ZERO));
             assert!(set.is_empty(), "timeout=0: not kept at all");
         }
@@ -278,7 +279,7 @@ mod tests {
         let set = pool.set(&cluster(), &spec);
         set.tune(8, Duration::from_secs(1));
         set.put(
-            super::super::connect(&spec).await.unwrap(),
+            super::super::connect(&spec, &[]).await.unwrap(),
             &deadlines,
             None,
         );
@@ -289,7 +290,7 @@ mod tests {
         pool.sweep(&deadlines);
         assert!(set.is_empty());
         set.put(
-            super::super::connect(&spec).await.unwrap(),
+            super::super::connect(&spec, &[]).await.unwrap(),
             &deadlines,
             None,
         );

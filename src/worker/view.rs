@@ -31,6 +31,8 @@ pub struct View {
     pub listeners: Rc<Vec<ListenerView>>,
     /// By position in the snapshot.
     pub clusters: Vec<Rc<ClusterView>>,
+    /// Whether an endpoint is told at which address of ours a client came: then it has to be asked for.
+    pub tells_addresses: bool,
 }
 
 /// A listener and what it counts on this worker.
@@ -98,6 +100,11 @@ impl Carried {
     }
 }
 
+fn tells_addresses(snapshot: &Snapshot) -> bool {
+    let mut clusters = snapshot.clusters.iter();
+    clusters.any(|cluster| cluster.members.preface.is_some())
+}
+
 impl View {
     pub(super) fn build(
         worker: usize,
@@ -119,9 +126,10 @@ impl View {
             .map(|cluster| Rc::new(ClusterView::build(worker, process, pool, carried, cluster)))
             .collect();
         Self {
-            snapshot,
             epoch,
             listeners: Rc::new(listeners),
+            tells_addresses: tells_addresses(&snapshot),
+            snapshot,
             clusters,
         }
     }
@@ -145,6 +153,7 @@ impl View {
         };
         Self {
             epoch: self.epoch,
+            tells_addresses: self.tells_addresses,
             listeners: Rc::clone(&self.listeners),
             clusters: snapshot
                 .clusters

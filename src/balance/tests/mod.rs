@@ -38,6 +38,7 @@ fn endpoint(port: usize, weight: u32, tier: u8) -> Arc<Endpoint> {
         spec: Arc::new(ConnectSpec {
             addr: addr.clone(),
             protocol: crate::upstream::Protocol::Http1,
+            preface: None,
         }),
         key: EndpointKey {
             cluster: ClusterName::parse("c").unwrap(),

@@ -84,9 +84,9 @@ pub enum OnEndpointDown {
 pub enum SendProxyProtocol {
     /// None.
     Off,
-    /// The text form. Not in this build.
+    /// The text form.
     V1,
-    /// The binary form. Not in this build.
+    /// The binary form, with the name of the connection in the log, and what its client hello asks for.
     V2,
 }
 

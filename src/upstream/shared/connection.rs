@@ -251,7 +251,7 @@ impl Connection {
 
 /// Connects, and drives the connection to its end.
 async fn run(connection: Rc<Connection>, spec: Arc<ConnectSpec>, limit: Duration) {
-    let made = tokio::time::timeout(limit, connect(&spec)).await;
+    let made = tokio::time::timeout(limit, connect(&spec, &[])).await;
     let stream = match made.unwrap_or_else(|_| Err(Error::from(Reason::ConnectTimeout))) {
         Ok(stream) => stream,
         Err(error) => return connection.retire(error.reason(), error.detail()),

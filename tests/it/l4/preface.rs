@@ -2,8 +2,11 @@
 
 use super::tcp_over;
 use crate::support::bytes::{ByteServer, dial, echoes, ended, exactly};
-use crate::support::{Origin, Setup};
-use std::io::Write;
+use crate::support::{Client, Origin, Reload, Setup, eventually, ports};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::process::{Child, Command};
+use std::sync::{Arc, Mutex};
 
 const TRUST: &str = "trusted_proxies = [\"127.0.0.1/32\"]";
 const LINE: &[u8] = b"PROXY TCP4 192.0.2.7 198.51.100.9 4711 443\r\n";
@@ -181,4 +184,190 @@ fn caps_are_about_the_client_behind_the_proxy() {
         |sum| sum == 0.0,
     );
     echoes(&connect(2), "again");
+}
+
+/// The first bytes of every connection that a server gets, and then an echo.
+fn recorder(length: usize) -> (ByteServer, Arc<Mutex<Vec<Vec<u8>>>>) {
+    let seen: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    let into = Arc::clone(&seen);
+    let server = ByteServer::running(move |stream| {
+        let mut header = vec![0; length];
+        let Ok(()) = (&stream).read_exact(&mut header) else {
+            return;
+        };
+        into.lock().unwrap().push(header);
+        let mut rest = [0; 1024];
+        while let Ok(n @ 1..) = (&stream).read(&mut rest) {
+            (&stream).write_all(&rest[..n]).unwrap();
+        }
+    });
+    (server, seen)
+}
+
+#[test]
+fn endpoints_are_told_in_text_and_in_binary() {
+    // As long as the line and its addresses: two ports of five digits.
+    let sample = "PROXY TCP4 127.0.0.1 127.0.0.1 12345 12345\r\n";
+    let (server, seen) = recorder(sample.len());
+    let (setup, raw) = tcp_over(&[server.addr()], "", "send_proxy_protocol = \"v1\"");
+    let proxy = setup.start();
+    let stream = loop {
+        let stream = dial(raw);
+        if stream.local_addr().unwrap().port() > 9999 {
+            break stream;
+        }
+    };
+    let own = stream.local_addr().unwrap();
+    echoes(&stream, "x");
+    let line = format!(
+        "PROXY TCP4 127.0.0.1 127.0.0.1 {} {}\r\n",
+        own.port(),
+        raw.port()
+    );
+    assert!(seen.lock().unwrap().contains(&line.into_bytes()));
+
+    let (server, seen) = recorder(16 + 12 + 3 + 36);
+    let next = Setup::over_with(&[server.addr()], "send_proxy_protocol = \"v2\"")
+        .at(&setup)
+        .tail(&super::tcp_listener(raw, ""));
+    assert_eq!(proxy.reload(&next), Reload::Done);
+    let before = proxy.log().len();
+    let stream = dial(raw);
+    let own = stream.local_addr().unwrap();
+    echoes(&stream, "x");
+    drop(stream);
+    let header = seen.lock().unwrap().remove(0);
+    assert_eq!(
+        header[..16],
+        [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11"[..], &[0, 51]].concat()
+    );
+    assert_eq!(header[16..24], [127, 0, 0, 1, 127, 0, 0, 1]);
+    assert_eq!(header[24..26], own.port().to_be_bytes());
+    assert_eq!(header[26..28], raw.port().to_be_bytes());
+    assert_eq!(header[28..31], [5, 0, 36]);
+    // The name of the connection in the log.
+    let id = String::from_utf8(header[31..].to_vec()).unwrap();
+    proxy.wait_line("its line", |line| line["request_id"] == id.as_str());
+    assert!(before < proxy.log().len());
+}
+
+/// What was told to us is told on: two of us in a row.
+#[test]
+fn a_client_is_known_behind_two_proxies() {
+    let origin = Origin::start();
+    let inner = Setup::over(&[origin.addr()])
+        .listener(&keys("require"))
+        .start();
+    let outer = Setup::over_with(&[inner.web], "send_proxy_protocol = \"v2\"")
+        .listener(&keys("accept"))
+        .start();
+    let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut told = outer.client();
+    told.send([LINE, get.as_bytes()].concat());
+    told.response().is(200);
+    told.send(get);
+    told.response().is(200);
+    let mut other = outer.client();
+    other.send(get);
+    other.response().is(200);
+    told.send(get);
+    told.response().is(200);
+    let lines = inner.wait_log(4);
+    let of = |client: &str| lines.iter().filter(|line| line["client"] == client).count();
+    assert_eq!((of("192.0.2.7"), of("127.0.0.1")), (3, 1));
+    // A connection speaks for one client and serves no other; but it serves that one again.
+    let labels = [("listener", "web")];
+    inner.wait_metric("tidegate_connections_total", &labels, |sum| sum == 2.0);
+}
+
+/// Probes say that they are our own, so that an endpoint which requires a header does not refuse them.
+#[test]
+fn probes_have_a_header_of_their_own() {
+    for version in ["v1", "v2"] {
+        let origin = Origin::start();
+        let inner = Setup::over(&[origin.addr()])
+            .listener(&keys("require"))
+            .start();
+        let cluster = format!(
+            "send_proxy_protocol = \"{version}\"\nhealth = {{ check = {{ http = {{}} }}, interval = \"100ms\", initial = \"unhealthy\", rise = 1 }}"
+        );
+        let outer = Setup::over_with(&[inner.web], &cluster).start();
+        let labels = [("cluster", "app"), ("state", "healthy")];
+        outer.wait_metric("tidegate_upstream_endpoints", &labels, |sum| sum == 1.0);
+        outer.get("/").is(200);
+    }
+}
+
+/// Another proxy, from Debian, with this configuration.
+struct HaProxy(Child);
+
+impl HaProxy {
+    fn start(listens: SocketAddr, text: &str) -> Self {
+        let place = Setup::new();
+        let path = place.dir.file("haproxy.cfg");
+        let head = "defaults\n  mode http\n  timeout connect 5s\n  timeout client 20s\n  timeout server 20s\n";
+        std::fs::write(&path, format!("{head}{text}\n")).unwrap();
+        let child = Command::new("haproxy")
+            .args(["-db", "-q", "-f"])
+            .arg(&path)
+            .spawn()
+            .expect("haproxy (scripts/tools.sh installs it)");
+        eventually("haproxy listens", || {
+            std::net::TcpStream::connect(listens).ok()
+        });
+        Self(child)
+    }
+}
+
+impl Drop for HaProxy {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// F-40: another implementation understands what we say, and we what it says.
+#[test]
+fn haproxy_is_a_receiver_and_a_sender() {
+    let there = ports::free();
+    let answer = "http-request return status 200 content-type text/plain lf-string \"%[src]:%[src_port] %[dst_port] %[fc_pp_authority]\"";
+    let _receiver = HaProxy::start(
+        there,
+        &format!("frontend f\n  bind {there} accept-proxy\n  {answer}"),
+    );
+    for version in ["v1", "v2"] {
+        let keys = format!("send_proxy_protocol = \"{version}\"");
+        let (setup, raw) = tcp_over(&[there], "", &keys);
+        let proxy = setup.start();
+        for addr in [raw, proxy.web] {
+            let mut client = Client::connect(addr);
+            let own = client.wire.stream.local_addr().unwrap();
+            let text = client.get("/").text();
+            let expected = format!("{own} {} ", addr.port());
+            assert_eq!(text.trim_end(), expected.trim_end(), "{version}");
+        }
+    }
+    let origin = Origin::start();
+    let proxy = Setup::over(&[origin.addr()])
+        .listener(&keys("require"))
+        .start();
+    for word in [
+        "send-proxy",
+        "send-proxy-v2",
+        "send-proxy-v2 proxy-v2-options unique-id,crc32c",
+    ] {
+        let here = ports::free();
+        let text = format!(
+            "listen l\n  bind {here}\n  unique-id-format %ID\n  server s {} source 127.0.0.1 {word}",
+            proxy.web
+        );
+        let _sender = HaProxy::start(here, &text.replace("%ID", "%{+X}o%ci%cp"));
+        let mut client = Client::connect(here);
+        client.get("/").is(200);
+    }
+    let lines = proxy.wait_log(3);
+    assert!(
+        lines.iter().all(|line| line["reason"] == "completed"),
+        "{lines:?}"
+    );
 }
