@@ -7,6 +7,7 @@ set -euo pipefail
 wanted=(
   curl:curl
   faketime:faketime
+  h2load:nghttp2-client
   haproxy:haproxy
   nginx:nginx
   promtool:prometheus
@@ -27,6 +28,8 @@ python=(
   grpcio==1.85.1
   grpcio-health-checking==1.85.1
   h11==0.16.0
+  h2==4.4.1
+  hpack==4.2.0
   httptools==0.9.0
 )
 tools="${TIDEGATE_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/tidegate}"

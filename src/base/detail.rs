@@ -57,6 +57,10 @@ details! {
     Connect = "connect", 405;
     /// TRACE is served only by routes that list it.
     Trace = "trace", 405;
+    /// A pseudo-field that is missing, repeated, unknown, out of place, or a scheme other than http and https (E-054).
+    PseudoField = "pseudo_field", 0;
+    /// The stream, or its connection, broke the rules of HTTP/2.
+    Stream = "stream", 0;
     /// Malformed request target (E-030).
     Target = "target", 0;
     /// A path that cannot be made canonical (E-110).

@@ -12,7 +12,7 @@ use crate::base::ListenerName;
 use crate::drain::Phase;
 use crate::http1::request::HeadLimits;
 use crate::limit::{Charge, Level};
-use crate::listener::ListenerSpec;
+use crate::listener::{H2c, ListenerSpec};
 use crate::metrics::Closed;
 use crate::net::deadline::Tick;
 use crate::net::{Stream, Timer};
@@ -96,8 +96,14 @@ impl Connection {
         let spec = &view.listeners.get(position)?.spec;
         Some(Terms {
             limits: spec.head(),
+            h2c: match spec.tls {
+                None => spec.h2c,
+                // Over TLS the protocol is agreed on in the handshake (RFC 9113, 3.2).
+                Some(_) => H2c::Off,
+            },
             first_byte: spec.timeouts.first_byte,
             header: spec.timeouts.header,
+            write: spec.timeouts.write,
             idle: match self.outlook() {
                 Outlook::Stays => spec.timeouts.idle,
                 Outlook::Ends(_) => LAST_WAIT,
@@ -205,12 +211,16 @@ pub(super) const LAST_WAIT: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
     pub(super) limits: HeadLimits,
+    /// Whether its first bytes may be those of HTTP/2.
+    pub(super) h2c: H2c,
     /// Accepted to first byte.
     pub(super) first_byte: Duration,
     /// First byte to whole head.
     pub(super) header: Duration,
     /// Silence between two requests.
     pub(super) idle: Duration,
+    /// Between two writes to a client that does not read.
+    pub(super) write: Duration,
     /// What is done for a client that still sends when it has its answer.
     pub(super) patience: Patience,
 }

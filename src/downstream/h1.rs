@@ -1,41 +1,39 @@
 //! The HTTP/1 driver: a head, its exchange, and again.
 
-use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use reusable_box_future::ReusableLocalBoxFuture;
-
 use super::connection::{Connection, Terms};
 use super::linger::Skipped;
+use super::prior::Prior;
 use super::side::Side;
+use super::slot::{self, Slot};
 use super::{linger, tunnel};
 use crate::base::{Detail, Error, Reason, clock};
 use crate::drain::Phase;
 use crate::exchange::{self, Disposition, Exchange};
 use crate::http1::request::{HeadLimits, MAX_BLANK_LINES, Progress, parse};
 use crate::limit::Level;
+use crate::listener::H2c;
 use crate::message::RequestHead;
 use crate::metrics::Closed;
 use crate::record::Record;
 use crate::worker::View;
 use crate::worker::local::HEADROOM;
 
-/// A pooled box for the future of an exchange.
-type Slot = ReusableLocalBoxFuture<Disposition>;
-
-/// Boxes that a worker keeps.
-const SLOTS: usize = 1024;
-
-thread_local! {
-    /// Boxes of this worker that no exchange uses.
-    static IDLE_SLOTS: RefCell<Vec<Slot>> = const { RefCell::new(Vec::new()) };
+/// Where a connection of HTTP/1 ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Ended {
+    /// Here.
+    Here,
+    /// It began as one of HTTP/2 does; what it sent is kept.
+    Http2,
 }
 
 /// Serves requests until the connection ends.
-pub(super) async fn drive(connection: Rc<Connection>) {
+pub(super) async fn drive(connection: Rc<Connection>) -> Ended {
     poll_fn(|cx| {
         connection.timer.watch(cx);
         Poll::Ready(())
@@ -47,6 +45,7 @@ pub(super) async fn drive(connection: Rc<Connection>) {
         let next = next_head(&connection, &terms, place).await;
         let (head, began, refused) = match next {
             Next::End => break,
+            Next::Http2 => return Ended::Http2,
             Next::Request(head, began) => (head, began, None),
             Next::Refused(head, began, error) => (head, began, Some(error)),
         };
@@ -55,7 +54,7 @@ pub(super) async fn drive(connection: Rc<Connection>) {
             break;
         };
         let disposition = match exchange(&connection, view, listener, head, began, refused) {
-            Some(slot) => finish(slot).await,
+            Some(slot) => slot::run(slot).await,
             None => break,
         };
         place = Place::Later;
@@ -83,6 +82,7 @@ pub(super) async fn drive(connection: Rc<Connection>) {
             }
         }
     }
+    Ended::Here
 }
 
 /// Boxes one exchange, outside of any future: the connection's own must not carry its size. One whose head is refused ends with the connection, because what follows on it cannot be
@@ -119,24 +119,7 @@ fn exchange(
     );
     drop(view);
     let future = exchange::run(x, side, Rc::clone(&connection.timer), refused);
-    Some(match IDLE_SLOTS.with_borrow_mut(Vec::pop) {
-        Some(mut slot) => {
-            slot.set(future);
-            slot
-        }
-        None => Slot::new(future),
-    })
-}
-
-/// Runs a boxed exchange and keeps the box.
-async fn finish(mut slot: Slot) -> Disposition {
-    let disposition = poll_fn(|cx| slot.poll(cx)).await;
-    IDLE_SLOTS.with_borrow_mut(|slots| {
-        if slots.len() < SLOTS {
-            slots.push(slot);
-        }
-    });
-    disposition
+    Some(slot::boxed(future))
 }
 
 /// Whether a request is the first of its connection.
@@ -150,6 +133,8 @@ enum Place {
 enum Next {
     /// A whole head, and when its first byte came.
     Request(RequestHead, Instant),
+    /// The preface of HTTP/2.
+    Http2,
     /// Something that is not served.
     Refused(RequestHead, Instant, Error),
     /// The connection ended, or was idle for too long.
@@ -161,6 +146,7 @@ struct Reading<'c> {
     connection: &'c Connection,
     limits: HeadLimits,
     header: Duration,
+    h2c: H2c,
     place: Place,
     head: Option<(RequestHead, Instant)>,
     /// Bytes since the last end of a line.
@@ -186,6 +172,7 @@ async fn next_head(connection: &Connection, terms: &Terms, place: Place) -> Next
         connection,
         limits: terms.limits,
         header: terms.header,
+        h2c: terms.h2c,
         place,
         head: None,
         unended: 0,
@@ -202,6 +189,14 @@ async fn next_head(connection: &Connection, terms: &Terms, place: Place) -> Next
 impl Reading<'_> {
     /// Looks at what came with the request before.
     fn pipelined(&mut self) -> Option<Next> {
+        match self.prior(&self.connection.input.borrow()) {
+            Prior::Whole => return Some(Next::Http2),
+            Prior::Part => {
+                self.begin();
+                return None;
+            }
+            Prior::No => {}
+        }
         let input = std::mem::take(&mut *self.connection.input.borrow_mut());
         if self.blank_lines(&input) {
             self.connection.local.give_buffer(input);
@@ -245,6 +240,18 @@ impl Reading<'_> {
                 if self.blank_lines(bytes) {
                     continue;
                 }
+                match self.prior(bytes) {
+                    Prior::Whole => {
+                        connection.keep(bytes);
+                        return Poll::Ready(Next::Http2);
+                    }
+                    Prior::Part => {
+                        self.begin();
+                        connection.keep(bytes);
+                        continue;
+                    }
+                    Prior::No => {}
+                }
                 if let Some((next, used)) = self.parse(bytes, Place::First) {
                     connection.keep(bytes.get(used..).unwrap_or_default());
                     return Poll::Ready(next);
@@ -255,6 +262,16 @@ impl Reading<'_> {
             connection.keep(bytes);
             let line_ended = memchr::memchr(b'\n', bytes).is_some();
             drop(scratch);
+            match self.prior(&connection.input.borrow()) {
+                Prior::Whole => {
+                    if let Some((head, _)) = self.head.take() {
+                        connection.local.journal.give_head(head);
+                    }
+                    return Poll::Ready(Next::Http2);
+                }
+                Prior::Part => continue,
+                Prior::No => {}
+            }
             // Only a line's end can make the head whole, and only so much may come before one.
             self.unended = if line_ended { 0 } else { self.unended + read };
             let most = self.limits.request_line.max(self.limits.headers);
@@ -302,13 +319,32 @@ impl Reading<'_> {
             Ok(Progress::Complete(used)) => Some((Next::Request(head, began), used)),
             Ok(Progress::Partial) => {
                 if place == Place::First {
-                    let clock = &self.connection.local.deadlines;
-                    self.connection.timer.set(clock.after(self.header));
+                    self.limit();
                 }
                 self.head = Some((head, began));
                 None
             }
             Err(error) => Some((Next::Refused(head, began, error), input.len())),
+        }
+    }
+
+    /// The head must be whole by then.
+    fn limit(&self) {
+        let clock = &self.connection.local.deadlines;
+        self.connection.timer.set(clock.after(self.header));
+    }
+
+    /// Something came that is no head yet.
+    fn begin(&mut self) {
+        self.limit();
+        self.head = Some((self.connection.local.journal.take_head(), clock::now()));
+    }
+
+    /// Whether what came first on a connection is what HTTP/2 begins with.
+    fn prior(&self, input: &[u8]) -> Prior {
+        match self.place {
+            Place::First => Prior::of(input, self.h2c),
+            Place::Later => Prior::No,
         }
     }
 

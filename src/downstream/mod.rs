@@ -13,12 +13,15 @@
 
 mod connection;
 mod h1;
+mod h2;
 mod hello;
 mod linger;
 mod outbox;
 mod preface;
+mod prior;
 mod secure;
 mod side;
+mod slot;
 mod tcp;
 mod tunnel;
 
@@ -71,7 +74,12 @@ pub fn serve(
             }
             match admitted.protocol {
                 Protocol::Http => match secure::spoken(&connection) {
-                    Spoken::Http1 => h1::drive(connection).await,
+                    Spoken::Http1 => match h1::drive(Rc::clone(&connection)).await {
+                        h1::Ended::Here => {}
+                        // Boxed: a connection of HTTP/1 must not carry its size.
+                        h1::Ended::Http2 => Box::pin(h2::drive(connection)).await,
+                    },
+                    Spoken::Http2 => Box::pin(h2::drive(connection)).await,
                 },
                 Protocol::Tcp => tcp::drive(connection).await,
             }

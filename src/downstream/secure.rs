@@ -35,6 +35,8 @@ pub(super) enum Made {
 pub(super) enum Spoken {
     /// HTTP/1.0 or HTTP/1.1.
     Http1,
+    /// HTTP/2.
+    Http2,
 }
 
 impl Step {
@@ -126,6 +128,7 @@ pub(super) fn spoken(connection: &Connection) -> Spoken {
         .stream
         .agreed(|common| common.alpn_protocol().map(<[u8]>::to_vec));
     match agreed.flatten().as_deref() {
+        Some(b"h2") => Spoken::Http2,
         Some(_) | None => Spoken::Http1,
     }
 }

@@ -280,7 +280,7 @@ impl Downstream for Side {
             BodyLength::None => BodyLength::None,
             BodyLength::Exact(_) if bodiless => BodyLength::None,
             BodyLength::Exact(length) => BodyLength::Exact(length),
-            BodyLength::Chunked | BodyLength::UntilClose if self.version == Version::Http11 => {
+            BodyLength::Chunked | BodyLength::UntilClose if self.version != Version::Http10 => {
                 BodyLength::Chunked
             }
             BodyLength::Chunked | BodyLength::UntilClose => {

@@ -3,12 +3,11 @@
 use std::mem::MaybeUninit;
 
 use crate::base::{Detail, Error, Reason};
-use crate::message::authority::{self, Form};
+use crate::message::authority;
 use crate::message::forwarded::Proto;
-use crate::message::head::Text;
 use crate::message::hops::is_token;
 use crate::message::method::MAX_METHOD;
-use crate::message::path::{self, Canonical, Policy};
+use crate::message::path::Policy;
 use crate::message::{
     BodyLength, Expect, Field, Known, Method, RequestHead, Span, Upgrade, Version,
 };
@@ -282,7 +281,6 @@ fn decide(head: &mut RequestHead) -> Result<Decided, Error> {
 }
 
 /// `1*19DIGIT` and nothing else (E-008): 19 digits always fit.
-/// The value of a Content-Length field: one plain decimal number.
 pub fn content_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() || value.len() > 19 {
         return None;
@@ -325,7 +323,7 @@ fn read_target(
         _ if head.method == Method::Connect => return Err(refuse(Detail::Connect)),
         [b'/', ..] => 0,
         b"*" if head.method == Method::Options => {
-            head.path = Text::Raw(target);
+            head.set_asterisk(target);
             return set_authority(head, authority);
         }
         _ => {
@@ -349,27 +347,8 @@ fn read_target(
             after + len
         }
     };
-    let rest = text.get(path_start..).unwrap_or_default();
-    let path_len = memchr::memchr(b'?', rest).unwrap_or(rest.len());
-    let query_start = start + path_start + path_len + 1;
-    if path_len < rest.len() {
-        let query = Span::new(query_start, target.end as usize);
-        path::check_query(query.of(bytes)).map_err(|_| refuse(Detail::Target))?;
-        head.query = Text::Raw(query);
-    }
-    let raw = rest.get(..path_len).unwrap_or_default();
-    let from = head.made.len();
-    head.raw_path = Span::new(start + path_start, start + path_start + path_len);
-    head.path = if raw.is_empty() {
-        // `http://host` and `http://host?query` mean the root (RFC 9110, 4.2.3).
-        head.made.push(b'/');
-        Text::Made(Span::new(from, head.made.len()))
-    } else {
-        match path::canonicalise(raw, limits.path, &mut head.made).map_err(refuse)? {
-            Canonical::AsIs => Text::Raw(head.raw_path),
-            Canonical::Made => Text::Made(Span::new(from, head.made.len())),
-        }
-    };
+    let rest = Span::new(start + path_start, start + text.len());
+    head.set_path_and_query(rest, limits.path).map_err(refuse)?;
     set_authority(head, authority)
 }
 
@@ -380,20 +359,8 @@ fn strip_scheme(target: &[u8], scheme: &[u8]) -> Option<usize> {
 }
 
 fn set_authority(head: &mut RequestHead, authority: Option<Span>) -> Result<(), Error> {
-    let Some(span) = authority else { return Ok(()) };
-    let raw = span.of(&head.bytes);
-    let parsed = authority::parse(raw).map_err(refuse)?;
-    if parsed.form == Form::Canonical {
-        let start = span.start;
-        head.authority = Text::Raw(span);
-        head.host = Text::Raw(Span {
-            start: start + parsed.host.start,
-            end: start + parsed.host.end,
-        });
-    } else {
-        let made = parsed.make(raw, &mut head.made);
-        head.authority = Text::Made(made.authority);
-        head.host = Text::Made(made.host);
+    match authority {
+        Some(span) => head.set_authority(span).map_err(refuse),
+        None => Ok(()),
     }
-    Ok(())
 }

@@ -74,6 +74,7 @@ mod tests {
         for (at, code) in Code::ALL.iter().enumerate() {
             assert_eq!(code.number() as usize, at);
             assert_eq!(Code::of(code.number()), *code);
+            assert_eq!(crate::metrics::CODES.get(at), Some(&code.as_str()));
         }
         assert_eq!(Code::of(14), Code::Internal);
         assert_eq!(Code::of(u32::MAX), Code::Internal);

@@ -9,5 +9,13 @@
 pub mod code;
 pub mod frame;
 pub mod hpack;
+pub mod limits;
+pub mod request;
+pub mod response;
+pub mod session;
+pub mod streams;
 
 pub use code::Code;
+pub use limits::{Abuse, Limits};
+pub use session::{Event, Fin, Lost, Session};
+pub use streams::{Half, Key};

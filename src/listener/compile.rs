@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::address::{self, Claims};
 use super::admin::DEFAULT_BIND;
 use super::heads::{self, Heads};
+use super::http2;
 use super::{
-    HalfClose, ListenerLimits, ListenerSpec, ListenerTimeouts, ProxyProtocol, Serves, protocol,
+    H2c, HalfClose, ListenerLimits, ListenerSpec, ListenerTimeouts, ProxyProtocol, Serves, protocol,
 };
 use crate::base::{CidrSet, ClusterName, ListenerName};
 use crate::config::raw::{self, Config};
@@ -15,6 +16,7 @@ use crate::config::types::{ByteSize, Duration as RawDuration};
 use crate::config::{Code, Diagnostic, Diagnostics, Severity, Spanned};
 use crate::http1::limits::{RawBodyLimits, number, size, within};
 use crate::http1::request::MAX_FIELDS;
+use crate::http2::Limits;
 use crate::tls::{self, Inside, ServerTls};
 
 /// Longest request line that can be allowed, in bytes.
@@ -48,6 +50,7 @@ pub fn compile(
         ),
         timeouts: timeouts(&own.timeouts, ListenerTimeouts::default(), diagnostics),
         limits: limits(&own.limits, ListenerLimits::default(), diagnostics),
+        http2: http2::compile(&own.http2, Limits::default(), diagnostics),
         heads: Heads::compile(
             &heads::Raw::of_defaults(own),
             &Heads::default(),
@@ -76,6 +79,7 @@ struct Settings {
     trusted: CidrSet,
     timeouts: ListenerTimeouts,
     limits: ListenerLimits,
+    http2: Limits,
     heads: Heads,
 }
 
@@ -122,6 +126,11 @@ fn compile_one(
             None | Some(raw::listener::HalfClose::Continue) => HalfClose::Continue,
             Some(raw::listener::HalfClose::Abort) => HalfClose::Abort,
         },
+        h2c: match raw.h2c.as_ref().map(|it| &it.value) {
+            None | Some(raw::listener::H2c::PriorKnowledge) => H2c::PriorKnowledge,
+            Some(raw::listener::H2c::Off) => H2c::Off,
+        },
+        http2: http2::compile(&raw.http2, defaults.http2, diagnostics),
         forwarding: heads.forwarding,
         identity: heads.identity,
         path: heads.path,

@@ -14,6 +14,7 @@ pub mod admin;
 mod address;
 mod compile;
 mod heads;
+mod http2;
 mod names;
 mod protocol;
 mod serves;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use crate::base::{CidrSet, ListenerName};
 use crate::http1::limits::BodyLimits;
 use crate::http1::request::{HeadLimits, MAX_NAME};
+use crate::http2::Limits;
 use crate::message::forwarded;
 use crate::message::forwarded::Proto;
 use crate::message::path;
@@ -59,6 +61,10 @@ pub struct ListenerSpec {
     pub timeouts: ListenerTimeouts,
     /// How much is taken from a client.
     pub limits: ListenerLimits,
+    /// Whether a client may speak HTTP/2 without TLS.
+    pub h2c: H2c,
+    /// What a connection of HTTP/2 may ask of us.
+    pub http2: Limits,
     /// What the end of a client's sending side means while its request is served.
     pub half_close: HalfClose,
     /// TLS, where it is spoken.
@@ -85,6 +91,16 @@ pub enum ProxyProtocol {
     Accept,
     /// A connection without one from a trusted peer is closed.
     Require,
+}
+
+/// HTTP/2 without TLS.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum H2c {
+    /// A client that begins with its preface is served.
+    #[default]
+    PriorKnowledge,
+    /// HTTP/1 only.
+    Off,
 }
 
 /// Time limits of a listener, all but `age` above zero.

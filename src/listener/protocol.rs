@@ -1,6 +1,6 @@
 //! Which keys may stand on a listener of which protocol, and which of them this build has.
 
-use crate::config::raw::listener::{H2c, Listener, Protocol};
+use crate::config::raw::listener::{Listener, Protocol};
 use crate::config::{Code, Diagnostic, Diagnostics, Span};
 
 const HTTP: u8 = 1;
@@ -171,7 +171,7 @@ pub(super) fn check(raw: &Listener, diagnostics: &mut Diagnostics) {
         }
     }
     match raw.protocol.value {
-        Protocol::Http => check_http(raw, diagnostics),
+        Protocol::Http => {}
         Protocol::Tcp => check_tcp(raw, diagnostics),
         Protocol::Udp => diagnostics.unsupported(raw.protocol.span, "udp listeners"),
     }
@@ -185,15 +185,5 @@ fn check_tcp(raw: &Listener, diagnostics: &mut Diagnostics) {
                 .also(tls.span, "decrypts")
                 .hint("write two listeners: one that passes TLS through, and one that ends it"),
         );
-    }
-}
-
-fn check_http(raw: &Listener, diagnostics: &mut Diagnostics) {
-    if let Some(h2c) = raw
-        .h2c
-        .as_ref()
-        .filter(|h2c| h2c.value == H2c::PriorKnowledge)
-    {
-        diagnostics.unsupported(h2c.span, "HTTP/2 on listeners");
     }
 }

@@ -70,10 +70,6 @@ const BIND: &str = "LISTENERbind = ['127.0.0.1:80']\n";
 
 const FLAWS: &[(&str, &str)] = &[
     (
-        "h2c = 'prior_knowledge'",
-        "C0401]: HTTP/2 on listeners: not supported by this build",
-    ),
-    (
         "tls = { certificates = [] }",
         "C0216]: `certificates` is empty",
     ),
@@ -88,6 +84,11 @@ const FLAWS: &[(&str, &str)] = &[
     (
         "trusted_proxies = ['10.0.0.0/33']",
         "C0209]: `10.0.0.0/33` is not a network",
+    ),
+    ("http2 = { streams = 0 }", "C0107]: `0` is out of range"),
+    (
+        "http2 = { connection_window = '1KiB' }",
+        "C0107]: `1024` is out of range",
     ),
     (
         "timeouts = { header = '0s' }",

@@ -1,10 +1,12 @@
 //! Request and response heads.
 
+use super::authority::{self, Form};
 use super::field::{Field, Known, Span};
 use super::framing::BodyLength;
 use super::hops::Hops;
 use super::method::{Method, Version};
-use super::path::{self, Policy};
+use super::path::{self, Canonical, Policy};
+use crate::base::Detail;
 
 /// A text that stands in the received bytes or, where it had to be changed, in a buffer beside them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,6 +87,60 @@ impl RequestHead {
     /// Bytes that its buffers take.
     pub fn weight(&self) -> usize {
         self.bytes.capacity() + self.made.capacity() + self.fields.capacity() * size_of::<Field>()
+    }
+
+    /// Splits a target in `bytes` into path and query, and makes the path canonical. Without a path it is the root's
+    /// (RFC 9110, 4.2.3).
+    pub(crate) fn set_path_and_query(
+        &mut self,
+        target: Span,
+        policy: Policy,
+    ) -> Result<(), Detail> {
+        let text = target.of(&self.bytes);
+        let path_len = memchr::memchr(b'?', text).unwrap_or(text.len());
+        let path_end = target.start as usize + path_len;
+        if path_len < text.len() {
+            let query = Span::new(path_end + 1, target.end as usize);
+            path::check_query(query.of(&self.bytes)).map_err(|_| Detail::Target)?;
+            self.query = Text::Raw(query);
+        }
+        self.raw_path = Span::new(target.start as usize, path_end);
+        let from = self.made.len();
+        self.path = match self.raw_path.of(&self.bytes) {
+            [] => {
+                self.made.push(b'/');
+                Text::Made(Span::new(from, self.made.len()))
+            }
+            raw => match path::canonicalise(raw, policy, &mut self.made)? {
+                Canonical::AsIs => Text::Raw(self.raw_path),
+                Canonical::Made => Text::Made(Span::new(from, self.made.len())),
+            },
+        };
+        Ok(())
+    }
+
+    /// The target is `*`: the server as a whole.
+    pub(crate) fn set_asterisk(&mut self, target: Span) {
+        self.path = Text::Raw(target);
+    }
+
+    /// Makes the authority in `bytes` canonical.
+    pub(crate) fn set_authority(&mut self, span: Span) -> Result<(), Detail> {
+        let raw = span.of(&self.bytes);
+        let parsed = authority::parse(raw)?;
+        if parsed.form == Form::Canonical {
+            let start = span.start;
+            self.authority = Text::Raw(span);
+            self.host = Text::Raw(Span {
+                start: start + parsed.host.start,
+                end: start + parsed.host.end,
+            });
+        } else {
+            let made = parsed.make(raw, &mut self.made);
+            self.authority = Text::Made(made.authority);
+            self.host = Text::Made(made.host);
+        }
+        Ok(())
     }
 
     fn text(&self, text: Text) -> &[u8] {

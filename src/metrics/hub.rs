@@ -387,6 +387,7 @@ fn collect_listener(
             let labels = [listener, version, group, resumed, result];
             scrape.add(&names::TLS_HANDSHAKES, &labels, count);
         }
+        cells.http2.collect(listener, scrape);
         for (reason, detail, count) in cells.rejections() {
             let labels = [listener, reason.as_str(), detail.as_str()];
             scrape.add(&names::CONNECTIONS_REJECTED, &labels, count);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::base::{Detail, Reason};
 
 use super::cell::{Counter, Distribution, Gauge, Histogram};
+use super::http2::H2Cells;
 
 /// What ended a client's connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,10 +33,14 @@ pub enum Closed {
     Broken,
     /// A tunnel ended.
     Tunnel,
+    /// The client broke the protocol.
+    Protocol,
+    /// The client did too often what may be done now and then.
+    Abuse,
 }
 
 impl Closed {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Client,
         Self::FirstByte,
         Self::Idle,
@@ -47,6 +52,8 @@ impl Closed {
         Self::Unread,
         Self::Broken,
         Self::Tunnel,
+        Self::Protocol,
+        Self::Abuse,
     ];
 
     /// Label value.
@@ -63,6 +70,8 @@ impl Closed {
             Self::Unread => "unread",
             Self::Broken => "broken",
             Self::Tunnel => "tunnel",
+            Self::Protocol => "protocol",
+            Self::Abuse => "abuse",
         }
     }
 }
@@ -75,6 +84,8 @@ pub struct ListenerCells {
     pub accepted: Counter,
     /// Connections open.
     pub active: Gauge,
+    /// Those that speak HTTP/2.
+    pub http2: H2Cells,
     duration: Histogram,
     closed: [Counter; Closed::ALL.len()],
     rejected: Mutex<Vec<(Reason, Detail, u64)>>,

@@ -15,6 +15,7 @@ mod cluster;
 mod codes;
 mod dns;
 mod exchange;
+mod http2;
 mod hub;
 mod listener;
 pub mod names;
@@ -29,6 +30,7 @@ pub use cell::{Counter, Gauge, Histogram, SharedCounter};
 pub use cluster::{ClusterCells, Http2Cells, RetryResult};
 pub use dns::{DnsCells, DnsOutcome};
 pub use exchange::{ExchangeCells, Step};
+pub use http2::{Abuse, CODES, H2Cells, Scope};
 pub use hub::{Hub, MAX_SERIES, PROTOCOL};
 pub use listener::{Closed, Handshake, ListenerCells};
 pub use process::{

@@ -87,6 +87,12 @@ metrics! {
         "TLS handshakes with clients, by version, group of the key exchange, whether a session was resumed, and result (ok, or what went wrong).";
     TLS_HANDSHAKE_DURATION: Histogram "tidegate_tls_handshake_duration_seconds" ["listener"]
         "Time from the first step of a TLS handshake to its end.";
+    H2_CONNECTIONS: Counter "tidegate_h2_connections_total" ["listener"]
+        "Client connections that spoke HTTP/2.";
+    H2_ERRORS: Counter "tidegate_h2_errors_total" ["listener", "scope", "code"]
+        "Errors that clients of HTTP/2 were told of, by what they ended (stream, connection) and code (RFC 9113, 7).";
+    H2_ABUSE: Counter "tidegate_h2_abuse_total" ["listener", "kind"]
+        "Connections of HTTP/2 closed because their client did something too often (continuations, resets, faults, pings, settings, priorities, empty_data, window_updates).";
 
     REQUESTS: Counter "tidegate_requests_total" ["listener", "route", "method", "code"]
         "Exchanges ended, by method and exact status.";

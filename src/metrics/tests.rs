@@ -32,6 +32,8 @@ fn finish(cells: &ExchangeCells, method: Method, status: u16) {
 fn busy() -> std::sync::Arc<Hub> {
     let hub = Hub::new(2);
     for worker in 0..2 {
+        let http2 = &hub.listener(worker, "web", PROTOCOL).http2;
+        http2.error(Scope::Stream, 1);
         let cells = hub.exchange(worker, "web", "api");
         cells.active.inc();
         finish(&cells, Method::Get, 200);

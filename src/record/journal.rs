@@ -74,7 +74,8 @@ impl Journal {
         self.heads.borrow_mut().pop().unwrap_or_default()
     }
 
-    pub(super) fn give_head(&self, mut head: RequestHead) {
+    /// Takes it back.
+    pub fn give_head(&self, mut head: RequestHead) {
         if let Ok(mut heads) = self.heads.try_borrow_mut()
             && heads.len() < MAX_FREE
             && head.bytes.capacity() <= MAX_KEPT_HEAD

@@ -19,7 +19,7 @@ use crate::config::{Code, Diagnostic, Diagnostics, Severity, Spanned};
 use crate::net::Session;
 
 /// Protocols of ALPN that this build speaks on http listeners, the best first.
-const PROTOCOLS: &[&str] = &["http/1.1"];
+const PROTOCOLS: &[&str] = &["h2", "http/1.1"];
 
 /// What of a listener's TLS outlives its configuration.
 pub(super) struct Standing {
@@ -265,7 +265,6 @@ fn alpn(raw: &ListenerTls, inside: Inside, diagnostics: &mut Diagnostics) -> Vec
         match name.as_str() {
             known if PROTOCOLS.contains(&known) => names.push(known.into()),
             any if inside == Inside::Anything => names.push(any.into()),
-            "h2" => diagnostics.unsupported(name.span, "HTTP/2 on listeners"),
             other => diagnostics.push(
                 Diagnostic::error(
                     Code::BadValue,

@@ -37,6 +37,7 @@ mod finish;
 mod forward;
 mod framing;
 mod health;
+mod http2;
 mod l4;
 mod limits;
 mod notify;

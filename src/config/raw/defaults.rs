@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::http2::Http2;
 use super::listener::ForwardingHeader;
 use super::path::PathPolicy;
 use super::timeouts::{
@@ -42,6 +43,9 @@ pub struct ListenerDefaults {
     /// Limits.
     #[serde(default)]
     pub limits: ListenerLimits,
+    /// Limits of connections of HTTP/2.
+    #[serde(default)]
+    pub http2: Http2,
 }
 
 /// `[defaults.route]`.

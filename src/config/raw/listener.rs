@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::http2::Http2;
 use super::path::PathPolicy;
 use super::timeouts::{ListenerLimits, ListenerTimeouts};
 use super::tls::ListenerTls;
@@ -18,7 +19,7 @@ pub struct Listener {
     pub bind: Spanned<Vec<Spanned<String>>>,
     /// What is spoken.
     pub protocol: Spanned<Protocol>,
-    /// HTTP/2 without TLS. Default: `prior_knowledge`; `off` as long as this build has no HTTP/2.
+    /// HTTP/2 without TLS. Default: `prior_knowledge`.
     pub h2c: Option<Spanned<H2c>>,
     /// Whether a PROXY protocol header comes first. Default: `off`.
     pub proxy_protocol: Option<Spanned<ProxyProtocol>>,
@@ -38,6 +39,9 @@ pub struct Listener {
     /// Limits; each wins over the defaults.
     #[serde(default)]
     pub limits: ListenerLimits,
+    /// Limits of connections of HTTP/2; each wins over the defaults.
+    #[serde(default)]
+    pub http2: Http2,
     /// `[listeners.tls]`.
     pub tls: Option<Spanned<ListenerTls>>,
     /// tcp and udp: where to.
@@ -67,7 +71,7 @@ pub enum Protocol {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum H2c {
-    /// A client may begin with the HTTP/2 preface. Not in this build.
+    /// A client may begin with the HTTP/2 preface.
     PriorKnowledge,
     /// HTTP/1 only.
     Off,

@@ -39,7 +39,7 @@ pub use dns::Dns;
 pub use endpoint::Endpoint;
 pub use filter::Filter;
 pub use health::Health;
-pub use http2::ClusterHttp2;
+pub use http2::{ClusterHttp2, Http2};
 pub use limiter::Limiter;
 pub use listener::Listener;
 pub use log::{AccessLog, Log};

@@ -14,7 +14,7 @@ pub struct ListenerTls {
     pub certificates: Spanned<Vec<Spanned<Certificate>>>,
     /// Oldest version. Default: `1.2`.
     pub min_version: Option<Spanned<TlsVersion>>,
-    /// Protocols offered, the preferred one first; a client that asks for none of them is refused. So far that is `http/1.1`. Default: all that is spoken.
+    /// Protocols offered, the preferred one first; a client that asks for none of them is refused. Default: `h2`, `http/1.1`.
     pub alpn: Option<Spanned<Vec<Spanned<String>>>>,
     /// Whether clients show a certificate. Default: `off`.
     pub client_auth: Option<Spanned<Choice<ClientAuth>>>,

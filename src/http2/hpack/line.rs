@@ -1,6 +1,5 @@
 //! One line of a header block, and what can be said of it by itself.
 
-use crate::http1::request::MAX_NAME;
 use crate::message::Known;
 use crate::message::hops::is_token;
 
@@ -41,7 +40,6 @@ impl Kind {
                 _ => Self::Unknown,
             },
             [] => Self::Invalid,
-            name if name.len() > MAX_NAME => Self::Invalid,
             name if name
                 .iter()
                 .all(|&byte| is_token(byte) && !byte.is_ascii_uppercase()) =>

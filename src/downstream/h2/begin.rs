@@ -1,0 +1,102 @@
+//! A stream's head into an exchange.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::mux::{Mux, Own};
+use super::runner::Runner;
+use super::side::Side;
+use crate::base::{Detail, Error, Reason};
+use crate::exchange::{self, Exchange};
+use crate::http1::request::HeadLimits;
+use crate::http2::request::{Reader, Refusal};
+use crate::http2::session::Block;
+use crate::http2::{Code, Half, Lost, Session};
+use crate::message::RequestHead;
+use crate::metrics::Scope;
+use crate::record::Record;
+use crate::worker::View;
+
+/// A head that came.
+pub(super) struct Arrival<'a> {
+    pub(super) id: u32,
+    pub(super) end: Half,
+    pub(super) block: Block,
+    /// What the block is in.
+    pub(super) input: &'a [u8],
+    pub(super) now: Instant,
+}
+
+/// Reads a head, and begins its exchange.
+pub(super) fn begin(
+    mux: &Rc<Mux>,
+    session: &mut Session<Own>,
+    limits: &HeadLimits,
+    cookie: &mut Vec<u8>,
+    arrival: &Arrival<'_>,
+) -> Result<(), Lost> {
+    let connection = &mux.connection;
+    let mut head = connection.local.journal.take_head();
+    let mut reader = Reader::new(&mut head, limits, cookie);
+    session.read(&arrival.block, arrival.input, |line| reader.line(&line))?;
+    let (length, refused) = match reader.finish(arrival.end) {
+        Ok(length) => (length, None),
+        Err(Refusal::Answered(error)) => (None, Some(error)),
+        Err(Refusal::Malformed(detail)) => {
+            malformed(mux, head, detail, arrival.now);
+            return refuse(mux, session, arrival, Code::Protocol);
+        }
+    };
+    // The configuration of now, not the one of when this connection began.
+    let Some((view, listener)) = connection.current() else {
+        return refuse(mux, session, arrival, Code::RefusedStream);
+    };
+    let runner = Runner::take(&connection.local);
+    let key = session.open(arrival.id, arrival.end, length, Own::new(&runner));
+    let side = Side::new(mux, key, &head);
+    if let Some(x) = exchange(mux, &view, listener, head, arrival.now) {
+        let timer = Rc::clone(&runner.timer);
+        runner.start(mux, key, exchange::run(x, side, timer, refused));
+    }
+    Ok(())
+}
+
+fn refuse(
+    mux: &Mux,
+    session: &mut Session<Own>,
+    arrival: &Arrival<'_>,
+    code: Code,
+) -> Result<(), Lost> {
+    mux.count(Scope::Stream, code);
+    session.refuse(arrival.id, code, arrival.now)
+}
+
+fn exchange(
+    mux: &Mux,
+    view: &Rc<View>,
+    listener: usize,
+    head: RequestHead,
+    now: Instant,
+) -> Option<Exchange> {
+    let connection = &mux.connection;
+    let (local, facts) = (&connection.local, &connection.facts);
+    let settings = view.listeners.get(listener)?;
+    connection.count_request();
+    let record = Record::open(&local.journal, facts, head, &settings.unmatched, now);
+    let view = Rc::clone(view);
+    Some(Exchange::begin(local, view, listener, facts, record, now))
+}
+
+/// A malformed head is not answered, but it has its line.
+fn malformed(mux: &Mux, head: RequestHead, detail: Detail, now: Instant) {
+    let connection = &mux.connection;
+    if let Some((view, listener)) = connection.current()
+        && let Some(settings) = view.listeners.get(listener)
+    {
+        connection.count_request();
+        let (journal, facts) = (&connection.local.journal, &connection.facts);
+        let mut record = Record::open(journal, facts, head, &settings.unmatched, now);
+        let error = Error::new(Reason::BadRequest, detail);
+        record.end(error.reason(), error.detail(), now);
+    }
+}

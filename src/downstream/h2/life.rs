@@ -1,0 +1,187 @@
+//! How long a connection lives, and how it ends: by the drain, its age, its number of requests, silence.
+//!
+//! **Leaving.** First the client hears that the end is near, and still may begin streams; when it has answered, or after a
+//! second, it hears which stream was the last (RFC 9113, 6.8). No request is lost on the way.
+
+use std::time::Duration;
+
+use super::{Driver, End};
+use crate::base::{Detail, Reason};
+use crate::downstream::connection::{LAST_WAIT, Outlook};
+use crate::drain::Phase;
+use crate::http2::Code;
+use crate::limit::Level;
+use crate::metrics::Closed;
+use crate::net::deadline::Tick;
+
+/// How long we wait for the client's answer between the two steps.
+const NOTICE: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    Serving,
+    /// The client knows that the end is near; until then it has time to say so.
+    Warned(Tick),
+    /// Streams that were begun are served, no others.
+    Leaving,
+    /// The client broke the rules.
+    Lost,
+}
+
+/// Where a connection stands, and until when it may stand there.
+#[derive(Debug)]
+pub(super) struct Life {
+    stage: Stage,
+    /// Nothing was read yet.
+    new: bool,
+    /// The client will begin no streams.
+    client_leaves: bool,
+    heard: bool,
+    /// What was begun must be whole by then.
+    whole_by: Tick,
+    /// Silent until then, it ends.
+    idle_by: Tick,
+    /// The kernel must have taken something by then, and what it had taken when that was set.
+    stall_by: Tick,
+    taken: usize,
+}
+
+impl Life {
+    pub(super) fn new(whole_by: Tick) -> Self {
+        Self {
+            stage: Stage::Serving,
+            new: true,
+            client_leaves: false,
+            heard: false,
+            whole_by,
+            idle_by: Tick::NEVER,
+            stall_by: Tick::NEVER,
+            taken: 0,
+        }
+    }
+
+    /// Something is read; whether it is the first time.
+    pub(super) fn begin(&mut self) -> bool {
+        std::mem::take(&mut self.new)
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.stage == Stage::Lost
+    }
+
+    pub(super) fn lose(&mut self) {
+        self.stage = Stage::Lost;
+    }
+
+    pub(super) fn heard(&mut self) {
+        self.heard = true;
+    }
+
+    pub(super) fn client_leaves(&mut self) {
+        self.client_leaves = true;
+    }
+
+    /// Whether something was begun and is not whole: its time counts from when that was first so.
+    pub(super) fn unfinished(&mut self, unfinished: bool, by: impl FnOnce() -> Tick) {
+        match (unfinished, self.whole_by) {
+            (false, _) => self.whole_by = Tick::NEVER,
+            (true, Tick::NEVER) => self.whole_by = by(),
+            (true, _) => {}
+        }
+    }
+}
+
+impl Driver {
+    /// Goes from stage to stage; how the connection ends, if it does.
+    pub(super) fn live(&mut self) -> Option<End> {
+        let connection = &self.mux.connection;
+        let clock = &connection.local.deadlines;
+        let now = clock.tick();
+        if self.life.stage == Stage::Lost {
+            return Some(End::Told);
+        }
+        if connection.local.drain.phase() == Phase::Forced {
+            connection.ends_by(Closed::Drain);
+            self.mux.fail_all(Reason::Shutdown, Detail::None);
+            self.mux.session().leave(Code::NoError);
+            self.life.lose();
+            return Some(End::Told);
+        }
+        if self.life.whole_by <= now {
+            connection.ends_by(Closed::Refused);
+            self.mux.session().leave(Code::EnhanceYourCalm);
+            self.mux.fail_all(Reason::HeaderTimeout, Detail::None);
+            self.life.lose();
+            return Some(End::Told);
+        }
+        if self.life.stage == Stage::Serving
+            && let Outlook::Ends(cause) = connection.outlook()
+        {
+            connection.ends_by(cause);
+            self.mux.session().warn();
+            self.life.stage = Stage::Warned(clock.after(NOTICE));
+        }
+        let empty = self.mux.peek().streams.is_empty();
+        if let Stage::Warned(until) = self.life.stage
+            && (self.life.heard || until <= now)
+        {
+            self.mux.session().leave(Code::NoError);
+            self.life.stage = Stage::Leaving;
+        }
+        if !empty {
+            self.life.idle_by = Tick::NEVER;
+            return None;
+        }
+        if self.life.stage == Stage::Leaving {
+            return Some(End::Close);
+        }
+        if self.life.client_leaves {
+            return Some(End::Close);
+        }
+        if self.life.idle_by == Tick::NEVER {
+            let serving = connection.local.drain.phase() == Phase::Serving;
+            let limit = if serving { self.terms.idle } else { LAST_WAIT };
+            self.life.idle_by = clock.after(limit);
+        } else if self.life.idle_by <= now {
+            if self.life.stage == Stage::Serving {
+                let short = connection.local.credit.level() >= Level::Short;
+                connection.ends_by(if short {
+                    Closed::Overloaded
+                } else {
+                    Closed::Idle
+                });
+            }
+            self.mux.session().leave(Code::NoError);
+            return Some(End::Close);
+        }
+        None
+    }
+
+    /// Whether the kernel has taken nothing for too long.
+    pub(super) fn stalled(&mut self) -> bool {
+        let clock = &self.mux.connection.local.deadlines;
+        let (waiting, taken) = self.mux.waiting();
+        if waiting == 0 {
+            self.life.stall_by = Tick::NEVER;
+        } else if self.life.stall_by == Tick::NEVER || taken != self.life.taken {
+            self.life.stall_by = clock.after(self.terms.write);
+            self.life.taken = taken;
+        }
+        self.life.stall_by <= clock.tick()
+    }
+
+    /// Sets the time at which it looks again. A drain brings it forward.
+    pub(super) fn arm(&self) {
+        let life = &self.life;
+        let warned = match life.stage {
+            Stage::Warned(until) => until,
+            _ => Tick::NEVER,
+        };
+        let due = life
+            .whole_by
+            .min(life.idle_by)
+            .min(life.stall_by)
+            .min(warned);
+        self.mux.connection.timer.set_idle(due);
+    }
+}

@@ -1,0 +1,380 @@
+//! What the streams of one connection share: the session, and what waits for the kernel.
+//!
+//! Streams write into one buffer and wake the connection's task, which runs behind all streams that are ready: so what a
+//! batch of them has to say leaves in one write.
+
+use std::cell::{Cell, Ref, RefCell, RefMut};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use super::runner::Runner;
+use crate::base::{Detail, Error, Reason};
+use crate::downstream::connection::Connection;
+use crate::http1::trailers::Trailers;
+use crate::http2::session::Fin;
+use crate::http2::{Code, Half, Key, Session, response};
+use crate::metrics::{ListenerCells, Scope};
+
+/// Up to so many bytes may wait for the kernel before a stream that has more waits too.
+const BACKLOG: usize = 64 * 1024;
+
+/// What a stream sends at a time while others wait for the same window.
+const TURN: usize = 16 * 1024;
+
+/// What ends a stream's message, behind all of its bytes.
+#[derive(Debug, Default)]
+pub(super) enum Tail {
+    /// More is to come.
+    #[default]
+    None,
+    /// Its last byte.
+    End,
+    /// These field lines.
+    Trailers(Vec<u8>),
+}
+
+/// What belongs to one stream.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) runner: Rc<Runner>,
+    /// Bytes of the request's body that nobody has read.
+    pub(super) inbox: Vec<u8>,
+    /// How many of them have been read by now.
+    pub(super) read: usize,
+    pub(super) trailers: Trailers,
+    /// Bytes of the response that no window has room for.
+    outbox: Vec<u8>,
+    sent: usize,
+    tail: Tail,
+    /// Whether it waits for the kernel.
+    waits: Cell<bool>,
+    /// Why it is over before its end.
+    failed: Option<(Reason, Detail)>,
+}
+
+impl Own {
+    pub(super) fn new(runner: &Rc<Runner>) -> Self {
+        Self {
+            runner: Rc::clone(runner),
+            inbox: Vec::new(),
+            read: 0,
+            trailers: Trailers::default(),
+            outbox: Vec::new(),
+            sent: 0,
+            tail: Tail::None,
+            waits: Cell::new(false),
+            failed: None,
+        }
+    }
+
+    /// Why it is over before its end.
+    pub(super) fn failed(&self) -> Option<Error> {
+        self.failed
+            .map(|(reason, detail)| Error::new(reason, detail))
+    }
+
+    /// It is over before its end.
+    pub(super) fn fail(&mut self, reason: Reason, detail: Detail) {
+        self.failed.get_or_insert((reason, detail));
+        self.runner.wake();
+    }
+
+    fn blocked(&self) -> usize {
+        self.outbox.len() - self.sent
+    }
+
+    fn weight(&self) -> usize {
+        self.inbox.capacity() + self.outbox.capacity() + self.trailers.lines.capacity()
+    }
+}
+
+/// One connection, as its streams see it.
+#[derive(Debug)]
+pub(super) struct Mux {
+    pub(super) connection: Rc<Connection>,
+    pub(super) cells: Arc<ListenerCells>,
+    session: RefCell<Session<Own>>,
+    /// Wakes the connection's task.
+    waker: RefCell<Option<Waker>>,
+    /// How much of what is to be sent the kernel has.
+    taken: Cell<usize>,
+    /// Streams that no window has room for, in the order of their turns.
+    blocked: RefCell<VecDeque<(Key, u32)>>,
+}
+
+impl Mux {
+    pub(super) fn new(
+        connection: &Rc<Connection>,
+        cells: &Arc<ListenerCells>,
+        session: Session<Own>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            connection: Rc::clone(connection),
+            cells: Arc::clone(cells),
+            session: RefCell::new(session),
+            waker: RefCell::default(),
+            taken: Cell::new(0),
+            blocked: RefCell::default(),
+        })
+    }
+
+    /// The session, with room to write into.
+    pub(super) fn session(&self) -> RefMut<'_, Session<Own>> {
+        let mut session = self.session.borrow_mut();
+        if session.out.capacity() == 0 {
+            session.out = self.connection.local.take_buffer();
+        }
+        session
+    }
+
+    /// The connection's task is this one.
+    pub(super) fn watch(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        match &*waker {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            _ => *waker = Some(cx.waker().clone()),
+        }
+    }
+
+    /// Lets the connection's task look at what there is to do.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Bytes that wait for the kernel.
+    fn backlog(&self, session: &Session<Own>) -> usize {
+        session.out.len() - self.taken.get()
+    }
+
+    /// Sends bytes of a response, and its end: what no window has room for waits.
+    pub(super) fn send(&self, key: Key, bytes: &[u8], tail: Tail) {
+        let mut session = self.session();
+        let Some(stream) = session.streams.at_mut(key) else {
+            return;
+        };
+        let id = stream.id;
+        let mut rest = bytes;
+        if stream.own.blocked() == 0 {
+            let fin = match tail {
+                Tail::End => Fin::Yes,
+                Tail::None | Tail::Trailers(_) => Fin::No,
+            };
+            let sent = session.send_data(key, bytes, fin);
+            rest = bytes.get(sent..).unwrap_or_default();
+            if rest.is_empty() {
+                trail(&mut session, key, &tail);
+                drop(session);
+                return self.wake();
+            }
+        }
+        if let Some(stream) = session.streams.at_mut(key) {
+            let own = &mut stream.own;
+            if own.blocked() == 0 {
+                self.blocked.borrow_mut().push_back((key, id));
+                if own.outbox.capacity() == 0 {
+                    own.outbox = self.connection.local.take_buffer();
+                }
+            }
+            own.outbox.extend_from_slice(rest);
+            own.tail = tail;
+        }
+        drop(session);
+        self.wake();
+    }
+
+    /// Whether a stream's bytes have gone where they no longer are its own concern: they are few and wait for the kernel,
+    /// or it has them.
+    pub(super) fn poll_flush(&self, key: Key) -> Poll<Result<(), Error>> {
+        let session = self.session.borrow();
+        let Some(stream) = session.streams.at(key) else {
+            return Poll::Ready(Err(Error::from(Reason::ClientAbort)));
+        };
+        if let Some(error) = stream.own.failed() {
+            return Poll::Ready(Err(error));
+        }
+        if stream.own.blocked() == 0 && self.backlog(&session) <= BACKLOG {
+            return Poll::Ready(Ok(()));
+        }
+        stream.own.waits.set(true);
+        Poll::Pending
+    }
+
+    /// Bytes that were given and have not gone.
+    pub(super) fn unsent(&self, key: Key) -> usize {
+        let session = self.session.borrow();
+        let blocked = session
+            .streams
+            .at(key)
+            .map_or(0, |stream| stream.own.blocked());
+        blocked + self.backlog(&session)
+    }
+
+    /// Sends what windows have room for by now, each stream in its turn.
+    pub(super) fn pump(&self) {
+        let mut blocked = self.blocked.borrow_mut();
+        if blocked.is_empty() {
+            return;
+        }
+        let mut session = self.session();
+        // So many streams in a row had no room: all of them.
+        let mut idle = 0;
+        while idle < blocked.len() && self.backlog(&session) <= BACKLOG {
+            let Some((key, id)) = blocked.pop_front() else {
+                return;
+            };
+            let Some(stream) = session.streams.at_mut(key).filter(|at| at.id == id) else {
+                continue;
+            };
+            let outbox = std::mem::take(&mut stream.own.outbox);
+            let start = stream.own.sent;
+            let end = outbox.len().min(start + TURN);
+            let fin = match stream.own.tail {
+                Tail::End if end == outbox.len() => Fin::Yes,
+                _ => Fin::No,
+            };
+            let sent = session.send_data(key, outbox.get(start..end).unwrap_or_default(), fin);
+            let Some(stream) = session.streams.at_mut(key) else {
+                continue;
+            };
+            let own = &mut stream.own;
+            own.sent = start + sent;
+            own.outbox = outbox;
+            idle = if sent == 0 { idle + 1 } else { 0 };
+            if own.blocked() > 0 {
+                blocked.push_back((key, id));
+                continue;
+            }
+            self.connection
+                .local
+                .give_buffer(std::mem::take(&mut own.outbox));
+            own.sent = 0;
+            own.runner.wake();
+            let tail = std::mem::take(&mut own.tail);
+            trail(&mut session, key, &tail);
+        }
+    }
+
+    /// Gives the kernel what waits; ready when it has everything.
+    pub(super) fn poll_write(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut session = self.session.borrow_mut();
+        loop {
+            let rest = session.out.get(self.taken.get()..).unwrap_or_default();
+            if rest.is_empty() {
+                break;
+            }
+            match self.connection.stream.poll_write(cx, rest) {
+                Poll::Ready(Ok(wrote @ 1..)) => self.taken.set(self.taken.get() + wrote),
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Error::from(Reason::ClientAbort))),
+                Poll::Ready(Err(error)) => {
+                    let error = Error::caused(Reason::ClientAbort, Detail::Reset, error);
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Pending => {
+                    self.release(&session);
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.taken.set(0);
+        session.owed = 0;
+        let mut out = std::mem::take(&mut session.out);
+        out.clear();
+        self.connection.local.give_buffer(out);
+        self.release(&session);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Lets streams go on that waited for the kernel.
+    fn release(&self, session: &Session<Own>) {
+        if self.backlog(session) > BACKLOG {
+            return;
+        }
+        for stream in session.streams.iter() {
+            if stream.own.waits.replace(false) {
+                stream.own.runner.wake();
+            }
+        }
+    }
+
+    /// How much waits for the kernel, and what it has of it.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let session = self.session.borrow();
+        (session.out.len(), self.taken.get())
+    }
+
+    /// All of them are.
+    pub(super) fn fail_all(&self, reason: Reason, detail: Detail) {
+        for stream in self.session.borrow_mut().streams.iter_mut() {
+            stream.own.fail(reason, detail);
+        }
+    }
+
+    /// Whether a stream is over before its end.
+    pub(super) fn is_failed(&self, key: Key) -> bool {
+        let session = self.session.borrow();
+        let stream = session.streams.at(key);
+        stream.is_none_or(|stream| stream.own.failed.is_some())
+    }
+
+    /// The work of a stream is over. With `code`, it is reset if it is not over itself.
+    pub(super) fn close(&self, key: Key, code: Option<Code>) {
+        // In a panic the session may be held by whoever panicked; the connection ends with it.
+        let Ok(mut session) = self.session.try_borrow_mut() else {
+            return;
+        };
+        if let Some(code) = code {
+            session.reset(key, code);
+        }
+        if let Some(own) = session.close(key) {
+            session.consumed(None, own.inbox.len() - own.read);
+            let local = &self.connection.local;
+            local.give_buffer(own.inbox);
+            local.give_buffer(own.outbox);
+        }
+        drop(session);
+        self.wake();
+    }
+
+    /// Counts a stream's error that the client is told of.
+    pub(super) fn count(&self, scope: Scope, code: Code) {
+        self.cells.http2.error(scope, code.number());
+    }
+
+    /// Charges what the connection and its streams hold.
+    pub(super) fn weigh(&self) {
+        let session = self.session.borrow();
+        let streams: usize = session
+            .streams
+            .iter()
+            .map(|stream| stream.own.weight())
+            .sum();
+        self.connection.weigh(session.weight() + streams);
+    }
+
+    /// The session, to look at.
+    pub(super) fn peek(&self) -> Ref<'_, Session<Own>> {
+        self.session.borrow()
+    }
+
+    /// Whether the other end may still send a body.
+    pub(super) fn remote(&self, key: Key) -> Half {
+        let session = self.session.borrow();
+        session
+            .streams
+            .at(key)
+            .map_or(Half::Ended, |stream| stream.remote)
+    }
+}
+
+/// Sends the trailers that wait for the last byte.
+fn trail(session: &mut Session<Own>, key: Key, tail: &Tail) {
+    if let Tail::Trailers(lines) = tail {
+        session.send_headers(key, Fin::Yes, |encoder, out| {
+            response::lines(lines, encoder, out);
+        });
+    }
+}

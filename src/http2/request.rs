@@ -1,0 +1,365 @@
+//! Lines of a request's head and trailers into what all protocols share. The rules of a target and an authority are those
+//! of `message`; what stands here is what only HTTP/2 can get wrong (RFC 9113, 8.2 and 8.3).
+
+use super::hpack::{Fit, Kind, Line, OVERHEAD};
+use super::streams::Half;
+use crate::base::{Detail, Error, Reason};
+use crate::http1::limits::BodyLimits;
+use crate::http1::request::{HeadLimits, content_length};
+use crate::http1::trailers::Trailers;
+use crate::message::hops::is_token;
+use crate::message::method::MAX_METHOD;
+use crate::message::trailer::{Verdict, judge};
+use crate::message::{
+    BodyLength, Expect, Field, Known, Method, RequestHead, Span, Version, authority,
+};
+
+/// What is wrong with a request.
+#[derive(Debug)]
+pub enum Refusal {
+    /// It is malformed: its stream is reset, and there is no answer.
+    Malformed(Detail),
+    /// It is answered with an error.
+    Answered(Error),
+}
+
+impl From<Detail> for Refusal {
+    fn from(detail: Detail) -> Self {
+        Self::Malformed(detail)
+    }
+}
+
+/// Reads one head, line by line.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    head: &'a mut RequestHead,
+    limits: &'a HeadLimits,
+    /// Crumbs of the cookie, put together.
+    cookie: &'a mut Vec<u8>,
+    scheme: Option<Scheme>,
+    method: Option<Span>,
+    path: Option<Span>,
+    authority: Option<Span>,
+    host: Option<Span>,
+    length: Option<u64>,
+    expects: Expects,
+    /// Size of the list and number of its fields, crumbs of the cookie one by one (E-058).
+    size: usize,
+    count: usize,
+    /// What was found first.
+    malformed: Option<Detail>,
+    /// What is over a limit.
+    over: Option<Reason>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Scheme {
+    Http,
+    Https,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Expects {
+    Nothing,
+    Continue,
+    Else,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader into an empty head.
+    pub fn new(head: &'a mut RequestHead, limits: &'a HeadLimits, cookie: &'a mut Vec<u8>) -> Self {
+        cookie.clear();
+        head.clear();
+        head.version = Version::Http2;
+        Self {
+            head,
+            limits,
+            cookie,
+            scheme: None,
+            method: None,
+            path: None,
+            authority: None,
+            host: None,
+            length: None,
+            expects: Expects::Nothing,
+            size: 0,
+            count: 0,
+            malformed: None,
+            over: None,
+        }
+    }
+
+    /// Takes a line.
+    pub fn line(&mut self, line: &Line<'_>) {
+        self.size += line.name.len() + line.value.len() + OVERHEAD;
+        if self.malformed.is_some() {
+            return;
+        }
+        if let Err(detail) = self.take(line) {
+            self.malformed = Some(detail);
+        }
+    }
+
+    fn take(&mut self, line: &Line<'_>) -> Result<(), Detail> {
+        let known = match line.kind {
+            Kind::Field(known) => known,
+            Kind::Invalid => return Err(Detail::FieldName),
+            // None behind a field (RFC 9113, 8.3).
+            _ if self.count > 0 => return Err(Detail::PseudoField),
+            kind => return self.pseudo(kind, line),
+        };
+        self.count += 1;
+        if line.name.len() > self.limits.name {
+            return Err(Detail::FieldName);
+        }
+        if line.fit == Fit::Bad {
+            return Err(Detail::FieldValue);
+        }
+        match known {
+            // What belongs to one hop of HTTP/1 (RFC 9113, 8.2.2; E-052).
+            Known::Connection
+            | Known::KeepAlive
+            | Known::ProxyConnection
+            | Known::TransferEncoding
+            | Known::Upgrade => return Err(Detail::Connection),
+            Known::Te if !line.value.eq_ignore_ascii_case(b"trailers") => {
+                return Err(Detail::Connection);
+            }
+            Known::ContentLength => {
+                let length = content_length(line.value).ok_or(Detail::ContentLength)?;
+                if self.length.replace(length).is_some() {
+                    return Err(Detail::ContentLength);
+                }
+            }
+            Known::Host if self.host.is_some() => return Err(Detail::Host),
+            Known::Expect => {
+                self.expects = if line.value.eq_ignore_ascii_case(b"100-continue") {
+                    Expects::Continue
+                } else {
+                    Expects::Else
+                };
+            }
+            _ => {}
+        }
+        if self.size > self.limits.headers || self.count > self.limits.count {
+            self.over.get_or_insert(Reason::HeadersTooLarge);
+            return Ok(());
+        }
+        if known == Known::Cookie {
+            if !self.cookie.is_empty() {
+                self.cookie.extend_from_slice(b"; ");
+            }
+            self.cookie.extend_from_slice(line.value);
+            return Ok(());
+        }
+        let value = self.push(known, line.name, line.value);
+        if known == Known::Host {
+            self.host = Some(value);
+        }
+        Ok(())
+    }
+
+    /// Appends a field as HTTP/1 writes it, so that it can be passed on as it stands.
+    fn push(&mut self, known: Known, name: &[u8], value: &[u8]) -> Span {
+        let bytes = &mut self.head.bytes;
+        let start = bytes.len();
+        bytes.extend_from_slice(name);
+        let name = Span::new(start, bytes.len());
+        bytes.extend_from_slice(b": ");
+        let start = bytes.len();
+        bytes.extend_from_slice(value);
+        let value = Span::new(start, bytes.len());
+        bytes.extend_from_slice(b"\r\n");
+        self.head.fields.push(Field {
+            name,
+            value,
+            line_end: Span::new(0, bytes.len()).end,
+            known,
+        });
+        value
+    }
+
+    fn pseudo(&mut self, kind: Kind, line: &Line<'_>) -> Result<(), Detail> {
+        let value = line.value;
+        if line.fit == Fit::Bad {
+            return Err(Detail::FieldValue);
+        }
+        let room = match kind {
+            Kind::Path => self.limits.request_line,
+            _ => self.limits.headers,
+        };
+        let keep = |head: &mut RequestHead, place: &mut Option<Span>| {
+            let start = head.bytes.len();
+            let value = value.get(..room).unwrap_or(value);
+            head.bytes.extend_from_slice(value);
+            match place.replace(Span::new(start, head.bytes.len())) {
+                None => Ok(()),
+                Some(_) => Err(Detail::PseudoField),
+            }
+        };
+        match kind {
+            Kind::Method => {
+                keep(self.head, &mut self.method)?;
+                let token = value.iter().all(|&byte| is_token(byte));
+                if value.is_empty() || value.len() > MAX_METHOD || !token {
+                    return Err(Detail::Method);
+                }
+                self.head.method = Method::of(value);
+                self.head.method_token = self.method.unwrap_or_default();
+                Ok(())
+            }
+            Kind::Path => {
+                if value.len() > room {
+                    self.over = Some(Reason::UriTooLong);
+                }
+                keep(self.head, &mut self.path)
+            }
+            Kind::Authority => keep(self.head, &mut self.authority),
+            Kind::Scheme => {
+                let scheme = match value {
+                    b"http" => Scheme::Http,
+                    b"https" => Scheme::Https,
+                    _ => return Err(Detail::PseudoField),
+                };
+                match self.scheme.replace(scheme) {
+                    None => Ok(()),
+                    Some(_) => Err(Detail::PseudoField),
+                }
+            }
+            _ => Err(Detail::PseudoField),
+        }
+    }
+
+    /// Decides, when all lines have been read. With the declared length of the body.
+    pub fn finish(mut self, end: Half) -> Result<Option<u64>, Refusal> {
+        if let Some(detail) = self.malformed {
+            return Err(detail.into());
+        }
+        let length = self.length;
+        let refuse = |detail| Refusal::Answered(Error::new(Reason::BadRequest, detail));
+        if self.method.is_none() {
+            return Err(Detail::PseudoField.into());
+        }
+        if self.head.method == Method::Connect {
+            // It names an authority and nothing else (RFC 9113, 8.5).
+            return Err(match (self.scheme, self.path, self.authority) {
+                (None, None, Some(_)) => refuse(Detail::Connect),
+                _ => Detail::PseudoField.into(),
+            });
+        }
+        let (Some(scheme), Some(path)) = (self.scheme, self.path) else {
+            return Err(Detail::PseudoField.into());
+        };
+        self.head.body = match (length, end) {
+            (None, Half::Ended) | (Some(0), _) => BodyLength::None,
+            (Some(_), Half::Ended) => return Err(Detail::ContentLength.into()),
+            (Some(length), Half::Open) => BodyLength::Exact(length),
+            (None, Half::Open) => BodyLength::Chunked,
+        };
+        if let Some(reason) = self.over {
+            return Err(Refusal::Answered(Error::from(reason)));
+        }
+        let named = self.named(scheme)?;
+        let target = match path.of(&self.head.bytes) {
+            [b'/', ..] => Ok(()),
+            b"*" if self.head.method == Method::Options => Err(()),
+            _ => return Err(Detail::Target.into()),
+        };
+        if !self.cookie.is_empty() {
+            let cookie = std::mem::take(self.cookie);
+            self.push(Known::Cookie, b"cookie", &cookie);
+            *self.cookie = cookie;
+        }
+        self.head.set_authority(named)?;
+        match target {
+            Ok(()) => self
+                .head
+                .set_path_and_query(path, self.limits.path)
+                .map_err(refuse)?,
+            Err(()) => self.head.set_asterisk(path),
+        }
+        match self.expects {
+            Expects::Nothing => {}
+            Expects::Continue => self.head.expect = Expect::Continue,
+            Expects::Else => return Err(refuse(Detail::Expect)),
+        }
+        Ok(length)
+    }
+
+    /// The authority: of its pseudo-field or of Host, which must agree (RFC 9113, 8.3.1; E-056).
+    fn named(&self, scheme: Scheme) -> Result<Span, Detail> {
+        let port = match scheme {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        };
+        let bytes = &self.head.bytes;
+        match (self.authority, self.host) {
+            (Some(named), None) | (None, Some(named)) => Ok(named),
+            (Some(named), Some(host))
+                if authority::same_authority(named.of(bytes), host.of(bytes), port) =>
+            {
+                Ok(named)
+            }
+            (Some(_), Some(_)) => Err(Detail::Authority),
+            (None, None) => Err(Detail::Host),
+        }
+    }
+}
+
+/// Reads one trailer section, line by line.
+#[derive(Debug)]
+pub struct TrailerReader {
+    limits: BodyLimits,
+    trailers: Trailers,
+    size: usize,
+    count: usize,
+    malformed: bool,
+}
+
+impl TrailerReader {
+    /// A reader of a section within these limits.
+    pub fn new(limits: BodyLimits) -> Self {
+        Self {
+            limits,
+            trailers: Trailers::default(),
+            size: 0,
+            count: 0,
+            malformed: false,
+        }
+    }
+
+    /// Takes a line.
+    pub fn line(&mut self, line: &Line<'_>) {
+        self.size += line.name.len() + line.value.len() + OVERHEAD;
+        self.count += 1;
+        let fits = self.size <= self.limits.trailers as usize
+            && self.count <= usize::from(self.limits.trailer_count);
+        match line.kind {
+            Kind::Field(
+                Known::Connection
+                | Known::KeepAlive
+                | Known::ProxyConnection
+                | Known::TransferEncoding
+                | Known::Upgrade,
+            ) => self.malformed = true,
+            Kind::Field(_) if line.fit == Fit::Good && fits => match judge(line.name) {
+                Verdict::Passes => {
+                    for part in [line.name, b": ", line.value, b"\r\n"] {
+                        self.trailers.lines.extend_from_slice(part);
+                    }
+                }
+                verdict => self.trailers.dropped.count(verdict),
+            },
+            _ => self.malformed = true,
+        }
+    }
+
+    /// The trailers, if they may stand there.
+    pub fn finish(self) -> Result<Trailers, Detail> {
+        if self.malformed {
+            Err(Detail::Trailers)
+        } else {
+            Ok(self.trailers)
+        }
+    }
+}

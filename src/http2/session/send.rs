@@ -1,0 +1,178 @@
+//! What is sent.
+
+use std::time::Instant;
+
+use super::{Event, Leaving, Lost, Session};
+use crate::http2::code::Code;
+use crate::http2::frame::{self, Block, Flags, HEAD, MAX_FRAME, MAX_STREAM};
+use crate::http2::hpack::Encoder;
+use crate::http2::limits::Abuse;
+use crate::http2::streams::{Ending, Half, Key};
+
+/// Whether a side of a stream ends with what is sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fin {
+    /// More follows.
+    No,
+    /// It ends.
+    Yes,
+}
+
+impl Fin {
+    const fn flags(self) -> Flags {
+        match self {
+            Self::No => Flags::NONE,
+            Self::Yes => Flags::END_STREAM,
+        }
+    }
+}
+
+impl<T> Session<T> {
+    /// Sends a header block on a stream, if it is not over.
+    pub fn send_headers(
+        &mut self,
+        key: Key,
+        fin: Fin,
+        write: impl FnOnce(&mut Encoder, &mut Vec<u8>),
+    ) {
+        let Some(stream) = self.streams.at_mut(key) else {
+            return;
+        };
+        if stream.ending.is_some() || stream.local == Half::Ended {
+            return;
+        }
+        let block = Block::begin(&mut self.out);
+        self.encoder.begin(&mut self.out);
+        write(&mut self.encoder, &mut self.out);
+        block.end(stream.id, fin.flags(), MAX_FRAME, &mut self.out);
+        self.sent(key, fin);
+    }
+
+    /// Sends of `bytes` what the windows allow; how many. The side ends with the last of them if `fin` says so.
+    pub fn send_data(&mut self, key: Key, bytes: &[u8], fin: Fin) -> usize {
+        let Some(stream) = self.streams.at_mut(key) else {
+            return bytes.len();
+        };
+        if stream.ending.is_some() || stream.local == Half::Ended {
+            return bytes.len();
+        }
+        let open = stream.send.min(self.send).max(0);
+        let most = usize::try_from(open).unwrap_or_default().min(bytes.len());
+        let sent = i64::try_from(most).unwrap_or_default();
+        let (now, later) = bytes.split_at_checked(most).unwrap_or_default();
+        stream.send -= sent;
+        self.send -= sent;
+        let id = stream.id;
+        let mut pieces = now.chunks(MAX_FRAME as usize).peekable();
+        while let Some(piece) = pieces.next() {
+            let last = pieces.peek().is_none() && later.is_empty();
+            let flags = if last { fin.flags() } else { Flags::NONE };
+            frame::data(id, flags, piece, &mut self.out);
+            self.meters.data = self.meters.data.saturating_add(1);
+        }
+        if bytes.is_empty() && fin == Fin::Yes {
+            frame::data(id, Flags::END_STREAM, b"", &mut self.out);
+        }
+        if later.is_empty() {
+            self.sent(key, fin);
+        }
+        most
+    }
+
+    fn sent(&mut self, key: Key, fin: Fin) {
+        if fin == Fin::Yes
+            && let Some(stream) = self.streams.at_mut(key)
+        {
+            stream.local = Half::Ended;
+            if stream.remote == Half::Ended {
+                stream.ending = Some(Ending::Whole);
+            }
+        }
+    }
+
+    /// Resets a stream of our own accord, if it is not over.
+    pub fn reset(&mut self, key: Key, code: Code) {
+        let Some(stream) = self.streams.at_mut(key) else {
+            return;
+        };
+        if stream.ending.is_none() {
+            stream.ending = Some(Ending::ByUs);
+            frame::rst_stream(stream.id, code, &mut self.out);
+        }
+    }
+
+    /// Resets a stream that broke the rules.
+    pub fn fail(&mut self, key: Key, code: Code, now: Instant) -> Result<Event, Lost> {
+        self.reset(key, code);
+        self.meters.hit(Abuse::Faults, &self.limits, now)?;
+        self.owed += HEAD + 4;
+        Ok(Event::Failed { key, code })
+    }
+
+    /// Resets a stream that did not begin: its head is not one that may be passed on, or there are too many. Before the
+    /// other end can know how many there may be, that is no fault of its own.
+    pub fn refuse(&mut self, id: u32, code: Code, now: Instant) -> Result<(), Lost> {
+        self.streams.remember(id, Ending::ByUs);
+        if code == Code::RefusedStream && !self.agreed {
+            frame::rst_stream(id, code, &mut self.out);
+            return Ok(());
+        }
+        self.tell(id, code, now)
+    }
+
+    /// Says that a stream is over, which it is already.
+    pub(super) fn tell(&mut self, id: u32, code: Code, now: Instant) -> Result<(), Lost> {
+        frame::rst_stream(id, code, &mut self.out);
+        self.owed += HEAD + 4;
+        self.meters.hit(Abuse::Faults, &self.limits, now)?;
+        Ok(())
+    }
+
+    /// So many bytes of a stream's body are done with, and of the connection's. Its windows open again when half of them
+    /// are.
+    pub fn consumed(&mut self, key: Option<Key>, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or_default();
+        if bytes == 0 {
+            return;
+        }
+        self.taken += bytes;
+        if self.taken >= self.limits.connection_window / 2 {
+            frame::window_update(0, self.taken, &mut self.out);
+            self.receive += i64::from(self.taken);
+            self.taken = 0;
+        }
+        let Some(stream) = key.and_then(|key| self.streams.at_mut(key)) else {
+            return;
+        };
+        stream.taken += bytes;
+        if stream.taken >= self.limits.stream_window / 2
+            && stream.remote == Half::Open
+            && stream.ending.is_none()
+        {
+            frame::window_update(stream.id, stream.taken, &mut self.out);
+            stream.receive += i64::from(stream.taken);
+            stream.taken = 0;
+        }
+    }
+
+    /// Says that the end is near: streams that begin from now on may be too late. The answer to the PING tells that the
+    /// other end has read it (RFC 9113, 6.8).
+    pub fn warn(&mut self) {
+        if self.leaving == Leaving::No {
+            self.leaving = Leaving::Told;
+            frame::go_away(MAX_STREAM, Code::NoError, &mut self.out);
+            frame::ping(Flags::NONE, b"goingnow", &mut self.out);
+        }
+    }
+
+    /// Says which stream was the last that is looked at.
+    pub fn leave(&mut self, code: Code) {
+        let last = match self.leaving {
+            Leaving::After(_) if code == Code::NoError => return,
+            Leaving::After(last) => last,
+            _ => self.streams.last,
+        };
+        self.leaving = Leaving::After(last);
+        frame::go_away(last, code, &mut self.out);
+    }
+}

@@ -1,0 +1,189 @@
+//! The streams of a connection: those under way, and a short memory of those that are over.
+
+use std::collections::VecDeque;
+
+use slab::Slab;
+
+use super::frame::MAX_WINDOW;
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ending {
+    /// Both ends said all that they had to say.
+    Whole,
+    /// The other end reset it.
+    ByPeer,
+    /// We reset it: what was on its way when we did comes still, and means nothing.
+    ByUs,
+}
+
+/// One direction of a stream.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Half {
+    /// More may come.
+    Open,
+    /// It has ended.
+    Ended,
+}
+
+/// One stream under way.
+#[derive(Debug)]
+pub struct Stream<T> {
+    /// Its number.
+    pub id: u32,
+    /// What the other end sends.
+    pub remote: Half,
+    /// What we send.
+    pub local: Half,
+    /// Set when it is over, while its work is not.
+    pub ending: Option<Ending>,
+    /// What the other end may still send.
+    pub(super) receive: i64,
+    /// What was taken out of the window since it was told.
+    pub(super) taken: u32,
+    /// What we may still send; below 0 when the other end made its windows smaller.
+    pub(super) send: i64,
+    /// What is left of the length that its head declares.
+    pub(super) left: Option<u64>,
+    /// What its owner keeps with it.
+    pub own: T,
+}
+
+/// Where a stream is kept.
+pub type Key = usize;
+
+/// What a number stands for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Found {
+    /// A stream under way.
+    Open(Key),
+    /// One that is over.
+    Over(Ending),
+    /// One that was passed over, or is over for long.
+    Forgotten,
+    /// One that did not begin yet.
+    Idle,
+}
+
+/// How many ended streams are remembered.
+const REMEMBERED: usize = 256;
+
+/// All streams of one connection.
+#[derive(Debug)]
+pub struct Streams<T> {
+    slots: Slab<Stream<T>>,
+    /// Where each is, in the order of their numbers.
+    order: Vec<(u32, Key)>,
+    over: VecDeque<(u32, Ending)>,
+    /// The highest number seen.
+    pub(super) last: u32,
+}
+
+impl<T> Default for Streams<T> {
+    fn default() -> Self {
+        Self {
+            slots: Slab::new(),
+            order: Vec::new(),
+            over: VecDeque::new(),
+            last: 0,
+        }
+    }
+}
+
+impl<T> Streams<T> {
+    /// How many are under way, those included that are over while their work is not.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Bytes of memory that the table takes.
+    pub fn weight(&self) -> usize {
+        self.slots.capacity() * size_of::<Stream<T>>()
+            + self.order.capacity() * size_of::<(u32, Key)>()
+            + self.over.capacity() * size_of::<(u32, Ending)>()
+    }
+
+    /// Every stream.
+    pub fn iter(&self) -> impl Iterator<Item = &Stream<T>> {
+        self.slots.iter().map(|(_, stream)| stream)
+    }
+
+    /// Every stream.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Stream<T>> {
+        self.slots.iter_mut().map(|(_, stream)| stream)
+    }
+
+    /// The stream at this place.
+    pub fn at(&self, key: Key) -> Option<&Stream<T>> {
+        self.slots.get(key)
+    }
+
+    /// The stream at this place.
+    pub fn at_mut(&mut self, key: Key) -> Option<&mut Stream<T>> {
+        self.slots.get_mut(key)
+    }
+
+    pub(super) fn find(&self, id: u32) -> Found {
+        if id > self.last {
+            return Found::Idle;
+        }
+        let place = self.order.binary_search_by_key(&id, |&(id, _)| id);
+        if let Ok(place) = place
+            && let Some(&(_, key)) = self.order.get(place)
+        {
+            return match self.at(key).and_then(|stream| stream.ending) {
+                Some(ending) => Found::Over(ending),
+                None => Found::Open(key),
+            };
+        }
+        let known = self.over.iter().rev().find(|(over, _)| *over == id);
+        known.map_or(Found::Forgotten, |&(_, ending)| Found::Over(ending))
+    }
+
+    /// Adds a stream with the highest number so far.
+    pub(super) fn insert(&mut self, stream: Stream<T>) -> Key {
+        let id = stream.id;
+        let key = self.slots.insert(stream);
+        self.order.push((id, key));
+        key
+    }
+
+    /// Takes out a stream whose work is over.
+    pub(super) fn remove(&mut self, key: Key) -> Option<Stream<T>> {
+        let stream = self.slots.try_remove(key)?;
+        if let Ok(place) = self.order.binary_search_by_key(&stream.id, |&(id, _)| id) {
+            self.order.remove(place);
+        }
+        self.remember(stream.id, stream.ending.unwrap_or(Ending::Whole));
+        Some(stream)
+    }
+
+    pub(super) fn remember(&mut self, id: u32, ending: Ending) {
+        if self.over.len() == REMEMBERED {
+            self.over.pop_front();
+        }
+        self.over.push_back((id, ending));
+    }
+
+    /// Every window becomes so much larger, or smaller; false: one of them too large.
+    pub(super) fn shift_windows(&mut self, by: i64) -> bool {
+        self.iter_mut().all(|stream| {
+            stream.send += by;
+            stream.send <= i64::from(MAX_WINDOW)
+        })
+    }
+
+    /// Gives memory back that only many streams need.
+    pub fn shrink(&mut self) {
+        if self.order.is_empty() {
+            self.slots = Slab::new();
+            self.order = Vec::new();
+            self.over.shrink_to_fit();
+        }
+    }
+}

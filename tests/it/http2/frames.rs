@@ -1,0 +1,73 @@
+//! What a client may get wrong, row by row over raw frames (`rows.py`): each with its scope and its code.
+
+use crate::support::{Answer, Origin, Setup};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Where `scripts/tools.sh` puts Python's packages.
+pub fn python() -> PathBuf {
+    let tools = std::env::var_os("TIDEGATE_TOOLS").map(PathBuf::from);
+    let cache = || {
+        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME")).join(".cache");
+        cache.unwrap_or_else(home).join("tidegate")
+    };
+    tools.unwrap_or_else(cache).join("python/bin/python")
+}
+
+fn origin() -> Origin {
+    Origin::answering(|request| match request.target.as_str() {
+        "/hang" => Answer::silence(),
+        _ => Answer::ok("fine"),
+    })
+}
+
+#[test]
+fn every_row_has_its_code_and_scope() {
+    let origin = origin();
+    let proxy = Setup::over(&[origin.addr()])
+        .workers(1)
+        .tail("[defaults.cluster.timeouts]\nresponse = \"120s\"")
+        .start();
+    let output = Command::new(python())
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/it/http2/rows.py"
+        ))
+        .arg(proxy.web.ip().to_string())
+        .arg(proxy.web.port().to_string())
+        .output()
+        .expect("python; `make tools` installs it");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let rows: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(rows.len() >= 400, "{} rows", rows.len());
+    let wrong: Vec<_> = rows.iter().filter(|row| row["ok"] != true).collect();
+    for row in &wrong {
+        eprintln!("{row}");
+    }
+    assert!(wrong.is_empty(), "{} rows of {}", wrong.len(), rows.len());
+    // What is refused at once has reached no endpoint; what breaks off later has not reached it whole.
+    for seen in origin.requests() {
+        assert_ne!(seen.target, "/refused", "{seen:?}");
+    }
+    assert_eq!(proxy.metric("tidegate_runtime_task_panics_total", &[]), 0.0);
+    for kind in [
+        "pings",
+        "settings",
+        "priorities",
+        "empty_data",
+        "window_updates",
+        "resets",
+        "continuations",
+        "faults",
+    ] {
+        let count = proxy.metric("tidegate_h2_abuse_total", &[("kind", kind)]);
+        assert!(count >= 1.0, "{kind}");
+    }
+}

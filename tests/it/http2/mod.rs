@@ -1,0 +1,140 @@
+//! HTTP/2 towards clients, by programs that are not ours.
+
+mod frames;
+
+use crate::support::{Answer, Origin, Proxy, Setup};
+use std::process::Command;
+
+/// What curl made of it: what it wrote, and the words that it was asked for at the end.
+struct Curl {
+    body: Vec<u8>,
+    words: Vec<String>,
+}
+
+/// Runs curl over HTTP/2 with prior knowledge; `words` are variables of its `--write-out`.
+fn curl(proxy: &Proxy, path: &str, arguments: &[&str], words: &[&str]) -> Curl {
+    let wanted: Vec<_> = words.iter().map(|word| format!("%{{{word}}}")).collect();
+    let file = tempfile(proxy);
+    let output = Command::new("curl")
+        .args(["-sS", "--http2-prior-knowledge", "--max-time", "60"])
+        .arg("-o")
+        .arg(&file)
+        .args(["-w", &wanted.join(" ")])
+        .args(arguments)
+        .arg(format!("http://{}{path}", proxy.web))
+        .output()
+        .expect("curl; `make tools` installs it");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "curl {path}: {error}");
+    let body = std::fs::read(&file).unwrap_or_default();
+    let _ = std::fs::remove_file(&file);
+    let text = String::from_utf8(output.stdout).unwrap();
+    Curl {
+        body,
+        words: text.split_whitespace().map(str::to_owned).collect(),
+    }
+}
+
+fn tempfile(proxy: &Proxy) -> std::path::PathBuf {
+    std::env::temp_dir().join(format!(
+        "tidegate-curl-{}-{}",
+        proxy.pid(),
+        fastrand::u64(..)
+    ))
+}
+
+fn mirror() -> Origin {
+    Origin::answering(|request| match request.target.as_str() {
+        "/chunked" => Answer::ok(request.body.clone()).chunked(5000),
+        "/close" => Answer::ok(request.body.clone()).until_close(),
+        "/empty" => Answer::status(204),
+        "/same" => Answer::status(304).field("ETag", "\"a\""),
+        _ => Answer::ok(request.body.clone()),
+    })
+}
+
+#[test]
+fn requests_and_bodies_pass_whole() {
+    let origin = mirror();
+    let setup = Setup::over(&[origin.addr()]);
+    let proxy = setup.start();
+    let mut sent = 0;
+    for size in [0, 1, 16_384, 65_535, 65_536, 300_000, 3_000_000] {
+        let body = crate::support::client::pattern(size);
+        let file = setup.dir.file("body");
+        std::fs::write(&file, &body).unwrap();
+        let data = format!("@{}", file.display());
+        for path in ["/length", "/chunked", "/close"] {
+            for framing in ["X-None: 1", "Transfer-Encoding: chunked"] {
+                let arguments = ["--data-binary", &data, "-H", framing];
+                let got = curl(&proxy, path, &arguments, &["http_code", "http_version"]);
+                assert_eq!(got.words, ["200", "2"], "{path} {size}");
+                assert!(got.body == body, "{path} {size}");
+                sent += 1;
+                let seen = origin.wait(sent);
+                assert!(seen.body == body, "{path} {size}");
+                assert_eq!(
+                    seen.one("transfer-encoding").is_some(),
+                    framing.starts_with('T')
+                );
+            }
+        }
+    }
+    let line = proxy.wait_log(sent).pop().unwrap();
+    assert_eq!(line["protocol"], "HTTP/2");
+    assert_eq!(line["reason"], "completed");
+    assert_eq!(line["bytes_in"], 3_000_000);
+}
+
+#[test]
+fn answers_without_a_body_end_with_their_head() {
+    let origin = mirror();
+    let proxy = Setup::over(&[origin.addr()]).start();
+    for (path, method, status) in [
+        ("/empty", "GET", "204"),
+        ("/same", "GET", "304"),
+        ("/length", "HEAD", "200"),
+        ("/chunked", "HEAD", "200"),
+    ] {
+        let arguments: &[&str] = match method {
+            "HEAD" => &["-I"],
+            _ => &[],
+        };
+        let got = curl(&proxy, path, arguments, &["http_code", "size_download"]);
+        assert_eq!(got.words, [status, "0"], "{method} {path}");
+    }
+}
+
+/// The issue: many streams of many connections at once, none lost.
+#[test]
+fn h2load_loses_nothing() {
+    let origin = Origin::answering(|request| match request.target.as_str() {
+        "/large" => Answer::ok(vec![b'x'; 100_000]),
+        _ => Answer::ok("small"),
+    });
+    let proxy = Setup::over(&[origin.addr()]).start();
+    for (path, requests) in [("/", "4000"), ("/large", "400")] {
+        let output = Command::new("h2load")
+            .args(["-n", requests, "-c", "8", "-m", "32"])
+            .arg(format!("http://{}{path}", proxy.web))
+            .output()
+            .expect("h2load; `make tools` installs it");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let all = format!("{requests} succeeded, 0 failed, 0 errored, 0 timeout");
+        assert!(text.contains(&all), "{text}");
+    }
+    assert_eq!(proxy.metric("tidegate_h2_connections_total", &[]), 16.0);
+    assert_eq!(proxy.metric("tidegate_h2_errors_total", &[]), 0.0);
+}
+
+#[test]
+fn a_listener_may_speak_http1_alone() {
+    let origin = mirror();
+    let proxy = Setup::over(&[origin.addr()])
+        .listener("h2c = \"off\"")
+        .start();
+    let mut client = proxy.client();
+    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    client.response().is(505);
+    client.ends();
+}
