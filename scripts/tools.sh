@@ -10,8 +10,10 @@ wanted=(
   h2load:nghttp2-client
   haproxy:haproxy
   nginx:nginx
+  pgbench:postgresql
   promtool:prometheus
   python3:python3
+  redis-benchmark:redis-tools
   redis-server:redis-server
   slowhttptest:slowhttptest
   strace:strace
@@ -84,7 +86,7 @@ apt-get install -qq -y --no-install-recommends "${missing[@]}" </dev/null >/dev/
 if [ -d /run/systemd/system ]; then
   for package in "${missing[@]}"; do
     case "$package" in
-      nginx | haproxy | prometheus | redis-server) systemctl disable --quiet "$package.service" || true ;;
+      nginx | haproxy | postgresql | prometheus | redis-server) systemctl disable --quiet "$package.service" || true ;;
     esac
   done
 fi

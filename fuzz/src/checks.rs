@@ -13,7 +13,9 @@ use tidegate::http1::{chunked as chunks, request, response as responses};
 use tidegate::message::forwarded::{Headers, Proto, Trust};
 use tidegate::message::path::{self as paths, Canonical, Empty, Policy, Rule};
 use tidegate::message::{BodyLength, Edits, Expect, Known, Method, RequestHead, Upgrade, Version};
+use tidegate::net::preface::{self as prefaces, Carrier, Progress as Header};
 use tidegate::snapshot::{self, Live, Purpose};
+use tidegate::tls::hello::{self as hellos, Looked};
 
 use super::model::{self, Verdict};
 
@@ -368,4 +370,48 @@ pub fn config(input: &[u8]) {
     };
     let _ = found.render_text(Color::Never);
     let _ = found.to_json();
+}
+
+/// What is said of the beginning of a connection changes from "more is needed" to something else once, and never again.
+fn decided_once<V: PartialEq + std::fmt::Debug>(
+    input: &[u8],
+    partial: &V,
+    look: impl Fn(&[u8]) -> V,
+) {
+    let whole = look(input);
+    // All lengths of what is short, some of what is long.
+    let step = input.len() / 512 + 1;
+    for length in (0..input.len()).step_by(step) {
+        let seen = look(&input[..length]);
+        assert!(
+            seen == *partial || seen == whole,
+            "{length}: {seen:?}, {whole:?}"
+        );
+    }
+}
+
+/// A header of the PROXY protocol is the same in whatever pieces it comes, and no longer than what is there.
+pub fn preface(input: &[u8]) {
+    for carrier in [Carrier::Stream, Carrier::Datagram] {
+        decided_once(input, &Ok(Header::Partial), |bytes| {
+            prefaces::parse(bytes, carrier)
+        });
+        if let Ok(Header::Whole(said, used)) = prefaces::parse(input, carrier) {
+            assert!(used <= input.len() && used <= prefaces::MAX);
+            assert_eq!(
+                prefaces::parse(&input[..used], carrier),
+                Ok(Header::Whole(said, used))
+            );
+        }
+    }
+}
+
+/// The same of a TLS client hello.
+pub fn hello(input: &[u8]) {
+    decided_once(input, &Ok(Looked::Partial), hellos::look);
+    if let Ok(Looked::Whole(asked)) = hellos::look(input) {
+        let name = asked.server_name.as_deref().unwrap_or(b"a");
+        assert!(!name.is_empty() && name.len() < 256 && !name.iter().any(u8::is_ascii_uppercase));
+        assert!(asked.alpn().all(|protocol| !protocol.is_empty()));
+    }
 }

@@ -44,6 +44,16 @@ fn configurations_of_the_corpus() {
 }
 
 #[test]
+fn prefaces_of_the_corpus() {
+    replay("preface", checks::preface);
+}
+
+#[test]
+fn client_hellos_of_the_corpus() {
+    replay("hello", checks::hello);
+}
+
+#[test]
 fn every_target_has_a_corpus_and_a_check() {
     let names = |path: &str| {
         let entries = fs::read_dir(root(path)).unwrap();
@@ -55,6 +65,11 @@ fn every_target_has_a_corpus_and_a_check() {
         names
     };
     let targets = names("fuzz/fuzz_targets");
-    assert_eq!(targets, ["chunked", "config", "head", "path", "response"]);
+    assert_eq!(
+        targets,
+        [
+            "chunked", "config", "head", "hello", "path", "preface", "response"
+        ]
+    );
     assert_eq!(targets, names("fuzz/corpus"));
 }

@@ -2,6 +2,7 @@
 
 mod exact;
 mod preface;
+mod real;
 mod sni;
 mod tcp;
 
