@@ -20,6 +20,7 @@ mod checkout;
 mod fault;
 mod filters;
 pub mod finish;
+mod grpc;
 mod outgoing;
 mod own;
 mod pause;

@@ -4,11 +4,12 @@ use std::future::poll_fn;
 
 use super::filters::{self, Beside};
 use super::side::{Answer, Answered, Author, Downstream, Piece};
-use super::{Exchange, Served};
+use super::{Exchange, Served, grpc};
 use crate::base::reason::Side;
 use crate::base::{Detail, Error, Reason, clock};
 use crate::filter::Reply;
 use crate::http1::body::More;
+use crate::message::grpc::{Speaks, speaks};
 use crate::message::{BodyLength, Method, Upgrade};
 use crate::net::Timer;
 use crate::route::Route;
@@ -23,6 +24,15 @@ pub(super) async fn reply<D: Downstream>(
     route: &Route,
     reply: &Reply,
 ) -> Result<Served, Error> {
+    let told;
+    let reply = match (reply.reason(), speaks(x.record.head())) {
+        // What is configured is sent as it is.
+        (Reason::LocalReply, _) | (_, Speaks::Http) => reply,
+        (reason, Speaks::Grpc) => {
+            told = grpc::refusal(reason, reply.detail(), Reply::RETRY_AFTER);
+            &told
+        }
+    };
     let beside = Beside {
         record: &x.record,
         client: x.client,
@@ -63,7 +73,10 @@ pub(super) async fn tell<D: Downstream>(
         Side::Upstream | Side::Local => Author::Proxy,
     };
     let wait = x.retry_after.unwrap_or(Reply::RETRY_AFTER);
-    let refusal = Reply::refusal_after(reason, detail, wait);
+    let refusal = match speaks(x.record.head()) {
+        Speaks::Http => Reply::refusal_after(reason, detail, wait),
+        Speaks::Grpc => grpc::refusal(reason, detail, wait),
+    };
     match send(x, down, timer, &refusal, author).await {
         Ok(()) => Served::Whole,
         Err(_) => Served::Cut,

@@ -15,6 +15,7 @@ pub mod edits;
 pub mod field;
 pub mod forwarded;
 pub mod framing;
+pub mod grpc;
 pub mod head;
 pub mod hops;
 pub mod keep_alive;

@@ -3,6 +3,7 @@
 //! Each direction is: write what waits; then read one buffer and hand it on. A direction whose other side does
 //! not take bytes is not read, so no more than one buffer is held each way.
 
+mod limits;
 mod response;
 mod upload;
 
@@ -30,54 +31,8 @@ use crate::net::deadline::{Deadlines, Tick};
 use crate::net::{Pace, Timer};
 use crate::route::Route;
 use crate::upstream::shared::Seat;
-use crate::worker::ClusterView;
 
-/// Time limits of one attempt.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// Request sent to response head.
-    pub(super) response: Duration,
-    /// Between two reads of the response body.
-    pub(super) response_idle: Duration,
-    /// The same for event streams.
-    pub(super) tunnel: Duration,
-    /// Between two reads of the request body.
-    pub(super) body: Duration,
-    /// Between two writes to the client.
-    pub(super) write: Duration,
-    /// Least bytes a second of the request body.
-    pub(super) body_rate: u64,
-    /// Least bytes a second that the client takes.
-    pub(super) write_rate: u64,
-    /// Informational heads before the final one (E-038).
-    pub(super) interim: u32,
-    /// The whole exchange.
-    pub(super) total: Tick,
-}
-
-impl Limits {
-    /// The route's own, then the cluster's, then the listener's.
-    pub(super) fn of(x: &Exchange, timer: &Timer, route: &Route, cluster: &ClusterView) -> Self {
-        let (of_route, of_cluster) = (&route.timeouts, &cluster.cluster.timeouts);
-        let spec = x.view.listeners.get(x.listener);
-        let (times, sizes) = spec.map_or_else(Default::default, |listener| {
-            (listener.spec.timeouts, listener.spec.limits)
-        });
-        Self {
-            response: of_route.response.unwrap_or(of_cluster.response),
-            response_idle: of_route.response_idle.unwrap_or(of_cluster.response_idle),
-            tunnel: of_route.tunnel.unwrap_or(of_cluster.tunnel),
-            body: of_route.body.unwrap_or(times.body),
-            write: times.write,
-            body_rate: sizes.body_rate,
-            write_rate: sizes.write_rate,
-            interim: cluster.cluster.limits.interim,
-            total: of_route
-                .request
-                .map_or(Tick::NEVER, |limit| timer.deadlines().after(limit)),
-        }
-    }
-}
+pub(super) use limits::Limits;
 
 /// What an answer says of the connection that it came over.
 #[derive(Clone, Copy, Debug)]

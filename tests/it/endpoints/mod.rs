@@ -1,6 +1,7 @@
 //! Endpoints that speak HTTP/2: what they are sent, what comes of what they answer, and how their connections are used.
 
 mod connections;
+mod grpc;
 mod messages;
 mod refusals;
 

@@ -1,0 +1,81 @@
+//! How long an attempt may take, and each part of it.
+
+use std::time::Duration;
+
+use crate::exchange::Exchange;
+use crate::message::RequestHead;
+use crate::message::grpc::{self, Speaks};
+use crate::net::Timer;
+use crate::net::deadline::{Deadlines, Tick};
+use crate::route::Route;
+use crate::worker::ClusterView;
+
+/// Time limits of one attempt.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::exchange) struct Limits {
+    /// Request sent to response head.
+    pub(in crate::exchange) response: Duration,
+    /// Between two reads of the response body.
+    pub(in crate::exchange) response_idle: Duration,
+    /// The same for event streams.
+    pub(in crate::exchange) tunnel: Duration,
+    /// Between two reads of the request body.
+    pub(in crate::exchange) body: Duration,
+    /// Between two writes to the client.
+    pub(in crate::exchange) write: Duration,
+    /// Least bytes a second of the request body.
+    pub(in crate::exchange) body_rate: u64,
+    /// Least bytes a second that the client takes.
+    pub(in crate::exchange) write_rate: u64,
+    /// Informational heads before the final one (E-038).
+    pub(in crate::exchange) interim: u32,
+    /// The whole exchange.
+    pub(in crate::exchange) total: Tick,
+}
+
+impl Limits {
+    /// The route's own, then the cluster's, then the listener's.
+    pub(in crate::exchange) fn of(
+        x: &Exchange,
+        timer: &Timer,
+        route: &Route,
+        cluster: &ClusterView,
+    ) -> Self {
+        let (of_route, of_cluster) = (&route.timeouts, &cluster.cluster.timeouts);
+        let spec = x.view.listeners.get(x.listener);
+        let (times, sizes) = spec.map_or_else(Default::default, |listener| {
+            (listener.spec.timeouts, listener.spec.limits)
+        });
+        let mut limits = Self {
+            response: of_route.response.unwrap_or(of_cluster.response),
+            response_idle: of_route.response_idle.unwrap_or(of_cluster.response_idle),
+            tunnel: of_route.tunnel.unwrap_or(of_cluster.tunnel),
+            body: of_route.body.unwrap_or(times.body),
+            write: times.write,
+            body_rate: sizes.body_rate,
+            write_rate: sizes.write_rate,
+            interim: cluster.cluster.limits.interim,
+            total: of_route
+                .request
+                .map_or(Tick::NEVER, |limit| timer.deadlines().after(limit)),
+        };
+        if grpc::speaks(x.record.head()) == Speaks::Grpc {
+            limits.of_call(x.record.head(), timer.deadlines());
+        }
+        limits
+    }
+
+    /// A call says itself how long it may take; a stream of messages may be silent in between.
+    fn of_call(&mut self, head: &RequestHead, clock: &Deadlines) {
+        let told = head.values(b"grpc-timeout").next();
+        if let Some(time) = told.and_then(grpc::timeout) {
+            // No time at all is the shortest there is: zero stands for none.
+            let end = clock.after(time.max(Duration::from_millis(1)));
+            self.total = self.total.min(end);
+            self.response = Duration::ZERO;
+        }
+        self.response_idle = self.tunnel;
+        self.body = self.tunnel;
+        self.body_rate = 0;
+    }
+}

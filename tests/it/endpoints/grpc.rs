@@ -1,0 +1,99 @@
+//! What a call of gRPC gets that other requests do not.
+
+use super::over;
+use crate::support::streams::{Act, Streams, fields};
+use crate::support::{Gate, Proxy, Response, Setup, endpoint, ports};
+
+fn call(proxy: &Proxy, path: &str, more: &str) -> Response {
+    let mut client = proxy.client();
+    client.send(format!(
+        "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc+proto\r\nTE: trailers\r\n{more}\
+         Content-Length: 5\r\n\r\n\0\0\0\0\0"
+    ));
+    client.response()
+}
+
+#[track_caller]
+fn refused(response: &Response, status: &str, message: &str) {
+    assert_eq!(response.status, 200, "{response:?}");
+    assert_eq!(response.one("content-type"), Some("application/grpc"));
+    assert_eq!(response.one("grpc-status"), Some(status), "{response:?}");
+    let told = response.one("grpc-message").unwrap_or_default();
+    assert!(told.starts_with(message), "{told}");
+    assert!(response.body.is_empty());
+}
+
+/// E-222: what fails here is told in the caller's language.
+#[test]
+fn refusals_are_told_by_grpc_status() {
+    let gone = ports::free();
+    let proxy = Setup::new()
+        .cluster("app", &[endpoint(gone)], "protocol = \"http2\"")
+        .route("all", "path_prefix = \"/shop\"\ncluster = \"app\"")
+        .route(
+            "small",
+            "path_prefix = \"/small\"\ncluster = \"app\"\nlimits = { body = \"4B\" }",
+        )
+        .start();
+    refused(&call(&proxy, "/other", ""), "12", "no_route");
+    refused(&call(&proxy, "/shop", ""), "14", "connect_refused");
+    refused(&call(&proxy, "/small", ""), "8", "body_too_large");
+    let reasons: Vec<_> = proxy.wait_log(3);
+    let reason = |path| {
+        let line = reasons.iter().find(|line| line["path"] == path).unwrap();
+        (line["reason"].clone(), line["status"].clone())
+    };
+    assert_eq!(reason("/other"), ("no_route".into(), 200.into()));
+    // Others are answered as ever.
+    assert_eq!(proxy.get("/other").status, 404);
+}
+
+/// E-223: the caller says how long the exchange may take, and is told that it took longer.
+#[test]
+fn the_callers_timeout_bounds_the_exchange() {
+    let gate = Gate::shut();
+    let held = gate.clone();
+    let origin =
+        Streams::answering(move |_| vec![Act::Wait(held.clone()), Act::Head(200, Vec::new())]);
+    // Neither of them may end it sooner, or at all.
+    let proxy = over(&[origin.addr()], "timeouts = { response = \"100ms\" }").start();
+    let response = call(&proxy, "/", "grpc-timeout: 600m\r\n");
+    refused(&response, "4", "max_duration");
+    assert_eq!(origin.wait(1).one("grpc-timeout"), Some("600m"));
+    let response = call(&proxy, "/", "");
+    refused(&response, "4", "response_timeout");
+    gate.open();
+}
+
+/// Silence in a stream is not the end of it.
+#[test]
+fn a_stream_may_be_silent() {
+    let gate = Gate::shut();
+    let held = gate.clone();
+    let origin = Streams::answering(move |_| {
+        let kind = fields(&[("content-type", "application/grpc")]);
+        let status = fields(&[("grpc-status", "0")]);
+        vec![
+            Act::Head(200, kind),
+            Act::Wait(held.clone()),
+            Act::Data(vec![0; 5]),
+            Act::Trailers(status),
+        ]
+    });
+    let proxy = over(&[origin.addr()], "timeouts = { response_idle = \"100ms\" }").start();
+    let mut client = proxy.client();
+    client.send(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n\r\n",
+    );
+    let head = client.wire.head().unwrap();
+    assert!(head.first.starts_with("HTTP/1.1 200 "), "{head:?}");
+    // Another exchange's end shows that the time has passed for this one.
+    let mut other = proxy.client();
+    other.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let cut = other.try_response_to("GET");
+    assert!(cut.is_err(), "{cut:?}");
+    gate.open();
+    let body = client.wire.chunked().unwrap();
+    assert_eq!(body.bytes, [0; 5]);
+    assert_eq!(body.trailers, fields(&[("grpc-status", "0")]));
+}
