@@ -31,9 +31,12 @@ pub(super) fn request(x: &mut Exchange, fallback: &str) -> Result<Request<()>, D
         lines.extend_from_slice(b"te: trailers\r\n");
     }
     let read = fields::read(&Bytes::copy_from_slice(&lines));
-    let (method, authority) = (head.method_token(), head.authority());
-    let mut target = Vec::with_capacity(head.path().len() + 64);
-    target.extend_from_slice(head.path());
+    let method = head.method_token();
+    let edits = &kit.request_edits;
+    let authority = edits.authority().unwrap_or_else(|| head.authority());
+    let path_now = edits.path().unwrap_or_else(|| head.path());
+    let mut target = Vec::with_capacity(path_now.len() + 64);
+    target.extend_from_slice(path_now);
     if let Some(query) = head.query() {
         target.push(b'?');
         target.extend_from_slice(query);
