@@ -300,6 +300,64 @@ fn model(rules: &[Rule], key: &Key<'_>) -> Option<usize> {
         .map(|(_, at)| at)
 }
 
+/// F-25: ten thousand routes on two thousand hosts, and what the model says of requests to them.
+#[test]
+fn a_large_table_agrees_with_the_model() {
+    let mut chance = fastrand::Rng::with_seed(25);
+    let host = |chance: &mut fastrand::Rng| {
+        let tenant = chance.u32(..2_000);
+        match chance.u32(..4) {
+            0 => format!("*.t{tenant}.example.com"),
+            _ => format!("t{tenant}.example.com"),
+        }
+    };
+    let path = |chance: &mut fastrand::Rng| {
+        let depth = chance.u32(..4);
+        let segment = |_| format!("/{}", char::from(chance.u8(b'a'..=b'c')));
+        let path: Vec<_> = (0..depth).map(segment).collect();
+        if path.is_empty() {
+            "/".to_owned()
+        } else {
+            path.concat()
+        }
+    };
+    let rules: Vec<Rule> = (0..10_000)
+        .map(|_| {
+            let (host, path) = (host(&mut chance), path(&mut chance));
+            let of = match chance.u32(..3) {
+                0 => exact(&path),
+                _ => prefix(&path),
+            };
+            let methods = &METHODS[..chance.usize(..3)];
+            rule(&[&host], of, methods)
+        })
+        .collect();
+    let table = table(rules.clone());
+    let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let mut found = 0;
+    for _ in 0..500 {
+        let (mut name, path) = (host(&mut chance).replace('*', "any"), path(&mut chance));
+        if chance.u32(..8) == 0 {
+            name.insert_str(0, "deep.");
+        }
+        let token = METHODS[chance.usize(..METHODS.len())];
+        let asked = head(token, &name, &path);
+        let key = Key {
+            listener: 0,
+            host: name.as_bytes(),
+            path: path.as_bytes(),
+            pattern: None,
+            method: Method::of(token.as_bytes()),
+            token: token.as_bytes(),
+            evidence: Evidence::Request(&asked, client),
+        };
+        let ours = table.find_key(&key).map(RouteIx::index);
+        assert_eq!(ours, model(&rules, &key), "{token} {name}{path}");
+        found += usize::from(ours.is_some());
+    }
+    assert!((100..500).contains(&found), "both are tried: {found}");
+}
+
 const HOSTS: [&str; 7] = [
     "a.x", "b.a.x", "c.b.a.x", "*.x", "*.a.x", "*.b.a.x", "[::1]",
 ];

@@ -305,7 +305,7 @@ const FLAWS: &[(&str, &str)] = &[
     ),
     (
         "cluster = 'api'\nfilters = [{ cors = { allow_origins = [] } }]",
-        "C0401]: filter `cors`: not supported by this build",
+        "C0216]: `allow_origins` is empty",
     ),
     (
         "cluster = 'api'\nfilters = [{ request_headers = { set = { Host = 'x' } } }]",
