@@ -18,7 +18,10 @@ pub(super) fn text(config: &Config) -> String {
     });
     section(&mut text, "listeners", listeners.collect());
     let routes = config.routes.iter().map(|item| {
-        let detail = format!("{} -> {}", conditions(item), action(item));
+        let steps: Vec<_> = filters(item)
+            .map(|filter| format!("{filter} -> "))
+            .collect();
+        let detail = format!("{} -> {}{}", conditions(item), steps.concat(), action(item));
         (item.name.as_str(), detail)
     });
     section(&mut text, "routes", routes.collect());
@@ -50,6 +53,7 @@ pub(super) fn json(config: &Config) -> Value {
         json!({
             "name": item.name.as_str(),
             "match": conditions(item),
+            "filters": filters(item).collect::<Vec<_>>(),
             "action": action(item),
         })
     });
@@ -118,6 +122,11 @@ fn conditions(route: &Route) -> String {
     let methods = listed(&route.methods);
     let space = if methods.is_empty() { "" } else { " " };
     format!("{methods}{space}{hosts}{path}")
+}
+
+/// What requests go through, in their order.
+fn filters(route: &Route) -> impl Iterator<Item = &'static str> {
+    route.filters.iter().map(|filter| filter.value.0.word())
 }
 
 fn action(route: &Route) -> String {

@@ -35,6 +35,26 @@ pub enum Filter {
     Cors(Cors),
 }
 
+impl Filter {
+    /// As it is written.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::IpAccess(_) => "ip_access",
+            Self::MethodAccess(_) => "method_access",
+            Self::RateLimit(_) => "rate_limit",
+            Self::ConcurrencyLimit(_) => "concurrency_limit",
+            Self::Rewrite(_) => "rewrite",
+            Self::RequestHeaders(_) => "request_headers",
+            Self::ResponseHeaders(_) => "response_headers",
+            Self::RequestId(_) => "request_id",
+            Self::SecurityHeaders(_) => "security_headers",
+            Self::BasicAuth(_) => "basic_auth",
+            Self::ApiKey(_) => "api_key",
+            Self::Cors(_) => "cors",
+        }
+    }
+}
+
 /// `ip_access`: refused is who is in `deny` or `deny_file`, and where there is an `allow` or `allow_file`, who is in neither.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
