@@ -251,10 +251,11 @@ impl<'a> Reader<'a> {
             return Err(Detail::PseudoField.into());
         };
         self.head.body = match (length, end) {
-            (None, Half::Ended) | (Some(0), _) => BodyLength::None,
+            (None | Some(0), Half::Ended) => BodyLength::None,
             (Some(_), Half::Ended) => return Err(Detail::ContentLength.into()),
+            // A length of 0 whose end has not come: in chunks it is not whole before it is.
+            (None | Some(0), Half::Open) => BodyLength::Chunked,
             (Some(length), Half::Open) => BodyLength::Exact(length),
-            (None, Half::Open) => BodyLength::Chunked,
         };
         if let Some(reason) = self.over {
             return Err(Refusal::Answered(Error::from(reason)));
