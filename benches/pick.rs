@@ -45,6 +45,7 @@ fn set(size: u32, weights: u32, every: u32) -> EndpointSet {
                 addr: addr.clone(),
                 protocol: tidegate::upstream::Protocol::Http1,
                 preface: None,
+                tls: None,
             }),
             key: EndpointKey {
                 cluster: cluster.clone(),

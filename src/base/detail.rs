@@ -137,6 +137,14 @@ details! {
     Incompatible = "incompatible", 0;
     /// A certificate that is not accepted, or none where one must be shown.
     Certificate = "certificate", 0;
+    /// The peer's certificate has expired, or is not valid yet.
+    Expired = "expired", 0;
+    /// Nobody whom we trust signed the peer's certificate.
+    UnknownIssuer = "unknown_issuer", 0;
+    /// The peer's certificate is for other names.
+    NameMismatch = "name_mismatch", 0;
+    /// The peer's certificate was revoked.
+    Revoked = "revoked", 0;
     /// What the peer sent is not TLS, or breaks its rules.
     Malformed = "malformed", 0;
     /// It took too long.

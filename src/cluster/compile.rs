@@ -16,6 +16,7 @@ use crate::endpoint::{Endpoint, EndpointSet};
 use crate::health::{self, HealthSpec};
 use crate::net::preface::Version;
 use crate::outlier;
+use crate::tls::ClientTls;
 
 const CONNECT: Duration = Duration::from_secs(3);
 const RESPONSE: Duration = Duration::from_mins(1);
@@ -61,8 +62,12 @@ pub fn compile(
         Probes::Off | Probes::Wrong => None,
     };
     let protocol = protocol::compile(raw, &limits, diagnostics);
-    let members = endpoints::compile(name, &raw.endpoints, live, diagnostics);
-    let members = members.and_then(|members| Some(Members::new(members, protocol?, preface)));
+    let tls = match &raw.tls {
+        None => None,
+        Some(raw) => Some(Arc::new(ClientTls::compile(raw, diagnostics)?)),
+    };
+    let members = endpoints::compile(name, &raw.endpoints, tls.as_deref(), live, diagnostics);
+    let members = members.and_then(|members| Some(Members::new(members, protocol?, preface, tls)));
     let made = members
         .as_ref()
         .map(|members| members.assemble(name, spec, live));
@@ -172,12 +177,9 @@ enum Support {
 /// Refuses at its place what this build cannot honour.
 fn unsupported(raw: &raw::Cluster, diagnostics: &mut Diagnostics) -> Support {
     let protocol = raw.protocol.as_ref();
-    let lacking = [
-        protocol
-            .filter(|protocol| protocol.value.0 == UpstreamProtocol::Auto)
-            .map(|protocol| (protocol.span, "a choice between HTTP/1 and HTTP/2")),
-        raw.tls.as_ref().map(|tls| (tls.span, "TLS to endpoints")),
-    ];
+    let lacking = [protocol
+        .filter(|protocol| protocol.value.0 == UpstreamProtocol::Auto)
+        .map(|protocol| (protocol.span, "a choice between HTTP/1 and HTTP/2"))];
     let mut support = Support::Whole;
     for (span, what) in lacking.into_iter().flatten() {
         diagnostics.unsupported(span, what);

@@ -13,10 +13,12 @@ use crate::config::raw::endpoint::State;
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned, raw};
 use crate::dns::Query;
 use crate::endpoint::{Admin, MAX_WEIGHT};
+use crate::tls::ClientTls;
 
 pub(super) fn compile(
     cluster: &ClusterName,
     raw: &Spanned<Vec<Spanned<raw::Endpoint>>>,
+    tls: Option<&ClientTls>,
     live: &Live,
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<Member>> {
@@ -37,6 +39,20 @@ pub(super) fn compile(
         let Some(member) = member(raw, live, diagnostics) else {
             continue;
         };
+        if let Some(tls) = tls
+            && !tls.names_all()
+            && member.known_as().is_none()
+        {
+            let text = format!(
+                "`{}` has no name that its certificate could be for",
+                member.place
+            );
+            diagnostics.push(
+                Diagnostic::error(Code::MissingKey, raw.span, text)
+                    .hint("write `server_name` in `tls`"),
+            );
+            continue;
+        }
         match seen.entry(member.place.to_string()) {
             Entry::Vacant(slot) => {
                 slot.insert(raw.span);

@@ -13,6 +13,7 @@ use crate::dns::{Entry, Target};
 use crate::endpoint::{Admin, Endpoint, EndpointKey, EndpointSet, Origin};
 use crate::health::HealthSpec;
 use crate::net::preface::Version;
+use crate::tls::{ClientTls, TlsSpec};
 use crate::upstream::{ConnectSpec, Protocol};
 
 /// Where an endpoint is, or where that is to be asked.
@@ -58,6 +59,8 @@ pub struct Members {
     pub protocol: Protocol,
     /// Whether they are told of clients by the PROXY protocol.
     pub preface: Option<Version>,
+    /// TLS to them.
+    tls: Option<Arc<ClientTls>>,
 }
 
 /// A set, and what was known when it was made.
@@ -77,11 +80,17 @@ pub struct Knowledge {
 }
 
 impl Members {
-    pub(super) fn new(members: Vec<Member>, protocol: Protocol, preface: Option<Version>) -> Self {
+    pub(super) fn new(
+        written: Vec<Member>,
+        protocol: Protocol,
+        preface: Option<Version>,
+        tls: Option<Arc<ClientTls>>,
+    ) -> Self {
         Self {
-            written: members,
+            written,
             protocol,
             preface,
+            tls,
         }
     }
 
@@ -102,6 +111,16 @@ impl Members {
             overrides: live.overrides().revision(cluster),
             names: generations.fold(0, u64::wrapping_add),
         }
+    }
+
+    /// TLS to an endpoint. Where HTTP/2 is spoken, it is asked for.
+    fn towards(&self, member: &Member) -> Option<TlsSpec> {
+        let known = member.known_as();
+        let spec = self.tls.as_ref()?.towards(known.as_deref())?;
+        Some(match self.protocol {
+            Protocol::Http2(_) => spec.offering(&[b"h2"]),
+            Protocol::Http1 => spec,
+        })
     }
 
     /// Makes the set.
@@ -133,6 +152,7 @@ impl Members {
                     addr: key.addr.clone(),
                     protocol: self.protocol,
                     preface: self.preface,
+                    tls: self.towards(member),
                 };
                 endpoints.push(Arc::new(endpoint(key, spec, tier, origin, health, live)));
             };
@@ -161,6 +181,20 @@ impl Members {
 }
 
 impl Member {
+    /// What a certificate of this endpoint has to be for, where nothing else is said: its name, or its address. That of a
+    /// service is the domain that it belongs to (RFC 6125, 6.2.1).
+    pub(super) fn known_as(&self) -> Option<String> {
+        match &self.place {
+            Place::Addr(EndpointAddr::Inet(addr)) => Some(addr.ip().to_string()),
+            Place::Addr(EndpointAddr::Unix(_)) => None,
+            Place::Name { entry, .. } => {
+                let labels = entry.query.name().trim_end_matches('.').split('.');
+                let labels: Vec<&str> = labels.skip_while(|label| label.starts_with('_')).collect();
+                Some(labels.join("."))
+            }
+        }
+    }
+
     fn origin(&self, told: Option<u32>, name: Option<Arc<str>>) -> Origin {
         Origin {
             weight: told.unwrap_or(self.weight),

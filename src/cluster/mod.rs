@@ -35,9 +35,10 @@ use crate::balance::Balancer;
 use crate::base::ClusterName;
 use crate::base::hash::{DEFAULT_SEED, HashKey};
 use crate::endpoint::{EndpointSet, Gate};
-use crate::health::{HealthSpec, Target};
+use crate::health::{HealthSpec, ProbeTls, Target};
 use crate::http1::limits::ResponseLimits;
 use crate::outlier::{Crowd, OutlierPolicy};
+use crate::upstream::{ConnectSpec, Protocol};
 
 pub use breaker::ClusterBreaker;
 pub use bulkhead::Bulkhead;
@@ -193,7 +194,16 @@ impl Cluster {
                 Some(Target {
                     cluster: self.name.clone(),
                     addr: endpoint.key.addr.clone(),
-                    at: spec.elsewhere.of(&endpoint.key.addr)?,
+                    at: ConnectSpec {
+                        protocol: Protocol::Http1,
+                        preface: None,
+                        addr: spec.elsewhere.of(&endpoint.key.addr)?,
+                        tls: endpoint
+                            .spec
+                            .tls
+                            .clone()
+                            .filter(|_| spec.tls == ProbeTls::AsTraffic),
+                    },
                     spec: Arc::clone(spec),
                     cell: Arc::clone(endpoint.health.as_ref()?),
                 })

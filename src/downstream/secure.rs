@@ -10,7 +10,6 @@ use crate::base::{Detail, Reason, clock};
 use crate::drain::Phase;
 use crate::listener::ListenerSpec;
 use crate::metrics::{Handshake, ListenerCells};
-use crate::net::HandshakeError;
 use crate::record::TlsFacts;
 use crate::tls::{self, HandshakeSlot, Hello, ServerTls};
 
@@ -116,7 +115,7 @@ impl Step {
             Some(Err(error)) => {
                 let peer = &connection.facts.peer_text;
                 tracing::debug!(%error, listener = %connection.facts.listener, %peer, "TLS handshake failed");
-                failed(detail(&error))
+                failed(tls::detail(&error))
             }
         }
     }
@@ -162,22 +161,4 @@ fn describe(connection: &Connection) -> Handshake {
         },
     });
     agreed.unwrap_or_default()
-}
-
-/// Which kind of failure that was.
-fn detail(error: &HandshakeError) -> Detail {
-    use rustls::Error;
-    match error {
-        HandshakeError::Eof => Detail::Eof,
-        HandshakeError::Io(_) => Detail::Reset,
-        HandshakeError::Tls(error) => match error {
-            Error::AlertReceived(_) => Detail::Alert,
-            Error::NoApplicationProtocol => Detail::Alpn,
-            Error::PeerIncompatible(_) => Detail::Incompatible,
-            Error::InvalidCertificate(_)
-            | Error::NoCertificatesPresented
-            | Error::InvalidCertRevocationList(_) => Detail::Certificate,
-            _ => Detail::Malformed,
-        },
-    }
 }

@@ -51,7 +51,7 @@ pub(super) async fn probe(check: &CommandCheck, subject: &Subject<'_>) -> Result
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);
     }
-    if let EndpointAddr::Inet(addr) = subject.at {
+    if let EndpointAddr::Inet(addr) = &subject.at.addr {
         command
             .env("TIDEGATE_HOST", addr.ip().to_string())
             .env("TIDEGATE_PORT", addr.port().to_string());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::cell::{HealthPolicy, Status};
 use super::checks;
-use super::spec::{Check, Connections, Elsewhere, HealthSpec};
+use super::spec::{Check, Connections, Elsewhere, HealthSpec, ProbeTls};
 use crate::config::raw::health as raw;
 use crate::config::types;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned};
@@ -55,6 +55,10 @@ pub fn compile(raw: &raw::Health, diagnostics: &mut Diagnostics) -> Option<Healt
         preface: None,
         check: check?,
         elsewhere: elsewhere?,
+        tls: match raw.tls.map(|tls| tls.value) {
+            None | Some(true) => ProbeTls::AsTraffic,
+            Some(false) => ProbeTls::Off,
+        },
         connections: connections?,
         policy,
     })

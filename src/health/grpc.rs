@@ -17,10 +17,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
 use super::http::AGENT;
-use super::probe::{Failure, Socket, authority, connect};
+use super::probe::{Failure, authority, connect};
 use super::spec::GrpcCheck;
 use crate::base::EndpointAddr;
 use crate::task;
+use crate::upstream::ConnectSpec;
 
 /// Where the call goes.
 const PATH: &str = "/grpc.health.v1.Health/Check";
@@ -58,21 +59,23 @@ type Asked = (Result<(), Failure>, Option<Connection>);
 /// Asks, over the connection `before` if it still works. The verdict, and the connection.
 pub(super) async fn probe(
     check: &GrpcCheck,
-    addr: &EndpointAddr,
+    at: &ConnectSpec,
     header: &[u8],
     before: Option<Connection>,
 ) -> Result<Asked, Failure> {
     if let Some(mut connection) = before {
-        match ask(check, addr, &mut connection.sender).await {
+        match ask(check, &at.addr, &mut connection.sender).await {
             Err(Failure::Protocol(_)) => {}
             verdict => return Ok((verdict, Some(connection))),
         }
     }
-    let mut connection = match connect(addr, header).await? {
-        Socket::Inet(stream) => handshake(stream).await?,
-        Socket::Unix(stream) => handshake(stream).await?,
+    // Without TLS the other side knows by the preface.
+    let at = ConnectSpec {
+        tls: at.tls.as_ref().map(|tls| tls.offering(&[b"h2"])),
+        ..at.clone()
     };
-    let verdict = ask(check, addr, &mut connection.sender).await;
+    let mut connection = handshake(connect(&at, header).await?).await?;
+    let verdict = ask(check, &at.addr, &mut connection.sender).await;
     Ok((verdict, Some(connection)))
 }
 

@@ -12,9 +12,10 @@ use hyper::header::{CONNECTION, HOST, HeaderValue, USER_AGENT};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::probe::{Failure, Looked, MAX_BODY, Search, Socket, authority, connect};
+use super::probe::{Failure, Looked, MAX_BODY, Search, authority, connect};
 use super::spec::{BodyRegex, Connections, HttpCheck};
 use crate::base::EndpointAddr;
+use crate::upstream::ConnectSpec;
 
 /// Largest response head that is read, in bytes.
 const MAX_HEAD: usize = 64 << 10;
@@ -33,22 +34,19 @@ type Asked = (Result<(), Failure>, Option<Connection>);
 /// Asks, over the connection `before` if it still works. The verdict, and the connection where it can be used again.
 pub(super) async fn probe(
     check: &HttpCheck,
-    addr: &EndpointAddr,
+    at: &ConnectSpec,
     header: &[u8],
     connections: Connections,
     before: Option<Connection>,
 ) -> Result<Asked, Failure> {
     if let Some(connection) = before {
-        match ask(check, addr, connections, connection).await {
+        match ask(check, &at.addr, connections, connection).await {
             (Err(Failure::Protocol(_)), _) => {}
             asked => return Ok(asked),
         }
     }
-    let connection = match connect(addr, header).await? {
-        Socket::Inet(stream) => handshake(stream).await?,
-        Socket::Unix(stream) => handshake(stream).await?,
-    };
-    Ok(ask(check, addr, connections, connection).await)
+    let connection = handshake(connect(at, header).await?).await?;
+    Ok(ask(check, &at.addr, connections, connection).await)
 }
 
 async fn handshake<S>(stream: S) -> Result<Connection, Failure>

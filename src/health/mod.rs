@@ -28,5 +28,6 @@ pub use compile::compile;
 pub use probe::Failure;
 pub use prober::{Prober, Report, Target};
 pub use spec::{
-    Check, CommandCheck, Connections, Elsewhere, GrpcCheck, HealthSpec, HttpCheck, TcpCheck,
+    Check, CommandCheck, Connections, Elsewhere, GrpcCheck, HealthSpec, HttpCheck, ProbeTls,
+    TcpCheck,
 };

@@ -4,11 +4,12 @@ use std::fmt;
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
 
 use super::spec::{Check, Connections, HealthSpec, TcpCheck};
 use super::{command, grpc, http};
-use crate::base::{ClusterName, EndpointAddr};
+use crate::base::{ClusterName, EndpointAddr, Error};
+use crate::net::Stream;
+use crate::upstream::{self, ConnectSpec};
 
 /// How much of a body is searched, in bytes.
 pub(super) const MAX_BODY: usize = 64 << 10;
@@ -19,7 +20,7 @@ pub enum Failure {
     /// Not done within the timeout.
     Timeout,
     /// The connection could not be made.
-    Connect(io::Error),
+    Connect(Error),
     /// The connection broke, or what came back is not HTTP.
     Protocol(hyper::Error),
     /// A status that does not pass.
@@ -46,7 +47,10 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Timeout => f.write_str("no answer in time"),
-            Self::Connect(error) => write!(f, "cannot connect: {error}"),
+            Self::Connect(error) => match std::error::Error::source(error) {
+                Some(cause) => write!(f, "cannot connect: {cause}"),
+                None => write!(f, "cannot connect: {error}"),
+            },
             Self::Protocol(error) => write!(f, "no valid answer: {error}"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::Body => f.write_str("the body does not contain what it must"),
@@ -80,7 +84,7 @@ pub(super) struct Subject<'p> {
     /// The endpoint.
     pub(super) endpoint: &'p EndpointAddr,
     /// Where it is probed.
-    pub(super) at: &'p EndpointAddr,
+    pub(super) at: &'p ConnectSpec,
 }
 
 /// Runs a check. It has no time limit of its own. A connection that was kept and turns out dead says nothing: a new one
@@ -91,20 +95,17 @@ pub(super) async fn run(
     kept: &mut Option<Kept>,
 ) -> Result<(), Failure> {
     let before = kept.take();
-    let addr = subject.at;
+    let at = subject.at;
     let header = spec.header();
     match &spec.check {
-        Check::Tcp(check) => match connect(addr, &header).await? {
-            Socket::Inet(stream) => converse(check, stream).await,
-            Socket::Unix(stream) => converse(check, stream).await,
-        },
+        Check::Tcp(check) => converse(check, connect(at, &header).await?).await,
         Check::Http(check) => {
             let before = match before {
                 Some(Kept::Http(connection)) => Some(connection),
                 _ => None,
             };
             let (verdict, connection) =
-                http::probe(check, addr, &header, spec.connections, before).await?;
+                http::probe(check, at, &header, spec.connections, before).await?;
             *kept = keep(spec, connection).map(Kept::Http);
             verdict
         }
@@ -113,7 +114,7 @@ pub(super) async fn run(
                 Some(Kept::Grpc(connection)) => Some(connection),
                 _ => None,
             };
-            let (verdict, connection) = grpc::probe(check, addr, &header, before).await?;
+            let (verdict, connection) = grpc::probe(check, at, &header, before).await?;
             *kept = keep(spec, connection).map(Kept::Grpc);
             verdict
         }
@@ -125,26 +126,11 @@ fn keep<C>(spec: &HealthSpec, connection: Option<C>) -> Option<C> {
     connection.filter(|_| spec.connections == Connections::Kept)
 }
 
-/// A connection to where an endpoint is probed.
-pub(super) enum Socket {
-    Inet(TcpStream),
-    Unix(UnixStream),
-}
-
-/// With this header in front.
-pub(super) async fn connect(addr: &EndpointAddr, header: &[u8]) -> Result<Socket, Failure> {
-    match addr {
-        EndpointAddr::Inet(inet) => {
-            let mut stream = TcpStream::connect(inet).await.map_err(Failure::Connect)?;
-            stream.write_all(header).await.map_err(Failure::Broken)?;
-            Ok(Socket::Inet(stream))
-        }
-        EndpointAddr::Unix(path) => {
-            let mut stream = UnixStream::connect(path).await.map_err(Failure::Connect)?;
-            stream.write_all(header).await.map_err(Failure::Broken)?;
-            Ok(Socket::Unix(stream))
-        }
-    }
+/// A connection to where an endpoint is probed, with this header in front.
+pub(super) async fn connect(at: &ConnectSpec, header: &[u8]) -> Result<Stream, Failure> {
+    upstream::connect(at, header)
+        .await
+        .map_err(Failure::Connect)
 }
 
 /// The authority of an address, where none is configured.

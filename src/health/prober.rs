@@ -16,6 +16,8 @@ use super::spec::HealthSpec;
 use crate::base::{ClusterName, EndpointAddr, clock};
 use crate::metrics::{CheckResult, HealthCells, Hub, TransitionCause};
 use crate::task;
+use crate::tls::TlsSpec;
+use crate::upstream::ConnectSpec;
 
 /// Probes under way at once, in the whole process: a network that swallows everything must not cost the
 /// data path its file descriptors. Over it, probes wait their turn.
@@ -28,8 +30,8 @@ pub struct Target {
     pub cluster: ClusterName,
     /// The endpoint.
     pub addr: EndpointAddr,
-    /// Where it is probed.
-    pub at: EndpointAddr,
+    /// How it is connected to for that.
+    pub at: ConnectSpec,
     /// How, and what results mean.
     pub spec: Arc<HealthSpec>,
     /// Where results go.
@@ -56,6 +58,8 @@ struct Identity {
     cluster: ClusterName,
     addr: EndpointAddr,
     check: u64,
+    /// Other authorities or another name: another question.
+    tls: Option<TlsSpec>,
 }
 
 #[derive(Debug)]
@@ -118,6 +122,10 @@ impl Prober {
     }
 
     /// Makes `targets` the ones that are probed of those that are `meant`.
+    #[expect(
+        clippy::mutable_key_type,
+        reason = "a TlsSpec is compared by its identity, which does not change"
+    )]
     fn replace(&mut self, meant: impl Fn(&Identity) -> bool, targets: Vec<Target>) {
         let mut wanted = HashSet::with_capacity(targets.len());
         let mut fresh = Vec::new();
@@ -126,6 +134,7 @@ impl Prober {
                 cluster: target.cluster.clone(),
                 addr: target.addr.clone(),
                 check: target.spec.fingerprint(),
+                tls: target.at.tls.clone(),
             };
             if !wanted.insert(identity.clone()) {
                 continue;
@@ -185,7 +194,7 @@ impl Prober {
 struct Rounds {
     cluster: ClusterName,
     addr: EndpointAddr,
-    at: EndpointAddr,
+    at: ConnectSpec,
     kept: Option<Kept>,
     cell: Arc<HealthCell>,
     spec: watch::Receiver<Arc<HealthSpec>>,

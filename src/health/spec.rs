@@ -128,6 +128,16 @@ pub enum Connections {
     Kept,
 }
 
+/// Whether probes speak TLS.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum ProbeTls {
+    /// Where the traffic of the cluster does.
+    #[default]
+    AsTraffic,
+    /// Never.
+    Off,
+}
+
 /// What to probe with, and what to make of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HealthSpec {
@@ -137,6 +147,8 @@ pub struct HealthSpec {
     pub elsewhere: Elsewhere,
     /// What goes first, where endpoints are told of clients by the PROXY protocol.
     pub preface: Option<Version>,
+    /// Whether under TLS.
+    pub tls: ProbeTls,
     /// Over which connections.
     pub connections: Connections,
     /// When, and what results mean.
@@ -159,7 +171,7 @@ impl HealthSpec {
     /// the old observations stand.
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (&self.check, &self.elsewhere, self.preface).hash(&mut hasher);
+        (&self.check, &self.elsewhere, self.preface, self.tls).hash(&mut hasher);
         hasher.finish()
     }
 }

@@ -18,6 +18,7 @@ use crate::base::{ClusterName, EndpointAddr};
 use crate::metrics::Hub;
 use crate::metrics::names::{self, Metric};
 use crate::task;
+use crate::upstream::{ConnectSpec, Protocol};
 
 /// What the origin does with a request.
 #[derive(Clone, Copy, PartialEq)]
@@ -121,6 +122,7 @@ fn spec(check: Check) -> HealthSpec {
         preface: None,
         check,
         elsewhere: Elsewhere::default(),
+        tls: ProbeTls::Off,
         connections: Connections::Fresh,
         policy: HealthPolicy {
             interval: Duration::from_millis(5),
@@ -152,7 +154,12 @@ fn target(addr: &EndpointAddr, spec: HealthSpec) -> Target {
     Target {
         cluster: ClusterName::parse("api").unwrap(),
         addr: addr.clone(),
-        at: addr.clone(),
+        at: ConnectSpec {
+            addr: addr.clone(),
+            protocol: Protocol::Http1,
+            preface: None,
+            tls: None,
+        },
         cell: Arc::new(HealthCell::new(spec.policy.initial)),
         spec: Arc::new(spec),
     }

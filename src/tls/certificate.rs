@@ -12,6 +12,7 @@ use rustls::sign::CertifiedKey;
 
 use super::provider::provider;
 use super::x509::Facts;
+use crate::config::{Code, Diagnostic, Span};
 
 /// Largest file that is read.
 const MAX_FILE: u64 = 1 << 20;
@@ -81,6 +82,17 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
+impl LoadError {
+    /// The same for the one who wrote the paths.
+    pub(super) fn diagnostic(&self, chain: Span, key: Span) -> Diagnostic {
+        let span = match self.part {
+            Part::Chain => chain,
+            Part::Key => key,
+        };
+        Diagnostic::error(Code::BadCertificate, span, self.to_string())
+    }
+}
+
 impl Certificate {
     /// Reads and checks a certificate.
     pub fn load(files: &Files) -> Result<Self, LoadError> {
@@ -127,6 +139,17 @@ impl Certificate {
             _ => 2,
         }
     }
+}
+
+/// Reads the certificates of authorities.
+pub(super) fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+    read(path)
+        .and_then(|pem| parse_chain(&pem))
+        .map_err(|why| LoadError {
+            path: path.to_path_buf(),
+            part: Part::Chain,
+            why,
+        })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Why> {

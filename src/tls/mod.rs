@@ -1,6 +1,6 @@
 //! TLS: files into certificates, names into one of them, both into what a handshake goes by.
 //!
-//! Turns `tls` of listeners into [`ServerTls`]. The bytes on the wire are rustls's (`net::secure` moves
+//! Turns `tls` of listeners into [`ServerTls`] and that of clusters into [`ClientTls`]. The bytes on the wire are rustls's (`net::secure` moves
 //! them); what is decided here is what is shown to whom, and what is accepted.
 //!
 //! **Invariants.** A certificate that is in use was read whole, parsed, and found to fit its key: a file that is broken
@@ -10,18 +10,21 @@
 //! are watched by (`server`).
 
 mod certificate;
+mod client;
 pub mod hello;
 mod names;
 mod provider;
 mod server;
 mod x509;
 mod table;
+mod verify;
 
 use crate::base::ListenerName;
 use crate::state::Registry;
 
 pub use certificate::{Certificate, Files, LoadError};
-pub use names::{group, suite, version};
+pub use client::{ClientTls, TlsSpec};
+pub use names::{detail, group, suite, version};
 pub use server::{HandshakeSlot, Hello, Inside, ServerTls, last_hello};
 
 /// What outlives a configuration.

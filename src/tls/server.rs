@@ -10,7 +10,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, crypto::aws_lc_rs};
 
 use super::Live;
-use super::certificate::{Certificate, Files, LoadError, Part};
+use super::certificate::{Certificate, Files};
 use super::provider::provider;
 use super::table::{Slot, Table};
 use crate::base::{ListenerName, clock};
@@ -214,18 +214,12 @@ fn certificates(raw: &ListenerTls, diagnostics: &mut Diagnostics) -> Vec<Arc<Cer
                 warn_of_time(one, &certificate, diagnostics);
                 loaded.push(Arc::new(certificate));
             }
-            Err(error) => diagnostics.push(refusal(one, &error)),
+            Err(error) => {
+                diagnostics.push(error.diagnostic(one.certificate.span, one.key.span));
+            }
         }
     }
     loaded
-}
-
-fn refusal(raw: &RawCertificate, error: &LoadError) -> Diagnostic {
-    let span = match error.part {
-        Part::Chain => raw.certificate.span,
-        Part::Key => raw.key.span,
-    };
-    Diagnostic::error(Code::BadCertificate, span, error.to_string())
 }
 
 /// A certificate that is not valid now is shown all the same: a client that does not look is served, one that does is

@@ -1,6 +1,7 @@
 //! What a certificate says of itself.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
@@ -12,6 +13,8 @@ use x509_cert::ext::pkix::name::GeneralName;
 pub struct Facts {
     /// DNS names, in lower case; a first label `*` stands for any one label.
     pub names: Vec<Box<str>>,
+    /// All other names that it is for, as they are written: addresses and URIs.
+    pub others: Vec<Box<str>>,
     /// Who it was made for (RFC 4514).
     pub subject: String,
     /// Who signed it (RFC 4514).
@@ -25,15 +28,28 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Whether it has exactly this name: a DNS name in any case, an address or a URI.
+    pub fn is_for(&self, name: &str) -> bool {
+        self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
+            || self.others.iter().any(|own| **own == *name)
+    }
+
     /// Reads a certificate in DER; `None` when it is not one.
     pub fn read(der: &[u8]) -> Option<Self> {
         let certificate = Certificate::from_der(der).ok()?;
         let tbs = certificate.tbs_certificate();
-        let mut names = Vec::new();
+        let (mut names, mut others) = (Vec::new(), Vec::new());
         if let Ok(Some((_, SubjectAltName(listed)))) = tbs.get_extension::<SubjectAltName>() {
             for name in listed {
-                if let GeneralName::DnsName(name) = name {
-                    names.push(name.as_str().to_ascii_lowercase().into_boxed_str());
+                match name {
+                    GeneralName::DnsName(name) => {
+                        names.push(name.as_str().to_ascii_lowercase().into_boxed_str());
+                    }
+                    GeneralName::UniformResourceIdentifier(uri) => others.push(uri.as_str().into()),
+                    GeneralName::IpAddress(octets) => {
+                        others.extend(address(octets.as_bytes()).map(|it| it.to_string().into()));
+                    }
+                    _ => {}
                 }
             }
         }
@@ -41,6 +57,7 @@ impl Facts {
         let serial = tbs.serial_number().as_bytes();
         Some(Self {
             names,
+            others,
             subject: tbs.subject().to_string(),
             issuer: tbs.issuer().to_string(),
             serial: hex(serial),
@@ -48,6 +65,14 @@ impl Facts {
             not_after: validity.not_after.to_unix_duration().as_secs(),
         })
     }
+}
+
+/// RFC 5280, 4.2.1.6: four octets or sixteen.
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    if let Ok(v4) = <[u8; 4]>::try_from(octets) {
+        return Some(v4.into());
+    }
+    <[u8; 16]>::try_from(octets).ok().map(IpAddr::from)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -3,14 +3,16 @@
 use std::future::poll_fn;
 use std::io;
 
+use rustls::CommonState;
 use tokio::net::{TcpStream, UnixStream};
 
-use super::ConnectSpec;
+use super::{ConnectSpec, Protocol};
 use crate::base::{Detail, EndpointAddr, Error, Reason};
 use crate::net::accept::is_exhaustion;
-use crate::net::{Stream, socket};
+use crate::net::{HandshakeError, Stream, socket};
+use crate::tls::{self, TlsSpec};
 
-/// Connects to what `spec` says, and sends this header of the PROXY protocol first (empty: none). The deadline is the
+/// Connects to what `spec` says, and sends this header of the PROXY protocol first (empty: none), before TLS. The deadline is the
 /// caller's: dropping the future gives up.
 pub async fn connect(spec: &ConnectSpec, preface: &[u8]) -> Result<Stream, Error> {
     let stream = open(spec).await?;
@@ -23,7 +25,33 @@ pub async fn connect(spec: &ConnectSpec, preface: &[u8]) -> Result<Stream, Error
             Err(error) => return Err(translate(error)),
         }
     }
+    if let Some(tls) = &spec.tls {
+        secure(spec, tls, &stream).await?;
+    }
     Ok(stream)
+}
+
+/// Makes the handshake.
+async fn secure(spec: &ConnectSpec, tls: &TlsSpec, stream: &Stream) -> Result<(), Error> {
+    let session = tls
+        .session()
+        .map_err(|error| Error::caused(Reason::Internal, Detail::None, error))?;
+    stream.secure(session, &[]);
+    poll_fn(|cx| stream.poll_handshake(cx))
+        .await
+        .map_err(|error| failed(spec, error))?;
+    let h2 = |common: &CommonState| common.alpn_protocol() == Some(b"h2");
+    if matches!(spec.protocol, Protocol::Http2(_)) && stream.agreed(h2) != Some(true) {
+        return Err(Error::new(Reason::UpstreamTls, Detail::Alpn));
+    }
+    Ok(())
+}
+
+/// What a failed handshake means; the log has rustls's own words.
+fn failed(spec: &ConnectSpec, error: HandshakeError) -> Error {
+    let detail = tls::detail(&error);
+    tracing::debug!(%error, endpoint = %spec.addr, "TLS handshake with an endpoint failed");
+    Error::caused(Reason::UpstreamTls, detail, error)
 }
 
 async fn open(spec: &ConnectSpec) -> Result<Stream, Error> {

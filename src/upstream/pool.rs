@@ -214,6 +214,7 @@ mod tests {
             addr: EndpointAddr::Inet(addr),
             protocol: Protocol::Http1,
             preface: None,
+            tls: None,
         }
     }
 

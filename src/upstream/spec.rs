@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::base::EndpointAddr;
 use crate::net::preface::Version;
+use crate::tls::TlsSpec;
 
 /// Everything that goes into a connection to an endpoint. It is the only input to `connect` and the key
 /// of the pool; `Eq` and `Hash` are derived, so a field that matters cannot be forgotten.
@@ -15,6 +16,8 @@ pub struct ConnectSpec {
     pub protocol: Protocol,
     /// Whether a PROXY protocol header goes first: a connection speaks for one client then, and serves no other.
     pub preface: Option<Version>,
+    /// TLS, where it is spoken.
+    pub tls: Option<TlsSpec>,
 }
 
 /// What is spoken to an endpoint.

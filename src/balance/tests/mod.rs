@@ -39,6 +39,7 @@ fn endpoint(port: usize, weight: u32, tier: u8) -> Arc<Endpoint> {
             addr: addr.clone(),
             protocol: crate::upstream::Protocol::Http1,
             preface: None,
+            tls: None,
         }),
         key: EndpointKey {
             cluster: ClusterName::parse("c").unwrap(),

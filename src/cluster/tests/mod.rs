@@ -345,7 +345,6 @@ fn nonsense_is_refused() {
 fn what_this_build_lacks_is_refused_at_its_place() {
     for (line, what) in [
         ("protocol = 'auto'", "a choice between HTTP/1 and HTTP/2"),
-        ("tls = { server_name = 'a' }", "TLS to endpoints"),
         (
             "send_proxy_protocol = 'v2'",
             "the PROXY protocol to endpoints",

@@ -117,6 +117,8 @@ codes! {
     EphemeralSecret = "C0303",
     /// A certificate that is not valid now.
     CertificateTime = "C0310",
+    /// Certificates that are not checked.
+    UncheckedCertificate = "C0311",
 
     /// A part of the language that this build does not have.
     Unsupported = "C0401",

@@ -48,7 +48,7 @@ pub struct Cluster {
     pub retry: Retry,
     /// What keeps a client at its endpoint. Default: nothing.
     pub sticky: Option<Spanned<Choice<Sticky>>>,
-    /// TLS to endpoints. Not in this build.
+    /// TLS to endpoints.
     pub tls: Option<Spanned<ClusterTls>>,
     /// What becomes of tunnels to an endpoint that probes find unhealthy, or that is disabled. Default: `keep`.
     pub on_endpoint_down: Option<Spanned<OnEndpointDown>>,

@@ -30,6 +30,8 @@ pub struct Health {
     pub fall: Option<Spanned<u32>>,
     /// Share of the interval that is left to chance. Default: `0.1`.
     pub jitter: Option<Spanned<Ratio>>,
+    /// Whether probes speak TLS where the traffic of the cluster does. Default: `true`.
+    pub tls: Option<Spanned<bool>>,
     /// Whether an http or grpc probe uses the connection of the one before; without it each probe also shows that
     /// connections can be made. Default: `false`.
     pub keep_alive: Option<Spanned<bool>>,

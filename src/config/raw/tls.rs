@@ -61,16 +61,22 @@ pub struct ClientCa {
     pub ca: Spanned<FilePath>,
 }
 
-/// `tls` of a cluster.
+/// `tls` of a cluster: TLS to its endpoints.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClusterTls {
-    /// Name to ask for and to verify.
+    /// Name to ask for and to verify. Default: the name or the address of the endpoint.
     pub server_name: Option<Spanned<String>>,
-    /// Who signs certificates of endpoints; default: the system's.
+    /// File with the authorities that sign certificates of endpoints, in PEM. Default: those that the system trusts.
     pub ca: Option<Spanned<FilePath>>,
-    /// Our own chain.
+    /// File with our own certificate and its chain in PEM, for endpoints that ask for one.
     pub certificate: Option<Spanned<FilePath>>,
-    /// Our own key.
+    /// File with its private key in PEM, without a passphrase.
     pub key: Option<Spanned<FilePath>>,
+    /// Protocols offered. Default: none.
+    pub alpn: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Names of which an endpoint's certificate must have one, in the place of `server_name`: DNS names, IP addresses or URIs (SPIFFE).
+    pub subject_alt_names: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Accepts any certificate of any endpoint: whoever is on the way can read and change everything. Default: `false`.
+    pub danger_accept_any_certificate: Option<Spanned<bool>>,
 }

@@ -241,6 +241,8 @@ impl<'x> Account<'x> {
         self.denied(why);
         let detail = match why {
             Detail::None => error.detail(),
+            // What is wrong with an endpoint's certificate is worth more than that nobody else was left to ask.
+            _ if error.reason() == Reason::UpstreamTls => error.detail(),
             why => why,
         };
         Error::new(error.reason(), detail)

@@ -24,12 +24,13 @@ impl Session {
         UnbufferedServerConnection::new(Arc::clone(config)).map(Self::Server)
     }
 
-    /// The client's side, towards a server of this name.
+    /// The client's side, towards a server of this name, offering these protocols.
     pub fn client(
         config: &Arc<ClientConfig>,
         name: ServerName<'static>,
+        alpn: Vec<Vec<u8>>,
     ) -> Result<Self, rustls::Error> {
-        UnbufferedClientConnection::new(Arc::clone(config), name).map(Self::Client)
+        UnbufferedClientConnection::new_with_alpn(Arc::clone(config), name, alpn).map(Self::Client)
     }
 
     pub(super) fn common(&self) -> &CommonState {

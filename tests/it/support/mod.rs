@@ -19,6 +19,7 @@ pub mod setup;
 pub mod strace;
 pub mod streams;
 pub mod tls;
+pub mod tls_origin;
 pub mod websocket;
 pub mod wire;
 

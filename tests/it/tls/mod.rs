@@ -3,6 +3,7 @@
 mod handshake;
 mod names;
 mod traffic;
+mod upstream;
 
 use crate::support::tls::{Authority, Issued};
 use crate::support::{Origin, Proxy, Setup, endpoint};
