@@ -73,10 +73,9 @@ fn requests_and_bodies_pass_whole() {
                 sent += 1;
                 let seen = origin.wait(sent);
                 assert!(seen.body == body, "{path} {size}");
-                assert_eq!(
-                    seen.one("transfer-encoding").is_some(),
-                    framing.starts_with('T')
-                );
+                // Of an empty file curl says the end apart: that its length is right is not known before.
+                let chunked = framing.starts_with('T') || size == 0;
+                assert_eq!(seen.one("transfer-encoding").is_some(), chunked);
             }
         }
     }

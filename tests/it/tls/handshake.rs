@@ -147,7 +147,8 @@ fn a_handshake_has_a_deadline_and_only_so_many_are_under_way() {
         client.ends();
     }
     let labels = [("reason", "tls_handshake"), ("detail", "timeout")];
-    bed.proxy.wait_metric(REJECTED, &labels, |n| n >= 2.0);
+    // One of the two may have been the one over the cap.
+    bed.proxy.wait_metric(REJECTED, &labels, |n| n >= 1.0);
     eventually("a place is free again", || {
         let config = bed.client();
         connect(bed.proxy.web, "test.example", &config).ok()
