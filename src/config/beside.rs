@@ -18,6 +18,13 @@ pub struct Beside(Mutex<BTreeMap<PathBuf, u64>>);
 const NOTHING: u64 = 0;
 
 impl Beside {
+    /// Notes a file that another reads. Before it is read: what changes meanwhile is then found to have changed.
+    pub fn note(&self, path: &Path) {
+        let digest = read(path, u64::MAX - 1).map_or(NOTHING, |bytes| digest(&bytes));
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(path.to_path_buf(), digest);
+    }
+
     /// Reads a file of at most so many bytes, or tells what is wrong with it.
     pub fn read(
         &self,
@@ -143,5 +150,10 @@ mod tests {
         );
         std::fs::remove_file(&path).unwrap();
         assert!(!beside.seen().is_still_so());
+        beside.note(&path);
+        assert!(beside.seen().is_still_so());
+        std::fs::write(&path, "another").unwrap();
+        assert!(!beside.seen().is_still_so());
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -7,7 +7,7 @@ use super::settings::{self, ProcessSettings};
 use super::trial;
 use crate::base::{ClusterName, ListenerName};
 use crate::cluster::{self, Cluster, Site};
-use crate::config::{Code, Diagnostic, Diagnostics, Files, Spanned, raw};
+use crate::config::{Beside, Code, Diagnostic, Diagnostics, Files, Spanned, raw};
 use crate::record::AccessLog;
 use crate::{filter, limiter, listener, route, tls};
 
@@ -41,6 +41,7 @@ pub fn compile(
     purpose: Purpose<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Snapshot> {
+    note_certificates(raw, files.beside());
     let process = settings::compile(raw, purpose, diagnostics);
     let access_log = AccessLog::compile(&raw.log.access, diagnostics);
     let site = settings::site(raw, &live.clusters, diagnostics);
@@ -73,6 +74,23 @@ pub fn compile(
     };
     trial::run(&raw.tests, &snapshot, diagnostics);
     (!diagnostics.has_errors()).then_some(snapshot)
+}
+
+/// Certificates and keys are watched: new ones take effect when they stand there, wrong ones change nothing.
+fn note_certificates(raw: &raw::Config, beside: &Beside) {
+    let listeners = raw
+        .listeners
+        .iter()
+        .filter_map(|listener| listener.tls.as_ref());
+    for certificate in listeners.flat_map(|tls| tls.certificates.iter()) {
+        beside.note(&certificate.certificate);
+        beside.note(&certificate.key);
+    }
+    let clusters = raw.clusters.iter().filter_map(|(_, raw)| raw.tls.as_ref());
+    let paths = clusters.flat_map(|tls| [&tls.ca, &tls.certificate, &tls.key]);
+    for path in paths.flatten() {
+        beside.note(path);
+    }
 }
 
 /// Names and clusters, sorted by name: both in the same order when nothing is wrong.
