@@ -276,6 +276,7 @@ fn kind(rust: &str, tables: &[Table]) -> String {
         "Percent" => "percent",
         "Ratio" => "share",
         "Secret" => "secret",
+        "OwnText" => "text or `{ env = \"NAME\" }`",
         "StatusRange" => "status",
         "bool" => "`true` or `false`",
         "u8" | "u16" | "u32" | "u64" => "number",

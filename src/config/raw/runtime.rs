@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Unexpected, Visitor};
 
 use crate::config::span::Spanned;
-use crate::config::types::{ByteSize, Duration, FilePath, Secret};
+use crate::config::types::{ByteSize, Duration, FilePath, OwnText};
 
 /// `[runtime]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -26,7 +26,7 @@ pub struct Runtime {
     /// same way. Default: `tidegate`.
     pub hash_seed: Option<Spanned<String>>,
     /// The zone that this instance stands in: endpoints in the same one come first. Default: none.
-    pub zone: Option<Spanned<Secret>>,
+    pub zone: Option<Spanned<OwnText>>,
     /// File with the key that signs sticky cookies, at least 16 bytes; the same on every instance. Default: a random key of the
     /// process.
     pub secret_file: Option<Spanned<FilePath>>,

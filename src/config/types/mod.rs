@@ -16,7 +16,7 @@ pub use named::Named;
 pub use number::{Percent, Ratio};
 pub use one_or_many::OneOrMany;
 pub use path::FilePath;
-pub use secret::{Secret, SecretError};
+pub use secret::{OwnText, Secret, SecretError};
 pub use size::ByteSize;
 pub use status::StatusRange;
 

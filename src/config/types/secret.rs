@@ -22,6 +22,9 @@ pub enum Secret {
     File(PathBuf),
 }
 
+/// A text that may stand elsewhere, as a secret may, because every instance has its own. It is none itself.
+pub type OwnText = Secret;
+
 /// Why a secret could not be had. The text names the source, never the value.
 #[derive(Debug)]
 pub enum SecretError {
