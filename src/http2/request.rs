@@ -9,7 +9,6 @@ use crate::http1::request::{HeadLimits, content_length};
 use crate::http1::trailers::Trailers;
 use crate::message::hops::is_token;
 use crate::message::method::MAX_METHOD;
-use crate::message::trailer::{Verdict, judge};
 use crate::message::{
     BodyLength, Expect, Field, Known, Method, RequestHead, Span, Version, authority,
 };
@@ -343,14 +342,9 @@ impl TrailerReader {
                 | Known::TransferEncoding
                 | Known::Upgrade,
             ) => self.malformed = true,
-            Kind::Field(_) if line.fit == Fit::Good && fits => match judge(line.name) {
-                Verdict::Passes => {
-                    for part in [line.name, b": ", line.value, b"\r\n"] {
-                        self.trailers.lines.extend_from_slice(part);
-                    }
-                }
-                verdict => self.trailers.dropped.count(verdict),
-            },
+            Kind::Field(_) if line.fit == Fit::Good && fits => {
+                self.trailers.take(line.name, line.value);
+            }
             _ => self.malformed = true,
         }
     }

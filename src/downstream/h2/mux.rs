@@ -86,7 +86,11 @@ impl Own {
     }
 
     fn weight(&self) -> usize {
-        self.inbox.capacity() + self.outbox.capacity() + self.trailers.lines.capacity()
+        let Trailers {
+            lines, unlisted, ..
+        } = &self.trailers;
+        let trailers = lines.capacity() + unlisted.capacity();
+        self.inbox.capacity() + self.outbox.capacity() + trailers
     }
 }
 

@@ -7,7 +7,7 @@ use super::mux::{Mux, Tail};
 use crate::base::{Error, Reason};
 use crate::exchange::{Answer, Answered, Disposition, Downstream, Piece};
 use crate::http1::body::More;
-use crate::http1::trailers::Trailers;
+use crate::http1::trailers::{Carries, Trailers};
 use crate::http2::session::Fin;
 use crate::http2::{Code, Half, Key, response};
 use crate::message::{BodyLength, Edits, Expect, Method, RequestHead, ResponseHead, Upgrade};
@@ -232,6 +232,11 @@ impl Downstream for Side {
 
     /// The connection's task weighs all of its streams.
     fn weigh(&self) {}
+
+    /// Trailers stand apart from heads here, and nobody merges the two.
+    fn carries(&self) -> Carries {
+        Carries::All
+    }
 
     fn unsent(&self) -> usize {
         self.mux.unsent(self.key)

@@ -2,7 +2,10 @@
 
 use super::over;
 use crate::support::client::{chunks, pattern, with_body};
+use crate::support::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, Peer, SETTINGS, block};
 use crate::support::streams::{Act, Streams, fields, ok};
+use std::io::Write;
+use std::net::TcpStream;
 
 /// What makes a request here is made anew there: no line of the connection, no Host, names in lower case.
 #[test]
@@ -178,4 +181,36 @@ fn pieces_pass_as_they_come() {
     }
     client.send("0\r\n\r\n");
     assert_eq!(client.wire.exact(5).unwrap(), b"0\r\n\r\n");
+}
+
+/// Where both sides keep trailers apart from heads, any name passes that is not forbidden.
+#[test]
+fn trailers_of_a_request_pass_from_http2_to_http2() {
+    let origin = Streams::answering(|_| ok("fine"));
+    let proxy = over(&[origin.addr()], "").start();
+    let mut client = TcpStream::connect(proxy.web).unwrap();
+    client
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .unwrap();
+    let mut client = Peer(client);
+    client.send(SETTINGS, 0, 0, &[]);
+    let head = block(&[
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/"),
+        (":authority", "a"),
+    ]);
+    client.send(HEADERS, END_HEADERS, 1, &head);
+    client.send(DATA, 0, 1, b"body");
+    let trailers = block(&[("x-behind", "one"), ("host", "b"), ("digest", "two")]);
+    client.send(HEADERS, END_HEADERS | END_STREAM, 1, &trailers);
+    let seen = origin.wait(1);
+    assert_eq!(seen.body, b"body");
+    let mut passed = seen.trailers;
+    passed.sort();
+    assert_eq!(passed, fields(&[("digest", "two"), ("x-behind", "one")]));
+    let line = proxy.wait_log(1).pop().unwrap();
+    assert_eq!(line["reason"], "completed");
+    let dropped = |cause| proxy.metric("tidegate_trailers_dropped_total", &[("cause", cause)]);
+    assert_eq!((dropped("forbidden"), dropped("unlisted")), (1.0, 0.0));
 }

@@ -1,5 +1,6 @@
 //! HTTP/2 towards clients, by programs that are not ours.
 
+mod calls;
 mod frames;
 
 use crate::support::{Answer, Origin, Proxy, Setup};
