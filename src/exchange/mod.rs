@@ -21,6 +21,7 @@ mod fault;
 mod filters;
 pub mod finish;
 mod grpc;
+mod head;
 mod outgoing;
 mod own;
 mod pause;
@@ -42,13 +43,13 @@ use crate::endpoint::{ConnectionSlot, Endpoint, InFlight, Permit};
 use crate::filter::{Kept, Progress, Reply, Verdict};
 use crate::http1::body::BodyReader;
 use crate::limit::{Charge, Level};
+use crate::message::Known;
 use crate::message::forwarded::{self, Proto, Trust};
 use crate::message::key::KeyInput;
-use crate::message::{BodyLength, Known, Method, RequestHead};
 use crate::net::deadline::Tick;
 use crate::net::{Stream, Timer};
 use crate::record::{ConnectionFacts, Record};
-use crate::route::{Action, Redirect, Route, RouteInput, Scheme, Trace};
+use crate::route::{Action, Redirect, Route, RouteInput, Scheme};
 use crate::worker::{ClusterView, Kit, Local, View};
 
 use pause::pause;
@@ -290,10 +291,11 @@ async fn serve<D: Downstream>(
     if x.local.credit.level() == Level::Full {
         return Err(NO_MEMORY);
     }
+    head::belongs_here(x, view)?;
     let route = find_route(x, view)?;
     #[cfg(debug_assertions)]
     fault::strike(x.record.head());
-    check_head(x.record.head(), route)?;
+    head::check(x.record.head(), route)?;
     let target = find_target(x, route, view)?;
     let mut progress = Progress::default();
     loop {
@@ -371,29 +373,4 @@ fn find_route<'v>(x: &mut Exchange, view: &'v View) -> Result<&'v Route, Error> 
     let cells = listener.routes.get(ix.index()).ok_or(INTERNAL)?;
     x.record.matched(&route.name, cells);
     Ok(route)
-}
-
-/// What a route refuses of a head that its listener lets through. A body that says that it is too long is refused
-/// before any of it is read.
-fn check_head(head: &RequestHead, route: &Route) -> Result<(), Error> {
-    if head.method() == Method::Trace && route.trace == Trace::Refused {
-        return Err(Error::new(Reason::BadRequest, Detail::Trace));
-    }
-    if route.path.is_some_and(|policy| !head.path_allowed(policy)) {
-        return Err(Error::new(Reason::BadRequest, Detail::Path));
-    }
-    let limits = &route.limits;
-    if limits
-        .header_count
-        .is_some_and(|most| head.fields().len() > most)
-        || limits.headers.is_some_and(|most| head.fields_len() > most)
-    {
-        return Err(Error::from(Reason::HeadersTooLarge));
-    }
-    match (head.body(), limits.body) {
-        (BodyLength::Exact(length), Some(limit)) if length > limit => {
-            Err(Error::from(Reason::BodyTooLarge))
-        }
-        _ => Ok(()),
-    }
 }

@@ -1,7 +1,7 @@
 //! Which certificate a client is shown.
 
 use super::Bed;
-use crate::support::tls::{Authority, Kind, connect, run, shown};
+use crate::support::tls::{Authority, Kind, ask, connect, run, shown};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::sync::Arc;
@@ -126,4 +126,40 @@ impl rustls::client::danger::ServerCertVerifier for Any {
             .signature_verification_algorithms
             .supported_schemes()
     }
+}
+
+/// RFC 9110, 7.4: a name that the certificate does not have is asked for on another connection; a client that named nobody may ask for
+/// any.
+#[test]
+fn a_request_for_another_name_is_misdirected() {
+    let bed = Bed::with("", &|authority| {
+        vec![
+            authority.issue(&["a.example", "b.example"]),
+            authority.issue(&["c.example"]),
+        ]
+    });
+    let status = |name: &str, host: &str| {
+        let mut secure = connect(bed.proxy.web, name, &bed.client()).unwrap();
+        let answer = ask(&mut secure, "GET", "/", host);
+        answer.get(9..12).unwrap().to_owned()
+    };
+    for (name, host, wanted) in [
+        ("a.example", "a.example", "200"),
+        ("a.example", "A.Example.:443", "200"),
+        ("a.example", "b.example", "200"),
+        ("a.example", "c.example", "421"),
+        ("c.example", "a.example", "421"),
+        ("c.example", "c.example:8443", "200"),
+    ] {
+        assert_eq!(status(name, host), wanted, "{name} {host}");
+    }
+    let line = bed
+        .proxy
+        .wait_line("a refusal", |line| line["status"] == 421);
+    assert_eq!(line["reason"], "misdirected");
+    assert_eq!(bed.origin.count(), 4);
+    let mut config = bed.authority.client();
+    config.enable_sni = false;
+    let mut secure = connect(bed.proxy.web, "a.example", &Arc::new(config)).unwrap();
+    assert!(ask(&mut secure, "GET", "/", "c.example").starts_with("HTTP/1.1 200"));
 }
