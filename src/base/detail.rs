@@ -77,6 +77,8 @@ details! {
     Connection = "connection", 0;
     /// An upgrade that cannot be carried (E-078).
     Upgrade = "upgrade", 0;
+    /// A WebSocket to endpoints that are spoken to in HTTP/2.
+    WebSocket = "websocket", 501;
     /// A response with a body where none may stand (E-037).
     Residue = "residue", 0;
     /// More informational responses than allowed (E-038).

@@ -54,6 +54,11 @@ pub(super) async fn forward<D: Downstream>(
     cluster: &ClusterView,
 ) -> Result<Served, Error> {
     x.record.aim(&cluster.cluster.name);
+    // Sent on as it stands it would be a plain GET there.
+    let shared = cluster.cluster.members.protocol != Protocol::Http1;
+    if shared && x.record.head().upgrade() == Upgrade::WebSocket {
+        return Err(Error::new(Reason::BadRequest, Detail::WebSocket));
+    }
     let passage = Passage::open(cluster, x.started).map_err(|wait| {
         x.retry_after = Some(wait);
         Error::from(Reason::BreakerOpen)
@@ -333,12 +338,11 @@ impl<D: Downstream> Attempts<'_, D> {
             Link::Http2(seat) => {
                 // Boxed: most exchanges need not carry its size.
                 let (x, down, outgoing) = (&mut *self.x, &mut *self.down, &mut self.outgoing);
-                let text = &endpoint.text;
                 Box::pin(transfer::http2(
                     x,
                     down,
                     seat,
-                    text,
+                    endpoint,
                     outgoing,
                     terms,
                     self.upload,

@@ -23,6 +23,7 @@ use super::side::Downstream;
 use super::upstream::{Http2, Upstream};
 use super::watch::Watch;
 use crate::base::{Detail, Error, Phase, Reason};
+use crate::endpoint::Endpoint;
 use crate::http1::body::More;
 use crate::http1::limits::ResponseLimits;
 use crate::http1::response::Persist;
@@ -301,14 +302,14 @@ pub(super) async fn http2<D: Downstream>(
     x: &mut Exchange,
     down: &mut D,
     seat: &Seat,
-    authority: &str,
+    endpoint: &Endpoint,
     outgoing: &mut Outgoing,
     terms: Terms<'_>,
     body: More,
 ) -> (Result<Ended, Error>, Over) {
     let up = match Http2::new(
         x,
-        authority,
+        endpoint,
         seat,
         outgoing,
         body,

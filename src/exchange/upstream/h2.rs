@@ -15,6 +15,7 @@ use http::Request;
 use super::fields::{self, Read};
 use super::{Room, Upstream, request};
 use crate::base::{Detail, Error, Reason};
+use crate::endpoint::Endpoint;
 use crate::exchange::Exchange;
 use crate::exchange::finish::Behind;
 use crate::exchange::outgoing::Outgoing;
@@ -63,14 +64,14 @@ impl<'x> Http2<'x> {
     /// The request of this exchange, with as much of its body as is kept; `body` says whether that is all.
     pub(in crate::exchange) fn new(
         x: &mut Exchange,
-        authority: &str,
+        endpoint: &Endpoint,
         seat: &'x Seat,
         outgoing: &'x mut Outgoing,
         body: More,
         trailers: &Trailers,
         limits: &'x ResponseLimits,
     ) -> Result<Self, Error> {
-        let request = request::request(x, authority)
+        let request = request::request(x, endpoint)
             .map_err(|detail| Error::new(Reason::BadRequest, detail))?;
         Ok(Self {
             seat,

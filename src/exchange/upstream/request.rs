@@ -9,13 +9,14 @@ use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 
 use super::fields::{self, Read};
 use crate::base::{Detail, Error, Reason};
+use crate::endpoint::Endpoint;
 use crate::exchange::{Exchange, outgoing};
 use crate::http1::write;
 use crate::message::{Known, hops};
 use crate::upstream::shared::failure::{Stage, translate};
 
 /// The head of the exchange's request.
-pub(super) fn request(x: &mut Exchange, fallback: &str) -> Result<Request<()>, Detail> {
+pub(super) fn request(x: &mut Exchange, endpoint: &Endpoint) -> Result<Request<()>, Detail> {
     let mut lines = std::mem::take(&mut x.kit.partial);
     lines.clear();
     let kit = &*x.kit;
@@ -44,11 +45,16 @@ pub(super) fn request(x: &mut Exchange, fallback: &str) -> Result<Request<()>, D
     let Read { fields, host } = read?;
     let authority = match host {
         Some(host) => host,
-        None if authority.is_empty() => Bytes::copy_from_slice(fallback.as_bytes()),
+        None if authority.is_empty() => Bytes::copy_from_slice(endpoint.text.as_bytes()),
         None => Bytes::copy_from_slice(authority),
     };
+    // Servers refuse what does not agree with the connection (RFC 9113, 8.3.1).
+    let scheme = match endpoint.spec.tls {
+        Some(_) => Scheme::HTTPS,
+        None => Scheme::HTTP,
+    };
     let uri = Uri::builder()
-        .scheme(Scheme::HTTP)
+        .scheme(scheme)
         .authority(Authority::from_maybe_shared(authority).map_err(|_| Detail::Host)?)
         .path_and_query(path(target)?)
         .build()

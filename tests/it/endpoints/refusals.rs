@@ -5,7 +5,9 @@ use crate::support::bytes::ByteServer;
 use crate::support::client::with_body;
 use crate::support::frames::{self, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Peer};
 use crate::support::streams::{Act, Streams, fields, ok};
-use crate::support::{Gate, Proxy, Response};
+use crate::support::tls::Authority;
+use crate::support::tls_origin::{Front, server};
+use crate::support::{Gate, Proxy, Response, Setup, endpoint, websocket};
 use h2::Reason;
 use serde_json::Value;
 use std::sync::Arc;
@@ -259,4 +261,55 @@ fn a_silent_connection_is_given_up() {
     assert_eq!(proxy.get("/").text(), "here");
     let name = "tidegate_upstream_http2_pings_lost_total";
     assert_eq!(proxy.metric(name, &[("cluster", "app")]), 1.0);
+}
+
+/// It would be a plain GET there.
+#[test]
+fn a_websocket_is_refused() {
+    let origin = Streams::answering(|_| ok("plain"));
+    let proxy = over(&[origin.addr()], "").start();
+    let mut client = proxy.client();
+    client.send(websocket::request("/chat"));
+    client.response().is(501);
+    let told = ("bad_request".to_owned(), "websocket".to_owned());
+    assert_eq!(ending(&proxy, "/chat"), told);
+    assert!(origin.requests().is_empty());
+}
+
+/// Nothing is said to an endpoint over TLS that does not agree to HTTP/2.
+#[test]
+fn an_endpoint_over_tls_must_agree_to_http2() {
+    let authority = Authority::new("Inner Authority");
+    for (agrees, status, reason, detail) in [
+        (true, 200, "completed", "none"),
+        (false, 502, "upstream_tls", "alpn"),
+    ] {
+        let origin = Streams::answering(|_| ok("fine"));
+        let mut config = server(&authority.issue(&["127.0.0.1"]));
+        if agrees {
+            config.alpn_protocols = vec![b"h2".to_vec()];
+        }
+        let front = Front::over(origin.addr(), config);
+        let setup = Setup::new();
+        let ca = setup.dir.file("ca.pem");
+        std::fs::write(&ca, authority.pem()).unwrap();
+        let keys = format!(
+            "protocol = \"http2\"\ntls = {{ ca = \"{}\" }}",
+            ca.display()
+        );
+        let proxy = setup
+            .cluster("app", &[endpoint(front.addr())], &keys)
+            .route("all", "cluster = \"app\"")
+            .start();
+        proxy.get("/over").is(status);
+        let line = proxy.wait_log(1).pop().unwrap();
+        assert_eq!(line["reason"], reason);
+        assert_eq!(line["detail"].as_str().unwrap_or("none"), detail);
+        let schemes: Vec<_> = origin
+            .requests()
+            .into_iter()
+            .map(|seen| seen.scheme)
+            .collect();
+        assert_eq!(schemes, vec!["https"; usize::from(agrees)]);
+    }
 }

@@ -1,7 +1,7 @@
 """Calls of gRPC by grpcio, which is both ends.
 
-`calls.py serve` prints its port and serves until its input ends; `calls.py call HOST:PORT` makes the calls through what
-listens there, and prints one line of JSON for each case: its name, and what was wrong, if anything. Methods are known by
+`calls.py serve [CERTIFICATE KEY]` prints its port and serves until its input ends; `calls.py call HOST:PORT [CA]` makes
+the calls through what listens there, and prints one line of JSON for each case: its name, and what was wrong, if anything. Methods are known by
 their paths and messages are bytes, so that nothing has to be generated.
 """
 
@@ -116,9 +116,19 @@ class Handler(grpc.GenericRpcHandler):
         return METHODS.get(details.method)
 
 
-def serve():
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def serve(files):
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=64), [Handler()], options=OPTIONS)
-    port = server.add_insecure_port("127.0.0.1:0")
+    if files:
+        certificate, key = map(read, files)
+        credentials = grpc.ssl_server_credentials([(key, certificate)])
+        port = server.add_secure_port("127.0.0.1:0", credentials)
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
     sys.stdin.read()
@@ -362,8 +372,15 @@ def message_is_too_large_for_us(channel):
     assert "body_too_large" in error.details(), error.details()
 
 
-def call(address):
-    with grpc.insecure_channel(address, options=OPTIONS) as channel:
+def connect(address, files):
+    if files:
+        credentials = grpc.ssl_channel_credentials(read(files[0]))
+        return grpc.secure_channel(address, credentials, options=OPTIONS)
+    return grpc.insecure_channel(address, options=OPTIONS)
+
+
+def call(address, files):
+    with connect(address, files) as channel:
         for function in cases:
             wrong = None
             try:
@@ -374,6 +391,6 @@ def call(address):
 
 
 if sys.argv[1] == "serve":
-    serve()
+    serve(sys.argv[2:])
 else:
-    call(sys.argv[2])
+    call(sys.argv[2], sys.argv[3:])

@@ -1,10 +1,12 @@
 //! Calls of gRPC by `grpcio` at both ends (`calls.py`): every kind of them, and how they fail.
 
 use super::frames::python;
+use crate::support::tls::Authority;
 use crate::support::{Setup, endpoint, ports};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/http2/calls.py");
@@ -16,9 +18,11 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> Self {
+    /// With these files, its certificate and key, it speaks TLS.
+    fn start(files: &[PathBuf]) -> Self {
         let mut child = Command::new(python())
             .args([PROGRAM, "serve"])
+            .args(files)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -42,14 +46,12 @@ impl Drop for Server {
     }
 }
 
-/// E-222, E-223.
-#[test]
-fn every_kind_of_call_passes() {
-    let server = Server::start();
-    let http2 = "protocol = \"http2\"";
-    let proxy = Setup::new()
-        .cluster("app", &[endpoint(server.addr)], http2)
-        .cluster("gone", &[endpoint(ports::free())], http2)
+/// Makes all calls through a proxy that is set up so. `tls` goes to the cluster, `files` to the caller.
+fn make(setup: Setup, server: &Server, tls: &str, files: &[PathBuf]) {
+    let http2 = format!("protocol = \"http2\"\n{tls}");
+    let proxy = setup
+        .cluster("app", &[endpoint(server.addr)], &http2)
+        .cluster("gone", &[endpoint(ports::free())], &http2)
         .route("calls", "path_prefix = \"/test.Calls\"\ncluster = \"app\"")
         .route("gone", "path_prefix = \"/test.Gone\"\ncluster = \"gone\"")
         .route(
@@ -59,6 +61,7 @@ fn every_kind_of_call_passes() {
         .start();
     let output = Command::new(python())
         .args([PROGRAM, "call", &proxy.web.to_string()])
+        .args(files)
         .output()
         .unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
@@ -74,18 +77,29 @@ fn every_kind_of_call_passes() {
         .filter(|case| !case["wrong"].is_null())
         .collect();
     for case in &wrong {
-        eprintln!(
-            "{}: {}",
-            case["case"],
-            case["wrong"].as_str().unwrap_or_default()
-        );
+        let why = case["wrong"].as_str().unwrap_or_default();
+        eprintln!("{}: {why}", case["case"]);
     }
-    assert!(
-        wrong.is_empty(),
-        "{} cases of {}\n{error}",
-        wrong.len(),
-        cases.len()
-    );
+    let (wrong, all) = (wrong.len(), cases.len());
+    assert_eq!(wrong, 0, "of {all}\n{error}");
     let panics = proxy.metric("tidegate_runtime_task_panics_total", &[]);
     assert_eq!(panics, 0.0);
+}
+
+/// E-222, E-223.
+#[test]
+fn every_kind_of_call_passes() {
+    make(Setup::new(), &Server::start(&[]), "", &[]);
+}
+
+#[test]
+fn every_kind_of_call_passes_over_tls() {
+    let (setup, authority) = (Setup::new(), Authority::new("Test Authority"));
+    let entry = authority.issue(&["127.0.0.1"]).write(&setup.dir, "both");
+    let ca = setup.dir.file("ca.pem");
+    std::fs::write(&ca, authority.pem()).unwrap();
+    let server = Server::start(&[setup.dir.file("both.pem"), setup.dir.file("both.key")]);
+    let tls = format!("tls = {{ ca = \"{}\" }}", ca.display());
+    let setup = setup.listener(&format!("tls = {{ certificates = [{entry}] }}"));
+    make(setup, &server, &tls, &[ca]);
 }
