@@ -12,7 +12,9 @@ use table::{Expect, Row};
 
 fn setup(origin: &Origin) -> Setup {
     // One worker: the log's lines stand in the order of the requests.
-    Setup::over(&[origin.addr()]).workers(1)
+    Setup::over(&[origin.addr()])
+        .workers(1)
+        .listener("h2c = \"off\"")
 }
 
 /// What the log calls an ending with this status.
