@@ -43,7 +43,7 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Connection {
     state: RefCell<State>,
-    /// It opened, or its peer told its settings, or it closed.
+    /// It opened or closed.
     changed: Notify,
     task: RefCell<Option<Waker>>,
     /// Exchanges that hold a place.
@@ -51,8 +51,6 @@ pub(super) struct Connection {
     settings: Http2,
     traffic: Rc<Traffic>,
     clock: Rc<Deadlines>,
-    /// Whether the peer's settings are known.
-    settled: Cell<bool>,
     /// Since when it has had no exchange.
     idle_since: Cell<Tick>,
     pulse: Pulse,
@@ -90,7 +88,6 @@ impl Connection {
             settings,
             traffic: Rc::default(),
             clock: Rc::clone(clock),
-            settled: Cell::new(false),
             idle_since: Cell::new(clock.tick()),
             pulse: Pulse {
                 heard: Cell::new(0),
@@ -159,21 +156,6 @@ impl Connection {
                 State::Connecting => {}
                 State::Open(_) => return Ok(()),
                 State::Closed(reason, detail) => return Err(Error::new(*reason, *detail)),
-            }
-            changed.await;
-        }
-    }
-
-    /// Waits for the peer's settings: whether it lets `WebSocket`s through as streams (RFC 8441).
-    pub(super) async fn carries_websockets(&self) -> bool {
-        loop {
-            let changed = self.changed.notified();
-            match &*self.state.borrow() {
-                State::Closed(..) => return false,
-                State::Open(send) if self.settled.get() => {
-                    return send.is_extended_connect_protocol_enabled();
-                }
-                State::Connecting | State::Open(_) => {}
             }
             changed.await;
         }
@@ -316,12 +298,7 @@ impl Connection {
                 let _ = pings.send_ping(Ping::opaque());
             }
         }
-        let ended = Future::poll(h2, cx);
-        if !self.settled.get() && self.traffic.heard.get() > 0 {
-            self.settled.set(true);
-            self.changed.notify_waiters();
-        }
-        match ended {
+        match Future::poll(h2, cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(())) => Poll::Ready(Detail::Eof),
             Poll::Ready(Err(error)) => {

@@ -155,11 +155,6 @@ impl Seat {
         self.connection.opened().await
     }
 
-    /// Whether a WebSocket may go over it.
-    pub async fn carries_websockets(&self) -> bool {
-        self.connection.carries_websockets().await
-    }
-
     /// Begins the stream.
     pub fn send(
         &self,
