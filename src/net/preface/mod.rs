@@ -1,6 +1,6 @@
 //! The PROXY protocol, versions 1 and 2: what a proxy in front says of a connection before its first byte.
 //!
-//! Sans-io, both ways ([`parse`] and [`Outgoing`]). Sections in the comments are those of its
+//! Sans-io, both ways ([`parse()`] and [`Outgoing`]). Sections in the comments are those of its
 //! specification, `proxy-protocol.txt` of 2020.
 
 mod crc;
