@@ -10,6 +10,7 @@ wanted=(
   h2load:nghttp2-client
   haproxy:haproxy
   nginx:nginx
+  openssl:openssl
   pgbench:postgresql
   promtool:prometheus
   python3:python3
