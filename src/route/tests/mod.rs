@@ -1,5 +1,7 @@
 //! Precedence by example, and the table against a model that looks at every route.
 
+mod gateway;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use proptest::prelude::*;
