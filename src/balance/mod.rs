@@ -206,25 +206,32 @@ impl Balancer {
 
     #[inline]
     fn passes(&self, set: &EndpointSet, cursor: &mut Cursor, input: &PickInput<'_>) -> Pick {
-        if let Some(ix) = self.pass(set, cursor, input, Pass::Fresh) {
+        if let Some(ix) = self.search(set, cursor, input) {
             return Pick::Endpoint(ix);
         }
-        if !input.tried.is_empty()
-            && let Some(ix) = self.pass(set, cursor, input, Pass::Any)
-        {
-            return Pick::Endpoint(ix);
+        match left(set, heed(cursor), input.cap) {
+            Left::Nobody => Pick::None,
+            Left::Full => Pick::Full,
+            // Another worker gave a place back since the search.
+            Left::Free => match self.search(set, cursor, input) {
+                Some(ix) => Pick::Endpoint(ix),
+                None => Pick::Full,
+            },
         }
-        let heed = heed(cursor);
-        let full = |ix| {
-            let endpoint = set.endpoint(ix);
-            endpoint.is_some_and(|e| e.availability_heeding(input.cap, heed) == Availability::Full)
-        };
-        let mut members = set.tiers().iter().flat_map(Tier::members);
-        if members.any(|&ix| full(ix)) {
-            Pick::Full
-        } else {
-            Pick::None
+    }
+
+    #[inline]
+    fn search(
+        &self,
+        set: &EndpointSet,
+        cursor: &mut Cursor,
+        input: &PickInput<'_>,
+    ) -> Option<EndpointIx> {
+        let fresh = self.pass(set, cursor, input, Pass::Fresh);
+        if fresh.is_some() || input.tried.is_empty() {
+            return fresh;
         }
+        self.pass(set, cursor, input, Pass::Any)
     }
 
     /// The tiers that have enough, in their order; then the others.
@@ -332,6 +339,29 @@ impl Balancer {
             | Algorithm::Rendezvous => random::pick(field, rng),
         }
     }
+}
+
+/// What there is where nobody was found.
+enum Left {
+    /// One that may be picked by now.
+    Free,
+    /// At least one that could serve has as many connections as it may have.
+    Full,
+    /// Nobody could serve.
+    Nobody,
+}
+
+fn left(set: &EndpointSet, heed: Heed, cap: u32) -> Left {
+    let mut left = Left::Nobody;
+    let members = set.tiers().iter().flat_map(Tier::members);
+    for endpoint in members.filter_map(|&ix| set.endpoint(ix)) {
+        match endpoint.availability_heeding(cap, heed) {
+            Availability::Available => return Left::Free,
+            Availability::Full => left = Left::Full,
+            _ => {}
+        }
+    }
+    left
 }
 
 /// What is heeded by who picks with this cursor now.

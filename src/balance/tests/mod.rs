@@ -485,3 +485,29 @@ proptest! {
         }
     }
 }
+
+/// A place that another worker gives back between two looks is no reason to say that there is nobody.
+#[test]
+fn whoever_gives_a_place_back_does_not_make_it_vanish() {
+    let set = set(&[1]);
+    let state = Arc::clone(&set.endpoint(EndpointIx(0)).unwrap().state);
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                drop(ConnectionSlot::take(&state, 1));
+            }
+        });
+        let balancer = Balancer::new(Algorithm::RoundRobin, &set, HashKey::from_seed("test"));
+        let (mut cursor, tried) = (Cursor::with_seed(1), Tried::new());
+        let input = PickInput {
+            cap: 1,
+            ..input(&tried)
+        };
+        let nobody =
+            (0..300_000).filter(|_| balancer.pick(&set, &mut cursor, &input) == Pick::None);
+        let nobody = nobody.count();
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(nobody, 0);
+    });
+}
