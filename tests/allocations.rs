@@ -140,7 +140,8 @@ fn proxy(origin: std::net::SocketAddr, log: &str) -> std::net::SocketAddr {
         ledger: tidegate::limit::Ledger::new(1 << 30),
         workers: 1,
     });
-    let group = Group::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+    let transport = tidegate::record::Transport::Tcp;
+    let group = Group::bind("127.0.0.1:0".parse().unwrap(), transport, 1).unwrap();
     let addr = group.addr;
     let socket = group.listen().unwrap().pop().unwrap();
     let listener = snapshot.listeners[0].name.clone();
@@ -151,13 +152,24 @@ fn proxy(origin: std::net::SocketAddr, log: &str) -> std::net::SocketAddr {
         snapshot: Arc::clone(&snapshot),
         epoch: 1,
     };
-    let worker = thread::spawn(start, |local, listener, stream, peer| {
-        COUNTED.set(true);
-        tidegate::downstream::serve(local, listener, stream, peer)
-    })
+    let worker = thread::spawn(
+        start,
+        |local, listener, stream, peer| {
+            COUNTED.set(true);
+            tidegate::downstream::serve(local, listener, stream, peer)
+        },
+        tidegate::downstream::serve_datagrams,
+    )
     .unwrap();
     let (done, effective) = tokio::sync::oneshot::channel();
-    let open = vec![(Listening { addr, listener }, socket)];
+    let open = vec![(
+        Listening {
+            addr,
+            listener,
+            transport,
+        },
+        socket,
+    )];
     worker
         .commands
         .blocking_send(Command::Commit {

@@ -8,7 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use crate::listener::admin::AdminBind;
-use crate::net::bind::Group;
+use crate::net::bind::{Group, Opened, Transport};
 
 /// A listening socket, bound and not yet served. Dropping it removes a unix socket's file.
 #[derive(Debug)]
@@ -32,10 +32,11 @@ impl Bound {
     pub fn bind(bind: &AdminBind) -> io::Result<Self> {
         Ok(Self(match bind {
             AdminBind::Inet(addr) => {
-                let group = Group::bind(*addr, 1)?;
+                let group = Group::bind(*addr, Transport::Tcp, 1)?;
                 let addr = group.addr;
-                let listener = group.listen()?.into_iter().next();
-                let listener = listener.ok_or(io::ErrorKind::AddrNotAvailable)?;
+                let Some(Opened::Tcp(listener)) = group.listen()?.into_iter().next() else {
+                    return Err(io::ErrorKind::AddrNotAvailable.into());
+                };
                 listener.set_nonblocking(true)?;
                 Socket::Inet(listener, addr)
             }

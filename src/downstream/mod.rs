@@ -12,6 +12,7 @@
 //! connection only.
 
 mod connection;
+mod flows;
 mod h1;
 mod h2;
 mod hello;
@@ -24,6 +25,7 @@ mod side;
 mod slot;
 mod tcp;
 mod tunnel;
+mod udp;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -38,6 +40,8 @@ use crate::worker::Local;
 use crate::worker::local::{Admission, ClientSlot};
 use connection::Connection;
 use secure::{Made, Spoken, Step};
+
+pub use udp::serve_datagrams;
 
 /// Judges an accepted connection at once, and serves it until it ends. One that has no place is closed before the
 /// next is accepted: were it judged by its task, a burst would take all descriptors first.
@@ -166,6 +170,8 @@ fn admit(
         protocol: match spec.serves {
             Serves::Http => Protocol::Http,
             Serves::Tcp(_) => Protocol::Tcp,
+            // The name belongs to a listener for datagrams by now.
+            Serves::Udp(_) => return None,
         },
         _process: process,
         client,

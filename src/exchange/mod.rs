@@ -30,6 +30,7 @@ mod refuse;
 mod retry;
 mod side;
 pub mod tcp;
+pub mod udp;
 mod transfer;
 mod upstream;
 mod watch;

@@ -38,7 +38,7 @@ impl Drop for Counted<'_> {
 
 impl Missing {
     /// Why an exchange ends that finds nobody. Where no name was ever resolved there is nobody to be unavailable.
-    fn nobody(cluster: &ClusterView) -> Reason {
+    pub(super) fn nobody(cluster: &ClusterView) -> Reason {
         if cluster.cluster.set.is_empty() {
             Reason::DnsFailed
         } else {

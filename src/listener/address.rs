@@ -3,8 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
+use crate::net::bind::Transport;
 
-/// Whether two TCP sockets cannot listen on both: the same port, and the same address or one that stands for
+/// Whether two sockets of one kind cannot listen on both: the same port, and the same address or one that stands for
 /// all of its family. IPv6 sockets take IPv6 alone, so the families never meet. Port 0 is never taken.
 pub fn overlaps(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port()
@@ -19,6 +20,7 @@ pub(super) struct Claims(Vec<Claim>);
 
 #[derive(Debug)]
 struct Claim {
+    transport: Transport,
     addr: SocketAddr,
     span: Span,
     who: String,
@@ -28,12 +30,15 @@ impl Claims {
     /// Notes that `who` listens on an address; reports whoever was there before.
     pub(super) fn claim(
         &mut self,
+        transport: Transport,
         addr: SocketAddr,
         span: Span,
         who: &str,
         diagnostics: &mut Diagnostics,
     ) {
-        if let Some(first) = self.0.iter().find(|claim| overlaps(claim.addr, addr)) {
+        // Datagram sockets live in a world of their own.
+        let meets = |claim: &&Claim| claim.transport == transport && overlaps(claim.addr, addr);
+        if let Some(first) = self.0.iter().find(meets) {
             let message = match (first.addr == addr, first.who == who) {
                 (true, true) => format!("{who} listens on {addr} twice"),
                 (true, false) => format!("{who} listens on {addr}, but so does {}", first.who),
@@ -51,6 +56,7 @@ impl Claims {
             });
         }
         self.0.push(Claim {
+            transport,
             addr,
             span,
             who: who.to_owned(),

@@ -17,6 +17,7 @@ use crate::config::{Code, Diagnostic, Diagnostics, Severity, Spanned};
 use crate::http1::limits::{RawBodyLimits, number, size, within};
 use crate::http1::request::MAX_FIELDS;
 use crate::http2::Limits;
+use crate::net::bind::Transport;
 use crate::tls::{self, Inside, ServerTls};
 
 /// Longest request line that can be allowed, in bytes.
@@ -94,7 +95,13 @@ fn claim_admin(raw: &Config, claims: &mut Claims, diagnostics: &mut Diagnostics)
         None => (Ok(DEFAULT_BIND), admin.span),
     };
     if let Ok(addr) = addr {
-        claims.claim(addr, span, "the admin interface", diagnostics);
+        claims.claim(
+            Transport::Tcp,
+            addr,
+            span,
+            "the admin interface",
+            diagnostics,
+        );
     }
 }
 
@@ -180,10 +187,22 @@ fn compile_binds(
     let mut binds = Vec::with_capacity(raw.bind.len());
     for text in &raw.bind.value {
         if let Some(addr) = address::parse(text, diagnostics) {
-            // Datagram sockets live in a world of their own.
-            if raw.protocol.value != raw::listener::Protocol::Udp {
-                let who = format!("listener `{}`", raw.name.escape_debug());
-                claims.claim(addr, text.span, &who, diagnostics);
+            let transport = match raw.protocol.value {
+                raw::listener::Protocol::Http | raw::listener::Protocol::Tcp => Transport::Tcp,
+                raw::listener::Protocol::Udp => Transport::Udp,
+            };
+            let who = format!("listener `{}`", raw.name.escape_debug());
+            claims.claim(transport, addr, text.span, &who, diagnostics);
+            if transport == Transport::Udp && addr.ip().is_unspecified() {
+                diagnostics.push(
+                    Diagnostic::error(
+                        Code::BadAddress,
+                        text.span,
+                        format!("{who} takes datagrams at any address"),
+                    )
+                    .label("answers could leave from another address than was asked")
+                    .hint("write each address that clients send to"),
+                );
             }
             binds.push(addr);
         }

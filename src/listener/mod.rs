@@ -36,7 +36,7 @@ pub use address::overlaps;
 pub use admin::AdminSpec;
 pub use compile::compile;
 pub use names::ServerNames;
-pub use serves::{Serves, Target, TcpSpec};
+pub use serves::{Serves, Target, TcpSpec, UdpSpec};
 
 /// One listener.
 #[derive(Clone, Debug, Eq, PartialEq)]

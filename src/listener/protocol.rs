@@ -170,10 +170,8 @@ pub(super) fn check(raw: &Listener, diagnostics: &mut Diagnostics) {
             });
         }
     }
-    match raw.protocol.value {
-        Protocol::Http => {}
-        Protocol::Tcp => check_tcp(raw, diagnostics),
-        Protocol::Udp => diagnostics.unsupported(raw.protocol.span, "udp listeners"),
+    if raw.protocol.value == Protocol::Tcp {
+        check_tcp(raw, diagnostics);
     }
 }
 

@@ -6,9 +6,15 @@ use super::names::ServerNames;
 use crate::base::ClusterName;
 use crate::config::raw::{self, listener::Protocol};
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned, suggest};
+use crate::http1::limits::{number, within};
+use crate::net::bind::Transport;
 use crate::route::ClusterIx;
 
 const HALF_CLOSE_TIMEOUT: Duration = Duration::from_mins(5);
+const FLOW_IDLE: Duration = Duration::from_secs(30);
+const DEFAULT_FLOWS: u64 = 65_536;
+/// Each has a socket, and so a descriptor and a port of ours.
+const MAX_FLOWS: u64 = 1 << 20;
 
 /// What is spoken, and where it goes.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -17,6 +23,21 @@ pub enum Serves {
     Http,
     /// Any byte stream.
     Tcp(TcpSpec),
+    /// Datagrams.
+    Udp(UdpSpec),
+}
+
+/// Where the flows of a udp listener go, and how long they last.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct UdpSpec {
+    /// Where to: a position in the snapshot's clusters.
+    pub cluster: ClusterIx,
+    /// Silence that ends one; above zero.
+    pub idle: Duration,
+    /// Most at a time, all workers together; above zero.
+    pub max_flows: u32,
+    /// Answers to each datagram, after which one ends; 0: any number.
+    pub responses: u32,
 }
 
 /// Where the connections of a tcp listener go, and how long they last.
@@ -52,6 +73,15 @@ impl Serves {
         match self {
             Self::Http => crate::metrics::PROTOCOL,
             Self::Tcp(_) => "tcp",
+            Self::Udp(_) => "udp",
+        }
+    }
+
+    /// What its sockets are.
+    pub const fn transport(&self) -> Transport {
+        match self {
+            Self::Http | Self::Tcp(_) => Transport::Tcp,
+            Self::Udp(_) => Transport::Udp,
         }
     }
 
@@ -59,6 +89,7 @@ impl Serves {
     pub fn clusters(&self) -> Vec<ClusterIx> {
         let mut clusters: Vec<_> = match self {
             Self::Http => return Vec::new(),
+            Self::Udp(spec) => return vec![spec.cluster],
             Self::Tcp(spec) => match &spec.target {
                 Target::Cluster(cluster) => vec![*cluster],
                 Target::Names {
@@ -83,9 +114,41 @@ impl Serves {
             Protocol::Tcp => {
                 TcpSpec::compile(raw, first_byte, clusters, diagnostics).map(Self::Tcp)
             }
-            // Refused with the protocol's name.
-            Protocol::Udp => None,
+            Protocol::Udp => UdpSpec::compile(raw, clusters, diagnostics).map(Self::Udp),
         }
+    }
+}
+
+impl UdpSpec {
+    fn compile(
+        raw: &raw::Listener,
+        clusters: &[ClusterName],
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        let terms = raw.udp.as_ref().map(|udp| &udp.value);
+        let idle = terms.and_then(|udp| udp.idle_timeout);
+        if let Some(zero) = idle.filter(|time| time.is_zero()) {
+            diagnostics.push(
+                Diagnostic::error(Code::BadValue, zero.span, "a time limit of zero")
+                    .label("must be above 0")
+                    .note("nothing but silence tells that a flow has ended"),
+            );
+            return None;
+        }
+        let max_flows = within(
+            number(terms.and_then(|udp| udp.max_flows)),
+            1..=MAX_FLOWS,
+            DEFAULT_FLOWS,
+            diagnostics,
+        );
+        Some(Self {
+            cluster: named(raw, clusters, diagnostics)?,
+            idle: idle.map_or(FLOW_IDLE, |time| time.get()),
+            max_flows: u32::try_from(max_flows).unwrap_or(u32::MAX),
+            responses: terms
+                .and_then(|udp| udp.responses)
+                .map_or(0, |responses| responses.value),
+        })
     }
 }
 
@@ -149,7 +212,10 @@ fn named(
             Diagnostic::error(Code::MissingKey, raw.name.span, message)
                 .label("where do its connections go?")
                 .also(raw.protocol.span, "the protocol")
-                .hint("write `cluster = \"…\"`, or `sni` to choose by server name"),
+                .hint(match raw.protocol.value {
+                    Protocol::Udp => "write `cluster = \"…\"`",
+                    _ => "write `cluster = \"…\"`, or `sni` to choose by server name",
+                }),
         );
         return None;
     };

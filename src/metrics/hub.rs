@@ -16,7 +16,7 @@ use super::exchange::{ExchangeCells, ExchangeSums};
 use super::listener::{Handshake, ListenerCells};
 use super::process::ProcessCells;
 use super::scrape::Scrape;
-use super::session::{SessionCells, SessionSums};
+use super::session::{self, SessionCells};
 use super::{names, os};
 
 /// Label sets of one kind of cell, and series of one metric, beyond which the rest is one: `_other`.
@@ -198,7 +198,7 @@ impl Hub {
                 collect_listener(listener, protocol, shards, &mut scrape);
             }
             for ((listener, cluster), shards) in &cells.sessions {
-                collect_session(listener, cluster, shards, &mut scrape);
+                session::collect(listener, cluster, shards, &mut scrape);
             }
         }
         for live in self
@@ -316,29 +316,6 @@ fn collect_cluster(cluster: &str, shards: &Shards<ClusterCells>, scrape: &mut Sc
     for (reason, count) in &sums.rejected {
         let labels = [cluster, reason.as_str()];
         scrape.add(&names::UPSTREAM_REJECTED, &labels, *count);
-    }
-}
-
-fn collect_session(
-    listener: &str,
-    cluster: &str,
-    shards: &Shards<SessionCells>,
-    scrape: &mut Scrape,
-) {
-    let mut sums = SessionSums::default();
-    for cells in shards.iter().flatten() {
-        sums.absorb(cells);
-    }
-    let labels = [listener, cluster];
-    scrape.add(&names::L4_SESSIONS, &labels, sums.sessions);
-    scrape.gauge(&names::L4_SESSIONS_ACTIVE, &labels, sums.active as f64);
-    scrape.distribution(&names::L4_SESSION_DURATION, &labels, &sums.duration);
-    for (direction, bytes) in [("in", sums.bytes_in), ("out", sums.bytes_out)] {
-        scrape.add(&names::L4_BYTES, &[listener, cluster, direction], bytes);
-    }
-    for (reason, count) in sums.endings() {
-        let labels = [listener, cluster, reason.as_str()];
-        scrape.add(&names::L4_TERMINATIONS, &labels, count);
     }
 }
 

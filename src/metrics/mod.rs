@@ -38,7 +38,7 @@ pub use process::{
     TransitionCause,
 };
 pub use scrape::Scrape;
-pub use session::SessionCells;
+pub use session::{Lost, SessionCells};
 
 /// The label value that stands for every label set over the cap.
 pub const OTHER: &str = "_other";

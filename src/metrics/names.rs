@@ -117,6 +117,10 @@ metrics! {
         "Time from the beginning of a session of layer 4 to its end.";
     L4_BYTES: Counter "tidegate_l4_bytes_total" ["listener", "cluster", "direction"]
         "Bytes of ended sessions of layer 4, by direction (in: from clients, out: to them).";
+    L4_DATAGRAMS: Counter "tidegate_l4_datagrams_total" ["listener", "cluster", "direction"]
+        "Datagrams of flows, by direction (in: from clients to endpoints, out: to clients).";
+    L4_DATAGRAMS_DROPPED: Counter "tidegate_l4_datagrams_dropped_total" ["listener", "cluster", "cause"]
+        "Datagrams that were dropped, by cause (no_endpoint, full, send, closing).";
     L4_TERMINATIONS: Counter "tidegate_l4_terminations_total" ["listener", "cluster", "reason"]
         "Sessions of layer 4 ended, by reason.";
 

@@ -1,10 +1,13 @@
 //! Cells of one (worker, listener, cluster) of layer 4.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Reason;
 
 use super::cell::{Counter, Distribution, Gauge, Histogram};
+use super::names;
+use super::scrape::Scrape;
 
 /// What one worker counts of the sessions (connections and flows) that a listener sends to a cluster.
 #[derive(Debug)]
@@ -17,6 +20,53 @@ pub struct SessionCells {
     bytes_out: Counter,
     duration: Histogram,
     endings: [Counter; Reason::COUNT],
+    /// Of flows, as they come and go.
+    pub datagrams: Datagrams,
+}
+
+/// Why a datagram was dropped here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lost {
+    /// Its flow has no endpoint.
+    NoEndpoint,
+    /// There was no memory for a flow of its own.
+    Full,
+    /// The kernel did not take it.
+    Send,
+    /// It would have begun a flow of a listener that ends.
+    Closing,
+}
+
+impl Lost {
+    const ALL: [Self; 4] = [Self::NoEndpoint, Self::Full, Self::Send, Self::Closing];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoEndpoint => "no_endpoint",
+            Self::Full => "full",
+            Self::Send => "send",
+            Self::Closing => "closing",
+        }
+    }
+}
+
+/// Datagrams of flows.
+#[derive(Debug, Default)]
+pub struct Datagrams {
+    /// From clients, to be passed to endpoints.
+    pub received: Counter,
+    /// To clients.
+    pub sent: Counter,
+    lost: [Counter; Lost::ALL.len()],
+}
+
+impl Datagrams {
+    /// One was dropped.
+    pub fn lost(&self, why: Lost) {
+        if let Some(counter) = self.lost.get(why as usize) {
+            counter.inc();
+        }
+    }
 }
 
 impl Default for SessionCells {
@@ -28,6 +78,7 @@ impl Default for SessionCells {
             bytes_out: Counter::default(),
             duration: Histogram::default(),
             endings: std::array::from_fn(|_| Counter::default()),
+            datagrams: Datagrams::default(),
         }
     }
 }
@@ -53,6 +104,9 @@ pub(super) struct SessionSums {
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
     pub(super) duration: Distribution,
+    pub(super) datagrams_in: u64,
+    pub(super) datagrams_out: u64,
+    lost: [u64; Lost::ALL.len()],
     endings: Vec<u64>,
 }
 
@@ -64,10 +118,21 @@ impl SessionSums {
         self.bytes_in += cells.bytes_in.read();
         self.bytes_out += cells.bytes_out.read();
         self.duration.absorb(&cells.duration);
+        self.datagrams_in += cells.datagrams.received.read();
+        self.datagrams_out += cells.datagrams.sent.read();
+        for (sum, counter) in self.lost.iter_mut().zip(&cells.datagrams.lost) {
+            *sum += counter.read();
+        }
         self.endings.resize(Reason::COUNT, 0);
         for (sum, counter) in self.endings.iter_mut().zip(&cells.endings) {
             *sum += counter.read();
         }
+    }
+
+    /// Dropped datagrams by cause, of those that occurred.
+    pub(super) fn lost(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = Lost::ALL.map(Lost::as_str).into_iter().zip(self.lost);
+        counts.filter(|(_, count)| *count > 0)
     }
 
     /// Endings by reason, of those that occurred.
@@ -77,5 +142,43 @@ impl SessionSums {
             .copied()
             .zip(self.endings.iter().copied());
         counts.filter(|(_, count)| *count > 0)
+    }
+}
+
+/// Adds up what the workers have counted.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "gauges of what a process can hold"
+)]
+pub(super) fn collect(
+    listener: &str,
+    cluster: &str,
+    shards: &[Option<Arc<SessionCells>>],
+    scrape: &mut Scrape,
+) {
+    let mut sums = SessionSums::default();
+    for cells in shards.iter().flatten() {
+        sums.absorb(cells);
+    }
+    let labels = [listener, cluster];
+    scrape.add(&names::L4_SESSIONS, &labels, sums.sessions);
+    scrape.gauge(&names::L4_SESSIONS_ACTIVE, &labels, sums.active as f64);
+    scrape.distribution(&names::L4_SESSION_DURATION, &labels, &sums.duration);
+    for (direction, bytes) in [("in", sums.bytes_in), ("out", sums.bytes_out)] {
+        scrape.add(&names::L4_BYTES, &[listener, cluster, direction], bytes);
+    }
+    for (direction, count) in [("in", sums.datagrams_in), ("out", sums.datagrams_out)] {
+        if count > 0 {
+            let labels = [listener, cluster, direction];
+            scrape.add(&names::L4_DATAGRAMS, &labels, count);
+        }
+    }
+    for (cause, count) in sums.lost() {
+        let labels = [listener, cluster, cause];
+        scrape.add(&names::L4_DATAGRAMS_DROPPED, &labels, count);
+    }
+    for (reason, count) in sums.endings() {
+        let labels = [listener, cluster, reason.as_str()];
+        scrape.add(&names::L4_TERMINATIONS, &labels, count);
     }
 }

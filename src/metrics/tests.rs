@@ -67,6 +67,9 @@ fn busy() -> std::sync::Arc<Hub> {
         cluster.rejected(Reason::NoEndpoint);
         let session = hub.session(worker, "db", "db");
         session.finish(Reason::Completed, Duration::from_secs(1), 10, 20);
+        session.datagrams.received.inc();
+        session.datagrams.sent.inc();
+        session.datagrams.lost(Lost::Send);
         let listener = hub.listener(worker, "web", PROTOCOL);
         listener.shook_hands(Handshake::default(), Duration::from_millis(2));
         listener.accepted.inc();

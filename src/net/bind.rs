@@ -1,34 +1,100 @@
 //! Listening sockets: one per worker and address, made before a configuration is committed.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::{AsRawFd, RawFd};
 
 use super::socket;
+
+/// What is listened for, and what a session is carried by.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Transport {
+    /// Connections.
+    Tcp,
+    /// Flows of datagrams.
+    Udp,
+}
+
+impl Transport {
+    /// Log value and metric label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+/// A socket of one worker.
+#[derive(Debug)]
+pub enum Opened {
+    /// One that listens.
+    Tcp(TcpListener),
+    /// One that datagrams come to.
+    Udp(UdpSocket),
+}
+
+/// Why there is no socket to an endpoint.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NotConnected {
+    /// There are no descriptors for it.
+    Crowded,
+    /// There is no way to the address.
+    Failed,
+}
+
+/// A socket for datagrams to and from this address alone. Its descriptor must be below `reserved`.
+pub fn datagrams_to(
+    addr: SocketAddr,
+    reserved: RawFd,
+) -> Result<tokio::net::UdpSocket, NotConnected> {
+    let crowded = |error: &io::Error| super::accept::is_exhaustion(error);
+    let connected = socket::datagrams(addr).and_then(|socket| {
+        socket.connect(&addr.into())?;
+        Ok(socket)
+    });
+    match connected {
+        Ok(socket) if socket.as_raw_fd() >= reserved => Err(NotConnected::Crowded),
+        Ok(socket) => {
+            let socket = tokio::net::UdpSocket::from_std(socket.into());
+            socket.map_err(|_| NotConnected::Crowded)
+        }
+        Err(error) if crowded(&error) => Err(NotConnected::Crowded),
+        Err(_) => Err(NotConnected::Failed),
+    }
+}
 
 /// The sockets of one address, one per worker, bound but not yet listening.
 #[derive(Debug)]
 pub struct Group {
     /// The address, with the real port where 0 was asked for.
     pub addr: SocketAddr,
+    transport: Transport,
     sockets: Vec<socket2::Socket>,
 }
 
 impl Group {
     /// Binds `workers` sockets to `addr`. Fails when somebody listens there.
-    pub fn bind(addr: SocketAddr, workers: usize) -> io::Result<Self> {
+    pub fn bind(addr: SocketAddr, transport: Transport, workers: usize) -> io::Result<Self> {
         if addr.port() != 0 {
-            socket::prove_free(addr)?;
+            match transport {
+                Transport::Tcp => socket::prove_free(addr)?,
+                Transport::Udp => socket::prove_no_datagrams(addr)?,
+            }
         }
-        Self::bind_beside(addr, workers)
+        Self::bind_beside(addr, transport, workers)
     }
 
     /// Binds where this process listens already, on an address that includes `addr` or is included by it: that
     /// nobody else does has been proved.
-    pub fn bind_beside(addr: SocketAddr, workers: usize) -> io::Result<Self> {
+    pub fn bind_beside(addr: SocketAddr, transport: Transport, workers: usize) -> io::Result<Self> {
         let mut real = addr;
         let mut sockets = Vec::with_capacity(workers);
         for _ in 0..workers {
-            let socket = socket::bind_shared(real)?;
+            let socket = match transport {
+                Transport::Tcp => socket::bind_shared(real)?,
+                Transport::Udp => socket::bind_datagrams(real)?,
+            };
             if let Some(bound) = socket.local_addr()?.as_socket() {
                 real = bound;
             }
@@ -36,17 +102,23 @@ impl Group {
         }
         Ok(Self {
             addr: real,
+            transport,
             sockets,
         })
     }
 
     /// Starts to listen: the last step, after which the kernel takes connections for us.
-    pub fn listen(self) -> io::Result<Vec<TcpListener>> {
+    pub fn listen(self) -> io::Result<Vec<Opened>> {
+        let transport = self.transport;
         self.sockets
             .into_iter()
-            .map(|socket| {
-                socket.listen(socket::BACKLOG)?;
-                Ok(TcpListener::from(socket))
+            .map(|socket| match transport {
+                Transport::Tcp => {
+                    socket.listen(socket::BACKLOG)?;
+                    Ok(Opened::Tcp(TcpListener::from(socket)))
+                }
+                // Bound is all that it can be.
+                Transport::Udp => Ok(Opened::Udp(UdpSocket::from(socket))),
             })
             .collect()
     }
@@ -58,28 +130,37 @@ mod tests {
 
     #[test]
     fn a_taken_address_is_refused_and_a_group_shares_one_port() {
+        for transport in [Transport::Tcp, Transport::Udp] {
+            shares_with_nobody(transport);
+        }
+    }
+
+    fn shares_with_nobody(transport: Transport) {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let group = Group::bind(any, 3).unwrap();
+        let group = Group::bind(any, transport, 3).unwrap();
         let addr = group.addr;
         assert_ne!(addr.port(), 0);
         let sockets = group.listen().unwrap();
         assert_eq!(sockets.len(), 3);
         assert!(
-            Group::bind(addr, 1).is_err(),
+            Group::bind(addr, transport, 1).is_err(),
             "a stranger must not share the port"
         );
         drop(sockets);
-        assert!(Group::bind(addr, 1).is_ok());
+        assert!(Group::bind(addr, transport, 1).is_ok());
     }
 
     #[test]
     fn what_is_accepted_sends_small_messages_at_once() {
-        let group = Group::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let group = Group::bind("127.0.0.1:0".parse().unwrap(), Transport::Tcp, 1).unwrap();
         let addr = group.addr;
         let sockets = group.listen().unwrap();
         let _client = std::net::TcpStream::connect(addr).unwrap();
-        sockets[0].set_nonblocking(false).unwrap();
-        let (stream, _) = sockets[0].accept().unwrap();
+        let Opened::Tcp(socket) = &sockets[0] else {
+            panic!("no listening socket");
+        };
+        socket.set_nonblocking(false).unwrap();
+        let (stream, _) = socket.accept().unwrap();
         assert!(stream.nodelay().unwrap());
     }
 }

@@ -29,6 +29,38 @@ pub fn prove_free(addr: SocketAddr) -> io::Result<()> {
     socket.listen(1)
 }
 
+/// A UDP socket bound to `addr` with `SO_REUSEPORT`. It gets what the kernel hashes to it from then on.
+pub fn bind_datagrams(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = datagrams(addr)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&addr.into())?;
+    Ok(socket)
+}
+
+/// Proves that nobody else takes datagrams at `addr`. Without `SO_REUSEADDR`, with which two may (socket(7)).
+pub fn prove_no_datagrams(addr: SocketAddr) -> io::Result<()> {
+    datagrams(addr)?.bind(&addr.into())
+}
+
+/// A UDP socket for the family of `addr`.
+pub fn datagrams(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(addr),
+        Type::DGRAM.nonblocking().cloexec(),
+        Some(Protocol::UDP),
+    )?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+/// Sends a datagram over a connected socket. Asks the kernel at once: the runtime does not know yet that a new socket can be
+/// written to.
+pub fn send<S: std::os::fd::AsFd>(socket: &S, datagram: &[u8]) -> io::Result<usize> {
+    SockRef::from(socket).send(datagram)
+}
+
 fn bound(addr: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(addr),

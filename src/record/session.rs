@@ -10,24 +10,7 @@ use super::journal::Journal;
 use crate::message::RequestHead;
 use crate::metrics::{ExchangeCells, SessionCells};
 
-/// What a session is carried by.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Transport {
-    /// A connection.
-    Tcp,
-    /// A flow of datagrams.
-    Udp,
-}
-
-impl Transport {
-    /// Log value and metric label.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        }
-    }
-}
+pub use crate::net::bind::Transport;
 
 /// Where a record counts. Is one of those under way while it lives.
 #[derive(Debug)]

@@ -22,7 +22,7 @@ pub mod watch;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -38,7 +38,7 @@ use crate::health::Prober;
 use crate::limit::Ledger;
 use crate::listener::overlaps;
 use crate::metrics::Hub;
-use crate::net::bind::Group;
+use crate::net::bind::{Group, Opened};
 use crate::record::{LogWriter, Sink};
 use crate::snapshot::Snapshot;
 use crate::worker::{Command, Listening, Process};
@@ -85,7 +85,7 @@ pub struct Prepared {
     plan: Plan,
     keep: Vec<Open>,
     /// With a socket for each worker.
-    bound: Vec<(Open, Vec<TcpListener>)>,
+    bound: Vec<(Open, Vec<Opened>)>,
     sink: Option<Sink>,
 }
 
@@ -101,7 +101,7 @@ impl Plan {
         };
         let wanted = self.snapshot.binds().filter_map(|(ix, addr)| {
             let listener = self.snapshot.listeners.get(ix)?;
-            Some((addr, listener.name.clone()))
+            Some((addr, listener.name.clone(), listener.serves.transport()))
         });
         let sockets = Sockets::new(&serving.open, wanted);
         let mut groups = Vec::with_capacity(sockets.bind.len());
@@ -124,20 +124,27 @@ impl Plan {
 impl Wanted {
     fn bind(&self, workers: usize) -> Result<Group, Unready> {
         match self.claim {
-            Claim::Unproved => Group::bind(self.asked, workers),
-            Claim::Ours => Group::bind_beside(self.asked, workers),
+            Claim::Unproved => Group::bind(self.asked, self.transport, workers),
+            Claim::Ours => Group::bind_beside(self.asked, self.transport, workers),
         }
         .map_err(|error| Unready::Bind(self.asked, self.listener.clone(), error))
     }
 
-    fn listen(self, group: Group) -> Result<(Open, Vec<TcpListener>), Unready> {
+    fn listen(self, group: Group) -> Result<(Open, Vec<Opened>), Unready> {
         let Self {
-            asked, listener, ..
+            asked,
+            listener,
+            transport,
+            ..
         } = self;
         let addr = group.addr;
         match group.listen() {
             Ok(sockets) => {
-                let what = Listening { addr, listener };
+                let what = Listening {
+                    addr,
+                    listener,
+                    transport,
+                };
                 Ok((Open { asked, what }, sockets))
             }
             Err(error) => Err(Unready::Bind(asked, listener, error)),
@@ -323,7 +330,7 @@ impl Serving {
         &self,
         snapshot: &Arc<Snapshot>,
         keep: Vec<Open>,
-        bound: Vec<(Open, Vec<TcpListener>)>,
+        bound: Vec<(Open, Vec<Opened>)>,
     ) -> Vec<Open> {
         let kept: Vec<Listening> = keep.iter().map(|open| open.what.clone()).collect();
         let mut columns: Vec<_> = bound

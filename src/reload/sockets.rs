@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::base::ListenerName;
 use crate::listener::overlaps;
+use crate::net::bind::Transport;
 use crate::worker::Listening;
 
 /// An address that is listened on.
@@ -20,6 +21,7 @@ pub(super) struct Open {
 pub(super) struct Wanted {
     pub(super) asked: SocketAddr,
     pub(super) listener: ListenerName,
+    pub(super) transport: Transport,
     pub(super) claim: Claim,
 }
 
@@ -43,25 +45,34 @@ pub(super) struct Sockets {
 impl Sockets {
     pub(super) fn new(
         open: &[Open],
-        wanted: impl Iterator<Item = (SocketAddr, ListenerName)>,
+        wanted: impl Iterator<Item = (SocketAddr, ListenerName, Transport)>,
     ) -> Self {
         let mut left: Vec<&Open> = open.iter().collect();
         let mut sockets = Self::default();
-        for (asked, listener) in wanted {
+        for (asked, listener, transport) in wanted {
             // Port 0 is another address each time it is asked for: only the name tells which is meant.
             let found = left.iter().position(|open| {
-                open.asked == asked && (asked.port() != 0 || open.what.listener == listener)
+                open.asked == asked
+                    && open.what.transport == transport
+                    && (asked.port() != 0 || open.what.listener == listener)
             });
             if let Some(index) = found {
                 let addr = left.remove(index).what.addr;
-                let what = Listening { addr, listener };
+                let what = Listening {
+                    addr,
+                    listener,
+                    transport,
+                };
                 sockets.keep.push(Open { asked, what });
                 continue;
             }
-            let ours = open.iter().any(|open| overlaps(open.what.addr, asked));
+            let ours = open
+                .iter()
+                .any(|it| it.what.transport == transport && overlaps(it.what.addr, asked));
             sockets.bind.push(Wanted {
                 asked,
                 listener,
+                transport,
                 claim: if ours { Claim::Ours } else { Claim::Unproved },
             });
         }
@@ -83,6 +94,7 @@ mod tests {
             what: Listening {
                 addr: addr.parse().unwrap(),
                 listener: name(listener),
+                transport: Transport::Tcp,
             },
         }
     }
@@ -90,7 +102,7 @@ mod tests {
     fn plan(open: &[Open], wanted: &[(&str, &str)]) -> Sockets {
         let wanted = wanted
             .iter()
-            .map(|(addr, listener)| (addr.parse().unwrap(), name(listener)));
+            .map(|(addr, listener)| (addr.parse().unwrap(), name(listener), Transport::Tcp));
         Sockets::new(open, wanted)
     }
 
@@ -151,5 +163,16 @@ mod tests {
                 ("[::]:80".to_owned(), Claim::Unproved),
             ]
         );
+    }
+
+    #[test]
+    fn datagrams_have_ports_of_their_own() {
+        let before = [open("127.0.0.1:53", "127.0.0.1:53", "a")];
+        let addr = "127.0.0.1:53".parse().unwrap();
+        let both = [Transport::Udp, Transport::Tcp];
+        let after = Sockets::new(&before, both.map(|it| (addr, name("a"), it)).into_iter());
+        assert_eq!(after.keep, before);
+        assert_eq!(after.bind[0].transport, Transport::Udp);
+        assert_eq!(after.bind[0].claim, Claim::Unproved);
     }
 }

@@ -178,7 +178,7 @@ fn start_workers(
                 snapshot: Arc::clone(&plan.snapshot),
                 epoch: 0,
             };
-            thread::spawn(start, downstream::serve)
+            thread::spawn(start, downstream::serve, downstream::serve_datagrams)
                 .map_err(|error| format!("cannot start worker {id}: {error}"))
         })
         .collect()

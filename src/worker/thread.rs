@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
@@ -18,6 +18,7 @@ use crate::base::{Detail, ListenerName, Reason, clock};
 use crate::drain::Phase;
 use crate::metrics::ListenerCells;
 use crate::net::accept::{Acceptor, Failure};
+use crate::net::bind::{Opened, Transport};
 use crate::net::deadline::{Deadlines, TICK};
 use crate::record::{Journal, LogHandle};
 use crate::snapshot::Snapshot;
@@ -30,6 +31,8 @@ pub struct Listening {
     pub addr: SocketAddr,
     /// The listener that its connections belong to.
     pub listener: ListenerName,
+    /// What it is listened for.
+    pub transport: Transport,
 }
 
 /// What the control thread tells a worker.
@@ -43,7 +46,7 @@ pub enum Command {
         /// Its number.
         epoch: u64,
         /// Sockets that are new, already listening.
-        open: Vec<(Listening, std::net::TcpListener)>,
+        open: Vec<(Listening, Opened)>,
         /// Sockets that stay.
         keep: Vec<Listening>,
         /// Told when it is in effect here.
@@ -86,12 +89,16 @@ pub struct Start {
     pub epoch: u64,
 }
 
-/// Starts worker `start.id`; `serve` is run for every connection that it takes. The thread ends when the worker
+/// Starts worker `start.id`; `serve` is run for every connection that it takes, and `datagrams` for every socket of
+/// datagrams until it is told to stop and has ended its flows. The thread ends when the worker
 /// was told to drain and its last connection is gone, or at once when forced.
-pub fn spawn<S, F>(start: Start, serve: S) -> io::Result<Worker>
+pub fn spawn<S, F, D, G>(start: Start, serve: S, datagrams: D) -> io::Result<Worker>
 where
     S: Fn(Rc<Local>, ListenerName, TcpStream, SocketAddr) -> F + Clone + Send + 'static,
     F: Future<Output = ()> + 'static,
+    D: Fn(Rc<Local>, Rc<RefCell<ListenerName>>, UdpSocket, oneshot::Receiver<()>) -> G,
+    D: Send + 'static,
+    G: Future<Output = ()> + 'static,
 {
     let (commands, inbox) = mpsc::channel(64);
     let thread = std::thread::Builder::new()
@@ -102,7 +109,7 @@ where
                 .enable_time()
                 .build_local(tokio::runtime::LocalOptions::default())
             {
-                Ok(runtime) => runtime.block_on(run(start, inbox, serve)),
+                Ok(runtime) => runtime.block_on(run(start, inbox, serve, datagrams)),
                 Err(error) => tracing::error!(%error, "cannot build a worker's runtime"),
             }
         })?;
@@ -111,6 +118,7 @@ where
 
 /// A socket that is accepted on. Dropping it empties the socket's queue and closes it.
 struct Accepting {
+    transport: Transport,
     addr: SocketAddr,
     listener: Rc<RefCell<ListenerName>>,
     stop: Option<oneshot::Sender<()>>,
@@ -119,7 +127,8 @@ struct Accepting {
 /// Keeps the sockets that stay, perhaps for another listener than before, and drops all others.
 fn keep_sockets(accepting: &RefCell<Vec<Accepting>>, keep: &[Listening]) {
     accepting.borrow_mut().retain(|one| {
-        let stays = keep.iter().find(|what| what.addr == one.addr);
+        let is_it = |what: &&Listening| what.addr == one.addr && what.transport == one.transport;
+        let stays = keep.iter().find(is_it);
         if let Some(what) = stays {
             one.listener.replace(what.listener.clone());
         }
@@ -127,10 +136,12 @@ fn keep_sockets(accepting: &RefCell<Vec<Accepting>>, keep: &[Listening]) {
     });
 }
 
-async fn run<S, F>(start: Start, mut inbox: mpsc::Receiver<Command>, serve: S)
+async fn run<S, F, D, G>(start: Start, mut inbox: mpsc::Receiver<Command>, serve: S, datagrams: D)
 where
     S: Fn(Rc<Local>, ListenerName, TcpStream, SocketAddr) -> F + Clone + 'static,
     F: Future<Output = ()> + 'static,
+    D: Fn(Rc<Local>, Rc<RefCell<ListenerName>>, UdpSocket, oneshot::Receiver<()>) -> G,
+    G: Future<Output = ()> + 'static,
 {
     let deadlines = Deadlines::new(clock::now());
     let journal = Journal::new(start.log);
@@ -158,7 +169,10 @@ where
                     local.commit(snapshot, epoch);
                     keep_sockets(&accepting, &keep);
                     for (what, socket) in open {
-                        begin(&local, &accepting, what, socket, serve.clone());
+                        match socket {
+                            Opened::Tcp(socket) => begin(&local, &accepting, what, socket, serve.clone()),
+                            Opened::Udp(socket) => begin_datagrams(&local, &accepting, what, socket, &datagrams),
+                        }
                     }
                     let _ = done.send(());
                 }
@@ -184,6 +198,44 @@ where
     local.journal.flush();
 }
 
+/// Serves one socket of datagrams until its [`Accepting`] is dropped and its flows have ended.
+fn begin_datagrams<D, G>(
+    local: &Rc<Local>,
+    accepting: &RefCell<Vec<Accepting>>,
+    what: Listening,
+    socket: std::net::UdpSocket,
+    serve: &D,
+) where
+    D: Fn(Rc<Local>, Rc<RefCell<ListenerName>>, UdpSocket, oneshot::Receiver<()>) -> G,
+    G: Future<Output = ()> + 'static,
+{
+    let addr = what.addr;
+    let (listener, stopped) = enlist(accepting, what);
+    match UdpSocket::from_std(socket) {
+        Ok(socket) => {
+            let served = serve(Rc::clone(local), listener, socket, stopped);
+            task::spawn_holding("datagrams", local.presence.join(), served);
+        }
+        Err(error) => tracing::error!(%error, %addr, "cannot take datagrams"),
+    }
+}
+
+/// One more socket: whose it is, and what tells its task to stop.
+fn enlist(
+    accepting: &RefCell<Vec<Accepting>>,
+    what: Listening,
+) -> (Rc<RefCell<ListenerName>>, oneshot::Receiver<()>) {
+    let (stop, stopped) = oneshot::channel();
+    let listener = Rc::new(RefCell::new(what.listener));
+    accepting.borrow_mut().push(Accepting {
+        transport: what.transport,
+        addr: what.addr,
+        listener: Rc::clone(&listener),
+        stop: Some(stop),
+    });
+    (listener, stopped)
+}
+
 /// Accepts on one socket until its [`Accepting`] is dropped; then empties the queue and closes it.
 fn begin<S, F>(
     local: &Rc<Local>,
@@ -195,17 +247,12 @@ fn begin<S, F>(
     S: Fn(Rc<Local>, ListenerName, TcpStream, SocketAddr) -> F + 'static,
     F: Future<Output = ()> + 'static,
 {
-    let (stop, stopped) = oneshot::channel();
-    let listener = Rc::new(RefCell::new(what.listener));
-    accepting.borrow_mut().push(Accepting {
-        addr: what.addr,
-        listener: Rc::clone(&listener),
-        stop: Some(stop),
-    });
+    let addr = what.addr;
+    let (listener, stopped) = enlist(accepting, what);
     let mut acceptor = match Acceptor::new(socket) {
         Ok(acceptor) => acceptor,
         Err(error) => {
-            tracing::error!(%error, addr = %what.addr, "cannot accept on a listening socket");
+            tracing::error!(%error, %addr, "cannot accept on a listening socket");
             return;
         }
     };
@@ -225,7 +272,7 @@ fn begin<S, F>(
                         if !matches!(failure, Failure::Connection(_)) {
                             local.pool.clear();
                         }
-                        back_off(what.addr, cells.as_deref(), failure).await;
+                        back_off(addr, cells.as_deref(), failure).await;
                     }
                 },
             }

@@ -205,7 +205,7 @@ impl ListenerView {
         // What a listener does not speak it does not count.
         let routes: &[_] = match spec.serves {
             Serves::Http => snapshot.routes.routes(),
-            Serves::Tcp(_) => &[],
+            Serves::Tcp(_) | Serves::Udp(_) => &[],
         };
         let clusters = spec.serves.clusters().into_iter().filter_map(|ix| {
             let cluster = snapshot.clusters.get(ix.index())?;
@@ -215,12 +215,12 @@ impl ListenerView {
             cells: hub.listener(worker, name, spec.serves.protocol()),
             unmatched: match spec.serves {
                 Serves::Http => exchange("-"),
-                Serves::Tcp(_) => Arc::default(),
+                Serves::Tcp(_) | Serves::Udp(_) => Arc::default(),
             },
             routes: routes.iter().map(|it| exchange(it.name.as_str())).collect(),
             unbound: match spec.serves {
                 Serves::Http => Arc::default(),
-                Serves::Tcp(_) => session("-"),
+                Serves::Tcp(_) | Serves::Udp(_) => session("-"),
             },
             sessions: clusters.collect(),
             spec: Arc::clone(spec),

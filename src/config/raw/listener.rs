@@ -51,7 +51,7 @@ pub struct Listener {
     pub sni: Option<Spanned<Vec<Spanned<SniRule>>>>,
     /// tcp: how long connections last.
     pub tcp: Option<Spanned<Tcp>>,
-    /// udp: flows. Not in this build.
+    /// udp: flows of datagrams.
     pub udp: Option<Spanned<Udp>>,
 }
 
@@ -63,7 +63,7 @@ pub enum Protocol {
     Http,
     /// Any byte stream.
     Tcp,
-    /// Datagrams. Not in this build.
+    /// Datagrams.
     Udp,
 }
 
@@ -146,10 +146,11 @@ pub struct Tcp {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Udp {
-    /// A flow ends after this much silence.
+    /// A flow ends after this much silence. Range: above `0s`. Default: `30s`.
     pub idle_timeout: Option<Spanned<Duration>>,
-    /// Most flows at a time.
+    /// Most flows at a time, all workers together; beyond it the one ends that was silent longest. Range: 1 to 1048576.
+    /// Default: 65536.
     pub max_flows: Option<Spanned<u32>>,
-    /// Datagrams back for each request; 0: any number.
+    /// A flow ends when so many answers have come for each of its datagrams; 0: it lasts until it is silent. Default: 0.
     pub responses: Option<Spanned<u32>>,
 }

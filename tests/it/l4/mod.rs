@@ -5,6 +5,7 @@ mod preface;
 mod real;
 mod sni;
 mod tcp;
+mod udp;
 
 use crate::support::{Setup, ports};
 use std::net::SocketAddr;

@@ -131,7 +131,7 @@ fn a_bad_file_changes_nothing_and_says_why() {
         ),
         (
             "unsupported",
-            good.clone().tail(&udp(taken)),
+            good.clone().tail(&unix_socket(taken)),
             "not supported",
         ),
         ("name twice", fixed(good.clone(), "old", "new"), "old"),
@@ -175,9 +175,10 @@ fn a_bad_file_changes_nothing_and_says_why() {
     );
 }
 
-fn udp(addr: std::net::SocketAddr) -> String {
+/// Beside an address that could be had.
+fn unix_socket(addr: std::net::SocketAddr) -> String {
     format!(
-        "[[listeners]]\nname = \"dns\"\nbind = [\"{addr}\"]\nprotocol = \"udp\"\ncluster = \"app\"\n"
+        "[[listeners]]\nname = \"x\"\nbind = [\"{addr}\", \"unix:/x.sock\"]\nprotocol = \"http\"\n"
     )
 }
 

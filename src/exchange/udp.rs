@@ -1,0 +1,295 @@
+//! A flow of datagrams: the page for them, beside those for requests and for byte streams.
+//!
+//! ```text
+//! breaker → place → a socket of its own to the endpoint → answers, until it ends
+//! ```
+//!
+//! Nothing waits: a datagram that finds no place is dropped, as its sender expects of datagrams, and not queued.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::ReadBuf;
+use tokio::net::UdpSocket;
+
+use super::Held;
+use super::place::{Missing, Wish, look};
+use super::retry::Reused;
+use super::tcp::Session;
+use super::watch::{Passage, Watch};
+use crate::base::{Detail, EndpointAddr, Error, Phase, Reason, clock};
+use crate::endpoint::{Availability, Endpoint, Tried};
+use crate::message::key::KeyInput;
+use crate::net::{bind, files, socket};
+use crate::snapshot::Snapshot;
+use crate::worker::ClusterView;
+
+/// What the task of a flow and the reader of its listener's socket share.
+#[derive(Debug, Default)]
+pub struct Line {
+    upstream: OnceCell<Upstream>,
+    bytes: Cell<u64>,
+    datagrams: Cell<u64>,
+    /// The configuration that its endpoint was last looked up in.
+    seen: Cell<u64>,
+    ended: Cell<Option<(Reason, Detail)>>,
+    answered: Cell<u64>,
+    waker: RefCell<Option<Waker>>,
+}
+
+#[derive(Debug)]
+struct Upstream {
+    socket: UdpSocket,
+    endpoint: RefCell<Arc<Endpoint>>,
+}
+
+/// Why a datagram did not get to the endpoint.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unsent {
+    /// The kernel did not take it.
+    Dropped,
+    /// The flow has no endpoint, or no longer.
+    Ended,
+}
+
+impl Line {
+    /// A flow that begins under configuration number `seen`.
+    pub fn new(seen: u64) -> Self {
+        Self {
+            seen: Cell::new(seen),
+            ..Self::default()
+        }
+    }
+
+    /// Sends one datagram of the client.
+    pub fn send(&self, datagram: &[u8]) -> Result<(), Unsent> {
+        let upstream = self.upstream.get().ok_or(Unsent::Ended)?;
+        // Counted before it is known whether the kernel takes it: it came.
+        self.bytes.set(self.bytes.get() + datagram.len() as u64);
+        self.datagrams.set(self.datagrams.get() + 1);
+        match socket::send(&upstream.socket, datagram) {
+            Ok(_) => Ok(()),
+            // The port answered an earlier one with ICMP: whoever asks the socket first is told (udp(7)).
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                self.end(Reason::ConnectRefused, Detail::None);
+                Err(Unsent::Ended)
+            }
+            Err(_) => Err(Unsent::Dropped),
+        }
+    }
+
+    /// Ends the flow; the first reason stays.
+    pub fn end(&self, reason: Reason, detail: Detail) {
+        if self.ended.get().is_none() {
+            self.ended.set(Some((reason, detail)));
+        }
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// It was silent for too long. What has answered is complete.
+    pub fn end_idle(&self) {
+        match self.answered.get() {
+            0 => self.end(Reason::UpstreamIdle, Detail::Idle),
+            _ => self.end(Reason::Completed, Detail::None),
+        }
+    }
+
+    /// Whether its endpoint may go on serving it: it is in the configuration (number `seen`) that is in effect, and neither
+    /// unhealthy nor disabled. One that is ejected or runs empty keeps what it has.
+    pub fn stands(&self, seen: u64, snapshot: &Snapshot) -> bool {
+        let Some(upstream) = self.upstream.get().filter(|_| self.ended.get().is_none()) else {
+            return false;
+        };
+        if self.seen.replace(seen) != seen {
+            let found = {
+                let key = &upstream.endpoint.borrow().key;
+                let cluster = snapshot.cluster(&key.cluster);
+                cluster.and_then(|(_, it)| it.set.iter().find(|it| it.key == *key).cloned())
+            };
+            let Some(found) = found else {
+                self.end(Reason::Killed, Detail::EndpointDown);
+                return false;
+            };
+            upstream.endpoint.replace(found);
+        }
+        !matches!(
+            upstream.endpoint.borrow().availability(0),
+            Availability::Unhealthy | Availability::Disabled
+        )
+    }
+
+    fn watch(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        match &*waker {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            _ => *waker = Some(cx.waker().clone()),
+        }
+    }
+}
+
+/// Carries one flow: picks its endpoint at the first poll, so that the first datagram can be sent right after it, and hands
+/// every answer to `answer` until the flow ends. `responses` are awaited for each datagram; 0: any number.
+pub async fn carry(
+    session: Session<'_>,
+    line: &Line,
+    responses: u32,
+    answer: impl FnMut(&[u8]),
+) -> (Reason, Detail) {
+    let cluster = session.cluster;
+    session.record.aim(&cluster.cluster.name);
+    let Ok(passage) = Passage::open(cluster, session.started) else {
+        return (Reason::BreakerOpen, Detail::None);
+    };
+    let mut session = session;
+    let (watch, _held) = match seek(&mut session, &passage, line) {
+        Ok(found) => found,
+        Err(error) => {
+            passage.failed(&error);
+            return (error.reason(), error.detail());
+        }
+    };
+    let (reason, detail) = answers(&mut session, line, &watch, responses, answer).await;
+    if let Reason::ConnectRefused | Reason::UpstreamReset = reason {
+        let error = Error::new(reason, detail);
+        watch.ended(&error, Reused::Fresh);
+        passage.failed(&error);
+    }
+    session.record.request_bytes(line.bytes.get());
+    (reason, detail)
+}
+
+/// An endpoint for the flow, and a socket that is connected to it.
+fn seek<'x>(
+    session: &mut Session<'x>,
+    passage: &'x Passage<'x>,
+    line: &Line,
+) -> Result<(Watch<'x>, Held), Error> {
+    let cluster: &'x ClusterView = session.cluster;
+    let policy = &cluster.cluster;
+    let full = |detail| {
+        cluster.cells.rejected(Reason::QueueFull);
+        Error::new(Reason::QueueFull, detail)
+    };
+    let permit = match policy.bulkhead.requests {
+        0 => None,
+        cap => Some(
+            policy
+                .gate
+                .admit(cap)
+                .ok_or_else(|| full(Detail::Requests))?,
+        ),
+    };
+    let hash = policy.key.as_ref().and_then(|key| {
+        key.hash(&KeyInput {
+            head: session.record.head(),
+            client: session.client,
+            route: "",
+        })
+    });
+    let mut tried = Tried::new();
+    loop {
+        let found = look(cluster, &tried, Wish::by_key(hash), session.started);
+        let place = found.map_err(|missing| match missing {
+            Missing::Full => full(Detail::Endpoint),
+            Missing::Nobody => {
+                let reason = Missing::nobody(cluster);
+                cluster.cells.rejected(reason);
+                Error::from(reason)
+            }
+        })?;
+        let endpoint = policy.set.endpoint(place.ix);
+        let endpoint = endpoint.ok_or_else(|| Error::from(Reason::Internal))?;
+        let again = tried.contains(place.ix);
+        let Some(watch) = Watch::begin(passage, endpoint, again, session.started) else {
+            tried.insert(place.ix);
+            continue;
+        };
+        session.record.attempt(&policy.name, &endpoint.text);
+        session.record.phase(Phase::Connect);
+        let held = Held::begin(place.slot, endpoint).with(permit);
+        let upstream = Upstream {
+            socket: connect(endpoint)?,
+            endpoint: RefCell::new(Arc::clone(endpoint)),
+        };
+        session.record.phase(Phase::Data);
+        // A line is carried once.
+        let _ = line.upstream.set(upstream);
+        return Ok((watch, held));
+    }
+}
+
+/// A socket that hears this endpoint alone.
+fn connect(endpoint: &Endpoint) -> Result<UdpSocket, Error> {
+    let spec = &endpoint.spec;
+    let plain = spec.tls.is_none() && spec.preface.is_none();
+    let EndpointAddr::Inet(addr) = &spec.addr else {
+        return Err(NOT_FOR_DATAGRAMS);
+    };
+    if !plain {
+        return Err(NOT_FOR_DATAGRAMS);
+    }
+    let connected = bind::datagrams_to(*addr, files::first_reserved());
+    connected.map_err(|error| match error {
+        bind::NotConnected::Crowded => Error::new(Reason::Overloaded, Detail::NoFiles),
+        bind::NotConnected::Failed => Error::from(Reason::ConnectRefused),
+    })
+}
+
+/// TLS, a header of the PROXY protocol and unix sockets are for streams: nothing is sent without what was asked for.
+const NOT_FOR_DATAGRAMS: Error = Error::new(Reason::NoEndpoint, Detail::Incompatible);
+
+async fn answers(
+    session: &mut Session<'_>,
+    line: &Line,
+    watch: &Watch<'_>,
+    responses: u32,
+    mut answer: impl FnMut(&[u8]),
+) -> (Reason, Detail) {
+    let Some(upstream) = line.upstream.get() else {
+        return (Reason::Internal, Detail::None);
+    };
+    let local = session.local;
+    let record = &mut *session.record;
+    poll_fn(|cx| {
+        line.watch(cx);
+        loop {
+            if let Some(ended) = line.ended.get() {
+                return Poll::Ready(ended);
+            }
+            let mut scratch = local.scratch();
+            let mut buf = ReadBuf::new(&mut scratch);
+            match upstream.socket.poll_recv(cx, &mut buf) {
+                Poll::Ready(Ok(())) => {
+                    let answered = line.answered.get() + 1;
+                    line.answered.set(answered);
+                    if answered == 1 {
+                        let now = clock::now();
+                        watch.connected(now);
+                        record.first_byte(now);
+                        record.phase(Phase::Last);
+                    }
+                    record.response_bytes(buf.filled().len() as u64);
+                    answer(buf.filled());
+                    let wanted = line.datagrams.get().saturating_mul(u64::from(responses));
+                    if responses > 0 && answered >= wanted {
+                        return Poll::Ready((Reason::Completed, Detail::None));
+                    }
+                }
+                Poll::Ready(Err(error)) => {
+                    let reason = match error.kind() {
+                        io::ErrorKind::ConnectionRefused => Reason::ConnectRefused,
+                        _ => Reason::UpstreamReset,
+                    };
+                    return Poll::Ready((reason, Detail::None));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await
+}
