@@ -1,5 +1,6 @@
 //! The record of one exchange.
 
+use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::rc::Rc;
@@ -36,7 +37,8 @@ pub struct Record {
     route: Option<Range<usize>>,
     attempt: Option<Attempt>,
     attempts: u32,
-    id: Id,
+    /// Made when it is first asked for: an exchange whose name is neither logged nor sent has none.
+    id: OnceCell<Id>,
     client: Option<IpAddr>,
     status: u16,
     reason: Reason,
@@ -89,7 +91,7 @@ impl Record {
             route: None,
             attempt: None,
             attempts: 0,
-            id: journal.request_id(at),
+            id: OnceCell::new(),
             client: None,
             status: 0,
             reason: Reason::ClientAbort,
@@ -134,7 +136,7 @@ impl Record {
     pub fn request_id(&self) -> &str {
         let id = match &self.trusted_id {
             Some(range) => self.noted(range),
-            None => &self.id,
+            None => self.id.get_or_init(|| self.journal.request_id(self.begin)),
         };
         // Both are ASCII: made of hexadecimal digits, or checked when it was taken over.
         std::str::from_utf8(id).unwrap_or_default()

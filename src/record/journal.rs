@@ -26,16 +26,16 @@ pub struct Journal {
     handle: LogHandle,
     plan: RefCell<Option<Arc<AccessLog>>>,
     lines: RefCell<Lines>,
+    stamper: RefCell<Stamper>,
     heads: RefCell<Vec<RequestHead>>,
     notes: RefCell<Vec<Vec<u8>>>,
     ids: Ids,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Lines {
     text: Vec<u8>,
     count: u64,
-    stamper: Stamper,
 }
 
 impl Journal {
@@ -44,11 +44,8 @@ impl Journal {
         Rc::new(Self {
             handle,
             plan: RefCell::new(None),
-            lines: RefCell::new(Lines {
-                text: Vec::new(),
-                count: 0,
-                stamper: Stamper::new(),
-            }),
+            lines: RefCell::default(),
+            stamper: RefCell::new(Stamper::new()),
             heads: RefCell::default(),
             notes: RefCell::default(),
             ids: Ids::new(),
@@ -64,9 +61,8 @@ impl Journal {
     /// Hands over the lines that were made since the last time, and follows the wall clock. The worker
     /// calls it every 100 ms and before it ends.
     pub fn flush(&self) {
-        let mut lines = self.lines.borrow_mut();
-        lines.stamper.refresh();
-        lines.hand_over(&self.handle);
+        self.stamper.borrow_mut().refresh();
+        self.lines.borrow_mut().hand_over(&self.handle);
     }
 
     /// An empty head, with the buffers of an earlier exchange.
@@ -100,9 +96,9 @@ impl Journal {
 
     /// The name of an exchange that begins at `at`.
     pub(super) fn request_id(&self, at: Instant) -> Id {
-        let lines = self.lines.try_borrow();
+        let stamper = self.stamper.try_borrow();
         self.ids
-            .next(lines.map_or(0, |lines| lines.stamper.millis(at)))
+            .next(stamper.map_or(0, |stamper| stamper.millis(at)))
     }
 
     /// Makes one line, if lines are made at all and this one is not left out by sampling. `time` gets the
@@ -125,17 +121,14 @@ impl Journal {
         let Ok(mut lines) = self.lines.try_borrow_mut() else {
             return;
         };
-        let Lines {
-            text,
-            count,
-            stamper,
-        } = &mut *lines;
-        let time = stamper.text(at);
-        format::line(plan, text, |column| {
-            value(column).unwrap_or(Value::Plain(time))
+        let Ok(time) = self.stamper.try_borrow_mut().map(|mut it| it.text(at)) else {
+            return;
+        };
+        format::line(plan, &mut lines.text, |column| {
+            value(column).unwrap_or(Value::Plain(&time))
         });
-        *count += 1;
-        if text.len() >= BATCH {
+        lines.count += 1;
+        if lines.text.len() >= BATCH {
             lines.hand_over(&self.handle);
         }
     }

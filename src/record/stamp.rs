@@ -50,13 +50,13 @@ impl Stamper {
     }
 
     /// The wall-clock time of `at`.
-    pub(super) fn text(&mut self, at: Instant) -> &[u8] {
+    pub(super) fn text(&mut self, at: Instant) -> [u8; LENGTH] {
         let wall = self.wall(at);
         if wall.as_secs() != self.second {
             self.date(wall.as_secs());
         }
         digits(&mut self.text, 20, 3, u64::from(wall.subsec_millis()));
-        &self.text
+        self.text
     }
 
     fn date(&mut self, second: u64) {
@@ -117,7 +117,7 @@ mod tests {
             let mut stamper = Stamper::new();
             stamper.wall = Duration::new(seconds, 7_000_000);
             let at = stamper.anchor;
-            assert_eq!(stamper.text(at), expected.as_bytes());
+            assert_eq!(stamper.text(at).as_slice(), expected.as_bytes());
         }
     }
 
@@ -127,9 +127,9 @@ mod tests {
         stamper.wall = Duration::from_millis(10_500);
         let at = stamper.anchor;
         let later = at + Duration::from_millis(1_600);
-        assert_eq!(stamper.text(later), b"1970-01-01T00:00:12.100Z");
+        assert_eq!(&stamper.text(later), b"1970-01-01T00:00:12.100Z");
         if let Some(earlier) = at.checked_sub(Duration::from_millis(600)) {
-            assert_eq!(stamper.text(earlier), b"1970-01-01T00:00:09.900Z");
+            assert_eq!(&stamper.text(earlier), b"1970-01-01T00:00:09.900Z");
         }
     }
 }
