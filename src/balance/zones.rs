@@ -60,13 +60,9 @@ impl Homes {
         outlook: &Outlook,
         rng: &mut fastrand::Rng,
     ) -> Option<usize> {
-        let home = self.of(tier)?;
-        let shares = outlook.zones(tier);
+        self.of(tier)?;
         let mut draw = rng.f64();
-        let first = shares.get(home)?;
-        if draw < *first {
-            return Some(home);
-        }
+        let shares = outlook.zones(tier);
         shares.iter().position(|share| {
             draw -= share;
             draw < 0.0

@@ -17,7 +17,11 @@ fn set_in(zones: &str) -> EndpointSet {
 }
 
 fn balancer(algorithm: Algorithm, set: &EndpointSet) -> Balancer {
-    Balancer::new(algorithm, set, HashKey::from_seed("test")).at_home(Some("a".into()), set)
+    balancer_in("a", algorithm, set)
+}
+
+fn balancer_in(zone: &str, algorithm: Algorithm, set: &EndpointSet) -> Balancer {
+    Balancer::new(algorithm, set, HashKey::from_seed("test")).at_home(Some(zone.into()), set)
 }
 
 /// How often each is picked of 30 000.
@@ -77,6 +81,19 @@ fn what_is_too_much_for_the_zone_spills_over() {
             (found[0] - 1.0 / 3.0).abs() < 0.02,
             "{algorithm:?}: {found:?}"
         );
+        // Whatever the zones are called: the own one need not be the first of them.
+        let set = set_in("aaaaabc");
+        for (zone, wanted) in [("b", 3.0 / 7.0), ("c", 3.0 / 7.0), ("a", 1.0)] {
+            let found = shares(&balancer_in(zone, algorithm, &set), &set);
+            let own: f64 = (found.iter().zip("aaaaabc".chars()))
+                .filter(|(_, of)| zone.starts_with(*of))
+                .map(|(share, _)| share)
+                .sum();
+            assert!(
+                (own - wanted).abs() < 0.02,
+                "{algorithm:?} {zone}: {found:?}"
+            );
+        }
         // Of a zone that lost half of what it had, half of what it brings goes elsewhere.
         let set = set_in("aabb");
         disable(&set, 0);
