@@ -197,18 +197,25 @@ pub(super) async fn run(connection: &Connection, parts: Box<Tunnel>) {
         if local.drain.phase() == crate::drain::Phase::Forced {
             return Poll::Ready((Reason::Shutdown, Detail::None));
         }
+        // Looked at before the timer is set anew, which forgets it: a tunnel that never pauses has its end, too.
+        if timer.fired() {
+            match clock.tick() {
+                now if now >= terms.until => {
+                    return Poll::Ready((Reason::MaxDuration, Detail::None));
+                }
+                now if now < due => {
+                    // Not its own deadline: that of all who are with this endpoint.
+                    return Poll::Ready((Reason::Killed, Detail::EndpointDown));
+                }
+                _ if !moved => return Poll::Ready((Reason::UpstreamIdle, Detail::Idle)),
+                _ => {}
+            }
+        }
         if moved {
             let half = up.state == State::Ended || down.state == State::Ended;
             let idle = if half { terms.half_closed } else { terms.idle };
             due = clock.after(idle).min(terms.until);
             timer.set(due);
-        } else if timer.fired() {
-            return Poll::Ready(match clock.tick() {
-                now if now >= terms.until => (Reason::MaxDuration, Detail::None),
-                now if now >= due => (Reason::UpstreamIdle, Detail::Idle),
-                // Not its own deadline: that of all who are with this endpoint.
-                _ => (Reason::Killed, Detail::EndpointDown),
-            });
         }
         connection.weigh(up.spill.capacity() + down.spill.capacity());
         Poll::Pending

@@ -3,11 +3,12 @@
 use super::{tcp_listener, tcp_over};
 use crate::support::bytes::{ByteServer, dial, echoes, ended, exactly, rest};
 use crate::support::strace::Strace;
-use crate::support::{Origin, Reload, Setup, eventually, ports};
+use crate::support::{DEADLINE, Origin, Reload, Setup, eventually, ports};
 use std::ffi::OsStr;
-use std::io::Write;
-use std::net::{Shutdown, SocketAddr};
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixListener;
+use std::time::Instant;
 
 const ACTIVE: &str = "tidegate_l4_sessions_active";
 
@@ -241,7 +242,7 @@ fn a_removed_listener_takes_nobody_and_its_connections_go_on() {
         Reload::Done
     );
     eventually("nobody listens there", || {
-        std::net::TcpStream::connect(raw).err().map(drop)
+        TcpStream::connect(raw).err().map(drop)
     });
     echoes(&stream, "after");
     // An endpoint that is gone from the file keeps those that it has.
@@ -254,7 +255,7 @@ fn a_removed_listener_takes_nobody_and_its_connections_go_on() {
     assert_eq!(exactly(&dial(raw), 5), b"other");
     proxy.signal("TERM");
     eventually("nobody listens there", || {
-        std::net::TcpStream::connect(raw).err().map(drop)
+        TcpStream::connect(raw).err().map(drop)
     });
     echoes(&stream, "while it drains");
     drop(stream);
@@ -298,6 +299,55 @@ fn connections_follow_their_endpoint_down_if_so_configured() {
     let line = proxy.wait_log(2).remove(1);
     assert_eq!((&line["reason"], &line["detail"]), cut);
     echoes(&kept, "it was promised to be kept");
+}
+
+/// A stream that never pauses has the same end: by its age, and with its endpoint.
+#[test]
+fn a_stream_that_never_pauses_ends_too() {
+    let flood = |stream: &TcpStream| {
+        let mut writer = stream.try_clone().unwrap();
+        std::thread::spawn(move || while writer.write_all(&[0; 16 * 1024]).is_ok() {});
+    };
+    let server = ByteServer::running(move |stream| {
+        flood(&stream);
+        ended(&stream);
+    });
+    let aging = "tcp = { max_duration = \"400ms\" }";
+    let (first, raw) = tcp_over(&[server.addr()], aging, "");
+    let proxy = first.start();
+    let stream = dial(raw);
+    flood(&stream);
+    assert!(stops(&stream));
+    let line = proxy.wait_log(1).remove(0);
+    assert_eq!(line["reason"], "max_duration", "{line}");
+
+    let in_state = |state: &str| {
+        let endpoint = format!("{{ address = \"{}\", state = \"{state}\" }}", server.addr());
+        let setup = Setup::new().at(&first);
+        let setup = setup.cluster("app", &[endpoint], "on_endpoint_down = \"close\"");
+        setup.tail(&tcp_listener(raw, ""))
+    };
+    assert_eq!(proxy.reload(&in_state("ready")), Reload::Done);
+    let stream = dial(raw);
+    flood(&stream);
+    exactly(&stream, 1024 * 1024);
+    assert_eq!(proxy.reload(&in_state("disabled")), Reload::Done);
+    assert!(stops(&stream));
+    let line = proxy.wait_log(2).remove(1);
+    let cut = (&"killed".into(), &"endpoint_down".into());
+    assert_eq!((&line["reason"], &line["detail"]), cut, "{line}");
+}
+
+/// Whether a stream that never pauses comes to its end.
+fn stops(stream: &TcpStream) -> bool {
+    let deadline = Instant::now() + DEADLINE;
+    let mut scratch = vec![0; 64 * 1024];
+    while let Ok(1..) = (&mut &*stream).read(&mut scratch) {
+        if Instant::now() > deadline {
+            return false;
+        }
+    }
+    true
 }
 
 #[test]
