@@ -96,7 +96,8 @@ impl Proofs {
     pub fn ask(self: &Arc<Self>, users: &Users, claim: Claim<'_>, now: Instant) -> Asked {
         let (hash, whose) = users.find(claim.user);
         let mut hasher = self.key.hasher128();
-        for part in [claim.user, claim.password, hash.bytes()] {
+        // Whose hash it is belongs to the question: another file, or this one after a reload, may have given it to a decoy.
+        for part in [claim.user, claim.password, hash.bytes(), whose.tag()] {
             hasher.write(&(part.len() as u64).to_le_bytes());
             hasher.write(part);
         }

@@ -26,6 +26,16 @@ pub(super) enum Whose {
     Nobody,
 }
 
+impl Whose {
+    /// Tells the two apart where bytes are hashed.
+    pub(super) fn tag(self) -> &'static [u8] {
+        match self {
+            Self::User => b"user",
+            Self::Nobody => b"nobody",
+        }
+    }
+}
+
 impl Users {
     /// Reads the file, or tells what is wrong with it; that shows no hash.
     pub fn read(
