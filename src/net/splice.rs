@@ -32,10 +32,20 @@ struct Ends {
     write: OwnedFd,
 }
 
+/// Why there is no new pipe.
+#[derive(Debug)]
+enum NoPipe {
+    /// No descriptors, or no memory: there may be some again.
+    NotNow(io::Error),
+    /// Not of the wanted size: that is a limit of the machine, which stays.
+    TooLarge(io::Error),
+}
+
 impl Ends {
-    fn new() -> io::Result<Self> {
-        let (read, write) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)?;
-        fcntl_setpipe_size(&write, SIZE)?;
+    fn new() -> Result<Self, NoPipe> {
+        let flags = PipeFlags::NONBLOCK | PipeFlags::CLOEXEC;
+        let (read, write) = pipe_with(flags).map_err(|error| NoPipe::NotNow(error.into()))?;
+        fcntl_setpipe_size(&write, SIZE).map_err(|error| NoPipe::TooLarge(error.into()))?;
         Ok(Self { read, write })
     }
 }
@@ -43,6 +53,10 @@ impl Ends {
 impl Pipes {
     /// An empty pipe; `None` where bytes have to be copied.
     pub fn take(self: &Rc<Self>) -> Option<Pipe> {
+        self.take_or(Ends::new)
+    }
+
+    fn take_or(self: &Rc<Self>, make: fn() -> Result<Ends, NoPipe>) -> Option<Pipe> {
         if self.used.get() >= MOST {
             return None;
         }
@@ -50,9 +64,13 @@ impl Pipes {
         let ends = match spare {
             Some(ends) => ends,
             None if self.refused.get() => return None,
-            None => match Ends::new() {
+            None => match make() {
                 Ok(ends) => ends,
-                Err(error) => {
+                Err(NoPipe::NotNow(error)) => {
+                    tracing::debug!(%error, "no pipe for bulk at this time: bytes are copied");
+                    return None;
+                }
+                Err(NoPipe::TooLarge(error)) => {
                     tracing::info!(%error, "no pipe for bulk: bytes are copied");
                     self.refused.set(true);
                     return None;
@@ -153,6 +171,19 @@ mod tests {
         assert_eq!((pipes.spare.borrow().len(), pipes.used.get()), (0, 0));
         drop(client);
         assert_eq!(pipes.take().unwrap().fill(&from).unwrap(), 0, "the end");
+    }
+
+    #[test]
+    fn descriptors_come_back_and_a_size_that_is_refused_does_not() {
+        let pipes = Rc::new(Pipes::default());
+        let crowded = || Err(NoPipe::NotNow(io::Error::from_raw_os_error(24)));
+        assert!(pipes.take_or(crowded).is_none());
+        let pipe = pipes.take();
+        assert!(pipe.is_some());
+        let refused = || Err(NoPipe::TooLarge(io::Error::from_raw_os_error(1)));
+        assert!(pipes.take_or(refused).is_none() && pipes.take().is_none());
+        drop(pipe);
+        assert!(pipes.take().is_some(), "what is there is used");
     }
 
     #[test]
