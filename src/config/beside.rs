@@ -10,19 +10,23 @@ use super::types::FilePath;
 use super::{Code, Diagnostic, Diagnostics, Spanned};
 use crate::base::hash::HashKey;
 
-/// What was read, by path.
+/// What was read, by path and by how much of it was asked for: of a longer file no more is looked at later either.
 #[derive(Debug, Default)]
-pub struct Beside(Mutex<BTreeMap<PathBuf, u64>>);
+pub struct Beside(Mutex<BTreeMap<(PathBuf, u64), u64>>);
 
 /// What is kept of a file that cannot be read.
 const NOTHING: u64 = 0;
 
 impl Beside {
-    /// Notes a file that another reads. Before it is read: what changes meanwhile is then found to have changed.
-    pub fn note(&self, path: &Path) {
-        let digest = read(path, u64::MAX - 1).map_or(NOTHING, |bytes| digest(&bytes));
+    /// Notes a file of which another reads at most so many bytes. Before it is read: what changes meanwhile is then found to
+    /// have changed.
+    pub fn note(&self, path: &Path, limit: u64) {
+        self.keep(path, limit, digest_of(&read(path, limit)));
+    }
+
+    fn keep(&self, path: &Path, limit: u64, digest: u64) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(path.to_path_buf(), digest);
+        known.insert((path.to_path_buf(), limit), digest);
     }
 
     /// Reads a file of at most so many bytes, or tells what is wrong with it.
@@ -33,10 +37,7 @@ impl Beside {
         diagnostics: &mut Diagnostics,
     ) -> Option<Vec<u8>> {
         let read = read(path, limit);
-        let digest = read.as_ref().map_or(NOTHING, |bytes| digest(bytes));
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(path.to_path_buf(), digest);
-        drop(known);
+        self.keep(path, limit, digest_of(&read));
         let shown = path.display();
         let problem = match read {
             Ok(bytes) if bytes.len() as u64 <= limit => return Some(bytes),
@@ -80,32 +81,28 @@ impl Beside {
     /// The paths.
     pub fn paths(&self) -> Vec<PathBuf> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.keys().cloned().collect()
+        let mut paths: Vec<_> = known.keys().map(|(path, _)| path.clone()).collect();
+        paths.dedup();
+        paths
     }
 
     /// What was read, to be compared with what is there later.
     pub fn seen(&self) -> Seen {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Seen(
-            known
-                .iter()
-                .map(|(path, seen)| (path.clone(), *seen))
-                .collect(),
-        )
+        Seen(known.clone())
     }
 }
 
 /// Files as they were once.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Seen(Vec<(PathBuf, u64)>);
+pub struct Seen(BTreeMap<(PathBuf, u64), u64>);
 
 impl Seen {
     /// Whether they are still so.
     pub fn is_still_so(&self) -> bool {
-        self.0.iter().all(|(path, seen)| {
-            let now = read(path, u64::MAX - 1).map_or(NOTHING, |bytes| digest(&bytes));
-            now == *seen
-        })
+        self.0
+            .iter()
+            .all(|((path, limit), seen)| digest_of(&read(path, *limit)) == *seen)
     }
 }
 
@@ -115,7 +112,8 @@ fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn digest(bytes: &[u8]) -> u64 {
+fn digest_of(read: &io::Result<Vec<u8>>) -> u64 {
+    let Ok(bytes) = read else { return NOTHING };
     HashKey::from_seed("beside").hash(bytes).max(NOTHING + 1)
 }
 
@@ -141,7 +139,14 @@ mod tests {
         );
         assert!(beside.seen().is_still_so());
         assert_eq!(beside.read(&name, 7, &mut diagnostics), None);
+        std::fs::write(&path, "12345678901234567890").unwrap();
+        let short = Beside::default();
+        assert_eq!(short.read(&name, 7, &mut Diagnostics::default()), None);
+        assert!(short.seen().is_still_so(), "too large, and still so");
+        assert!(!beside.seen().is_still_so(), "8 bytes were asked for, too");
+        assert_eq!(beside.paths().len(), 1);
         std::fs::write(&path, b"\xff").unwrap();
+        let beside = Beside::default();
         assert_eq!(beside.text(&name, 8, &mut diagnostics), None);
         assert!(beside.seen().is_still_so());
         assert_eq!(
@@ -150,7 +155,7 @@ mod tests {
         );
         std::fs::remove_file(&path).unwrap();
         assert!(!beside.seen().is_still_so());
-        beside.note(&path);
+        beside.note(&path, 8);
         assert!(beside.seen().is_still_so());
         std::fs::write(&path, "another").unwrap();
         assert!(!beside.seen().is_still_so());

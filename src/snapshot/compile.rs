@@ -83,13 +83,13 @@ fn note_certificates(raw: &raw::Config, beside: &Beside) {
         .iter()
         .filter_map(|listener| listener.tls.as_ref());
     for certificate in listeners.flat_map(|tls| tls.certificates.iter()) {
-        beside.note(&certificate.certificate);
-        beside.note(&certificate.key);
+        beside.note(&certificate.certificate, tls::MAX_FILE);
+        beside.note(&certificate.key, tls::MAX_FILE);
     }
     let clusters = raw.clusters.iter().filter_map(|(_, raw)| raw.tls.as_ref());
     let paths = clusters.flat_map(|tls| [&tls.ca, &tls.certificate, &tls.key]);
     for path in paths.flatten() {
-        beside.note(path);
+        beside.note(path, tls::MAX_FILE);
     }
 }
 

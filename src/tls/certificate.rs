@@ -15,7 +15,7 @@ use super::x509::Facts;
 use crate::config::{Code, Diagnostic, Span};
 
 /// Largest file that is read.
-const MAX_FILE: u64 = 1 << 20;
+pub const MAX_FILE: u64 = 1 << 20;
 
 /// Where a certificate comes from.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]

@@ -22,7 +22,7 @@ mod verify;
 use crate::base::ListenerName;
 use crate::state::Registry;
 
-pub use certificate::{Certificate, Files, LoadError};
+pub use certificate::{Certificate, Files, LoadError, MAX_FILE};
 pub use client::{ClientTls, TlsSpec};
 pub use names::{detail, group, suite, version};
 pub use server::{HandshakeSlot, Hello, Inside, ServerTls, last_hello};
