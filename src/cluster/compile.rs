@@ -64,10 +64,13 @@ pub fn compile(
     let protocol = protocol::compile(raw, &limits, diagnostics);
     let tls = match &raw.tls {
         None => None,
-        Some(raw) => Some(Arc::new(ClientTls::compile(raw, diagnostics)?)),
+        Some(raw) => {
+            let tls = ClientTls::compile(raw, diagnostics)?;
+            Some(Arc::new(tls))
+        }
     };
-    let members = endpoints::compile(name, &raw.endpoints, tls.as_deref(), live, diagnostics);
-    let members = members.and_then(|members| Some(Members::new(members, protocol?, preface, tls)));
+    let members = endpoints::compile(name, &raw.endpoints, tls.as_ref(), live, diagnostics);
+    let members = members.and_then(|members| Some(Members::new(members, protocol?, preface)));
     let made = members
         .as_ref()
         .map(|members| members.assemble(name, spec, live));

@@ -13,12 +13,12 @@ use crate::config::raw::endpoint::State;
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned, raw};
 use crate::dns::Query;
 use crate::endpoint::{Admin, MAX_WEIGHT};
-use crate::tls::ClientTls;
+use crate::tls::{ClientTls, TlsSpec};
 
 pub(super) fn compile(
     cluster: &ClusterName,
     raw: &Spanned<Vec<Spanned<raw::Endpoint>>>,
-    tls: Option<&ClientTls>,
+    tls: Option<&Arc<ClientTls>>,
     live: &Live,
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<Member>> {
@@ -36,23 +36,9 @@ pub(super) fn compile(
     let mut seen: HashMap<String, Span> = HashMap::new();
     let mut members = Vec::with_capacity(raw.len());
     for raw in &raw.value {
-        let Some(member) = member(raw, live, diagnostics) else {
+        let Some(member) = member(raw, tls, live, diagnostics) else {
             continue;
         };
-        if let Some(tls) = tls
-            && !tls.names_all()
-            && member.known_as().is_none()
-        {
-            let text = format!(
-                "`{}` has no name that its certificate could be for",
-                member.place
-            );
-            diagnostics.push(
-                Diagnostic::error(Code::MissingKey, raw.span, text)
-                    .hint("write `server_name` in `tls`"),
-            );
-            continue;
-        }
         match seen.entry(member.place.to_string()) {
             Entry::Vacant(slot) => {
                 slot.insert(raw.span);
@@ -77,6 +63,7 @@ pub(super) fn compile(
 
 fn member(
     raw: &Spanned<raw::Endpoint>,
+    tls: Option<&Arc<ClientTls>>,
     live: &Live,
     diagnostics: &mut Diagnostics,
 ) -> Option<Member> {
@@ -95,8 +82,14 @@ fn member(
         );
         return None;
     }
+    let place = place?;
+    let tls = match tls {
+        None => None,
+        Some(tls) => Some(secure(&place, tls, raw.span, diagnostics)?),
+    };
     Some(Member {
-        place: place?,
+        place,
+        tls,
         weight: weight?,
         tier: tier?,
         zone: zone.ok()?,
@@ -106,6 +99,23 @@ fn member(
             Some(State::Disabled) => Admin::Disabled,
         },
     })
+}
+
+/// TLS to an endpoint that is known by a name or an address; one that has neither needs `server_name`.
+fn secure(
+    place: &Place,
+    tls: &Arc<ClientTls>,
+    span: Span,
+    diagnostics: &mut Diagnostics,
+) -> Option<TlsSpec> {
+    let spec = tls.towards(place.known_as().as_deref());
+    if spec.is_none() {
+        let text = format!("`{place}` has no name that its certificate could be for");
+        diagnostics.push(
+            Diagnostic::error(Code::MissingKey, span, text).hint("write `server_name` in `tls`"),
+        );
+    }
+    spec
 }
 
 fn place(

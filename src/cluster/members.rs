@@ -13,7 +13,7 @@ use crate::dns::{Entry, Target};
 use crate::endpoint::{Admin, Endpoint, EndpointKey, EndpointSet, Origin};
 use crate::health::HealthSpec;
 use crate::net::preface::Version;
-use crate::tls::{ClientTls, TlsSpec};
+use crate::tls::TlsSpec;
 use crate::upstream::{ConnectSpec, Protocol};
 
 /// Where an endpoint is, or where that is to be asked.
@@ -27,6 +27,22 @@ pub(super) enum Place {
         /// `None`: the name gives one to each address.
         port: Option<u16>,
     },
+}
+
+impl Place {
+    /// What a certificate of this endpoint has to be for, where nothing else is said: its name, or its address. That of a
+    /// service is the domain that it belongs to (RFC 6125, 6.2.1).
+    pub(super) fn known_as(&self) -> Option<String> {
+        match self {
+            Self::Addr(EndpointAddr::Inet(addr)) => Some(addr.ip().to_string()),
+            Self::Addr(EndpointAddr::Unix(_)) => None,
+            Self::Name { entry, .. } => {
+                let labels = entry.query.name().trim_end_matches('.').split('.');
+                let labels: Vec<&str> = labels.skip_while(|label| label.starts_with('_')).collect();
+                Some(labels.join("."))
+            }
+        }
+    }
 }
 
 impl fmt::Display for Place {
@@ -49,6 +65,8 @@ pub(super) struct Member {
     pub(super) tier: u8,
     pub(super) admin: Admin,
     pub(super) zone: Option<Arc<str>>,
+    /// TLS to it. What is written is settled when it is compiled: where TLS is asked for there is never an endpoint without.
+    pub(super) tls: Option<TlsSpec>,
 }
 
 /// The endpoints of a cluster as they were written.
@@ -59,8 +77,6 @@ pub struct Members {
     pub protocol: Protocol,
     /// Whether they are told of clients by the PROXY protocol.
     pub preface: Option<Version>,
-    /// TLS to them.
-    tls: Option<Arc<ClientTls>>,
 }
 
 /// A set, and what was known when it was made.
@@ -81,16 +97,20 @@ pub struct Knowledge {
 
 impl Members {
     pub(super) fn new(
-        written: Vec<Member>,
+        mut written: Vec<Member>,
         protocol: Protocol,
         preface: Option<Version>,
-        tls: Option<Arc<ClientTls>>,
     ) -> Self {
+        // Where HTTP/2 is spoken, it is asked for.
+        if let Protocol::Http2(_) = protocol {
+            for tls in written.iter_mut().filter_map(|member| member.tls.as_mut()) {
+                *tls = tls.offering(&[b"h2"]);
+            }
+        }
         Self {
             written,
             protocol,
             preface,
-            tls,
         }
     }
 
@@ -111,16 +131,6 @@ impl Members {
             overrides: live.overrides().revision(cluster),
             names: generations.fold(0, u64::wrapping_add),
         }
-    }
-
-    /// TLS to an endpoint. Where HTTP/2 is spoken, it is asked for.
-    fn towards(&self, member: &Member) -> Option<TlsSpec> {
-        let known = member.known_as();
-        let spec = self.tls.as_ref()?.towards(known.as_deref())?;
-        Some(match self.protocol {
-            Protocol::Http2(_) => spec.offering(&[b"h2"]),
-            Protocol::Http1 => spec,
-        })
     }
 
     /// Makes the set.
@@ -152,7 +162,7 @@ impl Members {
                     addr: key.addr.clone(),
                     protocol: self.protocol,
                     preface: self.preface,
-                    tls: self.towards(member),
+                    tls: member.tls.clone(),
                 };
                 endpoints.push(Arc::new(endpoint(key, spec, tier, origin, health, live)));
             };
@@ -181,20 +191,6 @@ impl Members {
 }
 
 impl Member {
-    /// What a certificate of this endpoint has to be for, where nothing else is said: its name, or its address. That of a
-    /// service is the domain that it belongs to (RFC 6125, 6.2.1).
-    pub(super) fn known_as(&self) -> Option<String> {
-        match &self.place {
-            Place::Addr(EndpointAddr::Inet(addr)) => Some(addr.ip().to_string()),
-            Place::Addr(EndpointAddr::Unix(_)) => None,
-            Place::Name { entry, .. } => {
-                let labels = entry.query.name().trim_end_matches('.').split('.');
-                let labels: Vec<&str> = labels.skip_while(|label| label.starts_with('_')).collect();
-                Some(labels.join("."))
-            }
-        }
-    }
-
     fn origin(&self, told: Option<u32>, name: Option<Arc<str>>) -> Origin {
         Origin {
             weight: told.unwrap_or(self.weight),

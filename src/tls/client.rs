@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use rustls::client::Resumption;
@@ -52,14 +51,12 @@ pub struct ClientTls {
     config: Arc<ClientConfig>,
     /// The name of all endpoints, where one is configured.
     name: Option<ServerName<'static>>,
-    files: Vec<PathBuf>,
 }
 
 impl fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientTls")
             .field("name", &self.name)
-            .field("files", &self.files)
             .field("pins", &self.identity.pins)
             .field("alpn", &self.identity.alpn.len())
             .field("unchecked", &(self.identity.trust == Trust::Anyone))
@@ -109,7 +106,6 @@ impl TlsSpec {
                 identity,
                 config: Arc::clone(&client.config),
                 name: client.name.clone(),
-                files: client.files.clone(),
             }),
             name: self.name.clone(),
         }
@@ -151,16 +147,10 @@ impl ClientTls {
             own: own.as_ref().map(|own| own.cert.clone()).unwrap_or_default(),
             alpn: alpn.into_iter().map(String::into_bytes).collect(),
         };
-        let files = [&raw.ca, &raw.certificate, &raw.key];
         Some(Self {
             config: Arc::new(identity.config(own)),
             identity,
             name,
-            files: files
-                .into_iter()
-                .flatten()
-                .map(|file| file.value.0.clone())
-                .collect(),
         })
     }
 
@@ -176,16 +166,6 @@ impl ClientTls {
             client: Arc::clone(self),
             name,
         })
-    }
-
-    /// Whether endpoints need no name of their own.
-    pub fn names_all(&self) -> bool {
-        self.name.is_some()
-    }
-
-    /// The files that it was made from.
-    pub fn files(&self) -> &[PathBuf] {
-        &self.files
     }
 }
 
