@@ -66,6 +66,7 @@ pub fn compile(
         None => None,
         Some(raw) => {
             let tls = ClientTls::compile(raw, diagnostics)?;
+            protocol::offered(raw, protocol?, diagnostics)?;
             Some(Arc::new(tls))
         }
     };

@@ -14,6 +14,8 @@ const MAX_STREAMS: u32 = 1000;
 const WINDOW: u32 = 64 << 10;
 const MIN_WINDOW: u32 = 16 << 10;
 const MAX_WINDOW: u32 = 16 << 20;
+/// RFC 7301, 3.1.
+const MAX_ALPN: usize = 255;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -27,6 +29,39 @@ pub(super) fn compile(
         None | Some(UpstreamProtocol::Http1 | UpstreamProtocol::Auto) => Some(Protocol::Http1),
         Some(UpstreamProtocol::Http2(raw)) => http2(raw, limits, diagnostics).map(Protocol::Http2),
     }
+}
+
+/// Refuses to offer by ALPN what would not be spoken: an endpoint that agreed to it would not understand us.
+pub(super) fn offered(
+    tls: &raw::tls::ClusterTls,
+    protocol: Protocol,
+    diagnostics: &mut Diagnostics,
+) -> Option<()> {
+    let mut sound = Some(());
+    for name in tls.alpn.iter().flat_map(|list| list.value.iter()) {
+        let (label, hint) = match protocol {
+            Protocol::Http2(_) if name.value != "h2" => (
+                "the cluster speaks HTTP/2",
+                "leave `alpn` away: h2 is offered",
+            ),
+            Protocol::Http1 if name.value == "h2" => (
+                "the cluster does not speak HTTP/2",
+                "write protocol = \"http2\" in the cluster",
+            ),
+            Protocol::Http1 if name.value.len() > MAX_ALPN => {
+                ("too long", "a name of ALPN has at most 255 bytes")
+            }
+            _ => continue,
+        };
+        let text = format!("`{}` cannot be offered", name.value.escape_debug());
+        diagnostics.push(
+            Diagnostic::error(Code::Conflict, name.span, text)
+                .label(label)
+                .hint(hint),
+        );
+        sound = None;
+    }
+    sound
 }
 
 fn http2(
