@@ -109,7 +109,7 @@ impl Step {
         match made {
             Some(Ok(())) => Ok(hello.unwrap_or_default()),
             None => failed(Detail::Timeout),
-            Some(Err(_)) if matches!(&hello, Some(Hello { slot: None, .. })) => {
+            Some(Err(_)) if matches!(&hello, Some(Hello { shown: None, .. })) => {
                 Err((Reason::TlsNoCertificate, Detail::None))
             }
             Some(Err(error)) => {
@@ -145,7 +145,7 @@ fn facts(connection: &Connection, hello: Hello) -> TlsFacts {
         version,
         cipher,
         server_name: hello.name,
-        certificate: hello.slot,
+        shown: hello.shown,
     }
 }
 

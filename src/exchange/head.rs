@@ -24,7 +24,7 @@ pub(super) fn belongs_here(x: &Exchange, view: &View) -> Result<(), Error> {
     let tls = listener.and_then(|listener| listener.spec.tls.as_ref());
     let covered = || {
         let (tls, host) = (tls?, std::str::from_utf8(host).ok()?);
-        Some(tls.covers(agreed.certificate?, host))
+        Some(tls.covers(agreed.shown?, host))
     };
     if covered() == Some(true) {
         Ok(())

@@ -37,8 +37,8 @@ pub struct TlsFacts {
     pub cipher: &'static str,
     /// The name that the client asked for.
     pub server_name: Option<Box<str>>,
-    /// Which of the listener's certificates it was shown.
-    pub certificate: Option<usize>,
+    /// Which names the certificate that it was shown is for, as a number that only the listener's TLS reads.
+    pub shown: Option<u64>,
 }
 
 impl ConnectionFacts {

@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -12,7 +12,7 @@ use rustls::{ServerConfig, crypto::aws_lc_rs};
 use super::Live;
 use super::certificate::{Certificate, Files};
 use super::provider::provider;
-use super::table::{Slot, Table};
+use super::table::{Names, Table};
 use crate::base::{ListenerName, clock};
 use crate::config::raw::tls::{Certificate as RawCertificate, ClientAuth, ListenerTls, TlsVersion};
 use crate::config::{Code, Diagnostic, Diagnostics, Severity, Spanned};
@@ -123,7 +123,7 @@ impl ServerTls {
             return None;
         }
         let standing = live.listeners.keep_or_make(listener, Standing::new);
-        let resolver = Arc::new(Resolver::new(Table::new(certificates)));
+        let resolver = Arc::new(Resolver(Table::new(certificates)));
         let config = Arc::new(policy.config(&resolver, &standing));
         Some(Self {
             policy,
@@ -145,16 +145,9 @@ impl ServerTls {
         (most == 0 || before < most).then_some(slot)
     }
 
-    /// Whether a client that was shown the certificate at `slot` would have been shown it for `name` too.
-    pub fn covers(&self, slot: Slot, name: &str) -> bool {
-        self.resolver.table().covers(slot, name)
-    }
-
-    /// The files of its certificates and what is in use of them, in the order of the configuration.
-    pub fn certificates(&self) -> Vec<(Files, Arc<Certificate>)> {
-        let table = self.resolver.table();
-        let files = self.policy.certificates.iter().cloned();
-        files.zip(table.certificates().iter().cloned()).collect()
+    /// Whether a client that was shown a certificate for these names would have been shown one for the same for `name` too.
+    pub fn covers(&self, shown: u64, name: &str) -> bool {
+        self.resolver.0.covers(Names(shown), name)
     }
 }
 
@@ -289,8 +282,8 @@ pub enum Inside {
 pub struct Hello {
     /// The server's name, in lower case.
     pub name: Option<Box<str>>,
-    /// The certificate; `None`: there was none to show.
-    pub slot: Option<Slot>,
+    /// What names the certificate was for, see [`ServerTls::covers`]; `None`: there was none to show.
+    pub shown: Option<u64>,
 }
 
 thread_local! {
@@ -304,18 +297,8 @@ pub fn last_hello() -> Option<Hello> {
     LAST.with_borrow_mut(Option::take)
 }
 
-/// Finds certificates by name. What it finds in can be exchanged at any time.
-struct Resolver(RwLock<Arc<Table>>);
-
-impl Resolver {
-    fn new(table: Table) -> Self {
-        Self(RwLock::new(Arc::new(table)))
-    }
-
-    fn table(&self) -> Arc<Table> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-}
+/// Finds certificates by name.
+struct Resolver(Table);
 
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -326,13 +309,11 @@ impl fmt::Debug for Resolver {
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().map(str::to_ascii_lowercase);
-        let chosen = self
-            .table()
-            .choose(name.as_deref(), hello.signature_schemes());
-        let (slot, key) = chosen.unzip();
+        let schemes = hello.signature_schemes();
+        let (shown, key) = self.0.choose(name.as_deref(), schemes).unzip();
         LAST.set(Some(Hello {
             name: name.map(Into::into),
-            slot,
+            shown: shown.map(|Names(shown)| shown),
         }));
         key
     }

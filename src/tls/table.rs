@@ -7,14 +7,30 @@ use rustls::SignatureScheme;
 use rustls::sign::CertifiedKey;
 
 use super::certificate::Certificate;
+use crate::base::hash::HashKey;
 
 /// Which of a listener's certificates: its position in the configuration.
-pub type Slot = usize;
+type Slot = usize;
+
+/// What a certificate was for: certificates for the same names have the same one, also after a renewal or a reload, and in any
+/// order of the configuration.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Names(pub u64);
+
+impl Names {
+    fn of(certificate: &Certificate) -> Self {
+        let mut names: Vec<&str> = certificate.facts.names.iter().map(|name| &**name).collect();
+        names.sort_unstable();
+        Self(HashKey::from_seed("names").hash(names.join(" ").as_bytes()))
+    }
+}
 
 /// Names and what is shown for them. A name that no certificate has gets the first one.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     certificates: Vec<Arc<Certificate>>,
+    /// By position.
+    names: Vec<Names>,
     exact: HashMap<Box<str>, Vec<Slot>>,
     /// By what follows `*.`.
     wildcard: HashMap<Box<str>, Vec<Slot>>,
@@ -45,6 +61,7 @@ impl Table {
                 table.default.push(slot);
             }
         }
+        table.names = certificates.iter().map(|it| Names::of(it)).collect();
         table.certificates = certificates;
         table
     }
@@ -70,22 +87,21 @@ impl Table {
         &self,
         name: Option<&str>,
         schemes: &[SignatureScheme],
-    ) -> Option<(Slot, Arc<CertifiedKey>)> {
+    ) -> Option<(Names, Arc<CertifiedKey>)> {
         let candidates = self.candidates(name);
         let known = candidates.iter().find(|slot| {
             let certificate = self.certificates.get(**slot);
             certificate.is_some_and(|it| it.key.key.choose_scheme(schemes).is_some())
         });
         let slot = *known.or_else(|| candidates.first())?;
-        Some((slot, Arc::clone(&self.certificates.get(slot)?.key)))
+        let certificate = self.certificates.get(slot)?;
+        Some((*self.names.get(slot)?, Arc::clone(&certificate.key)))
     }
 
-    /// Whether a client that was shown the certificate at `slot` would have been shown it for `name` too.
-    pub(super) fn covers(&self, slot: Slot, name: &str) -> bool {
-        self.candidates(Some(name)).contains(&slot)
-    }
-
-    pub(super) fn certificates(&self) -> &[Arc<Certificate>] {
-        &self.certificates
+    /// Whether a client that was shown a certificate for these names would have been shown one for the same for `name` too.
+    pub(super) fn covers(&self, shown: Names, name: &str) -> bool {
+        let candidates = self.candidates(Some(name)).iter();
+        let mut names = candidates.filter_map(|slot| self.names.get(*slot));
+        names.any(|names| *names == shown)
     }
 }

@@ -1,9 +1,12 @@
 //! Which certificate a client is shown.
 
 use super::Bed;
+use crate::support::eventually;
 use crate::support::tls::{Authority, Kind, ask, connect, run, shown};
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
 
 fn five(authority: &Authority) -> Vec<crate::support::tls::Issued> {
@@ -18,12 +21,17 @@ fn five(authority: &Authority) -> Vec<crate::support::tls::Issued> {
 
 /// Of `five`, the one that `name` is shown.
 fn asked(bed: &Bed, name: &str) -> usize {
+    asked_of(bed, name, 5)
+}
+
+/// The same of so many.
+fn asked_of(bed: &Bed, name: &str, count: usize) -> usize {
     let mut config = bed.authority.client();
     // What is shown counts here, not whether it fits.
     config.dangerous().set_certificate_verifier(Arc::new(Any));
     let secure = connect(bed.proxy.web, name, &Arc::new(config)).expect("a handshake");
     let der = shown(&secure);
-    (0..5)
+    (0..count)
         .find(|ix| {
             let path = bed.proxy.log_path().with_file_name(format!("c{ix}.pem"));
             let pem = std::fs::read_to_string(path).unwrap();
@@ -96,7 +104,7 @@ impl rustls::client::danger::ServerCertVerifier for Any {
         &self,
         _: &CertificateDer<'_>,
         _: &[CertificateDer<'_>],
-        _: &rustls::pki_types::ServerName<'_>,
+        _: &ServerName<'_>,
         _: &[u8],
         _: rustls::pki_types::UnixTime,
     ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
@@ -162,4 +170,45 @@ fn a_request_for_another_name_is_misdirected() {
     config.enable_sni = false;
     let mut secure = connect(bed.proxy.web, "a.example", &Arc::new(config)).unwrap();
     assert!(ask(&mut secure, "GET", "/", "c.example").starts_with("HTTP/1.1 200"));
+}
+
+/// A connection outlives the configuration that it was made under: what it was shown counts, not where that stood in the file.
+#[test]
+fn what_was_shown_is_judged_whatever_the_order_of_the_file() {
+    let bed = Bed::with("", &|authority| {
+        vec![
+            authority.issue(&["a.example", "b.example"]),
+            authority.issue(&["c.example"]),
+        ]
+    });
+    let name = ServerName::try_from("a.example").unwrap();
+    let mut connection = rustls::ClientConnection::new(bed.client(), name).unwrap();
+    let mut socket = TcpStream::connect(bed.proxy.web).unwrap();
+    let mut kept = rustls::Stream::new(&mut connection, &mut socket);
+    let mut status = |host: &str| {
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        kept.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        while !answer.windows(4).any(|end| end == b"\r\n\r\n") {
+            let mut buf = [0; 4096];
+            let read = kept.read(&mut buf).unwrap();
+            assert_ne!(read, 0, "the connection stays");
+            answer.extend_from_slice(&buf[..read]);
+        }
+        String::from_utf8(answer).unwrap()[9..12].to_owned()
+    };
+    assert_eq!(status("b.example"), "200");
+    let path = bed.proxy.log_path().with_file_name("tidegate.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let turned = text
+        .replace("c0.", "cx.")
+        .replace("c1.", "c0.")
+        .replace("cx.", "c1.");
+    assert_ne!(text, turned);
+    std::fs::write(&path, turned).unwrap();
+    eventually("the other one is the default", || {
+        (asked_of(&bed, "stranger.example", 2) == 1).then_some(())
+    });
+    assert_eq!(status("b.example"), "200");
+    assert_eq!(status("c.example"), "421");
 }
