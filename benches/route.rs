@@ -25,7 +25,8 @@ fn table(text: &str) -> RouteTable {
         limiters: &limiters,
         live: &tidegate::limiter::Live::default(),
         files: &config::Beside::default(),
-        proofs: &std::sync::Arc::default(),
+        kept: &tidegate::filter::Live::default(),
+        clusters: &clusters,
     };
     compile(
         &loaded.raw,

@@ -46,6 +46,12 @@ pub fn register(
         for limiter in &running.limiters {
             collect_limiter(limiter, scrape);
         }
+        for tally in live.filters.tallies() {
+            for (decision, count) in tally.counts() {
+                let labels = [tally.route.as_str(), tally.filter, decision];
+                scrape.add(&names::AUTH_DECISIONS, &labels, count);
+            }
+        }
         let mut shared = running
             .limiters
             .iter()

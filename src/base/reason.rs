@@ -126,6 +126,8 @@ reasons! {
     Unauthorized = "unauthorized", 401, Local, Nobody, Never;
     /// Refused by an access rule.
     Denied = "denied", 403, Local, Nobody, Never;
+    /// Who is to say whether a request may go on does not say so.
+    AuthUnavailable = "auth_unavailable", 503, Local, Nobody, Never;
     /// Over a rate limit.
     RateLimited = "rate_limited", 429, Local, Nobody, Never;
     /// Over a cap of connections: closed at accept.

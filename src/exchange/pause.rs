@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use super::Exchange;
+use super::ask::ask;
 use super::side::Downstream;
 use crate::base::{Error, Reason};
 use crate::drain::Phase;
@@ -12,6 +13,19 @@ use crate::filter::{Over, Until};
 use crate::net::Timer;
 use crate::net::deadline::Tick;
 use crate::route::Route;
+
+async fn over(x: &Exchange, route: &Route, until: Until) -> Over {
+    match until {
+        Until::Turn(time) => {
+            tokio::time::sleep(time).await;
+            Over::Turn
+        }
+        Until::Answer(ticket) => Over::Answer(ticket.answer().await),
+        Until::Proof(job) => Over::Proof(job.proof().await),
+        // Boxed: most waits are for less.
+        Until::Heard(errand) => Over::Heard(Box::pin(ask(x, route, &errand)).await),
+    }
+}
 
 /// Waits until a filter lets the request go on.
 pub(super) async fn pause<D: Downstream>(
@@ -23,7 +37,7 @@ pub(super) async fn pause<D: Downstream>(
 ) -> Result<Over, Error> {
     let longest = route.timeouts.request;
     let due = longest.map_or(Tick::NEVER, |limit| timer.deadlines().after(limit));
-    let mut over = pin!(until.over());
+    let mut over = pin!(over(x, route, until));
     poll_fn(|cx| {
         if let Poll::Ready(over) = over.as_mut().poll(cx) {
             return Poll::Ready(Ok(over));

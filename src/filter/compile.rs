@@ -1,15 +1,13 @@
 //! `filters` of a route → [`FilterChain`].
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
+use super::live::Live as FilterLive;
 use super::{
-    ApiKey, BasicAuth, ConcurrencyLimit, Cors, FieldError, Filter, FilterChain, IpAccess,
-    MethodAccess, Place, Proofs, RateLimit, RequestHeaders, RequestId, ResponseHeaders, Rewrite,
+    ApiKey, BasicAuth, ConcurrencyLimit, Cors, FieldError, Filter, FilterChain, ForwardAuth,
+    IpAccess, MethodAccess, Place, RateLimit, RequestHeaders, RequestId, ResponseHeaders, Rewrite,
     SecurityHeaders,
 };
 use super::{check_name, check_value};
-use crate::base::RouteName;
+use crate::base::{ClusterName, RouteName};
 use crate::config::raw::{
     self,
     filter::{self as raw_filter, Filter as Raw},
@@ -18,6 +16,7 @@ use crate::config::types::{Choice, Named};
 use crate::config::{Beside, Code, Diagnostic, Diagnostics, Span, Spanned};
 use crate::limiter::{Found, Limiters, Live};
 use crate::message::key::{self, Words};
+use std::collections::HashMap;
 
 /// Fields of the configuration, in the order of the file.
 pub type Fields = Vec<(Box<str>, Box<str>)>;
@@ -31,8 +30,10 @@ pub struct Parts<'a> {
     pub live: &'a Live,
     /// Files beside the configuration.
     pub files: &'a Beside,
-    /// What was found of passwords.
-    pub proofs: &'a Arc<Proofs>,
+    /// What of filters outlives the configuration.
+    pub kept: &'a FilterLive,
+    /// The clusters of the configuration.
+    pub clusters: &'a [ClusterName],
 }
 
 /// The route that filters stand on.
@@ -103,9 +104,14 @@ fn compile_one(
             MethodAccess::compile(access, diagnostics).map(Filter::MethodAccess)
         }
         Raw::BasicAuth(auth) => {
-            BasicAuth::compile(auth, parts.proofs, parts.files, diagnostics).map(Filter::BasicAuth)
+            BasicAuth::compile(auth, &parts.kept.proofs, parts.files, diagnostics)
+                .map(Filter::BasicAuth)
         }
         Raw::ApiKey(key) => ApiKey::compile(key, parts.files, diagnostics).map(Filter::ApiKey),
+        Raw::ForwardAuth(auth) => {
+            let tally = parts.kept.tally(of.name, "forward_auth");
+            ForwardAuth::compile(auth, tally, parts.clusters, diagnostics).map(Filter::ForwardAuth)
+        }
         Raw::Cors(cors) => Cors::compile(cors, diagnostics).map(Filter::Cors),
     }
 }

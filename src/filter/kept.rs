@@ -1,6 +1,7 @@
 //! What a filter keeps from the request: for the response, or until the end of the exchange.
 
 use super::auth::Proof;
+use super::errand::Heard;
 use crate::limit::{Decision, Outcome, Place};
 use crate::limiter::Ruling;
 
@@ -40,7 +41,7 @@ pub struct Progress {
 }
 
 /// What came of a wait.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Over {
     /// The turn has come.
     Turn,
@@ -48,6 +49,8 @@ pub enum Over {
     Answer(Option<Decision>),
     /// A password was hashed.
     Proof(Proof),
+    /// A cluster answered so, or not at all in time.
+    Heard(Option<Heard>),
 }
 
 impl Progress {
@@ -55,7 +58,7 @@ impl Progress {
     pub fn resume(&mut self, over: Over) {
         match over {
             Over::Turn => self.step += 1,
-            Over::Answer(_) | Over::Proof(_) => self.answer = Some(over),
+            Over::Answer(_) | Over::Proof(_) | Over::Heard(_) => self.answer = Some(over),
         }
     }
 }

@@ -18,10 +18,13 @@ mod changes;
 mod compile;
 mod concurrency_limit;
 mod cors;
+mod errand;
 mod facts;
 mod field;
+mod forward_auth;
 mod ip_access;
 mod kept;
+mod live;
 mod method_access;
 mod rate_limit;
 mod reply;
@@ -32,6 +35,7 @@ mod rewrite;
 mod security_headers;
 mod template;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::limiter::store::Ticket;
@@ -44,10 +48,13 @@ pub use changes::Changes;
 pub use compile::{Fields, Of, Parts, compile, compile_fields};
 pub use concurrency_limit::ConcurrencyLimit;
 pub use cors::Cors;
+pub use errand::{Errand, Heard};
 pub use facts::Facts;
 pub use field::{FieldError, Place, check_name, check_value};
+pub use forward_auth::ForwardAuth;
 pub use ip_access::IpAccess;
 pub use kept::{Keep, Kept, Over, Progress, Quota};
+pub use live::{Live, Tally};
 pub use method_access::MethodAccess;
 pub use rate_limit::RateLimit;
 pub use reply::Reply;
@@ -73,6 +80,8 @@ pub enum Filter {
     BasicAuth(BasicAuth),
     /// Asks for a key.
     ApiKey(ApiKey),
+    /// Asks a service who may go on.
+    ForwardAuth(ForwardAuth),
     /// Says which sites may ask.
     Cors(Cors),
     /// Limits how many requests go on.
@@ -97,6 +106,7 @@ impl Filter {
             Self::MethodAccess(_) => "method_access",
             Self::BasicAuth(_) => "basic_auth",
             Self::ApiKey(_) => "api_key",
+            Self::ForwardAuth(_) => "forward_auth",
             Self::Cors(_) => "cors",
             Self::RateLimit(_) => "rate_limit",
             Self::ConcurrencyLimit(_) => "concurrency_limit",
@@ -184,20 +194,8 @@ pub enum Until {
     Answer(Ticket),
     /// A password is hashed; the filter is called again with what came out.
     Proof(Job),
-}
-
-impl Until {
-    /// Waits.
-    pub async fn over(self) -> Over {
-        match self {
-            Self::Turn(time) => {
-                tokio::time::sleep(time).await;
-                Over::Turn
-            }
-            Self::Answer(ticket) => Over::Answer(ticket.answer().await),
-            Self::Proof(job) => Over::Proof(job.proof().await),
-        }
-    }
+    /// A cluster is asked; the filter is called again with what was heard. Only the exchange can do that.
+    Heard(Arc<Errand>),
 }
 
 /// The filters of one route.
@@ -231,6 +229,7 @@ impl FilterChain {
                 Filter::MethodAccess(filter) => filter.on_request(view),
                 Filter::BasicAuth(filter) => filter.on_request(view),
                 Filter::ApiKey(filter) => filter.on_request(view),
+                Filter::ForwardAuth(filter) => filter.on_request(view),
                 Filter::Cors(filter) => filter.on_request(view),
                 Filter::RateLimit(filter) => filter.on_request(view),
                 Filter::ConcurrencyLimit(filter) => filter.on_request(view),
@@ -257,6 +256,7 @@ impl FilterChain {
                 | Filter::IpAccess(_)
                 | Filter::BasicAuth(_)
                 | Filter::ApiKey(_)
+                | Filter::ForwardAuth(_)
                 | Filter::MethodAccess(_) => {}
                 Filter::RequestId(filter) => filter.on_response(view),
                 Filter::SecurityHeaders(filter) => filter.on_response(view),

@@ -100,6 +100,12 @@ impl Reply {
         Self { detail, ..self }
     }
 
+    /// The same with this body.
+    #[must_use]
+    pub fn with_body(self, body: Bytes) -> Self {
+        Self { body, ..self }
+    }
+
     /// 200-599.
     pub const fn status(&self) -> u16 {
         self.status

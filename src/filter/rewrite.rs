@@ -231,7 +231,10 @@ fn groups(text: &str) -> Vec<&str> {
     groups
 }
 
-fn new_authority(host: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<Box<[u8]>> {
+pub(super) fn new_authority(
+    host: &Spanned<String>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Box<[u8]>> {
     let mut made = Vec::new();
     let Ok(parsed) = authority::parse(host.as_bytes()) else {
         let message = format!("`{}` is not a host", host.escape_debug());

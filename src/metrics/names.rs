@@ -196,6 +196,8 @@ metrics! {
         "Keys that a limiter knows.";
     RATELIMIT_EVICTIONS: Counter "tidegate_ratelimit_evictions_total" ["limiter"]
         "Keys that were forgotten for room while they still counted; raise max_keys, or key by something that a client cannot choose.";
+    AUTH_DECISIONS: Counter "tidegate_auth_decisions_total" ["route", "filter", "decision"]
+        "Decisions of filters that ask elsewhere who may go on (allow, refuse, fail: there was nobody to tell, and the request was refused).";
     DNS_RESOLUTIONS: Counter "tidegate_dns_resolutions_total" ["name", "outcome"]
         "Resolutions of the names of endpoints, by how they ended (ok, partial, truncated, no_name, empty, denied, refused, timeout, error).";
     DNS_RESOLUTION_DURATION: Histogram "tidegate_dns_resolution_duration_seconds" ["name"]

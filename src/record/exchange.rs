@@ -347,6 +347,7 @@ impl Record {
                 cells.finish(self.reason, lasted, self.request_bytes, self.response_bytes);
                 return;
             }
+            Counts::Nowhere => return,
         };
         if let Some(time) = self.queued {
             cells.observe_step(Step::Queue, time);
@@ -371,10 +372,9 @@ impl Record {
 }
 
 fn text_or_absent(text: &[u8]) -> Value<'_> {
-    if text.is_empty() {
-        Value::Absent
-    } else {
-        Value::Text(text)
+    match text {
+        [] => Value::Absent,
+        text => Value::Text(text),
     }
 }
 
@@ -387,11 +387,13 @@ impl Drop for Record {
         if self.status == 0 {
             self.status = self.reason.status(self.detail);
         }
-        let end = self.end.unwrap_or_else(clock::now);
-        self.count(end);
-        self.journal.log(self.begin, self.weight(), |column| {
-            self.value(column.field, end)
-        });
+        if !matches!(self.counts, Counts::Nowhere) {
+            let end = self.end.unwrap_or_else(clock::now);
+            self.count(end);
+            self.journal.log(self.begin, self.weight(), |column| {
+                self.value(column.field, end)
+            });
+        }
         self.journal.give_head(std::mem::take(&mut self.head));
         self.journal.give_note(std::mem::take(&mut self.note));
     }

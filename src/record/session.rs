@@ -17,6 +17,8 @@ pub use crate::net::bind::Transport;
 pub(super) enum Counts {
     Exchange(Arc<ExchangeCells>),
     Session(Arc<SessionCells>, Transport),
+    /// Nowhere, and no line is written: it is a part of another exchange.
+    Nowhere,
 }
 
 impl Counts {
@@ -33,7 +35,7 @@ impl Counts {
     /// What a session is carried by; `None`: it is an exchange.
     pub(super) fn transport(&self) -> Option<&'static str> {
         match self {
-            Self::Exchange(_) => None,
+            Self::Exchange(_) | Self::Nowhere => None,
             Self::Session(_, transport) => Some(transport.as_str()),
         }
     }
@@ -44,6 +46,7 @@ impl Drop for Counts {
         match self {
             Self::Exchange(cells) => cells.active.dec(),
             Self::Session(cells, _) => cells.active.dec(),
+            Self::Nowhere => {}
         }
     }
 }
@@ -59,6 +62,16 @@ impl Record {
     ) -> Self {
         let counts = Counts::session(cells, transport);
         Self::begun(journal, facts, RequestHead::default(), counts, at)
+    }
+
+    /// Opens the record of what is asked on behalf of another exchange, which has a record of its own: this one is written nowhere.
+    pub fn aside(
+        journal: &Rc<Journal>,
+        facts: &Rc<ConnectionFacts>,
+        head: RequestHead,
+        at: Instant,
+    ) -> Self {
+        Self::begun(journal, facts, head, Counts::Nowhere, at)
     }
 
     /// The session's cluster is known: its cells count.

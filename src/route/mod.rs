@@ -36,6 +36,7 @@ use crate::filter::{FilterChain, Reply};
 use crate::message::RequestHead;
 use crate::message::path::Policy;
 
+pub use crate::cluster::ClusterIx;
 pub use compile::compile;
 pub use condition::{ListenerSet, MethodSet, PathMatch};
 pub use demand::{Demands, FieldDemand, ValueDemand, Wanted};
@@ -62,17 +63,6 @@ pub struct RouteIx(pub u32);
 
 impl RouteIx {
     /// As an index into [`RouteTable::routes`].
-    pub const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// Position of a cluster in the list that the table was compiled with.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct ClusterIx(pub u32);
-
-impl ClusterIx {
-    /// As an index into that list.
     pub const fn index(self) -> usize {
         self.0 as usize
     }

@@ -122,6 +122,7 @@ impl Loads {
     pub(super) fn sweep(&self) {
         self.live.clusters.sweep();
         self.live.limiters.sweep();
+        self.live.filters.sweep();
         self.live.tls.sweep();
     }
 }

@@ -20,8 +20,8 @@ pub struct Live {
     pub limiters: limiter::Live,
     /// What is known of TLS.
     pub tls: tls::Live,
-    /// What was found of passwords.
-    pub proofs: Arc<filter::Proofs>,
+    /// What filters know.
+    pub filters: filter::Live,
 }
 
 /// What a configuration is compiled for.
@@ -57,7 +57,8 @@ pub fn compile(
         limiters: &limiters,
         live: &live.limiters,
         files: files.beside(),
-        proofs: &live.proofs,
+        kept: &live.filters,
+        clusters: &names,
     };
     let routes = route::compile(raw, &listener_names, &names, parts, diagnostics);
     if diagnostics.has_errors() {

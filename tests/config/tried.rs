@@ -215,7 +215,8 @@ fn compiled(text: &str) -> Result<String, String> {
         limiters: &limiters,
         live: &kept,
         files: &tidegate::config::Beside::default(),
-        proofs: &std::sync::Arc::default(),
+        kept: &filter::Live::default(),
+        clusters: &names,
     };
     let routes = route::compile(raw, &listener_names, &names, parts, found);
     if found.has_errors() {

@@ -35,6 +35,7 @@ mod faults;
 mod filters;
 mod finish;
 mod forward;
+mod forward_auth;
 mod framing;
 mod health;
 mod http2;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::config::span::Spanned;
-use crate::config::types::{Duration, FilePath, Named, OneOrMany};
+use crate::config::types::{ByteSize, Duration, FilePath, Named, OneOrMany};
 
 /// `filters`: each is one step on the request or on the response.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -31,6 +31,8 @@ pub enum Filter {
     BasicAuth(BasicAuth),
     /// Keys of programs.
     ApiKey(ApiKey),
+    /// A service that says who may go on.
+    ForwardAuth(ForwardAuth),
     /// Requests of other sites' scripts.
     Cors(Cors),
 }
@@ -50,6 +52,7 @@ impl Filter {
             Self::SecurityHeaders(_) => "security_headers",
             Self::BasicAuth(_) => "basic_auth",
             Self::ApiKey(_) => "api_key",
+            Self::ForwardAuth(_) => "forward_auth",
             Self::Cors(_) => "cors",
         }
     }
@@ -221,6 +224,30 @@ pub struct ApiKey {
     pub user_header: Option<Spanned<String>>,
     /// Whether the endpoint gets the key's field. Default: `remove`.
     pub credentials: Option<Spanned<Credentials>>,
+}
+
+/// `forward_auth`: a service is asked of each request, by a GET without a body. An answer of 2xx lets it go on; one of 3xx or 4xx
+/// is given to the client; without an answer, or with any other, the request is refused with 503.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForwardAuth {
+    /// The cluster that is asked.
+    pub cluster: Spanned<String>,
+    /// The path that it is asked for. X-Forwarded-Method and X-Forwarded-Uri tell what the client asked for. Default: `/`.
+    pub path: Option<Spanned<String>>,
+    /// The Host that it is asked for. Default: the request's.
+    pub host: Option<Spanned<String>>,
+    /// How long it may take to answer, retries included. Range: above `0s`. Default: `2s`.
+    pub timeout: Option<Spanned<Duration>>,
+    /// Fields of the request that it gets. Default: `authorization`, `cookie`.
+    pub send_headers: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Fields of an answer that lets in: the endpoint gets them. What the client itself sends in them is removed. Default: none.
+    pub copy_headers: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Fields of an answer that does not: the client gets them. Default: `content-type`, `location`, `retry-after`, `set-cookie`,
+    /// `www-authenticate`.
+    pub pass_headers: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Longest body of an answer. Range: `0B` to `1MiB`. Default: `64KiB`.
+    pub max_body: Option<Spanned<ByteSize>>,
 }
 
 /// `cors`. Stands before filters that ask for credentials: preflights have none.

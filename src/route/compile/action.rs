@@ -101,11 +101,8 @@ pub(super) fn find_cluster(
     clusters: &[ClusterName],
     diagnostics: &mut Diagnostics,
 ) -> Option<ClusterIx> {
-    let position = clusters
-        .iter()
-        .position(|known| known.as_str() == name.value);
-    if let Some(position) = position.and_then(|position| u32::try_from(position).ok()) {
-        return Some(ClusterIx(position));
+    if let Some(ix) = ClusterIx::of(name, clusters) {
+        return Some(ix);
     }
     let diagnostic = Diagnostic::error(
         Code::UnknownCluster,

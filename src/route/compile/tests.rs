@@ -16,7 +16,8 @@ fn compile_text(text: &str) -> (Option<RouteTable>, Vec<String>) {
         limiters: &limiters,
         live: &crate::limiter::Live::default(),
         files: &config::Beside::default(),
-        proofs: &std::sync::Arc::default(),
+        kept: &filter::Live::default(),
+        clusters: &clusters,
     };
     let table = compile(
         &loaded.raw,

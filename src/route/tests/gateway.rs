@@ -21,14 +21,15 @@ fn table(rules: &[(&str, &str)]) -> RouteTable {
         .collect();
     let text = text.concat();
     let mut loaded = config::parse(Path::new("t.toml"), &text).unwrap();
+    let clusters = [ClusterName::parse("c").unwrap()];
     let parts = crate::filter::Parts {
         limiters: &crate::limiter::Limiters::default(),
         live: &crate::limiter::Live::default(),
         files: &config::Beside::default(),
-        proofs: &std::sync::Arc::default(),
+        kept: &crate::filter::Live::default(),
+        clusters: &clusters,
     };
     let listeners = [ListenerName::parse("web").unwrap()];
-    let clusters = [ClusterName::parse("c").unwrap()];
     compile(
         &loaded.raw,
         &listeners,

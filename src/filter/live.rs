@@ -1,0 +1,88 @@
+//! What filters leave to the configuration after them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Proofs;
+use crate::base::RouteName;
+use crate::state::Registry;
+
+/// What every filter that a configuration or an exchange still holds knows. One for the process.
+#[derive(Debug, Default)]
+pub struct Live {
+    /// What was found of passwords.
+    pub proofs: Arc<Proofs>,
+    tallies: Registry<(RouteName, &'static str), Tally>,
+}
+
+/// How often the filters of one kind on one route let in, and how often not.
+#[derive(Debug)]
+pub struct Tally {
+    /// The route.
+    pub route: RouteName,
+    /// The word of the filter.
+    pub filter: &'static str,
+    counts: [AtomicU64; Decision::ALL.len()],
+}
+
+/// What became of a request at a filter that asks who it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Decision {
+    /// It goes on.
+    Allow,
+    /// It does not.
+    Refuse,
+    /// There is nobody to tell, so it does not.
+    Fail,
+}
+
+impl Decision {
+    const ALL: [Self; 3] = [Self::Allow, Self::Refuse, Self::Fail];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Refuse => "refuse",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+impl Tally {
+    pub(super) fn count(&self, decision: Decision) {
+        if let Some(count) = self.counts.get(decision as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Each decision with how often it was made.
+    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self
+            .counts
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed));
+        Decision::ALL.into_iter().map(Decision::as_str).zip(counts)
+    }
+}
+
+impl Live {
+    /// What is counted by filters of this kind on a route.
+    pub(super) fn tally(&self, route: &RouteName, filter: &'static str) -> Arc<Tally> {
+        self.tallies
+            .keep_or_make(&(route.clone(), filter), || Tally {
+                route: route.clone(),
+                filter,
+                counts: Default::default(),
+            })
+    }
+
+    /// Everything that is counted.
+    pub fn tallies(&self) -> Vec<Arc<Tally>> {
+        self.tallies.alive()
+    }
+
+    /// Forgets the identities of what is gone. To be called after a reload.
+    pub fn sweep(&self) {
+        self.tallies.sweep();
+    }
+}
