@@ -20,9 +20,11 @@ local function read()
   return tonumber(a) or 0, tonumber(b) or 0, tonumber(c) or 0
 end
 
+-- A state that is over counts for nothing, so it may stay a second longer: the clock that a decision was made by may be behind
+-- the one that keys expire by.
 local function write(a, b, c, lives)
   local text = string.format('%.0f %.0f %.0f', a, b, c)
-  redis.call('SET', key, text, 'PX', string.format('%.0f', ceil(lives / 1000) + 1))
+  redis.call('SET', key, text, 'PX', string.format('%.0f', ceil(lives / 1000) + 1000))
 end
 
 local function judged(wait)
@@ -121,7 +123,7 @@ local what, wait = judged(turn - now)
 if what < 2 then
   local text = string.format('%.0f', turn)
   for _ = 1, cost do redis.call('RPUSH', key, text) end
-  redis.call('PEXPIRE', key, string.format('%.0f', ceil((turn + per - now) / 1000) + 1))
+  redis.call('PEXPIRE', key, string.format('%.0f', ceil((turn + per - now) / 1000) + 1000))
   held = held + cost
   first = first or text
 end
