@@ -170,7 +170,7 @@ impl<T> Streams<T> {
         self.over.push_back((id, ending));
     }
 
-    /// Every window becomes so much larger, or smaller; false: one of them too large.
+    /// Every window becomes so much larger, or smaller; false: one of them too large (E-068).
     pub(super) fn shift_windows(&mut self, by: i64) -> bool {
         self.iter_mut().all(|stream| {
             stream.send += by;

@@ -11,7 +11,7 @@ use crate::downstream::connection::{LAST_WAIT, Outlook};
 use crate::drain::Phase;
 use crate::http2::Code;
 use crate::limit::Level;
-use crate::metrics::Closed;
+use crate::metrics::{Closed, Scope};
 use crate::net::deadline::Tick;
 
 /// How long we wait for the client's answer between the two steps.
@@ -43,7 +43,7 @@ pub(super) struct Life {
     idle_by: Tick,
     /// The kernel must have taken something by then, and what it had taken when that was set.
     stall_by: Tick,
-    taken: usize,
+    took: u64,
 }
 
 impl Life {
@@ -56,7 +56,7 @@ impl Life {
             whole_by,
             idle_by: Tick::NEVER,
             stall_by: Tick::NEVER,
-            taken: 0,
+            took: 0,
         }
     }
 
@@ -79,6 +79,12 @@ impl Life {
 
     pub(super) fn client_leaves(&mut self) {
         self.client_leaves = true;
+    }
+
+    /// The client closed its sending side: it begins no streams, and what it had begun is never whole.
+    pub(super) fn hung_up(&mut self) {
+        self.client_leaves = true;
+        self.whole_by = Tick::NEVER;
     }
 
     /// Whether something was begun and is not whole: its time counts from when that was first so.
@@ -109,6 +115,7 @@ impl Driver {
         }
         if self.life.whole_by <= now {
             connection.ends_by(Closed::Refused);
+            self.mux.count(Scope::Connection, Code::EnhanceYourCalm);
             self.mux.session().leave(Code::EnhanceYourCalm);
             self.mux.fail_all(Reason::HeaderTimeout, Detail::None);
             self.life.lose();
@@ -160,12 +167,12 @@ impl Driver {
     /// Whether the kernel has taken nothing for too long.
     pub(super) fn stalled(&mut self) -> bool {
         let clock = &self.mux.connection.local.deadlines;
-        let (waiting, taken) = self.mux.waiting();
+        let (waiting, took) = self.mux.waiting();
         if waiting == 0 {
             self.life.stall_by = Tick::NEVER;
-        } else if self.life.stall_by == Tick::NEVER || taken != self.life.taken {
+        } else if self.life.stall_by == Tick::NEVER || took != self.life.took {
             self.life.stall_by = clock.after(self.terms.write);
-            self.life.taken = taken;
+            self.life.took = took;
         }
         self.life.stall_by <= clock.tick()
     }

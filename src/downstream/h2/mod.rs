@@ -20,11 +20,12 @@ use crate::http1::request::HeadLimits;
 use crate::http2::request::TrailerReader;
 use crate::http2::session::Block;
 use crate::http2::{Code, Event, Key, Lost, Session};
+use crate::listener::HalfClose;
 use crate::metrics::{Closed, Scope};
 use crate::worker::local::{HEADROOM, READ};
 use begin::{Arrival, begin};
 use life::Life;
-use mux::{Mux, Own};
+use mux::{Mux, Own, Pumped};
 
 /// Reads of one turn: then the streams have theirs.
 const READS: usize = 4;
@@ -81,8 +82,10 @@ enum Read {
     Some,
     /// Nothing for now.
     None,
-    /// The client closed.
+    /// The client closed its sending side.
     Closed,
+    /// The connection is gone.
+    Gone,
 }
 
 struct Driver {
@@ -92,6 +95,7 @@ struct Driver {
     trailers: BodyLimits,
     /// Where the crumbs of a cookie are put together.
     cookie: Vec<u8>,
+    half_close: HalfClose,
     life: Life,
 }
 
@@ -111,6 +115,7 @@ impl Driver {
             limits,
             trailers: settings.spec.limits.body,
             cookie: Vec::new(),
+            half_close: settings.spec.half_close,
         })
     }
 
@@ -119,12 +124,29 @@ impl Driver {
         mux.watch(cx);
         mux.connection.timer.watch(cx);
         let mut reads = 0;
-        while reads < READS && !self.life.is_lost() && mux.peek().owed < MOST_OWED {
+        let mut owes = false;
+        while reads < READS && !self.life.is_lost() {
+            owes = mux.peek().owed >= MOST_OWED;
+            if owes {
+                break;
+            }
             match self.read(cx) {
                 Ok(Read::Some) => reads += 1,
                 Ok(Read::None) => break,
+                // Whoever waits for the answers to whole requests may still read (F-06).
+                Ok(Read::Closed) if self.half_close == HalfClose::Continue => {
+                    if !mux.is_hung_up() {
+                        self.life.hung_up();
+                        mux.hang_up();
+                    }
+                    break;
+                }
                 Ok(Read::Closed) => {
                     mux.fail_all(Reason::ClientAbort, Detail::Eof);
+                    return Poll::Ready(End::Gone);
+                }
+                Ok(Read::Gone) => {
+                    mux.fail_all(Reason::ClientAbort, Detail::Reset);
                     return Poll::Ready(End::Gone);
                 }
                 Err(lost) => self.lose(lost),
@@ -134,11 +156,15 @@ impl Driver {
             cx.waker().wake_by_ref();
         }
         let ended = self.live();
-        mux.pump();
+        let pumped = mux.pump();
         match mux.poll_write(cx) {
             Poll::Ready(Ok(())) => {
                 if let Some(end) = ended {
                     return Poll::Ready(end);
+                }
+                // What held up reading, or streams, is gone, and nobody else says so.
+                if owes || pumped == Pumped::More {
+                    cx.waker().wake_by_ref();
                 }
             }
             Poll::Ready(Err(error)) => {
@@ -175,7 +201,8 @@ impl Driver {
         } else {
             match connection.stream.poll_read(cx, free) {
                 Poll::Ready(Ok(read @ 1..)) => read,
-                Poll::Ready(_) => return Ok(Read::Closed),
+                Poll::Ready(Ok(0)) => return Ok(Read::Closed),
+                Poll::Ready(Err(_)) => return Ok(Read::Gone),
                 Poll::Pending => {
                     connection.keep(buf.get(..kept).unwrap_or_default());
                     return Ok(Read::None);
@@ -250,6 +277,7 @@ impl Driver {
             own.read = 0;
         }
         own.inbox.extend_from_slice(bytes);
+        self.mux.charge(own);
         own.runner.wake();
     }
 
@@ -267,6 +295,7 @@ impl Driver {
             Ok(trailers) => {
                 if let Some(stream) = session.streams.at_mut(key) {
                     stream.own.trailers = trailers;
+                    self.mux.charge(&mut stream.own);
                     stream.own.runner.wake();
                 }
             }

@@ -50,6 +50,8 @@ pub(super) struct Own {
     tail: Tail,
     /// Whether it waits for the kernel.
     waits: Cell<bool>,
+    /// What of it is charged by now.
+    charged: usize,
     /// Why it is over before its end.
     failed: Option<(Reason, Detail)>,
 }
@@ -65,6 +67,7 @@ impl Own {
             sent: 0,
             tail: Tail::None,
             waits: Cell::new(false),
+            charged: 0,
             failed: None,
         }
     }
@@ -81,6 +84,7 @@ impl Own {
         self.runner.wake();
     }
 
+    /// Bytes that no window has room for.
     fn blocked(&self) -> usize {
         self.outbox.len() - self.sent
     }
@@ -104,8 +108,25 @@ pub(super) struct Mux {
     waker: RefCell<Option<Waker>>,
     /// How much of what is to be sent the kernel has.
     taken: Cell<usize>,
+    /// How much it has taken since the connection began.
+    took: Cell<u64>,
+    /// What streams hold, together.
+    held: Cell<usize>,
     /// Streams that no window has room for, in the order of their turns.
     blocked: RefCell<VecDeque<(Key, u32)>>,
+    /// Streams that wait for the kernel.
+    waits: RefCell<Vec<(Key, u32)>>,
+    /// The client closed its sending side.
+    hung_up: Cell<bool>,
+}
+
+/// Whether there is more to do at once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Pumped {
+    /// Only the kernel is waited for.
+    More,
+    /// No window has room.
+    All,
 }
 
 impl Mux {
@@ -120,7 +141,11 @@ impl Mux {
             session: RefCell::new(session),
             waker: RefCell::default(),
             taken: Cell::new(0),
+            took: Cell::new(0),
+            held: Cell::new(0),
             blocked: RefCell::default(),
+            waits: RefCell::default(),
+            hung_up: Cell::new(false),
         })
     }
 
@@ -185,6 +210,7 @@ impl Mux {
             }
             own.outbox.extend_from_slice(rest);
             own.tail = tail;
+            self.charge(own);
         }
         drop(session);
         self.wake();
@@ -200,35 +226,44 @@ impl Mux {
         if let Some(error) = stream.own.failed() {
             return Poll::Ready(Err(error));
         }
-        if stream.own.blocked() == 0 && self.backlog(&session) <= BACKLOG {
-            return Poll::Ready(Ok(()));
+        if stream.own.blocked() == 0 {
+            if self.backlog(&session) <= BACKLOG {
+                return Poll::Ready(Ok(()));
+            }
+            // One that no window has room for is called when its last byte has left it.
+            if !stream.own.waits.replace(true) {
+                self.waits.borrow_mut().push((key, stream.id));
+            }
         }
-        stream.own.waits.set(true);
         Poll::Pending
     }
 
-    /// Bytes that were given and have not gone.
+    /// Bytes that were given and have not gone: those that the client keeps out by its windows, or else those that its
+    /// kernel does. What other streams of the connection get through is no progress of this one (E-132).
     pub(super) fn unsent(&self, key: Key) -> usize {
         let session = self.session.borrow();
-        let blocked = session
-            .streams
-            .at(key)
-            .map_or(0, |stream| stream.own.blocked());
-        blocked + self.backlog(&session)
+        let stream = session.streams.at(key);
+        match stream.map_or(0, |stream| stream.own.blocked()) {
+            0 => self.backlog(&session),
+            blocked => blocked,
+        }
     }
 
     /// Sends what windows have room for by now, each stream in its turn.
-    pub(super) fn pump(&self) {
+    pub(super) fn pump(&self) -> Pumped {
         let mut blocked = self.blocked.borrow_mut();
         if blocked.is_empty() {
-            return;
+            return Pumped::All;
         }
         let mut session = self.session();
         // So many streams in a row had no room: all of them.
         let mut idle = 0;
-        while idle < blocked.len() && self.backlog(&session) <= BACKLOG {
+        while idle < blocked.len() {
+            if self.backlog(&session) > BACKLOG {
+                return Pumped::More;
+            }
             let Some((key, id)) = blocked.pop_front() else {
-                return;
+                break;
             };
             let Some(stream) = session.streams.at_mut(key).filter(|at| at.id == id) else {
                 continue;
@@ -256,10 +291,12 @@ impl Mux {
                 .local
                 .give_buffer(std::mem::take(&mut own.outbox));
             own.sent = 0;
+            self.charge(own);
             own.runner.wake();
             let tail = std::mem::take(&mut own.tail);
             trail(&mut session, key, &tail);
         }
+        Pumped::All
     }
 
     /// Gives the kernel what waits; ready when it has everything.
@@ -271,13 +308,20 @@ impl Mux {
                 break;
             }
             match self.connection.stream.poll_write(cx, rest) {
-                Poll::Ready(Ok(wrote @ 1..)) => self.taken.set(self.taken.get() + wrote),
+                Poll::Ready(Ok(wrote @ 1..)) => {
+                    self.taken.set(self.taken.get() + wrote);
+                    self.took.set(self.took.get() + wrote as u64);
+                }
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(Error::from(Reason::ClientAbort))),
                 Poll::Ready(Err(error)) => {
                     let error = Error::caused(Reason::ClientAbort, Detail::Reset, error);
                     return Poll::Ready(Err(error));
                 }
                 Poll::Pending => {
+                    // A client that is slower than its endpoints may never have all of it: what it has is not kept (E-067).
+                    if self.taken.get() >= session.out.len() / 2 {
+                        session.out.drain(..self.taken.take());
+                    }
                     self.release(&session);
                     return Poll::Pending;
                 }
@@ -297,17 +341,40 @@ impl Mux {
         if self.backlog(session) > BACKLOG {
             return;
         }
-        for stream in session.streams.iter() {
-            if stream.own.waits.replace(false) {
+        for (key, id) in self.waits.borrow_mut().drain(..) {
+            if let Some(stream) = session.streams.at(key).filter(|at| at.id == id) {
+                stream.own.waits.set(false);
                 stream.own.runner.wake();
             }
         }
     }
 
-    /// How much waits for the kernel, and what it has of it.
-    pub(super) fn waiting(&self) -> (usize, usize) {
+    /// How much waits for the kernel, and how much it has taken so far.
+    pub(super) fn waiting(&self) -> (usize, u64) {
         let session = self.session.borrow();
-        (session.out.len(), self.taken.get())
+        (self.backlog(&session), self.took.get())
+    }
+
+    /// The client closed its sending side: of streams whose requests are not whole nothing more comes.
+    pub(super) fn hang_up(&self) {
+        self.hung_up.set(true);
+        for stream in self.session.borrow_mut().streams.iter_mut() {
+            if stream.remote == Half::Open {
+                stream.own.fail(Reason::ClientAbort, Detail::Eof);
+            }
+        }
+    }
+
+    /// Whether it has.
+    pub(super) fn is_hung_up(&self) -> bool {
+        self.hung_up.get()
+    }
+
+    /// What a stream holds has changed.
+    pub(super) fn charge(&self, own: &mut Own) {
+        let weight = own.weight();
+        self.held.set(self.held.get() - own.charged + weight);
+        own.charged = weight;
     }
 
     /// All of them are.
@@ -334,6 +401,7 @@ impl Mux {
             session.reset(key, code);
         }
         if let Some(own) = session.close(key) {
+            self.held.set(self.held.get() - own.charged);
             session.consumed(None, own.inbox.len() - own.read);
             let local = &self.connection.local;
             local.give_buffer(own.inbox);
@@ -351,12 +419,7 @@ impl Mux {
     /// Charges what the connection and its streams hold.
     pub(super) fn weigh(&self) {
         let session = self.session.borrow();
-        let streams: usize = session
-            .streams
-            .iter()
-            .map(|stream| stream.own.weight())
-            .sum();
-        self.connection.weigh(session.weight() + streams);
+        self.connection.weigh(session.weight() + self.held.get());
     }
 
     /// The session, to look at.

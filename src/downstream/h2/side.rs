@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::mux::{Mux, Tail};
-use crate::base::{Error, Reason};
+use crate::base::{Detail, Error, Reason};
 use crate::exchange::{Answer, Answered, Disposition, Downstream, Piece};
 use crate::http1::body::More;
 use crate::http1::trailers::{Carries, Trailers};
@@ -129,6 +129,7 @@ impl Downstream for Side {
                 self.trailers = std::mem::take(&mut own.trailers);
             }
         }
+        self.mux.charge(own);
         session.consumed(Some(self.key), len);
         if session.out.len() > before {
             self.mux.wake();
@@ -250,6 +251,9 @@ impl Downstream for Side {
     }
 
     fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        if self.mux.is_hung_up() {
+            return Poll::Ready(Error::new(Reason::ClientAbort, Detail::Eof));
+        }
         self.poll_gone(cx)
     }
 

@@ -1,0 +1,242 @@
+//! Clients that do not take what they asked for, frame by frame: what is held for them, and for how long.
+
+use crate::support::frames::{
+    self, ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PING, Peer, SETTINGS,
+};
+use crate::support::{Answer, DEADLINE, Gate, Origin, Proxy, Setup};
+use socket2::{Domain, Socket, Type};
+use std::io::Write;
+use std::thread::sleep;
+use std::time::Duration;
+
+pub const RST_STREAM: u8 = 3;
+pub const WINDOW_UPDATE: u8 = 8;
+
+/// `SETTINGS_INITIAL_WINDOW_SIZE`.
+const INITIAL_WINDOW: u16 = 4;
+
+pub const LARGEST: u32 = 0x7fff_ffff;
+
+const MIB: usize = 1 << 20;
+
+/// A client whose windows are of this size, and that of its connection as large as can be.
+pub fn client(proxy: &Proxy, window: u32) -> Peer {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // As far away as clients are: the kernel in between takes little at a time.
+    socket.set_tcp_mss(1400).unwrap();
+    socket.set_recv_buffer_size(8 * 1024).unwrap();
+    socket.connect(&proxy.web.into()).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut client = Peer(socket.into());
+    client
+        .0
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .unwrap();
+    let mut setting = INITIAL_WINDOW.to_be_bytes().to_vec();
+    setting.extend(window.to_be_bytes());
+    client.send(SETTINGS, 0, 0, &setting);
+    opened(&mut client, 0, LARGEST - 65_535);
+    client
+}
+
+pub fn opened(client: &mut Peer, stream: u32, by: u32) {
+    client.send(WINDOW_UPDATE, 0, stream, &by.to_be_bytes());
+}
+
+pub fn ask(client: &mut Peer, stream: u32, path: &str) {
+    let head = [
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", "test.example"),
+    ];
+    client.send(
+        HEADERS,
+        END_STREAM | END_HEADERS,
+        stream,
+        &frames::block(&head),
+    );
+}
+
+fn origin(size: usize) -> Origin {
+    Origin::answering(move |request| match request.target.as_str() {
+        "/large" => Answer::ok(vec![b'x'; size]),
+        _ => Answer::ok(vec![b'y'; 1000]),
+    })
+}
+
+/// What was sent is not kept until all is sent.
+#[test]
+fn what_the_kernel_has_is_not_held() {
+    let origin = origin(16 * MIB);
+    let proxy = Setup::over(&[origin.addr()]).workers(1).start();
+    let mut client = client(&proxy, LARGEST);
+    ask(&mut client, 1, "/large");
+    let (mut read, mut looked, mut most) = (0, 0, 0.0_f64);
+    loop {
+        let frame = client.frame().expect("a frame");
+        if frame.kind != DATA {
+            continue;
+        }
+        read += frame.payload.len();
+        if frame.flags & END_STREAM != 0 {
+            break;
+        }
+        // Slower than the endpoint: something waits all the time.
+        if read - looked >= 256 * 1024 {
+            looked = read;
+            most = most.max(proxy.metric("tidegate_memory_bytes", &[]));
+        }
+        sleep(Duration::from_millis(2));
+    }
+    assert_eq!(read, 16 * MIB);
+    assert!(
+        most > 0.0 && most < 2.0 * MIB as f64,
+        "{most} bytes were held"
+    );
+}
+
+/// E-132: what another stream of the connection moves is not this one's progress.
+#[test]
+fn a_stream_whose_window_stays_shut_is_reset_beside_one_that_flows() {
+    let origin = origin(512 * MIB);
+    let proxy = Setup::over(&[origin.addr()])
+        .workers(1)
+        .listener("timeouts = { write = \"1s\" }")
+        .start();
+    let mut client = client(&proxy, 0);
+    ask(&mut client, 1, "/large");
+    opened(&mut client, 1, LARGEST);
+    ask(&mut client, 3, "/small");
+    let (mut read, mut rested) = (0, 0);
+    loop {
+        let frame = client.frame().expect("a frame");
+        match (frame.kind, frame.stream) {
+            (RST_STREAM, 3) => break,
+            (DATA, 1) => {
+                assert_eq!(
+                    frame.flags & END_STREAM,
+                    0,
+                    "all of it went, and nothing was reset"
+                );
+                read += frame.payload.len();
+            }
+            (DATA | RST_STREAM, _) => panic!("{} on {}", frame.kind, frame.stream),
+            _ => {}
+        }
+        // So that the other stream's answer lasts for many times the limit.
+        if read - rested >= 32 * 1024 {
+            rested = read;
+            sleep(Duration::from_millis(5));
+        }
+    }
+    let line = proxy.wait_line("the reset", |line| line["path"] == "/small");
+    assert_eq!(line["reason"], "body_timeout", "{line}");
+    assert_eq!(line["detail"], "write_stall", "{line}");
+}
+
+/// All windows open by one frame: what waited for them goes without another word.
+#[test]
+fn windows_that_open_at_once_let_all_through() {
+    const STREAMS: u32 = 40;
+    const SIZE: usize = 60_000;
+    let origin = origin(SIZE);
+    let proxy = Setup::over(&[origin.addr()]).workers(1).start();
+    let mut client = client(&proxy, 0);
+    for at in 0..STREAMS {
+        ask(&mut client, 2 * at + 1, "/large");
+    }
+    // Every answer is read from its endpoint, and waits.
+    origin.wait(STREAMS as usize);
+    let mut heads = 0;
+    while heads < STREAMS {
+        heads += u32::from(client.frame().expect("a head").kind == HEADERS);
+    }
+    let mut setting = INITIAL_WINDOW.to_be_bytes().to_vec();
+    setting.extend(LARGEST.to_be_bytes());
+    client.send(SETTINGS, 0, 0, &setting);
+    let (mut read, mut ended) = (0, 0);
+    while ended < STREAMS {
+        let frame = client.frame().expect("a frame");
+        if frame.kind == DATA {
+            read += frame.payload.len();
+            ended += u32::from(frame.flags & END_STREAM != 0);
+        }
+    }
+    assert_eq!(read, SIZE * STREAMS as usize);
+}
+
+/// E-216, F-06: what a client asked for before it closed its sending side it gets, unless `half_close = "abort"`.
+#[test]
+fn half_closed_clients_get_what_they_asked_for() {
+    for (listener, status) in [("", Some(200)), ("half_close = \"abort\"", None)] {
+        let gate = Gate::shut();
+        let held = gate.clone();
+        let origin = Origin::answering(move |_| Answer::ok("late").held(&held));
+        let proxy = Setup::over(&[origin.addr()])
+            .listener(listener)
+            .workers(1)
+            .start();
+        let mut client = client(&proxy, LARGEST);
+        ask(&mut client, 1, "/");
+        // One whose request never ends breaks off.
+        let head = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", "/part"),
+            (":authority", "test.example"),
+        ];
+        client.send(HEADERS, END_HEADERS, 3, &frames::block(&head));
+        origin.wait(1);
+        client.0.shutdown(std::net::Shutdown::Write).unwrap();
+        let part = proxy.wait_line("the part", |line| line["path"] == "/part");
+        assert_eq!(part["reason"], "client_abort", "{part}");
+        gate.open();
+        let mut text = Vec::new();
+        while let Some(frame) = client.frame() {
+            if frame.kind == DATA && frame.stream == 1 {
+                text.extend(frame.payload);
+            }
+        }
+        assert_eq!(text == b"late", status.is_some(), "{listener}");
+        let line = proxy.wait_line("the whole", |line| line["path"] == "/");
+        let reason = match status {
+            Some(_) => "completed",
+            None => "client_abort",
+        };
+        assert_eq!(line["reason"], reason, "{line}");
+    }
+}
+
+/// Answers that wait hold up reading no longer than they wait.
+#[test]
+fn every_ping_of_a_burst_is_answered() {
+    const PINGS: u64 = 8000;
+    let origin = origin(0);
+    let proxy = Setup::over(&[origin.addr()])
+        .workers(1)
+        .listener("http2 = { pings = 1000000 }")
+        .start();
+    let mut client = client(&proxy, LARGEST);
+    let mut reader = Peer(client.0.try_clone().unwrap());
+    let answered = std::thread::spawn(move || {
+        let mut next = 0;
+        while next < PINGS {
+            let frame = reader.frame().expect("the answer to a PING");
+            if frame.kind == PING {
+                assert_eq!(
+                    (frame.flags, frame.payload),
+                    (ACK, next.to_be_bytes().to_vec())
+                );
+                next += 1;
+            }
+        }
+    });
+    let mut burst = Vec::new();
+    for ping in 0..PINGS {
+        burst.extend([0, 0, 8, PING, 0, 0, 0, 0, 0]);
+        burst.extend(ping.to_be_bytes());
+    }
+    client.0.write_all(&burst).unwrap();
+    answered.join().unwrap();
+}
