@@ -42,7 +42,7 @@ pub struct Reader<'a> {
     host: Option<Span>,
     length: Option<u64>,
     expects: Expects,
-    /// Size of the list and number of its fields, crumbs of the cookie one by one (E-058).
+    /// Size of the list and number of its fields, crumbs of the cookie one by one (E-058, E-059).
     size: usize,
     count: usize,
     /// What was found first.

@@ -26,7 +26,7 @@ pub struct Http2 {
     pub resets_total: Option<Spanned<u32>>,
     /// Streams that it may make us reset by what it does wrong. Range: `1` to `1000000`. Default: `100`.
     pub faults: Option<Spanned<u32>>,
-    /// PING in ten seconds. Range: `1` to `1000000`. Default: `100`.
+    /// PING in ten seconds, beyond one for each frame of an answer meanwhile. Range: `1` to `1000000`. Default: `100`.
     pub pings: Option<Spanned<u32>>,
     /// SETTINGS in ten seconds. Range: `1` to `1000000`. Default: `50`.
     pub settings: Option<Spanned<u32>>,
@@ -34,7 +34,7 @@ pub struct Http2 {
     pub priorities: Option<Spanned<u32>>,
     /// DATA frames without data that end nothing, in ten seconds. Range: `1` to `1000000`. Default: `100`.
     pub empty_data: Option<Spanned<u32>>,
-    /// `WINDOW_UPDATE` beyond two for each stream and each DATA frame of ours. Range: `1` to `1000000`. Default: `1000`.
+    /// `WINDOW_UPDATE` beyond two for each stream and each DATA frame of ours, and one for each KiB in them. Range: `1` to `1000000`. Default: `1000`.
     pub window_updates: Option<Spanned<u32>>,
 }
 

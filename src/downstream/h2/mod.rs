@@ -245,10 +245,11 @@ impl Driver {
                 Event::Trailers { key, block } => {
                     self.trailers(&mut session, key, &block, rest, now)?;
                 }
-                Event::Data { key, at, .. } => {
+                Event::Data { key, at } => {
                     self.data(&mut session, key, rest.get(at).unwrap_or_default());
                 }
-                Event::Reset { key, .. } => {
+                Event::Refused { code } => mux.count(Scope::Stream, code),
+                Event::Reset { key } => {
                     fail(&mut session, key, Reason::ClientAbort, Detail::Reset);
                 }
                 Event::Failed { key, code } => {

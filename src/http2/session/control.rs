@@ -28,18 +28,18 @@ impl<T> Session<T> {
         if payload.len() != 4 {
             return Err(Code::FrameSize.into());
         }
-        let code = Code::of(frame::number(payload));
         match self.streams.find(head.stream) {
             Found::Open(key) => {
                 let Some(stream) = self.streams.at_mut(key) else {
                     return Ok(None);
                 };
                 stream.ending = Some(Ending::ByPeer);
+                self.meters.excuse(&self.limits);
                 // A stream whose answer is out was worth its work.
                 if stream.local == Half::Open {
                     self.meters.hit(Abuse::Resets, &self.limits, now)?;
                 }
-                Ok(Some(Event::Reset { key, code }))
+                Ok(Some(Event::Reset { key }))
             }
             Found::Idle if !self.is_ignored(head.stream) => Err(Code::Protocol.into()),
             _ => {

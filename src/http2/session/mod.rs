@@ -72,19 +72,20 @@ pub enum Event {
         /// Where they stand.
         block: Block,
     },
-    /// Bytes of a body.
+    /// Bytes of a body; whether they are the last, the stream says.
     Data {
         /// The stream.
         key: Key,
         /// Where they stand in the input.
         at: Range<usize>,
-        /// Whether they are the last.
-        end: Half,
     },
     /// A stream is over: the other end reset it.
     Reset {
         /// The stream.
         key: Key,
+    },
+    /// A stream that did not begin, or is over for long: the other end was told so.
+    Refused {
         /// Why.
         code: Code,
     },

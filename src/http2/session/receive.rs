@@ -153,17 +153,13 @@ impl<T> Session<T> {
             return (data + padding, None);
         };
         self.consumed(Some(key), padding);
-        let end = match body.end {
-            Half::Ended if done => Half::Ended,
-            _ => Half::Open,
-        };
-        if end == Half::Ended {
+        let ends = done && body.end == Half::Ended;
+        if ends {
             self.ended(key);
         }
-        let event = (data > 0 || end == Half::Ended).then_some(Event::Data {
+        let event = (data > 0 || ends).then_some(Event::Data {
             key,
             at: at..at + data,
-            end,
         });
         (data + padding, event)
     }
@@ -210,8 +206,7 @@ impl<T> Session<T> {
             }
             Found::Over(Ending::ByPeer) => {
                 self.body = Some(body);
-                self.tell(head.stream, Code::StreamClosed, now)?;
-                Ok(None)
+                self.tell(head.stream, Code::StreamClosed, now).map(Some)
             }
             Found::Over(Ending::Whole) | Found::Forgotten => Err(Code::StreamClosed.into()),
             Found::Open(key) => {
@@ -236,6 +231,7 @@ impl<T> Session<T> {
             stream.remote = Half::Ended;
             if stream.local == Half::Ended {
                 stream.ending = Some(Ending::Whole);
+                self.meters.excuse(&self.limits);
             }
         }
     }
@@ -349,8 +345,7 @@ impl<T> Session<T> {
             Found::Over(Ending::ByUs) => self.discard(&block, bytes).map(|()| None),
             Found::Over(Ending::ByPeer) => {
                 self.discard(&block, bytes)?;
-                self.tell(id, Code::StreamClosed, now)?;
-                Ok(None)
+                self.tell(id, Code::StreamClosed, now).map(Some)
             }
             Found::Over(Ending::Whole) => Err(Code::StreamClosed.into()),
             // One that was passed over cannot begin any more (RFC 9113, 5.1.1).
@@ -359,15 +354,12 @@ impl<T> Session<T> {
             Found::Idle => {
                 self.streams.last = id;
                 self.meters.streams = self.meters.streams.saturating_add(1);
-                if let Some(code) = of.fault {
+                let full = self.streams.len() >= self.limits.streams as usize;
+                let refused = full.then_some(Code::RefusedStream);
+                if let Some(code) = of.fault.or(refused) {
                     self.discard(&block, bytes)?;
                     self.refuse(id, code, now)?;
-                    return Ok(None);
-                }
-                if self.streams.len() >= self.limits.streams as usize {
-                    self.discard(&block, bytes)?;
-                    self.refuse(id, Code::RefusedStream, now)?;
-                    return Ok(None);
+                    return Ok(Some(Event::Refused { code }));
                 }
                 Ok(Some(Event::Head {
                     id,

@@ -45,6 +45,7 @@ impl<T> Session<T> {
         self.encoder.begin(&mut self.out);
         write(&mut self.encoder, &mut self.out);
         block.end(stream.id, fin.flags(), MAX_FRAME, &mut self.out);
+        self.meters.heads = self.meters.heads.saturating_add(1);
         self.sent(key, fin);
     }
 
@@ -62,6 +63,7 @@ impl<T> Session<T> {
         let (now, later) = bytes.split_at_checked(most).unwrap_or_default();
         stream.send -= sent;
         self.send -= sent;
+        self.meters.bytes += most as u64;
         let id = stream.id;
         let mut pieces = now.chunks(MAX_FRAME as usize).peekable();
         while let Some(piece) = pieces.next() {
@@ -72,6 +74,7 @@ impl<T> Session<T> {
         }
         if bytes.is_empty() && fin == Fin::Yes {
             frame::data(id, Flags::END_STREAM, b"", &mut self.out);
+            self.meters.data = self.meters.data.saturating_add(1);
         }
         if later.is_empty() {
             self.sent(key, fin);
@@ -86,6 +89,7 @@ impl<T> Session<T> {
             stream.local = Half::Ended;
             if stream.remote == Half::Ended {
                 stream.ending = Some(Ending::Whole);
+                self.meters.excuse(&self.limits);
             }
         }
     }
@@ -109,23 +113,36 @@ impl<T> Session<T> {
         Ok(Event::Failed { key, code })
     }
 
-    /// Resets a stream that did not begin: its head is not one that may be passed on, or there are too many. Before the
-    /// other end can know how many there may be, that is no fault of its own.
+    /// Resets a stream that did not begin: its head is not one that may be passed on, or there are too many.
     pub fn refuse(&mut self, id: u32, code: Code, now: Instant) -> Result<(), Lost> {
         self.streams.remember(id, Ending::ByUs);
-        if code == Code::RefusedStream && !self.agreed {
-            frame::rst_stream(id, code, &mut self.out);
+        self.write_reset(id, code);
+        if code == Code::RefusedStream && self.is_excused() {
             return Ok(());
         }
-        self.tell(id, code, now)
+        Ok(self.meters.hit(Abuse::Faults, &self.limits, now)?)
+    }
+
+    /// Whether the other end is not to blame for a stream too many: it does not know how many there may be, or it counts
+    /// those that are over and whose work here has not stopped yet as what they are.
+    fn is_excused(&mut self) -> bool {
+        if !self.agreed {
+            return self.meters.is_early(&self.limits);
+        }
+        let open = self.streams.iter().filter(|stream| stream.ending.is_none());
+        open.count() < self.limits.streams as usize && self.meters.excused()
     }
 
     /// Says that a stream is over, which it is already.
-    pub(super) fn tell(&mut self, id: u32, code: Code, now: Instant) -> Result<(), Lost> {
+    pub(super) fn tell(&mut self, id: u32, code: Code, now: Instant) -> Result<Event, Lost> {
+        self.write_reset(id, code);
+        self.meters.hit(Abuse::Faults, &self.limits, now)?;
+        Ok(Event::Refused { code })
+    }
+
+    fn write_reset(&mut self, id: u32, code: Code) {
         frame::rst_stream(id, code, &mut self.out);
         self.owed += HEAD + 4;
-        self.meters.hit(Abuse::Faults, &self.limits, now)?;
-        Ok(())
     }
 
     /// So many bytes of a stream's body are done with, and of the connection's. Its windows open again when half of them

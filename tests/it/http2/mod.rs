@@ -2,6 +2,7 @@
 
 mod calls;
 mod frames;
+mod meters;
 mod slow;
 
 use crate::support::{Answer, Origin, Proxy, Setup};

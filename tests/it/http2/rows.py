@@ -323,6 +323,7 @@ for name, kind, sent in [
     ("CONTINUATION", "continuations", head(PLAIN, flags=0) + frame(CONTINUATION, 0, 1) * 17),
     ("a block of 64 KiB", "continuations", head(PLAIN, flags=0) + frame(CONTINUATION, 0, 1, line("x-a", "b" * 16000)) * 4),
     ("malformed heads", "faults", b"".join(head(PLAIN + [("A", "b")], stream=at) for at in range(1, 203, 2))),
+    ("streams beyond the limit, which was never agreed to", "faults", b"".join(head(HANG, stream=at) for at in range(1, 2 * (128 + 128 + 101), 2))),
     ("windows of 0", "faults", b"".join(head(HANG, stream=at) + frame(WINDOW, 0, at, b"\0" * 4) for at in range(1, 203, 2))),
     ("windows too large", "faults", b"".join(head(HANG, stream=at) + frame(WINDOW, 0, at, b"\x7f\xff\xff\xff") for at in range(1, 203, 2))),
     ("DATA behind the end", "faults", b"".join(head(HANG, stream=at) + data(b"a", stream=at) for at in range(1, 203, 2))),
