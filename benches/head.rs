@@ -59,6 +59,7 @@ fn requests(criterion: &mut Criterion) {
             scheme: "http",
             headers: Headers::default(),
             identity: &[],
+            certificate: &[],
         },
         Edits::default(),
     );

@@ -144,6 +144,7 @@ fn rewritten(head: &RequestHead, limits: &HeadLimits) {
             scheme: "http",
             headers: Headers::ALL,
             identity: &[],
+            certificate: &[],
         };
         let mut out = vec![];
         write::request(head, &Edits::default(), &forwarding, &mut out);

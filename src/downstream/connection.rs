@@ -16,7 +16,7 @@ use crate::listener::{H2c, ListenerSpec};
 use crate::metrics::Closed;
 use crate::net::deadline::Tick;
 use crate::net::{Stream, Timer};
-use crate::record::ConnectionFacts;
+use crate::record::{ConnectionFacts, TlsFacts};
 use crate::upstream::Private;
 use crate::worker::local::group;
 use crate::worker::{Local, View};
@@ -118,7 +118,10 @@ impl Connection {
 
     /// Whether this connection should go on after the exchange that it serves.
     pub(super) fn outlook(&self) -> Outlook {
-        if self.local.drain.phase() != Phase::Serving || self.position().is_none() {
+        if self.local.drain.phase() != Phase::Serving
+            || self.position().is_none()
+            || self.facts.tls().is_some_and(|tls| self.asks_more(tls))
+        {
             Outlook::Ends(Closed::Drain)
         } else if self.local.credit.level() >= Level::Short {
             Outlook::Ends(Closed::Overloaded)
@@ -131,10 +134,26 @@ impl Connection {
         }
     }
 
+    /// Whether the listener asks something else of clients by now than when this one made its handshake: what it showed then
+    /// says nothing any more (E-123).
+    fn asks_more(&self, agreed: &TlsFacts) -> bool {
+        let Some((view, position)) = self.current() else {
+            return true;
+        };
+        let spec = view.listeners.get(position).map(|listener| &listener.spec);
+        let tls = spec.and_then(|spec| spec.tls.as_ref());
+        tls.is_none_or(|tls| tls.asked() != agreed.asked)
+    }
+
     /// Charges what it holds now, and so much more for its exchange.
     pub(super) fn weigh(&self, more: usize) {
-        self.memory
-            .set(CONNECTION + self.stream.weight() + self.input.borrow().capacity() + more);
+        self.memory.set(
+            CONNECTION
+                + self.stream.weight()
+                + self.facts.weight()
+                + self.input.borrow().capacity()
+                + more,
+        );
     }
 
     /// One more request begins.

@@ -9,6 +9,7 @@ use super::connection::Connection;
 use crate::base::{Detail, Reason, clock};
 use crate::drain::Phase;
 use crate::listener::ListenerSpec;
+use crate::message::forwarded::Headers;
 use crate::metrics::{Handshake, ListenerCells};
 use crate::record::TlsFacts;
 use crate::tls::{self, HandshakeSlot, Hello, ServerTls};
@@ -16,6 +17,7 @@ use crate::tls::{self, HandshakeSlot, Hello, ServerTls};
 /// A handshake that has a place among those under way.
 pub(super) struct Step {
     tls: Arc<ServerTls>,
+    told: Headers,
     deadline: Duration,
     _slot: HandshakeSlot,
 }
@@ -49,6 +51,7 @@ impl Step {
             .ok_or((Reason::ConnLimit, Detail::Handshakes))?;
         Ok(Some(Self {
             tls: Arc::clone(tls),
+            told: spec.forwarding,
             deadline: spec.timeouts.handshake,
             _slot: slot,
         }))
@@ -60,11 +63,11 @@ impl Step {
         let early = std::mem::take(&mut *connection.input.borrow_mut());
         let made = self.handshake(connection, &early).await;
         connection.local.give_buffer(early);
-        match made {
-            Ok(hello) => {
+        match made.and_then(|hello| self.facts(connection, hello)) {
+            Ok(facts) => {
                 let handshake = describe(connection);
                 cells.shook_hands(handshake, clock::between(began, clock::now()));
-                connection.facts.secured(facts(connection, hello));
+                connection.facts.secured(facts);
                 Made::Whole
             }
             Err((reason, detail)) => {
@@ -119,6 +122,26 @@ impl Step {
             }
         }
     }
+
+    /// What is known of a connection from its handshake.
+    fn facts(&self, connection: &Connection, hello: Hello) -> Result<TlsFacts, (Reason, Detail)> {
+        let agreed = connection.stream.agreed(|common| {
+            let suite = common.negotiated_cipher_suite();
+            let version = common.protocol_version();
+            let client = tls::client_certificate(common, self.told);
+            client.map(|client| TlsFacts {
+                version: version.map_or("", tls::version),
+                cipher: suite.map_or("", |suite| tls::suite(suite.suite())),
+                server_name: hello.name,
+                shown: hello.shown,
+                asked: self.tls.asked(),
+                client: client.map(Box::new),
+            })
+        });
+        agreed
+            .unwrap_or(Err(Detail::None))
+            .map_err(|detail| (Reason::TlsHandshake, detail))
+    }
 }
 
 /// What is spoken. This is the one place where ALPN decides; a client that did not ask speaks HTTP/1.
@@ -129,23 +152,6 @@ pub(super) fn spoken(connection: &Connection) -> Spoken {
     match agreed.flatten().as_deref() {
         Some(b"h2") => Spoken::Http2,
         Some(_) | None => Spoken::Http1,
-    }
-}
-
-fn facts(connection: &Connection, hello: Hello) -> TlsFacts {
-    let agreed = connection.stream.agreed(|common| {
-        let suite = common.negotiated_cipher_suite();
-        (
-            common.protocol_version().map_or("", tls::version),
-            suite.map_or("", |suite| tls::suite(suite.suite())),
-        )
-    });
-    let (version, cipher) = agreed.unwrap_or_default();
-    TlsFacts {
-        version,
-        cipher,
-        server_name: hello.name,
-        shown: hello.shown,
     }
 }
 

@@ -188,5 +188,10 @@ pub(super) fn forwarding(x: &Exchange) -> write::Forwarding<'_> {
         scheme: x.record.facts().proto().as_str(),
         headers: spec.map(|spec| spec.forwarding).unwrap_or_default(),
         identity: spec.map(|spec| &*spec.identity).unwrap_or_default(),
+        certificate: x
+            .record
+            .facts()
+            .client_certificate()
+            .map_or(&[], |it| &it.lines),
     }
 }

@@ -10,6 +10,7 @@ use crate::config::{Code, Diagnostic, Diagnostics, Spanned, suggest};
 use crate::message::RequestHead;
 use crate::message::forwarded::Proto;
 use crate::message::key::{KeyInput, KeySource, KeyValue};
+use crate::record::ClientCertificate;
 
 /// Where a value is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -71,8 +72,20 @@ pub enum Variable {
     TlsCipher,
     /// See there.
     TlsServerName,
+    /// `tls.client.subject` …: of the certificate that the client showed; nothing without one.
+    TlsClient(Shown),
     /// `header:NAME`, `cookie:NAME`, `query:NAME`: of the request; nothing is decoded.
     Of(KeySource),
+}
+
+/// What of a client's certificate.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Shown {
+    Subject,
+    Issuer,
+    Serial,
+    Fingerprint,
+    Names,
 }
 
 const WORDS: &[&str] = &[
@@ -91,6 +104,11 @@ const WORDS: &[&str] = &[
     "tls.version",
     "tls.cipher",
     "tls.server_name",
+    "tls.client.subject",
+    "tls.client.issuer",
+    "tls.client.serial",
+    "tls.client.fingerprint",
+    "tls.client.names",
     "header:NAME",
     "cookie:NAME",
     "query:NAME",
@@ -125,6 +143,11 @@ impl Variable {
             "tls.version" => Self::TlsVersion,
             "tls.cipher" => Self::TlsCipher,
             "tls.server_name" => Self::TlsServerName,
+            "tls.client.subject" => Self::TlsClient(Shown::Subject),
+            "tls.client.issuer" => Self::TlsClient(Shown::Issuer),
+            "tls.client.serial" => Self::TlsClient(Shown::Serial),
+            "tls.client.fingerprint" => Self::TlsClient(Shown::Fingerprint),
+            "tls.client.names" => Self::TlsClient(Shown::Names),
             _ if text.contains(':') => Self::Of(KeySource::parse(text).ok()?),
             _ => return None,
         })
@@ -166,6 +189,10 @@ impl Variable {
                 let name = facts.tls.and_then(|tls| tls.server_name.as_deref());
                 name.unwrap_or_default().as_bytes()
             }
+            Self::TlsClient(shown) => {
+                let client = facts.tls.and_then(|tls| tls.client.as_deref());
+                client.map_or("", |it| shown.of(it)).as_bytes()
+            }
             Self::Of(source) => {
                 let input = KeyInput {
                     head: request,
@@ -183,6 +210,18 @@ impl Variable {
             out.extend_from_slice(bytes);
         } else {
             out.extend(bytes.iter().filter(|byte| sound(byte)));
+        }
+    }
+}
+
+impl Shown {
+    fn of(self, certificate: &ClientCertificate) -> &str {
+        match self {
+            Self::Subject => &certificate.subject,
+            Self::Issuer => &certificate.issuer,
+            Self::Serial => &certificate.serial,
+            Self::Fingerprint => &certificate.fingerprint,
+            Self::Names => &certificate.names,
         }
     }
 }

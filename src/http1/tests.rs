@@ -44,6 +44,7 @@ fn forward(input: &str) -> String {
         scheme: "http",
         headers: forwarded::Headers::default(),
         identity: &[],
+        certificate: &[],
     };
     write::request(&head, &Edits::default(), &forwarding, &mut out);
     String::from_utf8(out).unwrap()

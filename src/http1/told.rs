@@ -36,6 +36,7 @@ pub(super) fn write(head: &RequestHead, forwarding: &Forwarding<'_>, out: &mut V
     if writes(Header::Forwarded) {
         forwarded(head, forwarding, out);
     }
+    out.extend_from_slice(forwarding.certificate);
 }
 
 /// What a trusted proxy sent in this list, each value followed by a comma.

@@ -27,6 +27,8 @@ pub struct Forwarding<'a> {
     pub headers: Headers,
     /// Names of further fields that only a trusted peer may send.
     pub identity: &'a [Box<str>],
+    /// Whole lines that tell of the certificate that the client showed.
+    pub certificate: &'a [u8],
 }
 
 impl Forwarding<'_> {
@@ -36,6 +38,12 @@ impl Forwarding<'_> {
             Known::XForwardedFor => Header::XForwardedFor,
             Known::XRealIp => Header::XRealIp,
             Known::Forwarded => Header::Forwarded,
+            known if known.is_client_certificate() => {
+                // Who forgets to remove them lets anybody be anyone: they are believed only of trusted peers, only
+                // where the listener names them, and only where the client showed nothing here.
+                let named = self.is_identity(known.name().as_bytes(), <[u8]>::eq_ignore_ascii_case);
+                return self.trust == Trust::Stranger || !named || !self.certificate.is_empty();
+            }
             _ => return self.trust == Trust::Stranger,
         };
         self.trust == Trust::Stranger || self.headers.has(own)

@@ -72,6 +72,9 @@ fn header(word: &ForwardingHeader) -> Header {
         ForwardingHeader::XForwardedHost => Header::XForwardedHost,
         ForwardingHeader::XRealIp => Header::XRealIp,
         ForwardingHeader::Forwarded => Header::Forwarded,
+        ForwardingHeader::XForwardedClientCert => Header::XForwardedClientCert,
+        ForwardingHeader::ClientCert => Header::ClientCert,
+        ForwardingHeader::ClientCertChain => Header::ClientCertChain,
     }
 }
 
@@ -80,7 +83,7 @@ fn identity(name: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<Box
     let known = Known::of(name.as_bytes());
     let problem = if name.is_empty() || !name.bytes().all(is_token) {
         "not a field name"
-    } else if known.is_forwarding() {
+    } else if known.is_forwarding() && !known.is_client_certificate() {
         "removed from the requests of strangers already"
     } else if known.is_hop_by_hop()
         || matches!(known, Known::Host | Known::ContentLength | Known::Expect)

@@ -174,6 +174,7 @@ known! {
     SetCookie = "set-cookie";
     UserAgent = "user-agent";
     RetryAfter = "retry-after";
+    ClientCert = "client-cert";
     ContentType = "content-type";
     XRequestId = "x-request-id";
     CacheControl = "cache-control";
@@ -184,10 +185,12 @@ known! {
     XForwardedHost = "x-forwarded-host";
     XForwardedPort = "x-forwarded-port";
     ProxyConnection = "proxy-connection";
+    ClientCertChain = "client-cert-chain";
     XForwardedProto = "x-forwarded-proto";
     TransferEncoding = "transfer-encoding";
     ProxyAuthenticate = "proxy-authenticate";
     ProxyAuthorization = "proxy-authorization";
+    XForwardedClientCert = "x-forwarded-client-cert";
 }
 
 impl Known {
@@ -217,6 +220,14 @@ impl Known {
                 | Self::XForwardedPort
                 | Self::XRealIp
                 | Self::Forwarded
+        ) || self.is_client_certificate()
+    }
+
+    /// Fields that carry the certificate that a client showed: believed of nobody who is not named for it.
+    pub const fn is_client_certificate(self) -> bool {
+        matches!(
+            self,
+            Self::ClientCert | Self::ClientCertChain | Self::XForwardedClientCert
         )
     }
 }

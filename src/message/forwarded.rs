@@ -30,6 +30,12 @@ pub enum Header {
     XRealIp = 8,
     /// All of it (RFC 7239).
     Forwarded = 16,
+    /// What the client's certificate says (Envoy's XFCC).
+    XForwardedClientCert = 32,
+    /// The client's certificate (RFC 9440).
+    ClientCert = 64,
+    /// The chain that it showed with it (RFC 9440).
+    ClientCertChain = 128,
 }
 
 /// Which of them are written.
@@ -38,7 +44,7 @@ pub struct Headers(u8);
 
 impl Headers {
     /// All of them.
-    pub const ALL: Self = Self(31);
+    pub const ALL: Self = Self(255);
 
     /// Whether this one is.
     pub const fn has(self, header: Header) -> bool {

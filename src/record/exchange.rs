@@ -12,7 +12,7 @@ use crate::message::trailer::Dropped;
 use crate::message::{Known, RequestHead};
 use crate::metrics::{ExchangeCells, Step};
 
-use super::facts::ConnectionFacts;
+use super::facts::{ConnectionFacts, TlsFacts};
 use super::format::Value;
 use super::id::Id;
 use super::journal::{Journal, Weight};
@@ -310,19 +310,15 @@ impl Record {
                 _ => Value::Absent,
             },
             Field::Attempts => Value::Number(u64::from(self.attempts)),
-            Field::TlsVersion => self
-                .facts
-                .tls()
-                .map_or(Value::Absent, |tls| Value::Plain(tls.version.as_bytes())),
-            Field::TlsCipher => self
-                .facts
-                .tls()
-                .map_or(Value::Absent, |tls| Value::Plain(tls.cipher.as_bytes())),
-            // A name that rustls took for one, but no more than that.
-            Field::ServerName => match self.facts.server_name() {
-                Some(name) => Value::Text(name),
-                None => Value::Absent,
-            },
+            Field::TlsVersion => self.agreed(|tls| Some(tls.version)),
+            Field::TlsCipher => self.agreed(|tls| Some(tls.cipher)),
+            Field::ServerName => {
+                let name = self.facts.server_name();
+                name.map_or(Value::Absent, Value::Text)
+            }
+            Field::ClientSubject => self.agreed(|tls| Some(&tls.client.as_ref()?.subject)),
+            Field::ClientSerial => self.agreed(|tls| Some(&tls.client.as_ref()?.serial)),
+            Field::ClientFingerprint => self.agreed(|tls| Some(&tls.client.as_ref()?.fingerprint)),
             Field::UserAgent => head
                 .first(Known::UserAgent)
                 .map_or(Value::Absent, Value::Text),
@@ -330,6 +326,12 @@ impl Record {
                 .first(Known::Referer)
                 .map_or(Value::Absent, Value::Text),
         })
+    }
+
+    /// What came of the handshake; names in a certificate may hold quotes.
+    fn agreed<'r>(&'r self, read: impl FnOnce(&'r TlsFacts) -> Option<&'r str>) -> Value<'r> {
+        let text = self.facts.tls().and_then(read);
+        text.map_or(Value::Absent, |text| Value::Text(text.as_bytes()))
     }
 
     fn weight(&self) -> Weight {

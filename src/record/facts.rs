@@ -39,6 +39,41 @@ pub struct TlsFacts {
     pub server_name: Option<Box<str>>,
     /// Which names the certificate that it was shown is for, as a number that only the listener's TLS reads.
     pub shown: Option<u64>,
+    /// What was asked of its own certificate, as such a number.
+    pub asked: u64,
+    /// The certificate that it showed.
+    pub client: Option<Box<ClientCertificate>>,
+}
+
+/// A certificate that a client showed, and that was accepted. Texts are visible ASCII and spaces.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ClientCertificate {
+    /// Whom it was made for (RFC 4514).
+    pub subject: Box<str>,
+    /// Who signed it (RFC 4514).
+    pub issuer: Box<str>,
+    /// Its number, in hexadecimal.
+    pub serial: Box<str>,
+    /// SHA-256 of it, in hexadecimal.
+    pub fingerprint: Box<str>,
+    /// The names that it is for, with commas between them.
+    pub names: Box<str>,
+    /// Whole field lines that tell endpoints of it.
+    pub lines: Box<[u8]>,
+}
+
+impl ClientCertificate {
+    /// Memory that it takes.
+    fn weight(&self) -> usize {
+        let texts = [
+            &self.subject,
+            &self.issuer,
+            &self.serial,
+            &self.fingerprint,
+            &self.names,
+        ];
+        size_of::<Self>() + self.lines.len() + texts.iter().map(|text| text.len()).sum::<usize>()
+    }
 }
 
 impl ConnectionFacts {
@@ -122,6 +157,19 @@ impl ConnectionFacts {
     #[inline]
     pub fn tls(&self) -> Option<&TlsFacts> {
         self.tls.get().map(|facts| &**facts)
+    }
+
+    /// The certificate that the client showed, and that was accepted.
+    #[inline]
+    pub fn client_certificate(&self) -> Option<&ClientCertificate> {
+        self.tls.get()?.client.as_deref()
+    }
+
+    /// Memory that a client's certificate takes here.
+    #[inline]
+    pub fn weight(&self) -> usize {
+        self.client_certificate()
+            .map_or(0, ClientCertificate::weight)
     }
 
     /// What the client speaks.

@@ -27,7 +27,7 @@ mod writer;
 mod tests;
 
 pub use exchange::Record;
-pub use facts::{ConnectionFacts, TlsFacts};
+pub use facts::{ClientCertificate, ConnectionFacts, TlsFacts};
 pub use journal::Journal;
 pub use plan::{AccessLog, Field, Format, Output};
 pub use queue::LogHandle;

@@ -98,6 +98,12 @@ fields! {
     TlsCipher = "tls_cipher";
     /// Server name that the client asked for in its TLS hello; only if asked for.
     ServerName = "sni";
+    /// Subject of the certificate that the client showed (RFC 4514); only if asked for.
+    ClientSubject = "tls_client_subject";
+    /// Its number, in hexadecimal; only if asked for.
+    ClientSerial = "tls_client_serial";
+    /// Its SHA-256, in hexadecimal; only if asked for.
+    ClientFingerprint = "tls_client_fingerprint";
     /// The User-Agent field; only if asked for.
     UserAgent = "user_agent";
     /// The Referer field; only if asked for.
@@ -109,7 +115,14 @@ impl Field {
     pub const fn is_default(self) -> bool {
         !matches!(
             self,
-            Self::TlsVersion | Self::TlsCipher | Self::ServerName | Self::UserAgent | Self::Referer
+            Self::TlsVersion
+                | Self::TlsCipher
+                | Self::ServerName
+                | Self::ClientSubject
+                | Self::ClientSerial
+                | Self::ClientFingerprint
+                | Self::UserAgent
+                | Self::Referer
         )
     }
 
@@ -117,7 +130,12 @@ impl Field {
     pub const fn may_be_redacted(self) -> bool {
         matches!(
             self,
-            Self::Client | Self::Path | Self::Query | Self::UserAgent | Self::Referer
+            Self::Client
+                | Self::Path
+                | Self::Query
+                | Self::ClientSubject
+                | Self::UserAgent
+                | Self::Referer
         )
     }
 }

@@ -7,6 +7,7 @@ use super::settings::{self, ProcessSettings};
 use super::trial;
 use crate::base::{ClusterName, ListenerName};
 use crate::cluster::{self, Cluster, Site};
+use crate::config::raw::tls::ClientAuth::{Optional, Required};
 use crate::config::{Beside, Code, Diagnostic, Diagnostics, Files, Spanned, raw};
 use crate::record::AccessLog;
 use crate::{filter, limiter, listener, route, tls};
@@ -83,9 +84,18 @@ fn note_certificates(raw: &raw::Config, beside: &Beside) {
         .listeners
         .iter()
         .filter_map(|listener| listener.tls.as_ref());
-    for certificate in listeners.flat_map(|tls| tls.certificates.iter()) {
-        beside.note(&certificate.certificate, tls::MAX_FILE);
-        beside.note(&certificate.key, tls::MAX_FILE);
+    for own in listeners {
+        for certificate in own.certificates.iter() {
+            beside.note(&certificate.certificate, tls::MAX_FILE);
+            beside.note(&certificate.key, tls::MAX_FILE);
+        }
+        let auth = own.client_auth.as_ref().map(|auth| &***auth);
+        if let Some(Optional(clients) | Required(clients)) = auth {
+            beside.note(&clients.ca, tls::MAX_FILE);
+            if let Some(crl) = &clients.crl {
+                beside.note(crl, tls::MAX_LISTS);
+            }
+        }
     }
     let clusters = raw.clusters.iter().filter_map(|(_, raw)| raw.tls.as_ref());
     let paths = clusters.flat_map(|tls| [&tls.ca, &tls.certificate, &tls.key]);

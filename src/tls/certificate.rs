@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustls::SignatureAlgorithm;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::provider::provider;
@@ -16,6 +16,8 @@ use crate::config::{Code, Diagnostic, Span};
 
 /// Largest file that is read.
 pub const MAX_FILE: u64 = 1 << 20;
+/// Largest file of revoked certificates: authorities of the public have lists of millions of bytes.
+pub const MAX_LISTS: u64 = 32 << 20;
 
 /// Where a certificate comes from.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -55,13 +57,15 @@ pub enum Part {
 #[derive(Debug)]
 enum Why {
     Read(io::Error),
-    TooLarge,
+    TooLarge(u64),
     NoCertificate,
     BadCertificate,
     NoKey,
     Encrypted,
     BadKey,
     Mismatch,
+    NoList,
+    BadList,
 }
 
 impl fmt::Display for LoadError {
@@ -69,13 +73,15 @@ impl fmt::Display for LoadError {
         write!(f, "`{}` ", self.path.display())?;
         match &self.why {
             Why::Read(error) => write!(f, "cannot be read: {error}"),
-            Why::TooLarge => write!(f, "is larger than {} KiB", MAX_FILE >> 10),
+            Why::TooLarge(most) => write!(f, "is larger than {} KiB", most >> 10),
             Why::NoCertificate => f.write_str("has no certificate in PEM"),
             Why::BadCertificate => f.write_str("has a certificate that cannot be parsed"),
             Why::NoKey => f.write_str("has no private key in PEM"),
             Why::Encrypted => f.write_str("has a key that is encrypted with a passphrase"),
             Why::BadKey => f.write_str("has a key that cannot be used"),
             Why::Mismatch => f.write_str("has a key that does not belong to the certificate"),
+            Why::NoList => f.write_str("has no list of revoked certificates in PEM"),
+            Why::BadList => f.write_str("has a list of revoked certificates that cannot be parsed"),
         }
     }
 }
@@ -106,11 +112,11 @@ impl Certificate {
             part: Part::Key,
             why,
         };
-        let chain = read(&files.chain).map_err(chain_error)?;
+        let chain = read(&files.chain, MAX_FILE).map_err(chain_error)?;
         let chain = parse_chain(&chain).map_err(chain_error)?;
         let facts = chain.first().and_then(|end| Facts::read(end));
         let facts = facts.ok_or(Why::BadCertificate).map_err(chain_error)?;
-        let key = read(&files.key).map_err(key_error)?;
+        let key = read(&files.key, MAX_FILE).map_err(key_error)?;
         let key = parse_key(&key).map_err(key_error)?;
         let signer = provider().key_provider.load_private_key(key);
         let signer = signer.map_err(|_| key_error(Why::BadKey))?;
@@ -143,22 +149,43 @@ impl Certificate {
 
 /// Reads the certificates of authorities.
 pub(super) fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
-    read(path)
+    read(path, MAX_FILE)
         .and_then(|pem| parse_chain(&pem))
-        .map_err(|why| LoadError {
-            path: path.to_path_buf(),
-            part: Part::Chain,
-            why,
-        })
+        .map_err(|why| of_chain(path, why))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Why> {
+/// Reads lists of certificates that were revoked.
+pub(super) fn revocations(
+    path: &Path,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, LoadError> {
+    let parse = |pem: Vec<u8>| {
+        let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&pem).collect();
+        match lists {
+            Ok(lists) if lists.is_empty() => Err(Why::NoList),
+            Ok(lists) => Ok(lists),
+            Err(_) => Err(Why::BadList),
+        }
+    };
+    read(path, MAX_LISTS)
+        .and_then(parse)
+        .map_err(|why| of_chain(path, why))
+}
+
+fn of_chain(path: &Path, why: Why) -> LoadError {
+    LoadError {
+        path: path.to_path_buf(),
+        part: Part::Chain,
+        why,
+    }
+}
+
+fn read(path: &Path, most: u64) -> Result<Vec<u8>, Why> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)
-        .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
+        .and_then(|file| file.take(most + 1).read_to_end(&mut bytes))
         .map_err(Why::Read)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(Why::TooLarge);
+    if bytes.len() as u64 > most {
+        return Err(Why::TooLarge(most));
     }
     Ok(bytes)
 }

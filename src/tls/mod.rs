@@ -4,13 +4,15 @@
 //! them); what is decided here is what is shown to whom, and what is accepted.
 //!
 //! **Invariants.** A certificate that is in use was read whole, parsed, and found to fit its key: a file that is broken
-//! never replaces one that works. A session is resumed only where it was made: tickets belong to one listener.
+//! never replaces one that works. A session is resumed only where it was made: tickets belong to one
+//! listener and to what it asks of clients.
 //!
 //! **Not here.** When a handshake is made and how long it may take (`downstream`), what the files
 //! are watched by (`server`).
 
 mod certificate;
 mod client;
+mod clients;
 pub mod hello;
 mod names;
 mod provider;
@@ -22,8 +24,9 @@ mod verify;
 use crate::base::ListenerName;
 use crate::state::Registry;
 
-pub use certificate::{Certificate, Files, LoadError, MAX_FILE};
+pub use certificate::{Certificate, Files, LoadError, MAX_FILE, MAX_LISTS};
 pub use client::{ClientTls, TlsSpec};
+pub use clients::client_certificate;
 pub use names::{detail, group, suite, version};
 pub use server::{HandshakeSlot, Hello, Inside, ServerTls, last_hello};
 
@@ -31,11 +34,13 @@ pub use server::{HandshakeSlot, Hello, Inside, ServerTls, last_hello};
 #[derive(Debug, Default)]
 pub struct Live {
     listeners: Registry<ListenerName, server::Standing>,
+    tickets: Registry<server::Whose, server::Tickets>,
 }
 
 impl Live {
     /// Forgets listeners that are gone.
     pub fn sweep(&self) {
         self.listeners.sweep();
+        self.tickets.sweep();
     }
 }

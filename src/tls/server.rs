@@ -11,10 +11,11 @@ use rustls::{ServerConfig, crypto::aws_lc_rs};
 
 use super::Live;
 use super::certificate::{Certificate, Files};
+use super::clients::{Clients, Mark};
 use super::provider::provider;
 use super::table::{Names, Table};
 use crate::base::{ListenerName, clock};
-use crate::config::raw::tls::{Certificate as RawCertificate, ClientAuth, ListenerTls, TlsVersion};
+use crate::config::raw::tls::{Certificate as RawCertificate, ListenerTls, TlsVersion};
 use crate::config::{Code, Diagnostic, Diagnostics, Severity, Spanned};
 use crate::net::Session;
 
@@ -22,29 +23,36 @@ use crate::net::Session;
 const PROTOCOLS: &[&str] = &["h2", "http/1.1"];
 
 /// What of a listener's TLS outlives its configuration.
+#[derive(Debug, Default)]
 pub(super) struct Standing {
     /// Handshakes under way, over all workers.
     handshakes: AtomicUsize,
-    /// Makes and opens session tickets; its keys are its own, and rotate.
-    tickets: Option<Arc<dyn ProducesTickets>>,
 }
 
-impl Standing {
+/// Whose tickets: a session is resumed where what was asked of the client is what is asked now, and nowhere else. rustls
+/// does not verify a client's certificate again when it resumes (E-123).
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Whose {
+    listener: ListenerName,
+    clients: Option<Mark>,
+}
+
+/// Makes and opens session tickets; the keys are its own, and rotate.
+pub(super) struct Tickets(Option<Arc<dyn ProducesTickets>>);
+
+impl Tickets {
     fn new() -> Self {
-        Self {
-            handshakes: AtomicUsize::new(0),
-            tickets: aws_lc_rs::Ticketer::new()
-                .inspect_err(|error| tracing::error!(%error, "no keys for session tickets"))
+        let made = aws_lc_rs::Ticketer::new();
+        Self(
+            made.inspect_err(|error| tracing::error!(%error, "no keys for session tickets"))
                 .ok(),
-        }
+        )
     }
 }
 
-impl fmt::Debug for Standing {
+impl fmt::Debug for Tickets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Standing")
-            .field("handshakes", &self.handshakes)
-            .finish_non_exhaustive()
+        f.write_str("Tickets")
     }
 }
 
@@ -62,6 +70,7 @@ impl Drop for HandshakeSlot {
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Policy {
     certificates: Vec<Files>,
+    clients: Option<Clients>,
     min_version: MinVersion,
     alpn: Vec<Box<str>>,
 }
@@ -79,6 +88,8 @@ pub struct ServerTls {
     config: Arc<ServerConfig>,
     resolver: Arc<Resolver>,
     standing: Arc<Standing>,
+    /// Held, so that the next configuration finds them.
+    _tickets: Arc<Tickets>,
 }
 
 impl PartialEq for ServerTls {
@@ -112,30 +123,41 @@ impl ServerTls {
                 Some(TlsVersion::Tls13) => MinVersion::Tls13,
             },
             alpn: alpn(raw, inside, diagnostics),
+            clients: raw
+                .client_auth
+                .as_ref()
+                .and_then(|auth| Clients::compile(auth, diagnostics)),
         };
         let certificates = certificates(raw, diagnostics);
-        if let Some(auth) = &raw.client_auth
-            && !matches!(***auth, ClientAuth::Off)
-        {
-            diagnostics.unsupported(auth.span, "certificates of clients");
-        }
         if diagnostics.count(Severity::Error) > before {
             return None;
         }
-        let standing = live.listeners.keep_or_make(listener, Standing::new);
+        let standing = live.listeners.keep_or_make(listener, Standing::default);
+        let whose = Whose {
+            listener: listener.clone(),
+            clients: policy.clients.as_ref().map(|clients| clients.mark),
+        };
+        let tickets = live.tickets.keep_or_make(&whose, Tickets::new);
         let resolver = Arc::new(Resolver(Table::new(certificates)));
-        let config = Arc::new(policy.config(&resolver, &standing));
+        let config = Arc::new(policy.config(&resolver, &tickets));
         Some(Self {
             policy,
             config,
             resolver,
             standing,
+            _tickets: tickets,
         })
     }
 
     /// The server's side of a new connection.
     pub fn session(&self) -> Result<Session, rustls::Error> {
         Session::server(&self.config)
+    }
+
+    /// What is asked of clients, as a number; 0: nothing.
+    pub fn asked(&self) -> u64 {
+        let clients = self.policy.clients.as_ref();
+        clients.map_or(0, |clients| clients.mark.number())
     }
 
     /// Takes a place among the handshakes under way; `None` when there are `most`. 0: any number.
@@ -152,7 +174,7 @@ impl ServerTls {
 }
 
 impl Policy {
-    fn config(&self, resolver: &Arc<Resolver>, standing: &Standing) -> ServerConfig {
+    fn config(&self, resolver: &Arc<Resolver>, tickets: &Tickets) -> ServerConfig {
         let versions = match self.min_version {
             MinVersion::Tls12 => rustls::ALL_VERSIONS,
             MinVersion::Tls13 => &[&rustls::version::TLS13],
@@ -168,13 +190,17 @@ impl Policy {
                     .unwrap_or_else(|_| ServerConfig::builder())
             });
         let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(resolver) as Arc<_>;
-        let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
+        let builder = match &self.clients {
+            Some(clients) => builder.with_client_cert_verifier(Arc::clone(&clients.verifier)),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(resolver);
         config.alpn_protocols = self.alpn.iter().map(|it| it.as_bytes().to_vec()).collect();
         // RFC 7627: without it, resumption in TLS 1.2 can be turned against a client (triple handshakes).
         config.require_ems = true;
         // Sessions live in tickets alone: what this process remembers of them, nobody can fill.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        match &standing.tickets {
+        match &tickets.0 {
             Some(tickets) => config.ticketer = Arc::clone(tickets),
             None => config.send_tls13_tickets = 0,
         }

@@ -13,7 +13,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 pub struct Facts {
     /// DNS names, in lower case; a first label `*` stands for any one label.
     pub names: Vec<Box<str>>,
-    /// All other names that it is for, as they are written: addresses and URIs.
+    /// All other names that it is for, as they are written: addresses, URIs and mail addresses.
     pub others: Vec<Box<str>>,
     /// Who it was made for (RFC 4514).
     pub subject: String,
@@ -28,7 +28,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Whether it has exactly this name: a DNS name in any case, an address or a URI.
+    /// Whether it has exactly this name: a DNS name in any case, an address, a URI or a mail address.
     pub fn is_for(&self, name: &str) -> bool {
         self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
             || self.others.iter().any(|own| **own == *name)
@@ -46,6 +46,7 @@ impl Facts {
                         names.push(name.as_str().to_ascii_lowercase().into_boxed_str());
                     }
                     GeneralName::UniformResourceIdentifier(uri) => others.push(uri.as_str().into()),
+                    GeneralName::Rfc822Name(mail) => others.push(mail.as_str().into()),
                     GeneralName::IpAddress(octets) => {
                         others.extend(address(octets.as_bytes()).map(|it| it.to_string().into()));
                     }

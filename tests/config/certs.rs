@@ -4,19 +4,24 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa,
+    KeyIdMethod, KeyPair, date_time_ymd,
+};
 
 /// Makes every `"certs/…"` that `text` names below `directory`: `x.pem` and `x.key` belong together, and what ends in
-/// `ca.pem` is an authority.
+/// `ca.pem` is an authority, and `x.crl` a list of it that revokes nobody.
 pub fn provide(directory: &Path, text: &str) {
     let mut stems = BTreeSet::new();
     let mut authorities = BTreeSet::new();
+    let mut lists = BTreeSet::new();
     for quoted in text.split('"').skip(1).step_by(2) {
         let Some(name) = quoted.strip_prefix("certs/") else {
             continue;
         };
         match name.rsplit_once('.') {
             Some((stem, "pem")) if stem.ends_with("ca") => authorities.insert(stem.to_owned()),
+            Some((stem, "crl")) => lists.insert(stem.to_owned()),
             Some((stem, "pem" | "key")) => stems.insert(stem.to_owned()),
             _ => panic!("`{quoted}`: nobody knows how to make it"),
         };
@@ -28,6 +33,18 @@ pub fn provide(directory: &Path, text: &str) {
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     for stem in authorities {
         std::fs::write(folder.join(format!("{stem}.pem")), authority.pem()).unwrap();
+    }
+    let list = CertificateRevocationListParams {
+        this_update: date_time_ymd(2026, 1, 1),
+        next_update: date_time_ymd(2126, 1, 1),
+        crl_number: 1.into(),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let list = list.signed_by(&authority).unwrap().pem().unwrap();
+    for stem in lists {
+        std::fs::write(folder.join(format!("{stem}.crl")), &list).unwrap();
     }
     for stem in stems {
         let key = KeyPair::generate().unwrap();

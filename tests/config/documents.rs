@@ -66,6 +66,40 @@ fn every_block_of_the_documents_is_accepted() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// The tour has every key of the language. What it lacks where it stands are the files that it names, and nothing else.
+#[test]
+fn the_tour_loads_but_for_its_files() {
+    let directory = root("tests/config/shape");
+    let output = check(&directory, &["-c", "tour.toml"]);
+    let shown = String::from_utf8(output.stderr).unwrap();
+    let errors = shown.lines().filter(|line| line.starts_with("error"));
+    for error in errors.clone() {
+        assert!(
+            error.contains("cannot read") || error.contains("cannot be read"),
+            "{error}"
+        );
+    }
+    assert!(errors.count() > 4, "{shown}");
+
+    let text = std::fs::read_to_string(directory.join("tour.toml")).unwrap();
+    let folder = certs::folder(&directory, &text);
+    for (name, content) in [
+        ("secrets/tidegate.key", "0123456789abcdef0123456789abcdef"),
+        (
+            "config/users.htpasswd",
+            "ann:$2y$04$KBCwKxOzLha2MUDgW0PjXe6FXpShTD1Nu18BhP4eHwohTd5QokYOm\n",
+        ),
+    ] {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    let output = check(&folder, &["-c", "tour.toml"]);
+    std::fs::remove_dir_all(folder).unwrap();
+    let shown = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{shown}");
+}
+
 /// The text of every block that is a whole configuration.
 fn blocks(page: &str) -> Vec<String> {
     let mut blocks = Vec::new();

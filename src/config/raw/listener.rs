@@ -117,6 +117,15 @@ pub enum ForwardingHeader {
     /// All of it in one field (RFC 7239).
     #[serde(rename = "forwarded")]
     Forwarded,
+    /// What the client's certificate says, where it showed one: `Hash`, `Subject`, `URI`, `DNS` (Envoy's XFCC).
+    #[serde(rename = "x-forwarded-client-cert")]
+    XForwardedClientCert,
+    /// The client's certificate, where it showed one (RFC 9440).
+    #[serde(rename = "client-cert")]
+    ClientCert,
+    /// The chain that it showed with it (RFC 9440).
+    #[serde(rename = "client-cert-chain")]
+    ClientCertChain,
 }
 
 /// One rule of `sni`.

@@ -47,18 +47,23 @@ pub enum TlsVersion {
 pub enum ClientAuth {
     /// No.
     Off,
-    /// They may. Not in this build.
+    /// They may: one that shows a wrong one is refused, one that shows none is served.
     Optional(ClientCa),
-    /// They must. Not in this build.
+    /// They must.
     Required(ClientCa),
 }
 
-/// Who signs certificates of clients.
+/// Which certificates of clients are accepted.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientCa {
-    /// Certificates in PEM.
+    /// File with the authorities that sign them, in PEM.
     pub ca: Spanned<FilePath>,
+    /// File with lists of those that were revoked (CRL), in PEM: one of each authority in a chain, or the client is refused; so it
+    /// is by a list that has expired. Default: none, nothing is revoked.
+    pub crl: Option<Spanned<FilePath>>,
+    /// Names of which a certificate must have one: DNS names, IP addresses, URIs (SPIFFE) or mail addresses. Default: any.
+    pub subject_alt_names: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 /// `tls` of a cluster: TLS to its endpoints.

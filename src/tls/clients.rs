@@ -1,0 +1,362 @@
+//! Certificates of clients: who must show one, which are accepted, and what is known of one afterwards.
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{self, digest};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, CommonState, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    SignatureScheme,
+};
+use x509_cert::crl::CertificateList;
+use x509_cert::der::Decode;
+
+use super::certificate::{authorities, revocations};
+use super::provider::provider;
+use super::x509::Facts;
+use crate::base::{Detail, clock};
+use crate::config::raw::tls::{ClientAuth, ClientCa};
+use crate::config::{Code, Diagnostic, Diagnostics, Severity};
+use crate::message::forwarded::{Header, Headers};
+use crate::record::ClientCertificate;
+
+/// What is asked of clients, as a number of which nobody can make a second: what a session was verified by is its own
+/// (E-123). Of the listener's content, not of its paths, so that it is the same on every instance.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Mark(pub(super) [u8; digest::SHA256_OUTPUT_LEN]);
+
+impl Mark {
+    /// As a number; never 0.
+    pub(super) fn number(self) -> u64 {
+        let bytes = self.0.first_chunk().copied().unwrap_or_default();
+        u64::from_ne_bytes(bytes).max(1)
+    }
+}
+
+/// Whether clients show a certificate.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Manner {
+    Optional,
+    Required,
+}
+
+/// Certificates that are asked of clients.
+#[derive(Clone)]
+pub(super) struct Clients {
+    pub(super) mark: Mark,
+    pub(super) verifier: Arc<dyn ClientCertVerifier>,
+}
+
+impl PartialEq for Clients {
+    fn eq(&self, other: &Self) -> bool {
+        self.mark == other.mark
+    }
+}
+
+impl Eq for Clients {}
+
+impl fmt::Debug for Clients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clients").finish_non_exhaustive()
+    }
+}
+
+impl Clients {
+    /// Compiles `client_auth`; `None` as well where something is wrong.
+    pub(super) fn compile(raw: &ClientAuth, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let (manner, raw) = match raw {
+            ClientAuth::Off => return None,
+            ClientAuth::Optional(raw) => (Manner::Optional, raw),
+            ClientAuth::Required(raw) => (Manner::Required, raw),
+        };
+        let before = diagnostics.count(Severity::Error);
+        let trusted = trusted(raw, diagnostics);
+        let revoked = revoked(raw, diagnostics);
+        let names = names(raw, diagnostics);
+        if diagnostics.count(Severity::Error) > before {
+            return None;
+        }
+        let mut mark = digest::Context::new(&digest::SHA256);
+        let mut part = |bytes: &[u8]| {
+            mark.update(&bytes.len().to_be_bytes());
+            mark.update(bytes);
+        };
+        part(match manner {
+            Manner::Optional => b"optional",
+            Manner::Required => b"required",
+        });
+        part(&trusted.len().to_be_bytes());
+        for one in &trusted {
+            part(one);
+        }
+        part(&revoked.len().to_be_bytes());
+        for one in &revoked {
+            part(one);
+        }
+        for name in &names {
+            part(name.as_bytes());
+        }
+        let mut whole = [0; digest::SHA256_OUTPUT_LEN];
+        whole.copy_from_slice(mark.finish().as_ref());
+
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(trusted);
+        let builder =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider()));
+        let builder = match manner {
+            Manner::Optional => builder.allow_unauthenticated(),
+            Manner::Required => builder,
+        };
+        // A list that is too old says nothing of those who were revoked since: then nobody is let in.
+        let builder = builder.with_crls(revoked).enforce_revocation_expiration();
+        let inner = builder
+            .build()
+            .inspect_err(|error| {
+                let file = raw.crl.as_ref().unwrap_or(&raw.ca);
+                let text = format!("`{}` cannot be used: {error}", file.display());
+                diagnostics.push(Diagnostic::error(Code::BadCertificate, file.span, text));
+            })
+            .ok()?;
+        Some(Self {
+            mark: Mark(whole),
+            verifier: if names.is_empty() {
+                inner
+            } else {
+                Arc::new(Named { inner, names })
+            },
+        })
+    }
+}
+
+fn trusted(raw: &ClientCa, diagnostics: &mut Diagnostics) -> Vec<CertificateDer<'static>> {
+    match authorities(&raw.ca) {
+        Ok(all) => {
+            let mut roots = RootCertStore::empty();
+            if all.iter().any(|one| roots.add(one.clone()).is_err()) {
+                let text = format!(
+                    "`{}` has a certificate that cannot be parsed",
+                    raw.ca.display()
+                );
+                diagnostics.push(Diagnostic::error(Code::BadCertificate, raw.ca.span, text));
+            }
+            all
+        }
+        Err(error) => {
+            diagnostics.push(error.diagnostic(raw.ca.span, raw.ca.span));
+            Vec::new()
+        }
+    }
+}
+
+fn revoked(
+    raw: &ClientCa,
+    diagnostics: &mut Diagnostics,
+) -> Vec<CertificateRevocationListDer<'static>> {
+    let Some(crl) = &raw.crl else {
+        return Vec::new();
+    };
+    let lists = match revocations(crl) {
+        Ok(lists) => lists,
+        Err(error) => {
+            diagnostics.push(error.diagnostic(crl.span, crl.span));
+            return Vec::new();
+        }
+    };
+    let now = clock::wall().as_secs();
+    let expired = lists.iter().any(|list| {
+        let next = <CertificateList>::from_der(list)
+            .ok()
+            .and_then(|list| list.tbs_cert_list.next_update);
+        next.is_some_and(|next| next.to_unix_duration().as_secs() < now)
+    });
+    if expired {
+        diagnostics.push(
+            Diagnostic::warning(
+                Code::CertificateTime,
+                crl.span,
+                format!("`{}` has a list that has expired", crl.display()),
+            )
+            .note("clients whose certificates it is about are refused until there is a newer one"),
+        );
+    }
+    lists
+}
+
+fn names(raw: &ClientCa, diagnostics: &mut Diagnostics) -> Vec<Box<str>> {
+    let Some(listed) = &raw.subject_alt_names else {
+        return Vec::new();
+    };
+    if listed.is_empty() || listed.iter().any(|name| name.is_empty()) {
+        diagnostics.push(
+            Diagnostic::error(Code::Empty, listed.span, "there is nothing in it")
+                .hint("leave the key away"),
+        );
+    }
+    listed.iter().map(|name| name.as_str().into()).collect()
+}
+
+/// Accepts what `inner` accepts, if it has one of these names.
+#[derive(Debug)]
+struct Named {
+    inner: Arc<dyn ClientCertVerifier>,
+    names: Vec<Box<str>>,
+}
+
+impl ClientCertVerifier for Named {
+    fn client_auth_mandatory(&self) -> bool {
+        self.inner.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.inner.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let verified = self
+            .inner
+            .verify_client_cert(certificate, intermediates, now)?;
+        let facts = Facts::read(certificate)
+            .ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
+        if self.names.iter().any(|name| facts.is_for(name)) {
+            Ok(verified)
+        } else {
+            Err(Error::InvalidCertificate(CertificateError::NotValidForName))
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+/// What is known of the certificate that a client showed in a handshake that is done, or in the one whose session it
+/// resumed: that one is verified no more, so here its time is (E-123). `told` are the fields that endpoints hear of it in.
+pub fn client_certificate(
+    common: &CommonState,
+    told: Headers,
+) -> Result<Option<ClientCertificate>, Detail> {
+    let Some([certificate, chain @ ..]) = common.peer_certificates() else {
+        return Ok(None);
+    };
+    let facts = Facts::read(certificate).ok_or(Detail::Certificate)?;
+    if facts.not_after < clock::wall().as_secs() {
+        return Err(Detail::Expired);
+    }
+    let mut fingerprint = String::new();
+    for byte in digest(&digest::SHA256, certificate).as_ref() {
+        // A String takes everything.
+        let _ = write!(fingerprint, "{byte:02x}");
+    }
+    let mut lines = String::new();
+    if told.has(Header::XForwardedClientCert) {
+        let _ = write!(lines, "X-Forwarded-Client-Cert: Hash={fingerprint}");
+        element(&mut lines, "Subject", &plain(&facts.subject));
+        for name in &facts.others {
+            if name.contains(':') && name.parse::<std::net::IpAddr>().is_err() {
+                element(&mut lines, "URI", &plain(name));
+            }
+        }
+        for name in &facts.names {
+            element(&mut lines, "DNS", &plain(name));
+        }
+        lines.push_str("\r\n");
+    }
+    // RFC 9440, 2: a byte sequence of RFC 8941, and a list of them, the certificate itself left out.
+    if told.has(Header::ClientCert) {
+        let _ = write!(lines, "Client-Cert: :{}:\r\n", STANDARD.encode(certificate));
+    }
+    if told.has(Header::ClientCertChain) && !chain.is_empty() {
+        let chain: Vec<String> = chain
+            .iter()
+            .map(|one| format!(":{}:", STANDARD.encode(one)))
+            .collect();
+        let _ = write!(lines, "Client-Cert-Chain: {}\r\n", chain.join(", "));
+    }
+    let names: Vec<String> = facts
+        .names
+        .iter()
+        .chain(&facts.others)
+        .map(|name| plain(name).replace(',', "\\2C"))
+        .collect();
+    Ok(Some(ClientCertificate {
+        subject: plain(&facts.subject).into(),
+        issuer: plain(&facts.issuer).into(),
+        serial: facts.serial.into(),
+        fingerprint: fingerprint.into(),
+        names: names.join(",").into(),
+        lines: lines.into_bytes().into(),
+    }))
+}
+
+/// One more element of XFCC, as Envoy writes them: in quotes, inside of which quotes and backslashes are escaped.
+fn element(lines: &mut String, key: &str, value: &str) {
+    let _ = write!(lines, ";{key}=\"");
+    for c in value.chars() {
+        if matches!(c, '"' | '\\') {
+            lines.push('\\');
+        }
+        lines.push(c);
+    }
+    lines.push('"');
+}
+
+/// A text of visible ASCII and spaces: whatever else an authority signed is escaped as RFC 4514 does it, so that it can stand
+/// in a field (E-040) and two names never look alike.
+fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut buf = [0; 4];
+    for c in text.chars() {
+        if c.is_ascii_graphic() || c == ' ' {
+            out.push(c);
+        } else {
+            for byte in c.encode_utf8(&mut buf).bytes() {
+                let _ = write!(out, "\\{byte:02X}");
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_was_signed_can_end_a_line_or_an_element() {
+        assert_eq!(plain("CN=Zoë\r\nX: 1"), "CN=Zo\\C3\\AB\\0D\\0AX: 1");
+        let mut lines = String::new();
+        element(&mut lines, "Subject", "CN=a\";Hash=b\\,O=c");
+        assert_eq!(lines, ";Subject=\"CN=a\\\";Hash=b\\\\,O=c\"");
+    }
+}
