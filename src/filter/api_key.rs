@@ -66,8 +66,8 @@ impl ApiKey {
         let Some(name) = self.known.get(hashed.as_ref()) else {
             return Verdict::Respond(self.wrong.clone());
         };
-        if let (Credentials::Removed, KeySource::Header(header)) = (self.credentials, &self.from) {
-            view.edits.remove(header.as_bytes());
+        if self.credentials == Credentials::Removed {
+            self.from.strip(view.head, view.edits);
         }
         if let Some(header) = &self.user_header {
             view.edits.set(header.as_bytes(), name.as_bytes());

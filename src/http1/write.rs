@@ -78,7 +78,7 @@ pub fn request(head: &RequestHead, edits: &Edits, forwarding: &Forwarding<'_>, o
     out.extend_from_slice(head.method_token());
     out.push(b' ');
     out.extend_from_slice(edits.path().unwrap_or_else(|| head.path()));
-    if let Some(query) = head.query() {
+    if let Some(query) = edits.query(head.query()) {
         out.push(b'?');
         out.extend_from_slice(query);
     }

@@ -17,6 +17,16 @@ pub struct Edits {
     path: Vec<u8>,
     /// The authority towards the endpoint; empty: as the client asked for it.
     authority: Vec<u8>,
+    /// The query towards the endpoint, if it is `Made` here: one that is empty is none.
+    query: Vec<u8>,
+    query_is: Query,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Query {
+    #[default]
+    AsAsked,
+    Made,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +45,8 @@ impl Edits {
         self.added.clear();
         self.path.clear();
         self.authority.clear();
+        self.query.clear();
+        self.query_is = Query::AsAsked;
     }
 
     /// Whether the fields are passed on unchanged.
@@ -127,6 +139,27 @@ impl Edits {
     #[inline]
     pub fn path(&self) -> Option<&[u8]> {
         (!self.path.is_empty()).then_some(&self.path)
+    }
+
+    /// Makes the query towards the endpoint anew, of what it is by now (`asked` is the head's), if there is one.
+    pub fn remake_query(&mut self, asked: Option<&[u8]>, make: impl FnOnce(&[u8], &mut Vec<u8>)) {
+        self.scratch.clear();
+        let mut made = std::mem::take(&mut self.scratch);
+        if let Some(now) = self.query(asked) {
+            make(now, &mut made);
+            self.query_is = Query::Made;
+            std::mem::swap(&mut self.query, &mut made);
+        }
+        self.scratch = made;
+    }
+
+    /// The query towards the endpoint; `asked` is the head's.
+    #[inline]
+    pub fn query<'e>(&'e self, asked: Option<&'e [u8]>) -> Option<&'e [u8]> {
+        match self.query_is {
+            Query::AsAsked => asked,
+            Query::Made => Some(self.query.as_slice()).filter(|made| !made.is_empty()),
+        }
     }
 
     /// Another authority towards the endpoint, canonical as that of a head.

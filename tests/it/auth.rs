@@ -179,3 +179,40 @@ fn programs_come_in_by_their_key() {
     let log = std::fs::read_to_string(setup.log_path()).unwrap();
     assert!(!log.contains("key-"), "no secret in the log");
 }
+
+/// What stood in a cookie or in the query goes no further either, and what stood beside it does.
+#[test]
+fn a_key_is_taken_out_of_cookies_and_queries() {
+    for (from, asked, wanted) in [
+        (
+            "query:key",
+            "GET /a?x=1&key=key-1&%6bey=key-9&y=2 HTTP/1.1\r\nHost: a\r\n\r\n",
+            ("/a?x=1&y=2", None),
+        ),
+        (
+            "query:key",
+            "GET /a?key=key-1 HTTP/1.1\r\nHost: a\r\n\r\n",
+            ("/a", None),
+        ),
+        (
+            "cookie:key",
+            "GET /a?key=x HTTP/1.1\r\nHost: a\r\nCookie: a=b; key=key-1;c=d\r\nCookie: key=2\r\n\r\n",
+            ("/a?key=x", Some("a=b; c=d")),
+        ),
+        (
+            "cookie:key",
+            "GET /a HTTP/1.1\r\nHost: a\r\nCookie: key=key-1\r\n\r\n",
+            ("/a", None),
+        ),
+    ] {
+        let origin = Origin::start();
+        let filter = format!("{{ api_key = {{ keys_file = \"secrets\", from = \"{from}\" }} }}");
+        let (_setup, proxy) = over(&origin, &filter, &format!("shop:{KEY}\n"));
+        let mut client = proxy.client();
+        client.send(asked);
+        assert_eq!(client.response().status, 200, "{asked}");
+        let seen = origin.wait(1);
+        assert_eq!(seen.target, wanted.0, "{asked}");
+        assert_eq!(seen.head.one("cookie"), wanted.1, "{asked}");
+    }
+}

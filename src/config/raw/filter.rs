@@ -222,7 +222,7 @@ pub struct ApiKey {
     pub realm: Option<Spanned<String>>,
     /// A field that tells the endpoint the key's name; what the client sends in it is removed. Default: none.
     pub user_header: Option<Spanned<String>>,
-    /// Whether the endpoint gets the key's field. Default: `remove`.
+    /// Whether the endpoint gets the key's field, cookie or parameter. Default: `remove`.
     pub credentials: Option<Spanned<Credentials>>,
 }
 

@@ -38,7 +38,7 @@ pub(super) fn request(x: &mut Exchange, endpoint: &Endpoint) -> Result<Request<(
     let path_now = edits.path().unwrap_or_else(|| head.path());
     let mut target = Vec::with_capacity(path_now.len() + 64);
     target.extend_from_slice(path_now);
-    if let Some(query) = head.query() {
+    if let Some(query) = edits.query(head.query()) {
         target.push(b'?');
         target.extend_from_slice(query);
     }

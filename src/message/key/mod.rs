@@ -2,6 +2,8 @@
 //!
 //! One home for limiters, splits and balancers by hash, so that `header:x-api-key` means the same everywhere.
 
+mod strip;
+
 use std::fmt;
 use std::net::IpAddr;
 
@@ -315,21 +317,33 @@ fn cookie<'a>(head: &'a RequestHead, name: &[u8]) -> Option<&'a [u8]> {
     fields
         .filter(|field| field.known == Known::Cookie)
         .flat_map(|field| head.value(field).split(|&byte| byte == b';'))
-        .find_map(|pair| {
-            let at = memchr::memchr(b'=', pair)?;
-            let (key, value) = pair.split_at_checked(at)?;
-            (key.trim_ascii() == name).then(|| value.get(1..).unwrap_or_default().trim_ascii())
-        })
+        .filter_map(split_cookie)
+        .find_map(|(key, value)| (key == name).then_some(value))
+}
+
+/// Name and value of a cookie.
+fn split_cookie(pair: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = memchr::memchr(b'=', pair)?;
+    let (key, value) = pair.split_at_checked(at)?;
+    Some((
+        key.trim_ascii(),
+        value.get(1..).unwrap_or_default().trim_ascii(),
+    ))
 }
 
 /// The first parameter of a name, as it was written. The name is compared as it is meant.
 fn parameter<'a>(query: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    query.split(|&byte| byte == b'&').find_map(|pair| {
-        let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
-        let (key, value) = pair.split_at_checked(at)?;
-        let same = key == name || (is_encoded(key) && decoded(key).eq(name.iter().copied()));
-        same.then(|| value.get(1..).unwrap_or_default())
-    })
+    let mut pairs = query.split(|&byte| byte == b'&');
+    let pair = pairs.find(|pair| is_named(pair, name))?;
+    let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
+    Some(pair.get(at + 1..).unwrap_or_default())
+}
+
+/// Whether a parameter has this name, which is compared as it is meant.
+fn is_named(pair: &[u8], name: &[u8]) -> bool {
+    let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
+    let key = pair.get(..at).unwrap_or_default();
+    key == name || (is_encoded(key) && decoded(key).eq(name.iter().copied()))
 }
 
 fn is_encoded(text: &[u8]) -> bool {
