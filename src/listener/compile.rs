@@ -119,9 +119,11 @@ fn compile_one(
     let heads = Heads::compile(&heads::Raw::of(raw), &defaults.heads, diagnostics);
     let timeouts = timeouts(&raw.timeouts, defaults.timeouts, diagnostics);
     let serves = Serves::compile(raw, timeouts.first_byte, clusters, diagnostics);
+    let trusted = networks(raw.trusted_proxies.as_ref(), &defaults.trusted, diagnostics);
+    protocol::check_trust(raw, &trusted, diagnostics);
     let spec = ListenerSpec {
         binds: compile_binds(raw, claims, diagnostics),
-        trusted: networks(raw.trusted_proxies.as_ref(), &defaults.trusted, diagnostics),
+        trusted,
         timeouts,
         limits: limits(&raw.limits, defaults.limits, diagnostics),
         proxy_protocol: match raw.proxy_protocol.as_ref().map(|it| &it.value) {
