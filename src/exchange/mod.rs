@@ -45,7 +45,6 @@ use crate::endpoint::{ConnectionSlot, Endpoint, InFlight, Permit};
 use crate::filter::{Kept, Progress, Reply, Verdict};
 use crate::http1::body::BodyReader;
 use crate::limit::{Charge, Level};
-use crate::message::Known;
 use crate::message::forwarded::{self, Proto, Trust};
 use crate::message::key::KeyInput;
 use crate::net::deadline::Tick;
@@ -195,7 +194,8 @@ impl Exchange {
             if x.trust == Trust::Proxy {
                 x.client = forwarded::client(peer, x.record.head(), trusted);
                 x.record.client(x.client);
-                x.trust_request_id();
+                // It may have named the exchange already.
+                x.record.trust_request_id();
             }
         }
         x
@@ -205,18 +205,6 @@ impl Exchange {
     fn weigh(&self, more: usize) {
         self.memory
             .set(self.record.head().weight() + self.kit.weight() + more);
-    }
-
-    /// A trusted proxy in front may have named the exchange already.
-    fn trust_request_id(&mut self) {
-        if let Some(id) = self
-            .record
-            .head()
-            .first(Known::XRequestId)
-            .map(<[u8]>::to_vec)
-        {
-            self.record.trust_request_id(&id);
-        }
     }
 }
 

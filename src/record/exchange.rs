@@ -14,13 +14,10 @@ use crate::metrics::{ExchangeCells, Step};
 
 use super::facts::{ConnectionFacts, TlsFacts};
 use super::format::Value;
-use super::id::Id;
+use super::id::{Id, is_harmless};
 use super::journal::{Journal, Weight};
 use super::plan::Field;
 use super::session::Counts;
-
-/// Longest request id that is taken over from a trusted peer.
-const MAX_TRUSTED_ID: usize = 128;
 
 /// What is known of an exchange. Says `client_abort` until someone knows better; its drop writes the line
 /// and the counts.
@@ -142,12 +139,14 @@ impl Record {
         std::str::from_utf8(id).unwrap_or_default()
     }
 
-    /// Takes over the id that a trusted peer sent: 1 to 128 letters, digits and `-._:=+/@`. Anything else
+    /// Takes over the id that the head has of a trusted peer: 1 to 128 letters, digits and `-._:=+/@`. Anything else
     /// is left aside.
-    pub fn trust_request_id(&mut self, id: &[u8]) {
-        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._:=+/@".contains(byte);
-        if (1..=MAX_TRUSTED_ID).contains(&id.len()) && id.iter().all(allowed) {
-            self.trusted_id = Some(self.jot(id));
+    pub fn trust_request_id(&mut self) {
+        let id = self.head.first(Known::XRequestId);
+        if let Some(id) = id.filter(|id| is_harmless(id)) {
+            let start = self.note.len();
+            self.note.extend_from_slice(id);
+            self.trusted_id = Some(start..self.note.len());
         }
     }
 

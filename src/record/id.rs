@@ -63,6 +63,15 @@ fn hex(mut number: u64, text: &mut [u8], start: usize, width: usize) {
     }
 }
 
+/// Longest request id that is taken over from a trusted peer.
+const MAX_TRUSTED_ID: usize = 128;
+
+/// Whether the id of another may stand in our line and in our fields.
+pub(super) fn is_harmless(id: &[u8]) -> bool {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._:=+/@".contains(byte);
+    (1..=MAX_TRUSTED_ID).contains(&id.len()) && id.iter().all(allowed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

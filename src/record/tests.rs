@@ -86,6 +86,19 @@ fn request(head: &mut RequestHead, path: &[u8], query: &[u8], agent: &[u8]) {
     });
 }
 
+/// Puts the id of a trusted peer into a head.
+fn named(head: &mut RequestHead, id: &[u8]) {
+    head.fields.retain(|field| field.known != Known::XRequestId);
+    let start = head.bytes.len();
+    head.bytes.extend_from_slice(id);
+    head.fields.push(message::Field {
+        name: Span::new(start, start),
+        value: Span::new(start, head.bytes.len()),
+        line_end: 0,
+        known: Known::XRequestId,
+    });
+}
+
 fn complete(record: &mut Record, at: Instant) {
     record.status(200);
     record.phase(Phase::Last);
@@ -121,7 +134,8 @@ fn a_line_tells_all_that_is_known() {
     let mut record = rig.open(begin);
     request(record.head_mut(), b"/cart", b"a=1", b"probe/1");
     record.client("198.51.100.9".parse().unwrap());
-    record.trust_request_id(b"trace-1");
+    named(record.head_mut(), b"trace-1");
+    record.trust_request_id();
     let cells = rig.hub.exchange(0, "web", "shop");
     record.matched(&RouteName::parse("shop").unwrap(), &cells);
     let cluster = ClusterName::parse("app").unwrap();
@@ -281,10 +295,12 @@ fn a_foreign_request_id_must_be_harmless() {
     let mut record = rig.open(clock::now());
     let own = record.request_id().to_owned();
     for id in [b"".as_slice(), b"a b", b"a\"b", b"\xff", &[b'a'; 129]] {
-        record.trust_request_id(id);
+        named(record.head_mut(), id);
+        record.trust_request_id();
         assert_eq!(record.request_id(), own);
     }
-    record.trust_request_id(&[b'a'; 128]);
+    named(record.head_mut(), &[b'a'; 128]);
+    record.trust_request_id();
     assert_eq!(record.request_id().len(), 128);
     assert_ne!(rig.open(clock::now()).request_id(), own);
 }
