@@ -43,6 +43,19 @@ pub struct Session<'a> {
     pub started: Instant,
 }
 
+impl Session<'_> {
+    /// What it asks of the balancer. It has no head: its client's address is all that a key can be of.
+    pub(super) fn wish(&self) -> Wish {
+        let input = KeyInput {
+            head: self.record.head(),
+            client: self.client,
+            route: "",
+        };
+        let key = self.cluster.cluster.key.as_ref();
+        Wish::by_key(key.and_then(|key| key.hash(&input)))
+    }
+}
+
 /// An endpoint that was reached.
 pub struct Reached {
     /// The connection.
@@ -64,13 +77,7 @@ pub async fn reach(
     let passage =
         Passage::open(cluster, session.started).map_err(|_| Error::from(Reason::BreakerOpen))?;
     cluster.budget.borrow_mut().deposit(session.started);
-    let hash = cluster.cluster.key.as_ref().and_then(|key| {
-        key.hash(&KeyInput {
-            head: session.record.head(),
-            client: session.client,
-            route: "",
-        })
-    });
+    let wish = session.wish();
     let mut asking = Asking {
         record: session.record,
         drain: &session.local.drain,
@@ -79,7 +86,7 @@ pub async fn reach(
         timer,
         cluster,
         total: Tick::NEVER,
-        wish: Wish::by_key(hash),
+        wish,
         waited: Duration::ZERO,
     };
     let reached = attempts(&mut asking, &passage).await;

@@ -16,13 +16,12 @@ use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
 use super::Held;
-use super::place::{Missing, Wish, look};
+use super::place::{Missing, look};
 use super::retry::Reused;
 use super::tcp::Session;
 use super::watch::{Passage, Watch};
 use crate::base::{Detail, EndpointAddr, Error, Phase, Reason, clock};
 use crate::endpoint::{Availability, Endpoint, Tried};
-use crate::message::key::KeyInput;
 use crate::net::{bind, files, socket};
 use crate::snapshot::Snapshot;
 use crate::worker::ClusterView;
@@ -184,16 +183,10 @@ fn seek<'x>(
                 .ok_or_else(|| full(Detail::Requests))?,
         ),
     };
-    let hash = policy.key.as_ref().and_then(|key| {
-        key.hash(&KeyInput {
-            head: session.record.head(),
-            client: session.client,
-            route: "",
-        })
-    });
+    let wish = session.wish();
     let mut tried = Tried::new();
     loop {
-        let found = look(cluster, &tried, Wish::by_key(hash), session.started);
+        let found = look(cluster, &tried, wish, session.started);
         let place = found.map_err(|missing| match missing {
             Missing::Full => full(Detail::Endpoint),
             Missing::Nobody => {
@@ -212,8 +205,9 @@ fn seek<'x>(
         session.record.attempt(&policy.name, &endpoint.text);
         session.record.phase(Phase::Connect);
         let held = Held::begin(place.slot, endpoint).with(permit);
+        let socket = connect(endpoint).inspect_err(|error| watch.ended(error, Reused::Fresh))?;
         let upstream = Upstream {
-            socket: connect(endpoint)?,
+            socket,
             endpoint: RefCell::new(Arc::clone(endpoint)),
         };
         session.record.phase(Phase::Data);

@@ -325,3 +325,24 @@ fn nothing_is_misdelivered() {
     assert_eq!(taken, FLOWS * EACH);
     count(&proxy, ACTIVE, FLOWS as f64);
 }
+
+/// There is no way to a broadcast address: no datagram is needed to know it, and it counts against the endpoint all the same.
+#[test]
+fn an_endpoint_without_a_way_to_it_is_ejected() {
+    let server = Echo::named("one ");
+    let nowhere = SocketAddr::from(([255, 255, 255, 255], 9));
+    let keys = "balancer = \"round_robin\"\noutlier = { ejection = \"1m\" }";
+    let (setup, addr) = over(&[nowhere, server.addr], "", keys);
+    let proxy = setup.start();
+    let ejected = || {
+        let labels = [("cluster", "app"), ("result", "enforced")];
+        proxy.metric("tidegate_outlier_ejections_total", &labels)
+    };
+    eventually("an ejection", || {
+        local(addr).send(b"x").unwrap();
+        (ejected() == 1.0).then_some(())
+    });
+    for _ in 0..20 {
+        assert_eq!(asked(&local(addr), "x"), "one x");
+    }
+}
