@@ -1,9 +1,7 @@
-//! What is refused of a head that its codec took: what is meant for another connection, and what its route does not serve.
+//! What is refused of a head that its codec took: what is meant for another connection.
 
 use super::Exchange;
-use crate::base::{Detail, Error, Reason};
-use crate::message::{BodyLength, Method, RequestHead};
-use crate::route::{Route, Trace};
+use crate::base::{Error, Reason};
 use crate::worker::View;
 
 /// A client that asked for one name and now asks for another is answered only where it would have been shown the same
@@ -30,30 +28,5 @@ pub(super) fn belongs_here(x: &Exchange, view: &View) -> Result<(), Error> {
         Ok(())
     } else {
         Err(Error::from(Reason::Misdirected))
-    }
-}
-
-/// What a route refuses of a head that its listener lets through. A body that says that it is too long is refused
-/// before any of it is read.
-pub(super) fn check(head: &RequestHead, route: &Route) -> Result<(), Error> {
-    if head.method() == Method::Trace && route.trace == Trace::Refused {
-        return Err(Error::new(Reason::BadRequest, Detail::Trace));
-    }
-    if route.path.is_some_and(|policy| !head.path_allowed(policy)) {
-        return Err(Error::new(Reason::BadRequest, Detail::Path));
-    }
-    let limits = &route.limits;
-    if limits
-        .header_count
-        .is_some_and(|most| head.fields().len() > most)
-        || limits.headers.is_some_and(|most| head.fields_len() > most)
-    {
-        return Err(Error::from(Reason::HeadersTooLarge));
-    }
-    match (head.body(), limits.body) {
-        (BodyLength::Exact(length), Some(limit)) if length > limit => {
-            Err(Error::from(Reason::BodyTooLarge))
-        }
-        _ => Ok(()),
     }
 }

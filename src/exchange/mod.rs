@@ -285,7 +285,7 @@ async fn serve<D: Downstream>(
     let route = find_route(x, view)?;
     #[cfg(debug_assertions)]
     fault::strike(x.record.head());
-    head::check(x.record.head(), route)?;
+    route.admits(x.record.head())?;
     let target = find_target(x, route, view)?;
     let mut progress = Progress::default();
     loop {

@@ -17,6 +17,7 @@
 //! **Not here.** What a filter does (`filter`), how a cluster is reached (`cluster`), who runs the action
 //! (`exchange`).
 
+mod admit;
 mod compile;
 mod condition;
 mod demand;

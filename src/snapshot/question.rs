@@ -1,6 +1,6 @@
 //! A request as people write it, `GET https://host/path`, read as a listener would read it.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::net::IpAddr;
 
 use super::Snapshot;
@@ -22,6 +22,27 @@ pub struct Question<'a> {
     pub client: IpAddr,
     /// The listener; else the one with the port of the URL, else the first.
     pub listener: Option<&'a str>,
+}
+
+/// Why a question cannot be asked.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum NotAsked {
+    /// What it says of the request.
+    Request(&'static str),
+    /// There is no such listener for http.
+    Listener(String),
+    /// There is none at all.
+    NoListener,
+}
+
+impl fmt::Display for NotAsked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request(why) => f.write_str(why),
+            Self::Listener(name) => write!(f, "no listener `{}` for http", name.escape_debug()),
+            Self::NoListener => f.write_str("there is no listener for http"),
+        }
+    }
 }
 
 /// A question that was understood.
@@ -52,7 +73,7 @@ impl Asked<'_> {
 
 impl Question<'_> {
     /// Reads the question as one to this configuration, or says why it cannot be asked.
-    pub fn put<'s>(&self, snapshot: &'s Snapshot) -> Result<Asked<'s>, String> {
+    pub fn put<'s>(&self, snapshot: &'s Snapshot) -> Result<Asked<'s>, NotAsked> {
         let (method, url) = match self.request.split_once(' ') {
             Some((method, url)) => (method, url.trim()),
             None => ("GET", self.request),
@@ -61,7 +82,7 @@ impl Question<'_> {
         let (rest, own) = known
             .iter()
             .find_map(|(prefix, proto)| Some((url.strip_prefix(prefix)?, *proto)))
-            .ok_or("a request is `GET https://host/path`")?;
+            .ok_or(NotAsked::Request("a request is `GET https://host/path`"))?;
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let listener = find_listener(snapshot, authority, own, self.listener)?;
         let path = if path.is_empty() { "/" } else { path };
@@ -69,7 +90,7 @@ impl Question<'_> {
         let mut head = RequestHead::default();
         let head = match parse(text.as_bytes(), &listener.1.head(), &mut head) {
             Ok(Progress::Complete(_)) => Ok(head),
-            Ok(Progress::Partial) => return Err("the request is not whole".to_owned()),
+            Ok(Progress::Partial) => return Err(NotAsked::Request("the request is not whole")),
             Err(error) => Err(error),
         };
         let trust = forwarded::trust(self.client, &listener.1.trusted);
@@ -108,13 +129,13 @@ fn find_listener<'s>(
     authority: &str,
     scheme: Proto,
     wanted: Option<&str>,
-) -> Result<(usize, &'s ListenerSpec), String> {
+) -> Result<(usize, &'s ListenerSpec), NotAsked> {
     let all = snapshot.listeners.iter().map(|spec| &**spec).enumerate();
     // Only requests can be asked about.
     let mut listeners = all.filter(|(_, spec)| spec.serves == Serves::Http);
     if let Some(wanted) = wanted {
         let found = listeners.find(|(_, spec)| spec.name.as_str() == wanted);
-        return found.ok_or_else(|| format!("no listener `{wanted}` for http"));
+        return found.ok_or_else(|| NotAsked::Listener(wanted.to_owned()));
     }
     let port = authority
         .rsplit_once(':')
@@ -127,5 +148,5 @@ fn find_listener<'s>(
         |(_, spec): &(usize, &ListenerSpec)| spec.binds.iter().any(|bind| bind.port() == port);
     let mut again = listeners.clone();
     let found = listeners.find(on_port).or_else(|| again.next());
-    found.ok_or_else(|| "there is no listener for http".to_owned())
+    found.ok_or(NotAsked::NoListener)
 }

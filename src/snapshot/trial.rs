@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::Snapshot;
-use super::question::{Asked, Question};
+use super::question::{Asked, NotAsked, Question};
 use crate::base::Reason;
 use crate::config::raw::route_test::{Expect, RouteTest};
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned};
@@ -29,8 +29,18 @@ pub(super) fn run(
 }
 
 fn try_one(test: &RouteTest, snapshot: &Snapshot) -> Result<(), Box<Diagnostic>> {
-    let wrong = |message: String| {
-        let diagnostic = Diagnostic::error(Code::FailedTest, test.request.span, message);
+    if test.expect.value == Expect::default() {
+        let diagnostic = Diagnostic::error(Code::Empty, test.expect.span, "`expect` is empty");
+        return Err(Box::new(
+            diagnostic.hint("say one of `route`, `cluster`, `status` and `location`"),
+        ));
+    }
+    let wrong = |why: NotAsked| {
+        let span = match (&why, &test.listener) {
+            (NotAsked::Listener(_), Some(listener)) => listener.span,
+            _ => test.request.span,
+        };
+        let diagnostic = Diagnostic::error(Code::FailedTest, span, why.to_string());
         Box::new(diagnostic.label("this cannot be asked"))
     };
     let client = match &test.client {
@@ -104,7 +114,13 @@ impl Found {
         }
         match ix.and_then(|ix| routes.route(ix)) {
             None => found.status = Some(Reason::NoRoute.row().status),
-            Some(route) => found.act(snapshot, route, asked),
+            Some(route) => match route.admits(input.head) {
+                Ok(()) => found.act(snapshot, route, asked),
+                Err(error) => {
+                    found.route = Some(route.name.to_string());
+                    found.status = Some(error.reason().status(error.detail()));
+                }
+            },
         }
         found
     }

@@ -109,7 +109,7 @@ struct Candidate {
 }
 
 fn explain(snapshot: &Snapshot, question: &Question<'_>) -> Result<Explanation, String> {
-    let asked = question.put(snapshot)?;
+    let asked = question.put(snapshot).map_err(|why| why.to_string())?;
     let mut explanation = Explanation {
         asked: asked.text.clone(),
         client: asked.client,
