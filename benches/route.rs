@@ -8,11 +8,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use tidegate::base::hash::HashKey;
 use tidegate::base::{ClusterName, ListenerName};
 use tidegate::config;
 use tidegate::http1::request::{HeadLimits, parse};
 use tidegate::message::RequestHead;
-use tidegate::route::{RouteInput, RouteTable, compile};
+use tidegate::route::{Clusters, RouteInput, RouteTable, compile};
 
 const ONE: &str = "[[routes]]\nname = 'all'\ncluster = 'c'\n";
 
@@ -31,7 +32,10 @@ fn table(text: &str) -> RouteTable {
     compile(
         &loaded.raw,
         &listeners,
-        &clusters,
+        Clusters {
+            names: &clusters,
+            hash: HashKey::from_seed("tidegate"),
+        },
         parts,
         &mut loaded.diagnostics,
     )

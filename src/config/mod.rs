@@ -8,6 +8,7 @@
 
 pub mod beside;
 pub mod diagnostic;
+pub mod networks;
 pub mod pattern;
 pub mod raw;
 pub mod source;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Family, Settings};
 use crate::base::CidrSet;
+use crate::config::networks::networks;
 use crate::config::raw::dns as raw;
 use crate::config::types::Duration;
 use crate::config::{Code, Diagnostic, Diagnostics, Severity, Spanned};
@@ -81,20 +82,8 @@ fn servers(raw: &raw::Dns, diagnostics: &mut Diagnostics) -> Vec<SocketAddr> {
 }
 
 fn deny(raw: &raw::Dns, diagnostics: &mut Diagnostics) -> CidrSet {
-    let mut nets = Vec::new();
-    for text in raw.deny.iter().flat_map(|deny| &deny.value) {
-        match CidrSet::parse_entry(text) {
-            Some(net) => nets.push(net),
-            None => diagnostics.push(
-                Diagnostic::error(
-                    Code::BadNetwork,
-                    text.span,
-                    format!("`{}` is not a network", text.escape_debug()),
-                )
-                .label("expected an address or a network, as in `10.0.0.0/8` or `fd00::/8`"),
-            ),
-        }
-    }
+    let denied = raw.deny.as_ref().map(|deny| networks(deny, diagnostics));
+    let nets = denied.flatten().unwrap_or_default();
     CidrSet::new(&nets)
 }
 

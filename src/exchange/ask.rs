@@ -64,9 +64,7 @@ async fn hear(x: &Exchange, route: &Route, errand: &Errand) -> Result<Heard, Err
         retry_after: None,
         memory: Charge::new(&local.credit),
     };
-    inner
-        .record
-        .trust_request_id(x.record.request_id().as_bytes());
+    inner.record.named_as(&x.record);
     tell(&mut inner, x.record.head(), errand);
     inner.weigh(0);
     let timer = Timer::new(&local.deadlines, group(&facts.listener));

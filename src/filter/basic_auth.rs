@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 
 use super::auth::{self, Asked, Claim, Credentials, Full, Proof, Proofs, Users};
 use super::compile::bad_name;
@@ -107,18 +106,8 @@ pub(super) struct Told;
 
 /// A 401 with its challenge.
 pub(super) fn unauthorized(challenge: &str, detail: Detail) -> Reply {
-    let mut text = String::from("401 Unauthorized\nreason: unauthorized");
-    if detail != Detail::None {
-        text.push_str(" (");
-        text.push_str(detail.as_str());
-        text.push(')');
-    }
-    text.push('\n');
-    let fields: [(&[u8], &[u8]); 2] = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"www-authenticate", challenge.as_bytes()),
-    ];
-    Reply::new(401, Reason::Unauthorized, fields, Bytes::from(text)).with_detail(detail)
+    let challenge = [(b"www-authenticate".as_slice(), challenge.as_bytes())];
+    Reply::told(401, Reason::Unauthorized, detail, &challenge)
 }
 
 /// Name and password. More than one Authorization field is none: nobody can say which the endpoint reads.

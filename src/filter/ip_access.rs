@@ -4,6 +4,7 @@ use ipnet::IpNet;
 
 use super::{Reply, RequestView, Verdict};
 use crate::base::{CidrSet, Detail, Reason};
+use crate::config;
 use crate::config::raw::filter as raw;
 use crate::config::types::FilePath;
 use crate::config::{Beside, Code, Diagnostic, Diagnostics, Span, Spanned};
@@ -79,20 +80,10 @@ fn networks(
     files: &Beside,
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<IpNet>> {
-    let mut found = Some(Vec::new());
-    for text in inline.iter().flat_map(|list| list.iter()) {
-        match (CidrSet::parse_entry(text), &mut found) {
-            (Some(net), Some(found)) => found.push(net),
-            (Some(_), None) => {}
-            (None, _) => {
-                let message = format!("`{}` is not a network", text.escape_debug());
-                let diagnostic = Diagnostic::error(Code::BadNetwork, text.span, message);
-                diagnostics
-                    .push(diagnostic.hint("write `10.0.0.0/8`, `2001:db8::/32` or an address"));
-                found = None;
-            }
-        }
-    }
+    let found = match inline {
+        Some(list) => config::networks::networks(list, diagnostics),
+        None => Some(Vec::new()),
+    };
     let Some(path) = file else { return found };
     let text = files.text(path, MAX_LIST, diagnostics)?;
     let read = list(&text).map_err(|(line, text)| {

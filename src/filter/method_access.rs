@@ -1,8 +1,6 @@
 //! `method_access`: serves some methods and refuses the others with 405, where a route's `methods` would look for another
 //! route.
 
-use bytes::Bytes;
-
 use super::{Reply, RequestView, Verdict};
 use crate::base::{Detail, Reason};
 use crate::config::raw::filter as raw;
@@ -37,15 +35,10 @@ impl MethodAccess {
             .map(|method| method.map(String::into_boxed_str))
             .collect::<Option<_>>()?;
         let list = allow.join(", ");
-        let text = b"405 Method Not Allowed\nreason: denied (not_allowed)\n";
-        let fields: [(&[u8], &[u8]); 2] = [
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"allow", list.as_bytes()),
-        ];
-        let refusal = Reply::new(405, Reason::Denied, fields, Bytes::from_static(text));
+        let allowed = [(b"allow".as_slice(), list.as_bytes())];
         Some(Self {
             allow: allow.into(),
-            refusal: refusal.with_detail(Detail::NotAllowed),
+            refusal: Reply::told(405, Reason::Denied, Detail::NotAllowed, &allowed),
         })
     }
 

@@ -67,9 +67,26 @@ impl Reply {
 
     /// The same; where it is a 503, with how long the client should wait before it asks again.
     pub fn refusal_after(reason: Reason, detail: Detail, wait: Duration) -> Self {
+        let status = reason.status(detail);
         // Whole seconds, rounded up: who waits a little longer is not refused again.
         let wait = wait.as_millis().div_ceil(1000).max(1).to_string();
-        let status = reason.status(detail);
+        let wait: [(&[u8], &[u8]); 1] = [(b"retry-after", wait.as_bytes())];
+        let any: [(&[u8], &[u8]); 1] =
+            [(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH")];
+        match status {
+            429 | 503 => Self::told(status, reason, detail, &wait),
+            405 => Self::told(status, reason, detail, &any),
+            _ => Self::told(status, reason, detail, &[]),
+        }
+    }
+
+    /// The same with another status than the table's, or with fields that belong to it.
+    pub(super) fn told(
+        status: u16,
+        reason: Reason,
+        detail: Detail,
+        more: &[(&[u8], &[u8])],
+    ) -> Self {
         let mut body = format!(
             "{status} {}\nreason: {}",
             phrase_of(status),
@@ -82,12 +99,7 @@ impl Reply {
         }
         body.push('\n');
         let mut fields: Vec<(&[u8], &[u8])> = vec![(b"content-type", b"text/plain; charset=utf-8")];
-        if matches!(status, 429 | 503) {
-            fields.push((b"retry-after", wait.as_bytes()));
-        }
-        if status == 405 {
-            fields.push((b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"));
-        }
+        fields.extend_from_slice(more);
         Self {
             detail,
             ..Self::new(status, reason, fields, Bytes::from(body))

@@ -11,6 +11,7 @@ use super::{
     H2c, HalfClose, ListenerLimits, ListenerSpec, ListenerTimeouts, ProxyProtocol, Serves, protocol,
 };
 use crate::base::{CidrSet, ClusterName, ListenerName};
+use crate::config::networks;
 use crate::config::raw::{self, Config};
 use crate::config::types::{ByteSize, Duration as RawDuration};
 use crate::config::{Code, Diagnostic, Diagnostics, Severity, Spanned};
@@ -220,20 +221,7 @@ fn networks(
     let Some(raw) = raw else {
         return default.clone();
     };
-    let mut nets = Vec::with_capacity(raw.len());
-    for text in &raw.value {
-        match CidrSet::parse_entry(text) {
-            Some(net) => nets.push(net),
-            None => diagnostics.push(
-                Diagnostic::error(
-                    Code::BadNetwork,
-                    text.span,
-                    format!("`{}` is not a network", text.escape_debug()),
-                )
-                .label("expected an address or a network, as in `10.0.0.0/8` or `fd00::/8`"),
-            ),
-        }
-    }
+    let nets = networks::networks(raw, diagnostics).unwrap_or_default();
     CidrSet::new(&nets)
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::serves::find_cluster;
+use super::serves::who;
 use crate::base::ClusterName;
 use crate::config::raw::{self, listener::SniRule};
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
-use crate::route::{ClusterIx, HostPattern};
+use crate::route::{ClusterIx, HostPattern, find_cluster};
 use crate::tls::hello::Asked;
 
 /// Where connections go by what their client hello asks for.
@@ -96,7 +96,7 @@ fn compile_rule(
     seen: &mut HashMap<Place, Span>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Rule> {
-    let cluster = find_cluster(raw, &rule.cluster, clusters, diagnostics);
+    let cluster = find_cluster(&who(raw), &rule.cluster, clusters, diagnostics);
     let alpn = alpn(rule, diagnostics);
     if rule.hosts.is_empty() {
         diagnostics.push(

@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::names::ServerNames;
 use crate::base::ClusterName;
 use crate::config::raw::{self, listener::Protocol};
-use crate::config::{Code, Diagnostic, Diagnostics, Spanned, suggest};
+use crate::config::{Code, Diagnostic, Diagnostics};
 use crate::http1::limits::{number, within};
 use crate::net::bind::Transport;
-use crate::route::ClusterIx;
+use crate::route::{ClusterIx, find_cluster};
 
 const HALF_CLOSE_TIMEOUT: Duration = Duration::from_mins(5);
 const FLOW_IDLE: Duration = Duration::from_secs(30);
@@ -190,7 +190,7 @@ fn target(
     };
     let names = ServerNames::compile(raw, rules, clusters, diagnostics);
     let otherwise = match &raw.cluster {
-        Some(name) => Some(find_cluster(raw, name, clusters, diagnostics)?),
+        Some(name) => Some(find_cluster(&who(raw), name, clusters, diagnostics)?),
         None => None,
     };
     Some(Target::Names {
@@ -219,31 +219,10 @@ fn named(
         );
         return None;
     };
-    find_cluster(raw, name, clusters, diagnostics)
+    find_cluster(&who(raw), name, clusters, diagnostics)
 }
 
-/// The position of a cluster that the listener names.
-pub(super) fn find_cluster(
-    raw: &raw::Listener,
-    name: &Spanned<String>,
-    clusters: &[ClusterName],
-    diagnostics: &mut Diagnostics,
-) -> Option<ClusterIx> {
-    let position = clusters
-        .iter()
-        .position(|known| known.as_str() == name.value);
-    if let Some(position) = position.and_then(|position| u32::try_from(position).ok()) {
-        return Some(ClusterIx(position));
-    }
-    let (listener, cluster) = (raw.name.escape_debug(), name.escape_debug());
-    let message = format!("listener `{listener}` sends to unknown cluster `{cluster}`");
-    let diagnostic = Diagnostic::error(Code::UnknownCluster, name.span, message)
-        .label("no cluster has this name");
-    diagnostics.push(
-        match suggest(name, clusters.iter().map(ClusterName::as_str)) {
-            Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
-            None => diagnostic,
-        },
-    );
-    None
+/// How a listener is spoken of.
+pub(super) fn who(raw: &raw::Listener) -> String {
+    format!("listener `{}`", raw.name.escape_debug())
 }

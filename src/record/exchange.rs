@@ -14,7 +14,7 @@ use crate::metrics::{ExchangeCells, Step};
 
 use super::facts::{ConnectionFacts, TlsFacts};
 use super::format::Value;
-use super::id::{Id, is_harmless};
+use super::id::Id;
 use super::journal::{Journal, Weight};
 use super::plan::Field;
 use super::session::Counts;
@@ -26,11 +26,11 @@ pub struct Record {
     journal: Rc<Journal>,
     facts: Rc<ConnectionFacts>,
     pub(super) counts: Counts,
-    head: RequestHead,
+    pub(super) head: RequestHead,
     /// Names, one behind the other: copied, because a shared name's reference count would bounce
     /// between the workers at every exchange.
-    note: Vec<u8>,
-    trusted_id: Option<Range<usize>>,
+    pub(super) note: Vec<u8>,
+    pub(super) trusted_id: Option<Range<usize>>,
     route: Option<Range<usize>>,
     attempt: Option<Attempt>,
     attempts: u32,
@@ -139,17 +139,6 @@ impl Record {
         std::str::from_utf8(id).unwrap_or_default()
     }
 
-    /// Takes over the id that the head has of a trusted peer: 1 to 128 letters, digits and `-._:=+/@`. Anything else
-    /// is left aside.
-    pub fn trust_request_id(&mut self) {
-        let id = self.head.first(Known::XRequestId);
-        if let Some(id) = id.filter(|id| is_harmless(id)) {
-            let start = self.note.len();
-            self.note.extend_from_slice(id);
-            self.trusted_id = Some(start..self.note.len());
-        }
-    }
-
     /// A route was found: it is named in the line, and its cells count.
     pub fn matched(&mut self, route: &RouteName, cells: &Arc<ExchangeCells>) {
         self.route = Some(self.jot(route.as_str().as_bytes()));
@@ -248,9 +237,7 @@ impl Record {
     }
 
     fn jot(&mut self, text: &[u8]) -> Range<usize> {
-        let start = self.note.len();
-        self.note.extend_from_slice(text);
-        start..self.note.len()
+        jot(&mut self.note, text)
     }
 
     fn noted(&self, range: &Range<usize>) -> &[u8] {
@@ -398,4 +385,10 @@ impl Drop for Record {
         self.journal.give_head(std::mem::take(&mut self.head));
         self.journal.give_note(std::mem::take(&mut self.note));
     }
+}
+
+pub(super) fn jot(note: &mut Vec<u8>, text: &[u8]) -> Range<usize> {
+    let start = note.len();
+    note.extend_from_slice(text);
+    start..note.len()
 }

@@ -3,6 +3,8 @@
 //! Behind the time stand 26 bits that are the worker's, by chance, and a count of 48 bits that began by chance: ids of one
 //! worker never meet, those of two workers or instances only if both agree within the same millisecond.
 
+use super::exchange::{Record, jot};
+use crate::message::Known;
 use std::cell::Cell;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -67,9 +69,26 @@ fn hex(mut number: u64, text: &mut [u8], start: usize, width: usize) {
 const MAX_TRUSTED_ID: usize = 128;
 
 /// Whether the id of another may stand in our line and in our fields.
-pub(super) fn is_harmless(id: &[u8]) -> bool {
+fn is_harmless(id: &[u8]) -> bool {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._:=+/@".contains(byte);
     (1..=MAX_TRUSTED_ID).contains(&id.len()) && id.iter().all(allowed)
+}
+
+impl Record {
+    /// Takes over the id that the head has of a trusted peer: 1 to 128 letters, digits and `-._:=+/@`. Anything else
+    /// is left aside.
+    pub fn trust_request_id(&mut self) {
+        let id = self.head.first(Known::XRequestId);
+        if let Some(id) = id.filter(|id| is_harmless(id)) {
+            self.trusted_id = Some(jot(&mut self.note, id));
+        }
+    }
+
+    /// Takes over the id of the exchange that it serves.
+    pub fn named_as(&mut self, other: &Self) {
+        let id = other.request_id().as_bytes();
+        self.trusted_id = Some(jot(&mut self.note, id));
+    }
 }
 
 #[cfg(test)]

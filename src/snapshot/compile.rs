@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Snapshot;
 use super::settings::{self, ProcessSettings};
 use super::trial;
+use crate::base::hash::HashKey;
 use crate::base::{ClusterName, ListenerName};
 use crate::cluster::{self, Cluster, Site};
 use crate::config::raw::tls::ClientAuth::{Optional, Required};
@@ -61,7 +62,12 @@ pub fn compile(
         kept: &live.filters,
         clusters: &names,
     };
-    let routes = route::compile(raw, &listener_names, &names, parts, diagnostics);
+    let seed = raw.runtime.hash_seed.as_ref();
+    let known = route::Clusters {
+        names: &names,
+        hash: HashKey::configured(seed.map(|seed| seed.as_str())),
+    };
+    let routes = route::compile(raw, &listener_names, known, parts, diagnostics);
     if diagnostics.has_errors() {
         return None;
     }

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use tidegate::base::hash::HashKey;
 use tidegate::base::{ClusterName, ListenerName};
 use tidegate::config::{Color, parse};
 use tidegate::listener::AdminSpec;
@@ -218,7 +219,11 @@ fn compiled(text: &str) -> Result<String, String> {
         kept: &filter::Live::default(),
         clusters: &names,
     };
-    let routes = route::compile(raw, &listener_names, &names, parts, found);
+    let known = route::Clusters {
+        names: &names,
+        hash: HashKey::from_seed("tidegate"),
+    };
+    let routes = route::compile(raw, &listener_names, known, parts, found);
     if found.has_errors() {
         return Err(found.render_text(Color::Never));
     }

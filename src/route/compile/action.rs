@@ -6,21 +6,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::{Action, ClusterIx, HostPattern, NewPath, Query, Redirect, Scheme};
+use super::super::{Action, HostPattern, NewPath, Query, Redirect, Scheme};
 use super::conditions::bad_host;
-use super::split;
-use crate::base::hash::HashKey;
-use crate::base::{ClusterName, Reason};
+use super::split::{Clusters, compile_split, find_cluster};
+use crate::base::Reason;
 use crate::config::raw::{self, route};
-use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned, suggest};
+use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
 use crate::filter::{Place, Reply, compile_fields};
 use crate::message::spelled::{canonical_path, matched_prefix};
 
 /// Compiles the one action of a route.
 pub(super) fn compile(
     raw: &raw::Route,
-    clusters: &[ClusterName],
-    hash: HashKey,
+    clusters: Clusters<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Action> {
     if let (Some(key), None) = (&raw.split_key, &raw.split) {
@@ -75,7 +73,8 @@ pub(super) fn compile(
         }
     }
     if let Some(split) = &raw.split {
-        return split::compile(raw, split, clusters, hash, diagnostics).map(Action::Split);
+        let key = raw.split_key.as_ref();
+        return compile_split(&who(raw), split, key, clusters, diagnostics).map(Action::Split);
     }
     if let Some(redirect) = &raw.redirect {
         return compile_redirect(raw, redirect, diagnostics).map(Action::Redirect);
@@ -83,44 +82,12 @@ pub(super) fn compile(
     if let Some(respond) = &raw.respond {
         return compile_respond(respond, diagnostics).map(|reply| Action::Respond(Arc::new(reply)));
     }
-    compile_cluster(raw, clusters, diagnostics).map(Action::Cluster)
+    let name = raw.cluster.as_ref()?;
+    find_cluster(&who(raw), name, clusters.names, diagnostics).map(Action::Cluster)
 }
 
-fn compile_cluster(
-    raw: &raw::Route,
-    clusters: &[ClusterName],
-    diagnostics: &mut Diagnostics,
-) -> Option<ClusterIx> {
-    find_cluster(raw, raw.cluster.as_ref()?, clusters, diagnostics)
-}
-
-/// The position of a cluster that the route names.
-pub(super) fn find_cluster(
-    raw: &raw::Route,
-    name: &Spanned<String>,
-    clusters: &[ClusterName],
-    diagnostics: &mut Diagnostics,
-) -> Option<ClusterIx> {
-    if let Some(ix) = ClusterIx::of(name, clusters) {
-        return Some(ix);
-    }
-    let diagnostic = Diagnostic::error(
-        Code::UnknownCluster,
-        name.span,
-        format!(
-            "route `{}` sends to unknown cluster `{}`",
-            raw.name.escape_debug(),
-            name.escape_debug()
-        ),
-    )
-    .label("no cluster has this name");
-    diagnostics.push(
-        match suggest(name, clusters.iter().map(ClusterName::as_str)) {
-            Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
-            None => diagnostic,
-        },
-    );
-    None
+fn who(raw: &raw::Route) -> String {
+    format!("route `{}`", raw.name.escape_debug())
 }
 
 fn compile_redirect(

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use super::super::{Demands, FieldDemand, ValueDemand, Wanted};
-use super::conditions::{compile_each, refuse_empty};
+use super::conditions::refuse_empty;
 use crate::base::cidr::CidrSet;
+use crate::config::networks::networks;
 use crate::config::pattern::{Extent, regex};
 use crate::config::raw;
 use crate::config::types::Named;
@@ -114,13 +115,6 @@ fn clients(raw: &raw::Route, diagnostics: &mut Diagnostics) -> Option<Option<Cid
         return Some(None);
     };
     refuse_empty(list, "clients", diagnostics)?;
-    let parse = |text: &Spanned<String>| {
-        CidrSet::parse_entry(text).ok_or_else(|| {
-            let message = format!("`{}` is not a network", text.escape_debug());
-            let error = Diagnostic::error(Code::BadNetwork, text.span, message);
-            Box::new(error.hint("write an address, or a network such as \"10.0.0.0/8\""))
-        })
-    };
-    let nets = compile_each(list, parse, diagnostics)?;
+    let nets = networks(list, diagnostics)?;
     Some(Some(CidrSet::new(&nets)))
 }

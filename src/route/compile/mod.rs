@@ -5,10 +5,11 @@ mod conditions;
 mod demands;
 mod split;
 
+pub use split::{Clusters, compile_split, find_cluster};
+
 use super::unreachable::find_unreachable;
 use super::{Route, RouteIx, RouteLimits, RouteTable, RouteTimeouts, Rule, Trace};
-use crate::base::hash::HashKey;
-use crate::base::{ClusterName, ListenerName, RouteName};
+use crate::base::{ListenerName, RouteName};
 use crate::config::raw::path::Stricter;
 use crate::config::raw::{self, Config};
 use crate::config::types::{ByteSize, Duration};
@@ -26,15 +27,13 @@ const NO_ROUTE: &str = "-";
 pub fn compile(
     raw: &Config,
     listeners: &[ListenerName],
-    clusters: &[ClusterName],
+    clusters: Clusters<'_>,
     parts: filter::Parts<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<RouteTable> {
-    let seed = raw.runtime.hash_seed.as_ref();
     let names = Names {
         listeners,
         clusters,
-        hash: HashKey::configured(seed.map(|seed| seed.as_str())),
         parts,
     };
     let defaults = &raw.defaults.route;
@@ -52,8 +51,7 @@ pub fn compile(
 #[derive(Clone, Copy)]
 struct Names<'a> {
     listeners: &'a [ListenerName],
-    clusters: &'a [ClusterName],
-    hash: HashKey,
+    clusters: Clusters<'a>,
     parts: filter::Parts<'a>,
 }
 
@@ -68,7 +66,7 @@ fn compile_one(
     let filters = name
         .as_ref()
         .and_then(|name| filter::compile(filter::Of { name, raw }, names.parts, diagnostics));
-    let action = action::compile(raw, names.clusters, names.hash, diagnostics);
+    let action = action::compile(raw, names.clusters, diagnostics);
     let route = Route {
         name: name?,
         action: action?,

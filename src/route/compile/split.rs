@@ -1,27 +1,60 @@
-//! `split` of a route.
+//! Where a route or a listener sends to: a cluster by its name, or shares of several.
 
 use super::super::{ClusterIx, Split};
-use super::action::find_cluster;
 use crate::base::ClusterName;
 use crate::base::hash::HashKey;
-use crate::config::raw::{self, route};
-use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
+use crate::config::raw::route;
+use crate::config::types::OneOrMany;
+use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned, suggest};
 use crate::message::key::{self, Words};
 
 /// Largest weight of a part; 0 sends nothing there, until a reload says otherwise.
 const MAX_WEIGHT: u32 = 1_000_000;
 
-pub(super) fn compile(
-    raw: &raw::Route,
-    split: &Spanned<Vec<Spanned<route::SplitPart>>>,
+/// The clusters that can be named.
+#[derive(Clone, Copy, Debug)]
+pub struct Clusters<'a> {
+    /// Every name that the file defines; a [`ClusterIx`] is a position in them.
+    pub names: &'a [ClusterName],
+    /// What shares are drawn with, the same on all instances.
+    pub hash: HashKey,
+}
+
+/// The position of a cluster that somebody names.
+pub fn find_cluster(
+    who: &str,
+    name: &Spanned<String>,
     clusters: &[ClusterName],
-    hash: HashKey,
+    diagnostics: &mut Diagnostics,
+) -> Option<ClusterIx> {
+    if let Some(ix) = ClusterIx::of(name, clusters) {
+        return Some(ix);
+    }
+    let cluster = name.escape_debug();
+    let message = format!("{who} sends to unknown cluster `{cluster}`");
+    let diagnostic = Diagnostic::error(Code::UnknownCluster, name.span, message)
+        .label("no cluster has this name");
+    diagnostics.push(
+        match suggest(name, clusters.iter().map(ClusterName::as_str)) {
+            Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
+            None => diagnostic,
+        },
+    );
+    None
+}
+
+/// Compiles `split` and `split_key`.
+pub fn compile_split(
+    who: &str,
+    split: &Spanned<Vec<Spanned<route::SplitPart>>>,
+    key: Option<&Spanned<OneOrMany<String>>>,
+    clusters: Clusters<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Split> {
     let mut parts: Vec<(ClusterIx, &str, u32, Span)> = Vec::with_capacity(split.len());
     let mut sound = Some(());
     for part in &split.value {
-        let found = find_cluster(raw, &part.cluster, clusters, diagnostics);
+        let found = find_cluster(who, &part.cluster, clusters.names, diagnostics);
         let first = parts.iter().find(|(ix, ..)| Some(*ix) == found);
         let problem = if part.weight.value > MAX_WEIGHT {
             let message = format!("weight {} is not in 0-{MAX_WEIGHT}", part.weight.value);
@@ -52,7 +85,7 @@ pub(super) fn compile(
             }
         }
     }
-    let key = match &raw.split_key {
+    let key = match key {
         None => Some(Box::default()),
         Some(keys) => key::compile(keys, Words::Apart, diagnostics),
     };
@@ -68,5 +101,5 @@ pub(super) fn compile(
         .into_iter()
         .map(|(ix, name, weight, _)| (ix, name, weight))
         .collect();
-    Some(Split::new(&parts, key?, hash))
+    Some(Split::new(&parts, key?, clusters.hash))
 }

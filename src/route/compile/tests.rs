@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::super::{Action, NewPath, Query, Redirect, Scheme};
 use super::*;
+use crate::base::ClusterName;
+use crate::base::hash::HashKey;
 use crate::config;
 
 fn compile_text(text: &str) -> (Option<RouteTable>, Vec<String>) {
@@ -22,7 +24,10 @@ fn compile_text(text: &str) -> (Option<RouteTable>, Vec<String>) {
     let table = compile(
         &loaded.raw,
         &listeners,
-        &clusters,
+        Clusters {
+            names: &clusters,
+            hash: HashKey::from_seed("tidegate"),
+        },
         parts,
         &mut loaded.diagnostics,
     );

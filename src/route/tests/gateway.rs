@@ -6,8 +6,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
-use super::super::{RouteInput, RouteTable, compile};
+use super::super::{Clusters, RouteInput, RouteTable, compile};
 use super::head;
+use crate::base::hash::HashKey;
 use crate::base::{ClusterName, ListenerName};
 use crate::config;
 
@@ -33,7 +34,10 @@ fn table(rules: &[(&str, &str)]) -> RouteTable {
     compile(
         &loaded.raw,
         &listeners,
-        &clusters,
+        Clusters {
+            names: &clusters,
+            hash: HashKey::from_seed("tidegate"),
+        },
         parts,
         &mut loaded.diagnostics,
     )
