@@ -136,10 +136,10 @@ async fn seat(
         (Ok(()), Company::Founded) => cells.connected_http2(took),
         (Ok(()), Company::Joined) => cells.http2.joined.inc(),
         (Err(error), Company::Founded) => cells.connect_failed(error.reason()),
-        (Err(_), Company::Joined) => {}
+        (_, Company::Awaited) | (Err(_), Company::Joined) => {}
     }
     let reused = match seat.company {
-        Company::Founded => Reused::Fresh,
+        Company::Founded | Company::Awaited => Reused::Fresh,
         Company::Joined => Reused::Pooled,
     };
     opened.map(|()| (seat, reused))

@@ -86,19 +86,28 @@ impl Outgoing {
     /// Forgets what was given away, where nothing is kept for another attempt.
     pub(super) fn settle(&mut self, buffer: &mut Vec<u8>) {
         if self.keep == Keep::Nothing && !buffer.is_empty() && !self.pending(buffer) {
-            buffer.clear();
-            self.written = 0;
-            self.whole = false;
+            self.forget(buffer);
+        }
+    }
+
+    fn forget(&mut self, buffer: &mut Vec<u8>) {
+        buffer.clear();
+        self.written = 0;
+        self.whole = false;
+    }
+
+    /// So many bytes more: they may be too many to be kept.
+    fn grow(&mut self, buffer: &[u8], more: usize) {
+        if let Keep::UpTo(limit) = self.keep
+            && buffer.len() - self.head + more > limit
+        {
+            self.keep = Keep::Nothing;
         }
     }
 
     /// Takes a piece of the body, to be given away.
     pub(super) fn take_in(&mut self, buffer: &mut Vec<u8>, piece: &[u8]) {
-        if let Keep::UpTo(limit) = self.keep
-            && buffer.len() - self.head + piece.len() > limit
-        {
-            self.keep = Keep::Nothing;
-        }
+        self.grow(buffer, piece.len());
         buffer.extend_from_slice(piece);
     }
 
@@ -120,11 +129,7 @@ impl Outgoing {
                 Poll::Pending => return Poll::Pending,
             }
         }
-        if self.keep == Keep::Nothing && !buffer.is_empty() {
-            buffer.clear();
-            self.written = 0;
-            self.whole = false;
-        }
+        self.settle(buffer);
         Poll::Ready(Ok(()))
     }
 
@@ -137,15 +142,9 @@ impl Outgoing {
         buffer: &mut Vec<u8>,
         piece: &[u8],
     ) -> Poll<io::Result<()>> {
-        if let Keep::UpTo(limit) = self.keep
-            && buffer.len() - self.head + piece.len() > limit
-        {
-            self.keep = Keep::Nothing;
-        }
+        self.grow(buffer, piece.len());
         if self.keep == Keep::Nothing && !self.pending(buffer) {
-            buffer.clear();
-            self.written = 0;
-            self.whole = false;
+            self.forget(buffer);
             return match stream.poll_write(cx, piece) {
                 Poll::Ready(Ok(taken)) => {
                     self.accepted += taken as u64;

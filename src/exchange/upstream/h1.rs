@@ -106,12 +106,8 @@ impl Upstream for Http1<'_> {
         self.outgoing.pending(&kit.outgoing)
     }
 
-    fn accepted(&self) -> u64 {
-        self.outgoing.accepted()
-    }
-
-    fn resendable(&self) -> bool {
-        self.outgoing.resendable()
+    fn outgoing(&self) -> &Outgoing {
+        self.outgoing
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, kit: &mut Kit) -> Poll<Result<(), Error>> {

@@ -226,12 +226,8 @@ impl Upstream for Http2<'_> {
             || (self.body == More::Ended && !self.closed)
     }
 
-    fn accepted(&self) -> u64 {
-        self.outgoing.accepted()
-    }
-
-    fn resendable(&self) -> bool {
-        self.outgoing.resendable()
+    fn outgoing(&self) -> &Outgoing {
+        self.outgoing
     }
 
     fn carries(&self) -> Carries {

@@ -12,6 +12,7 @@ mod request;
 use std::task::{Context, Poll};
 
 use super::finish::Behind;
+use super::outgoing::Outgoing;
 use super::side::Piece;
 use crate::base::Error;
 use crate::http1::response::{Persist, Start};
@@ -37,11 +38,18 @@ pub(super) trait Upstream {
     /// Whether something waits to be given away.
     fn pending(&self, kit: &Kit) -> bool;
 
+    /// The request, as far as it has come.
+    fn outgoing(&self) -> &Outgoing;
+
     /// How much of the request was given away in this attempt, in bytes; 0: the endpoint cannot have seen anything of it.
-    fn accepted(&self) -> u64;
+    fn accepted(&self) -> u64 {
+        self.outgoing().accepted()
+    }
 
     /// Whether all of the request that was read from the client could be sent again.
-    fn resendable(&self) -> bool;
+    fn resendable(&self) -> bool {
+        self.outgoing().resendable()
+    }
 
     /// What trailers of a request it carries.
     fn carries(&self) -> Carries {

@@ -125,9 +125,15 @@ impl Connection {
         matches!(*self.state.borrow(), State::Closed(..))
     }
 
+    /// Whether somebody has a place.
+    pub(super) fn is_used(&self) -> bool {
+        self.seats.get() > 0
+    }
+
     /// Since when nobody has used it.
     pub(super) fn idle_since(&self) -> Option<Tick> {
-        (self.seats.get() == 0 && !self.is_connecting()).then(|| self.idle_since.get())
+        let open = matches!(*self.state.borrow(), State::Open(_));
+        (open && !self.is_used()).then(|| self.idle_since.get())
     }
 
     pub(super) fn sit(&self) {
@@ -216,7 +222,7 @@ impl Connection {
             pulse.dead.set(true);
             self.retire(Reason::UpstreamReset, Detail::PingTimeout);
             self.wake();
-        } else if self.seats.get() > 0 {
+        } else if self.is_used() {
             let said = self.traffic.said.get() > self.traffic.answered.get();
             let owed = said && !pulse.quiet.get();
             let patience = if owed {

@@ -39,6 +39,8 @@ pub struct Shared {
 pub enum Company {
     /// It was there.
     Joined,
+    /// It is made, for another seat.
+    Awaited,
     /// It is made for this seat.
     Founded,
 }
@@ -90,7 +92,8 @@ impl Shared {
         };
         // The first with room, not the emptiest: connections that are not needed fall idle.
         let joined = connections.iter().find(fits).map(Rc::clone);
-        let company = match joined {
+        let company = match &joined {
+            Some(connection) if connection.is_connecting() => Company::Awaited,
             Some(_) => Company::Joined,
             None => Company::Founded,
         };
@@ -115,9 +118,10 @@ impl Shared {
 
     /// Closes all that nobody uses; nothing new goes over the others.
     pub fn clear(&self) {
-        for connection in self.connections.borrow_mut().drain(..) {
+        self.connections.borrow_mut().retain(|connection| {
             connection.retire(Reason::UpstreamReset, Detail::Idle);
-        }
+            connection.is_used()
+        });
     }
 
     /// Looks after all of them: closes those beyond `limit` that nobody uses, those that nobody has used for `timeout`, and
@@ -127,7 +131,8 @@ impl Shared {
         self.connections.borrow_mut().retain(|connection| {
             connection.examine();
             if connection.is_closed() {
-                return false;
+                // Streams that it still has must hear of a peer that is gone.
+                return connection.is_used();
             }
             let Some(since) = connection.idle_since() else {
                 return true;
@@ -172,5 +177,51 @@ impl Seat {
         } else {
             self.connection.cells.refused.inc();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::EndpointAddr;
+    use crate::base::clock;
+    use crate::upstream::Protocol;
+    use tokio::task::LocalSet;
+
+    #[tokio::test]
+    async fn a_connection_that_is_being_made_is_not_used_again() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = EndpointAddr::Inet(listener.local_addr().unwrap());
+        let settings = Http2 {
+            streams: 10,
+            window: 65_535,
+            head: 1024,
+            ping_interval: Duration::ZERO,
+            ping_timeout: Duration::from_secs(1),
+        };
+        let spec = Arc::new(ConnectSpec {
+            addr,
+            protocol: Protocol::Http2(settings),
+            preface: None,
+            tls: None,
+        });
+        let means = Means {
+            spec: &spec,
+            settings,
+            connect: Duration::from_secs(10),
+            clock: &Deadlines::new(clock::now()),
+            cells: &Arc::default(),
+        };
+        let seats = async {
+            let shared = Shared::default();
+            let first = shared.seat(Which::Any, &means);
+            assert_eq!(first.company, Company::Founded);
+            let second = shared.seat(Which::Any, &means);
+            assert_eq!(second.company, Company::Awaited);
+            second.ready().await.unwrap();
+            let third = shared.seat(Which::Any, &means);
+            assert_eq!(third.company, Company::Joined);
+        };
+        LocalSet::new().run_until(seats).await;
     }
 }

@@ -263,6 +263,39 @@ fn a_silent_connection_is_given_up() {
     assert_eq!(proxy.metric(name, &[("cluster", "app")]), 1.0);
 }
 
+/// So it is while it serves what it had, and takes nothing new.
+#[test]
+fn a_silent_connection_that_is_left_is_given_up() {
+    let turn = AtomicUsize::new(0);
+    let server = ByteServer::running(move |stream| {
+        let mut peer = Peer::greet(stream);
+        let ok = frames::block(&[(":status", "200")]);
+        let silent = turn.fetch_add(1, Ordering::SeqCst) == 0;
+        while let Some(stream) = peer.request() {
+            if silent {
+                peer.send(HEADERS, END_HEADERS, stream, &ok);
+                peer.send(DATA, 0, stream, b"begun");
+                peer.send(GOAWAY, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0]);
+                while peer.frame().is_some() {}
+                return;
+            }
+            peer.send(HEADERS, END_HEADERS, stream, &ok);
+            peer.send(DATA, END_STREAM, stream, b"here");
+        }
+    });
+    let keys = "protocol.http2 = { ping_interval = \"300ms\", ping_timeout = \"300ms\" }";
+    let proxy = over(&[server.addr()], keys).start();
+    let mut waits = proxy.client();
+    waits.send("POST /waits HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
+    waits.try_head().unwrap();
+    assert_eq!(proxy.get("/").text(), "here");
+    waits.send("1\r\nb\r\n");
+    let line = proxy.wait_line("the end of what it had", |line| line["path"] == "/waits");
+    assert_eq!(line["reason"], "upstream_truncated", "{line}");
+    let name = "tidegate_upstream_http2_pings_lost_total";
+    assert_eq!(proxy.metric(name, &[("cluster", "app")]), 1.0);
+}
+
 /// It would be a plain GET there.
 #[test]
 fn a_websocket_is_refused() {
