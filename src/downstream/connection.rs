@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
+use super::counted::{Counted, Spoken};
 use super::linger::Patience;
 use crate::base::ListenerName;
 use crate::drain::Phase;
@@ -41,6 +42,7 @@ pub(super) struct Connection {
     old: Tick,
     /// What will have ended it.
     cause: Cell<Closed>,
+    pub(super) counted: Rc<Counted>,
 }
 
 impl Connection {
@@ -50,6 +52,7 @@ impl Connection {
         stream: TcpStream,
         peer: SocketAddr,
         spec: &ListenerSpec,
+        counted: &Rc<Counted>,
     ) -> Self {
         let requests = match spec.limits.requests_per_connection {
             0 => u32::MAX,
@@ -62,6 +65,7 @@ impl Connection {
             requests: Cell::new(requests),
             old: local.deadlines.after(jittered(spec.timeouts.age)),
             cause: Cell::new(Closed::Client),
+            counted: Rc::clone(counted),
             timer: Rc::new(Timer::new(&local.deadlines, group(&listener))),
             facts: ConnectionFacts::new(listener, peer),
             input: RefCell::default(),
@@ -158,6 +162,7 @@ impl Connection {
 
     /// One more request begins.
     pub(super) fn count_request(&self) {
+        self.counted.speaks(Spoken::Own);
         let left = self.requests.get();
         if left != u32::MAX {
             self.requests.set(left.saturating_sub(1));

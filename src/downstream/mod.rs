@@ -12,6 +12,7 @@
 //! connection only.
 
 mod connection;
+mod counted;
 mod flows;
 mod h1;
 mod h2;
@@ -32,13 +33,14 @@ use std::rc::Rc;
 
 use tokio::net::TcpStream;
 
-use crate::base::{Detail, ListenerName, Reason, clock};
+use crate::base::{Detail, ListenerName, Reason};
 use crate::limit::Level;
 use crate::listener::Serves;
 use crate::message::forwarded::{Trust, trust};
 use crate::worker::Local;
 use crate::worker::local::{Admission, ClientSlot};
 use connection::Connection;
+use counted::Counted;
 use secure::{Made, Spoken, Step};
 
 pub use udp::serve_datagrams;
@@ -104,7 +106,7 @@ enum Protocol {
 struct Admitted {
     connection: Rc<Connection>,
     secure: Option<Step>,
-    counted: Counted,
+    counted: Rc<Counted>,
     protocol: Protocol,
     preface: Option<preface::Step>,
     _process: Admission,
@@ -156,11 +158,15 @@ fn admit(
             return None;
         }
     };
-    let connection = Rc::new(Connection::new(local, listener, stream, peer, spec));
+    let connection = Connection::new(local, listener, stream, peer, spec, &counted);
+    let connection = Rc::new(connection);
     if view.tells_addresses
         && let Some(addr) = connection.stream.local_addr()
     {
         connection.facts.accepted_at(addr);
+    }
+    if let Serves::Tcp(_) = spec.serves {
+        counted.speaks(counted::Spoken::Own);
     }
     Some(Admitted {
         preface,
@@ -176,28 +182,4 @@ fn admit(
         _process: process,
         client,
     })
-}
-
-/// Counts a connection while it lives.
-struct Counted {
-    cells: std::sync::Arc<crate::metrics::ListenerCells>,
-    since: std::time::Instant,
-}
-
-impl Counted {
-    fn new(cells: &std::sync::Arc<crate::metrics::ListenerCells>) -> Self {
-        cells.accepted.inc();
-        cells.active.inc();
-        Self {
-            cells: std::sync::Arc::clone(cells),
-            since: clock::now(),
-        }
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.cells.active.dec();
-        self.cells.lasted(clock::between(self.since, clock::now()));
-    }
 }

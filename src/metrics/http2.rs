@@ -1,6 +1,8 @@
 //! What connections of HTTP/2 are counted by.
 
-use super::cell::Counter;
+use std::time::Duration;
+
+use super::cell::{Counter, Gauge, Histogram};
 use super::{Scrape, names};
 
 /// What the other end of a connection did too often.
@@ -94,13 +96,22 @@ pub const CODES: [&str; 14] = [
 /// What one worker counts of the connections of one listener.
 #[derive(Debug, Default)]
 pub struct H2Cells {
-    /// Connections that speak it.
+    /// Connections that speak it, and have spoken it.
     pub connections: Counter,
+    /// Those that are open.
+    pub active: Gauge,
+    /// How long they were.
+    pub(super) duration: Histogram,
     abuse: [Counter; Abuse::ALL.len()],
     errors: [[Counter; CODES.len()]; Scope::ALL.len()],
 }
 
 impl H2Cells {
+    /// Counts the time that a connection was open.
+    pub fn lasted(&self, duration: Duration) {
+        self.duration.observe(duration);
+    }
+
     /// Counts a connection that was closed because of too much.
     pub fn abuse(&self, kind: Abuse) {
         if let Some(counter) = self.abuse.get(kind as usize) {

@@ -25,6 +25,9 @@ pub const MAX_SERIES: usize = 10_000;
 /// What connections of an http listener, and those to endpoints, speak.
 pub const PROTOCOL: &str = "h1";
 
+/// Of those that several exchanges share.
+const HTTP2: &str = "h2";
+
 /// Cells of one label set, one for each worker that asked.
 type Shards<C> = Vec<Option<Arc<C>>>;
 
@@ -321,7 +324,7 @@ fn collect_cluster(cluster: &str, shards: &Shards<ClusterCells>, scrape: &mut Sc
 
 fn collect_http2(cluster: &str, sums: &Http2Sums, scrape: &mut Scrape) {
     let one = [cluster];
-    let spoken = [cluster, "h2"];
+    let spoken = [cluster, HTTP2];
     scrape.add(&names::UPSTREAM_CONNECTIONS, &spoken, sums.connects);
     scrape.add(&names::UPSTREAM_CONNECTIONS_REUSED, &spoken, sums.joined);
     let (idle, active) = (sums.idle as f64, sums.active as f64);
@@ -338,14 +341,22 @@ fn collect_listener(
     shards: &Shards<ListenerCells>,
     scrape: &mut Scrape,
 ) {
-    let labels = [listener, protocol];
+    let (labels, shared) = ([listener, protocol], [listener, HTTP2]);
     let mut durations = Distribution::default();
+    let mut http2 = Distribution::default();
     let mut handshakes = Distribution::default();
     for cells in shards.iter().flatten() {
         scrape.add(&names::CONNECTIONS, &labels, cells.accepted.read());
         let active = cells.active.read() as f64;
         scrape.gauge(&names::CONNECTIONS_ACTIVE, &labels, active);
         cells.durations_into(&mut durations);
+        let spoken = cells.http2.connections.read();
+        if spoken > 0 {
+            scrape.add(&names::CONNECTIONS, &shared, spoken);
+            let active = cells.http2.active.read() as f64;
+            scrape.gauge(&names::CONNECTIONS_ACTIVE, &shared, active);
+            cells.http2_durations_into(&mut http2);
+        }
         for (cause, count) in cells.closes() {
             let labels = [listener, cause.as_str()];
             scrape.add(&names::CONNECTIONS_CLOSED, &labels, count);
@@ -371,5 +382,8 @@ fn collect_listener(
         }
     }
     scrape.distribution(&names::CONNECTION_DURATION, &labels, &durations);
+    if http2.count() > 0 {
+        scrape.distribution(&names::CONNECTION_DURATION, &shared, &http2);
+    }
     scrape.distribution(&names::TLS_HANDSHAKE_DURATION, &[listener], &handshakes);
 }

@@ -80,11 +80,11 @@ impl Closed {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct ListenerCells {
-    /// Connections taken.
+    /// Connections taken, counted when it is known what they speak.
     pub accepted: Counter,
-    /// Connections open.
+    /// Connections open, as far as they do not speak HTTP/2.
     pub active: Gauge,
-    /// Those that speak HTTP/2.
+    /// Those that do.
     pub http2: H2Cells,
     duration: Histogram,
     closed: [Counter; Closed::ALL.len()],
@@ -191,5 +191,10 @@ impl ListenerCells {
     /// Adds the durations to a sum.
     pub(super) fn durations_into(&self, sum: &mut Distribution) {
         sum.absorb(&self.duration);
+    }
+
+    /// The same of those that speak HTTP/2.
+    pub(super) fn http2_durations_into(&self, sum: &mut Distribution) {
+        sum.absorb(&self.http2.duration);
     }
 }

@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::connection::{Connection, Terms};
+use super::counted::Spoken;
 use super::linger::{self, Patience};
 use crate::base::{Detail, Reason, clock};
 use crate::http1::limits::BodyLimits;
@@ -106,7 +107,7 @@ impl Driver {
         let settings = view.listeners.get(position)?;
         let limits = settings.spec.head();
         let session = Session::new(settings.spec.http2, limits.headers);
-        settings.cells.http2.connections.inc();
+        connection.counted.speaks(Spoken::Http2);
         let clock = &connection.local.deadlines;
         Some(Self {
             mux: Mux::new(connection, &settings.cells, session),

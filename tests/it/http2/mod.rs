@@ -126,6 +126,16 @@ fn h2load_loses_nothing() {
         assert!(text.contains(&all), "{text}");
     }
     assert_eq!(proxy.metric("tidegate_h2_connections_total", &[]), 16.0);
+    for (protocol, connections) in [("h2", 16.0), ("h1", 0.0)] {
+        let labels = [("listener", "web"), ("protocol", protocol)];
+        let count = |name| proxy.metric(name, &labels);
+        assert_eq!(count("tidegate_connections_total"), connections);
+        proxy.wait_metric("tidegate_connections_active", &labels, |open| open == 0.0);
+        assert_eq!(
+            count("tidegate_connection_duration_seconds_count"),
+            connections
+        );
+    }
     assert_eq!(proxy.metric("tidegate_h2_errors_total", &[]), 0.0);
 }
 
