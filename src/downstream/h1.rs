@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, Terms};
+use super::connection::{Connection, LAST_WAIT, Terms};
 use super::linger::Skipped;
 use super::prior::Prior;
 use super::side::Side;
@@ -163,7 +163,7 @@ async fn next_head(connection: &Connection, terms: &Terms, place: Place) -> Next
         Place::Later => {
             let idle = match connection.local.drain.phase() {
                 Phase::Serving => terms.idle,
-                _ => Duration::from_secs(1),
+                _ => LAST_WAIT,
             };
             connection.timer.set_idle(clock.after(idle));
         }

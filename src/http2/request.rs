@@ -7,6 +7,7 @@ use crate::base::{Detail, Error, Reason};
 use crate::http1::limits::BodyLimits;
 use crate::http1::request::{HeadLimits, content_length};
 use crate::http1::trailers::Trailers;
+use crate::message::forwarded::Proto;
 use crate::message::hops::is_token;
 use crate::message::method::MAX_METHOD;
 use crate::message::{
@@ -35,7 +36,7 @@ pub struct Reader<'a> {
     limits: &'a HeadLimits,
     /// Crumbs of the cookie, put together.
     cookie: &'a mut Vec<u8>,
-    scheme: Option<Scheme>,
+    scheme: Option<Proto>,
     method: Option<Span>,
     path: Option<Span>,
     authority: Option<Span>,
@@ -49,12 +50,6 @@ pub struct Reader<'a> {
     malformed: Option<Detail>,
     /// What is over a limit.
     over: Option<Reason>,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Scheme {
-    Http,
-    Https,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -216,8 +211,8 @@ impl<'a> Reader<'a> {
             Kind::Authority => keep(self.head, &mut self.authority),
             Kind::Scheme => {
                 let scheme = match value {
-                    b"http" => Scheme::Http,
-                    b"https" => Scheme::Https,
+                    b"http" => Proto::Http,
+                    b"https" => Proto::Https,
                     _ => return Err(Detail::PseudoField),
                 };
                 match self.scheme.replace(scheme) {
@@ -287,10 +282,10 @@ impl<'a> Reader<'a> {
     }
 
     /// The authority: of its pseudo-field or of Host, which must agree (RFC 9113, 8.3.1; E-056).
-    fn named(&self, scheme: Scheme) -> Result<Span, Detail> {
+    fn named(&self, scheme: Proto) -> Result<Span, Detail> {
         let port = match scheme {
-            Scheme::Http => 80,
-            Scheme::Https => 443,
+            Proto::Http => 80,
+            Proto::Https => 443,
         };
         let bytes = &self.head.bytes;
         match (self.authority, self.host) {

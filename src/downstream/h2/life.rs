@@ -17,6 +17,9 @@ use crate::net::deadline::Tick;
 /// How long we wait for the client's answer between the two steps.
 const NOTICE: Duration = Duration::from_secs(1);
 
+/// After so much silence a connection needs no more than an idle one does.
+const REST: Duration = Duration::from_secs(1);
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Stage {
     Serving,
@@ -41,6 +44,8 @@ pub(super) struct Life {
     whole_by: Tick,
     /// Silent until then, it ends.
     idle_by: Tick,
+    /// Silent until then, it gives memory back.
+    rest_by: Tick,
     /// The kernel must have taken something by then, and what it had taken when that was set.
     stall_by: Tick,
     took: u64,
@@ -55,6 +60,7 @@ impl Life {
             heard: false,
             whole_by,
             idle_by: Tick::NEVER,
+            rest_by: Tick::NEVER,
             stall_by: Tick::NEVER,
             took: 0,
         }
@@ -137,6 +143,7 @@ impl Driver {
         }
         if !empty {
             self.life.idle_by = Tick::NEVER;
+            self.life.rest_by = Tick::NEVER;
             return None;
         }
         if self.life.stage == Stage::Leaving {
@@ -149,6 +156,7 @@ impl Driver {
             let serving = connection.local.drain.phase() == Phase::Serving;
             let limit = if serving { self.terms.idle } else { LAST_WAIT };
             self.life.idle_by = clock.after(limit);
+            self.life.rest_by = clock.after(REST);
         } else if self.life.idle_by <= now {
             if self.life.stage == Stage::Serving {
                 let short = connection.local.credit.level() >= Level::Short;
@@ -160,6 +168,9 @@ impl Driver {
             }
             self.mux.session().leave(Code::NoError);
             return Some(End::Close);
+        } else if self.life.rest_by <= now {
+            self.life.rest_by = Tick::NEVER;
+            self.mux.rest();
         }
         None
     }
@@ -187,6 +198,7 @@ impl Driver {
         let due = life
             .whole_by
             .min(life.idle_by)
+            .min(life.rest_by)
             .min(life.stall_by)
             .min(warned);
         self.mux.connection.timer.set_idle(due);

@@ -365,6 +365,13 @@ impl Mux {
         }
     }
 
+    /// Nothing has come for a while.
+    pub(super) fn rest(&self) {
+        self.session.borrow_mut().rest();
+        self.blocked.take();
+        self.waits.take();
+    }
+
     /// Whether it has.
     pub(super) fn is_hung_up(&self) -> bool {
         self.hung_up.get()

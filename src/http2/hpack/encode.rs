@@ -129,7 +129,7 @@ impl Encoder {
         }
         if how == How::Index {
             string(value, out);
-            self.table.insert(&Line::new(name, value), hash);
+            self.table.insert(&Line::written(name, value), hash);
         } else if value.len() < SHORT {
             plain(value, out);
         } else {

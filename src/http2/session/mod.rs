@@ -238,6 +238,13 @@ impl<T> Session<T> {
             + self.out.capacity()
     }
 
+    /// Gives back what only a connection under load needs.
+    pub fn rest(&mut self) {
+        self.streams.shrink();
+        self.decoder.shrink();
+        self.block = Vec::new();
+    }
+
     /// Whether something was begun whose end has not come: a header block, or the preface.
     pub fn is_unfinished(&self) -> bool {
         self.unfinished.is_some() || self.expected != Expected::Frame
