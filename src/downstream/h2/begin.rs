@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::mux::{Mux, Own};
+use super::mux::Mux;
+use super::own::Own;
 use super::runner::Runner;
 use super::side::Side;
 use crate::base::{Detail, Error, Reason};

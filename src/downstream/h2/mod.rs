@@ -4,6 +4,7 @@
 mod begin;
 mod life;
 mod mux;
+mod own;
 mod runner;
 mod side;
 
@@ -26,7 +27,8 @@ use crate::metrics::{Closed, Scope};
 use crate::worker::local::{HEADROOM, READ};
 use begin::{Arrival, begin};
 use life::Life;
-use mux::{Mux, Own, Pumped};
+use mux::{Mux, Pumped};
+use own::Own;
 
 /// Reads of one turn: then the streams have theirs.
 const READS: usize = 4;

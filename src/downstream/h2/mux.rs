@@ -9,10 +9,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::runner::Runner;
+use super::own::{Own, Tail};
 use crate::base::{Detail, Error, Reason};
 use crate::downstream::connection::Connection;
-use crate::http1::trailers::Trailers;
 use crate::http2::session::Fin;
 use crate::http2::{Code, Half, Key, Session, response};
 use crate::metrics::{ListenerCells, Scope};
@@ -22,81 +21,6 @@ const BACKLOG: usize = 64 * 1024;
 
 /// What a stream sends at a time while others wait for the same window.
 const TURN: usize = 16 * 1024;
-
-/// What ends a stream's message, behind all of its bytes.
-#[derive(Debug, Default)]
-pub(super) enum Tail {
-    /// More is to come.
-    #[default]
-    None,
-    /// Its last byte.
-    End,
-    /// These field lines.
-    Trailers(Vec<u8>),
-}
-
-/// What belongs to one stream.
-#[derive(Debug)]
-pub(super) struct Own {
-    pub(super) runner: Rc<Runner>,
-    /// Bytes of the request's body that nobody has read.
-    pub(super) inbox: Vec<u8>,
-    /// How many of them have been read by now.
-    pub(super) read: usize,
-    pub(super) trailers: Trailers,
-    /// Bytes of the response that no window has room for.
-    outbox: Vec<u8>,
-    sent: usize,
-    tail: Tail,
-    /// Whether it waits for the kernel.
-    waits: Cell<bool>,
-    /// What of it is charged by now.
-    charged: usize,
-    /// Why it is over before its end.
-    failed: Option<(Reason, Detail)>,
-}
-
-impl Own {
-    pub(super) fn new(runner: &Rc<Runner>) -> Self {
-        Self {
-            runner: Rc::clone(runner),
-            inbox: Vec::new(),
-            read: 0,
-            trailers: Trailers::default(),
-            outbox: Vec::new(),
-            sent: 0,
-            tail: Tail::None,
-            waits: Cell::new(false),
-            charged: 0,
-            failed: None,
-        }
-    }
-
-    /// Why it is over before its end.
-    pub(super) fn failed(&self) -> Option<Error> {
-        self.failed
-            .map(|(reason, detail)| Error::new(reason, detail))
-    }
-
-    /// It is over before its end.
-    pub(super) fn fail(&mut self, reason: Reason, detail: Detail) {
-        self.failed.get_or_insert((reason, detail));
-        self.runner.wake();
-    }
-
-    /// Bytes that no window has room for.
-    fn blocked(&self) -> usize {
-        self.outbox.len() - self.sent
-    }
-
-    fn weight(&self) -> usize {
-        let Trailers {
-            lines, unlisted, ..
-        } = &self.trailers;
-        let trailers = lines.capacity() + unlisted.capacity();
-        self.inbox.capacity() + self.outbox.capacity() + trailers
-    }
-}
 
 /// One connection, as its streams see it.
 #[derive(Debug)]
@@ -395,7 +319,7 @@ impl Mux {
     pub(super) fn is_failed(&self, key: Key) -> bool {
         let session = self.session.borrow();
         let stream = session.streams.at(key);
-        stream.is_none_or(|stream| stream.own.failed.is_some())
+        stream.is_none_or(|stream| stream.own.failed().is_some())
     }
 
     /// The work of a stream is over. With `code`, it is reset if it is not over itself.

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::mux::{Mux, Tail};
+use super::mux::Mux;
+use super::own::Tail;
 use crate::base::{Detail, Error, Reason};
 use crate::exchange::{Answer, Answered, Disposition, Downstream, Piece};
 use crate::http1::body::More;
