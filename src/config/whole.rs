@@ -79,6 +79,8 @@ fn unused(config: &Config, diagnostics: &mut Diagnostics) {
         used.extend(listener.cluster.iter().map(|name| name.as_str()));
         let rules = listener.sni.iter().flat_map(|rules| rules.iter());
         used.extend(rules.map(|rule| rule.cluster.as_str()));
+        let split = listener.split.iter().flat_map(|split| split.iter());
+        used.extend(split.map(|part| part.cluster.as_str()));
     }
     for (name, _) in config.clusters.iter() {
         if !used.contains(name.value.as_str()) {
@@ -92,8 +94,10 @@ fn unused(config: &Config, diagnostics: &mut Diagnostics) {
 
 /// Warns of limiters that limit nothing.
 fn unused_limiters(config: &Config, diagnostics: &mut Diagnostics) {
-    let filters = config.routes.iter().flat_map(|route| route.filters.iter());
-    let used: HashSet<&str> = filters
+    let of_routes = config.routes.iter().flat_map(|route| &route.filters);
+    let of_listeners = config.listeners.iter().flat_map(|it| &it.filters);
+    let used: HashSet<&str> = of_routes
+        .chain(of_listeners)
         .filter_map(|filter| match &filter.value.0 {
             Filter::RateLimit(limit) => Some(limit.limiter.as_str()),
             _ => None,
@@ -114,7 +118,7 @@ fn unused_limiters(config: &Config, diagnostics: &mut Diagnostics) {
             let message = format!("limiter `{}` is never used", name.escape_debug());
             diagnostics.push(
                 Diagnostic::warning(Code::Unused, name.span, message)
-                    .label("no route has it among its filters"),
+                    .label("it is among nobody's filters"),
             );
         }
     }

@@ -7,9 +7,9 @@ use std::task::Poll;
 use super::connection::Connection;
 use super::{hello, tunnel};
 use crate::base::{Detail, Error, Phase, Reason, clock};
-use crate::exchange::tcp::{Session, reach};
+use crate::exchange::admit;
+use crate::exchange::tcp::{Session, key_input, reach};
 use crate::exchange::{Tunnel, TunnelTerms};
-use crate::filter::Kept;
 use crate::listener::{Serves, Target};
 use crate::metrics::Closed;
 use crate::record::{Record, Transport};
@@ -47,8 +47,22 @@ async fn join(connection: &Connection) -> Option<Box<Tunnel>> {
         &listener.unbound,
         started,
     );
-    let ix = match find(connection, &spec.target, &mut record).await {
-        Ok(ix) => ix,
+    // A client that has closed its sending side may still read: only a reset says that it is gone.
+    let hung_up = |cx: &mut std::task::Context<'_>| match connection.stream.poll_peek(cx) {
+        Poll::Ready(Err(_)) => Poll::Ready(Error::new(Reason::ClientAbort, Detail::Reset)),
+        _ => Poll::Pending,
+    };
+    let client = connection.facts.source().ip();
+    let (filters, drain) = (&listener.spec.filters, &local.drain);
+    let admitted = admit::connection(&mut record, client, started, filters, drain, hung_up).await;
+    let found = match admitted {
+        Ok(kept) => find(connection, &spec.target, &mut record)
+            .await
+            .map(|ix| (kept, ix)),
+        Err(error) => Err(error),
+    };
+    let (kept, ix) = match found {
+        Ok(found) => found,
         Err(error) => {
             record.end(error.reason(), error.detail(), clock::now());
             return None;
@@ -62,13 +76,8 @@ async fn join(connection: &Connection) -> Option<Box<Tunnel>> {
         local,
         cluster,
         record: &mut record,
-        client: connection.facts.source().ip(),
+        client,
         started,
-    };
-    // A client that has closed its sending side may still read: only a reset says that it is gone.
-    let hung_up = |cx: &mut std::task::Context<'_>| match connection.stream.poll_peek(cx) {
-        Poll::Ready(Err(_)) => Poll::Ready(Error::new(Reason::ClientAbort, Detail::Reset)),
-        _ => Poll::Pending,
     };
     match reach(session, &connection.timer, hung_up).await {
         Ok(reached) => {
@@ -84,7 +93,7 @@ async fn join(connection: &Connection) -> Option<Box<Tunnel>> {
                     group: cluster.cut_with(endpoint),
                 },
                 held: reached.held,
-                kept: Kept::default(),
+                kept,
             }))
         }
         Err(error) => {
@@ -101,7 +110,11 @@ async fn find(
     record: &mut Record,
 ) -> Result<ClusterIx, Error> {
     let (names, otherwise, time) = match target {
-        Target::Cluster(ix) => return Ok(*ix),
+        Target::Way(way) => {
+            let client = connection.facts.source().ip();
+            let chosen = way.choose(&key_input(record, client));
+            return chosen.ok_or(Error::new(Reason::Internal, Detail::None));
+        }
         Target::Names {
             names,
             otherwise,

@@ -19,7 +19,8 @@ use tokio::sync::oneshot;
 use super::flows::Flows;
 use crate::base::{Detail, ListenerName, Reason, clock};
 use crate::drain::Phase;
-use crate::exchange::tcp::Session;
+use crate::exchange::admit;
+use crate::exchange::tcp::{Session, key_input};
 use crate::exchange::udp::{Line, Unsent, carry};
 use crate::limit::Level;
 use crate::listener::{Serves, UdpSpec};
@@ -29,6 +30,7 @@ use crate::net::deadline::Tick;
 use crate::record::{ConnectionFacts, Record, Transport};
 use crate::task;
 use crate::worker::local::group;
+use crate::worker::view::ListenerView;
 use crate::worker::{Local, View};
 
 type Table = Rc<RefCell<Flows<Rc<Line>, Tick>>>;
@@ -82,11 +84,20 @@ pub async fn serve_datagrams(
 
 /// What new flows get.
 struct Terms {
+    /// Positions are those in this one.
+    view: Rc<View>,
+    position: usize,
     spec: UdpSpec,
+    /// What is counted of datagrams without a flow.
     cells: Arc<SessionCells>,
-    unbound: Arc<SessionCells>,
     /// Most flows of this worker.
     cap: usize,
+}
+
+impl Terms {
+    fn listener(&self) -> Option<&ListenerView> {
+        self.view.listeners.get(self.position)
+    }
 }
 
 struct Desk {
@@ -112,18 +123,22 @@ impl Desk {
     fn learn(&mut self) {
         self.seen += 1;
         let name = self.listener.borrow();
-        let position = self.view.listener(&name);
-        let found = position.and_then(|at| self.view.listeners.get(at));
-        let Some(listener) = found else { return };
+        let Some(position) = self.view.listener(&name) else {
+            return;
+        };
+        let Some(listener) = self.view.listeners.get(position) else {
+            return;
+        };
         let Serves::Udp(spec) = &listener.spec.serves else {
             return;
         };
-        let cells = listener.sessions(spec.cluster);
+        let cells = spec.way.only().and_then(|ix| listener.sessions(ix));
         let workers = self.local.process.workers.max(1);
         self.terms = Some(Terms {
-            spec: *spec,
+            view: Rc::clone(&self.view),
+            position,
+            spec: spec.clone(),
             cells: Arc::clone(cells.unwrap_or(&listener.unbound)),
-            unbound: Arc::clone(&listener.unbound),
             cap: (spec.max_flows as usize).div_ceil(workers),
         });
     }
@@ -149,7 +164,7 @@ impl Desk {
                 Poll::Pending => return Read::Done,
             };
             if let Some(line) = self.find(client) {
-                self.pass(&line, buf.filled());
+                Self::pass(&line, buf.filled());
                 continue;
             }
             // The flow's own step takes the worker's buffer, too.
@@ -157,7 +172,7 @@ impl Desk {
             first.extend_from_slice(buf.filled());
             drop(scratch);
             match self.open(client, cx) {
-                Ok(line) => self.pass(&line, &first),
+                Ok(line) => Self::pass(&line, &first),
                 Err(lost) => self.lost(lost),
             }
             local.give_buffer(first);
@@ -184,14 +199,13 @@ impl Desk {
         None
     }
 
-    fn pass(&self, line: &Line, datagram: &[u8]) {
-        if let Some(terms) = &self.terms {
-            terms.cells.datagrams.received.inc();
-        }
+    fn pass(line: &Line, datagram: &[u8]) {
+        let datagrams = &line.cells().datagrams;
+        datagrams.received.inc();
         match line.send(datagram) {
             Ok(()) => {}
-            Err(Unsent::Dropped) => self.lost(Lost::Send),
-            Err(Unsent::Ended) => self.lost(Lost::NoEndpoint),
+            Err(Unsent::Dropped) => datagrams.lost(Lost::Send),
+            Err(Unsent::Ended) => datagrams.lost(Lost::NoEndpoint),
         }
     }
 
@@ -202,24 +216,40 @@ impl Desk {
         if self.local.credit.level() == Level::Full {
             return Err(Lost::Full);
         }
-        let cluster = self.view.clusters.get(terms.spec.cluster.index());
-        let cluster = Rc::clone(cluster.ok_or(Lost::NoEndpoint)?);
+        let started = clock::now();
+        let facts = ConnectionFacts::new(self.listener.borrow().clone(), client);
+        let journal = &self.local.journal;
+        let listener = terms.listener().ok_or(Lost::Closing)?;
+        let (udp, unbound) = (Transport::Udp, &listener.unbound);
+        let mut record = Record::session(journal, &facts, udp, unbound, started);
+        // Before another flow gives way to it.
+        let admitted = admit::flow(&mut record, client.ip(), started, &listener.spec.filters);
+        let kept = admitted.map_err(|error| {
+            record.end(error.reason(), error.detail(), started);
+            Lost::Refused
+        })?;
+        let ix = terms.spec.way.choose(&key_input(&record, client.ip()));
+        let ix = ix.ok_or(Lost::NoEndpoint)?;
+        let cluster = Rc::clone(
+            terms
+                .view
+                .clusters
+                .get(ix.index())
+                .ok_or(Lost::NoEndpoint)?,
+        );
+        let cells = Arc::clone(listener.sessions(ix).unwrap_or(unbound));
+        record.bound(&cells);
         while self.flows.borrow().len() >= terms.cap {
             let Some(oldest) = self.flows.borrow_mut().pop() else {
                 break;
             };
             oldest.end(Reason::Killed, Detail::Overload);
         }
-        let started = clock::now();
-        let facts = ConnectionFacts::new(self.listener.borrow().clone(), client);
-        let journal = &self.local.journal;
-        let mut record = Record::session(journal, &facts, Transport::Udp, &terms.unbound, started);
-        record.bound(&terms.cells);
-        let line = Rc::new(Line::new(self.seen));
+        let line = Rc::new(Line::new(self.seen, &cells));
         let due = self.local.deadlines.after(terms.spec.idle);
         let entry = Rc::clone(&line);
         self.flows.borrow_mut().insert(client, entry, due);
-        let (spec, cells) = (terms.spec, Arc::clone(&terms.cells));
+        let (idle, responses) = (terms.spec.idle, terms.spec.responses);
         let (local, flows) = (Rc::clone(&self.local), Rc::clone(&self.flows));
         let (socket, ours) = (Rc::clone(&self.socket), Rc::clone(&line));
         let mut flow = Box::pin(async move {
@@ -231,17 +261,18 @@ impl Desk {
                 started,
             };
             let answer = |datagram: &[u8]| {
-                let due = local.deadlines.after(spec.idle);
+                let due = local.deadlines.after(idle);
                 flows.borrow_mut().touch(client, due);
                 match socket.try_send_to(datagram, client) {
                     Ok(_) => cells.datagrams.sent.inc(),
                     Err(_) => cells.datagrams.lost(Lost::Send),
                 }
             };
-            let (reason, detail) = carry(session, &ours, spec.responses, answer).await;
+            let (reason, detail) = carry(session, &ours, responses, answer).await;
             let is_ours = |line: &Rc<Line>| Rc::ptr_eq(line, &ours);
             flows.borrow_mut().remove_if(client, is_ours);
             record.end(reason, detail, clock::now());
+            drop(kept);
         });
         // Its first step here and now: the first datagram needs the endpoint, and those behind it must not overtake it.
         match flow.as_mut().poll(cx) {

@@ -14,6 +14,7 @@
 //! **Cancel safety.** Dropping [`run`] is how a vanished client ends an exchange: the record says
 //! `client_abort`, counts go down, and the endpoint's connection closes.
 
+pub mod admit;
 mod ask;
 mod attempt;
 mod checkout;

@@ -43,14 +43,19 @@ pub struct Session<'a> {
     pub started: Instant,
 }
 
+/// What a key of a session may be read from: it has no head, so that its client's address is all.
+pub fn key_input(record: &Record, client: IpAddr) -> KeyInput<'_> {
+    KeyInput {
+        head: record.head(),
+        client,
+        route: "",
+    }
+}
+
 impl Session<'_> {
-    /// What it asks of the balancer. It has no head: its client's address is all that a key can be of.
+    /// What it asks of the balancer.
     pub(super) fn wish(&self) -> Wish {
-        let input = KeyInput {
-            head: self.record.head(),
-            client: self.client,
-            route: "",
-        };
+        let input = key_input(self.record, self.client);
         let key = self.cluster.cluster.key.as_ref();
         Wish::by_key(key.and_then(|key| key.hash(&input)))
     }

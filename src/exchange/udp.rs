@@ -22,6 +22,7 @@ use super::tcp::Session;
 use super::watch::{Passage, Watch};
 use crate::base::{Detail, EndpointAddr, Error, Phase, Reason, clock};
 use crate::endpoint::{Availability, Endpoint, Tried};
+use crate::metrics::SessionCells;
 use crate::net::{bind, files, socket};
 use crate::snapshot::Snapshot;
 use crate::worker::ClusterView;
@@ -37,6 +38,8 @@ pub struct Line {
     ended: Cell<Option<(Reason, Detail)>>,
     answered: Cell<u64>,
     waker: RefCell<Option<Waker>>,
+    /// What it counts.
+    cells: Arc<SessionCells>,
 }
 
 #[derive(Debug)]
@@ -56,11 +59,17 @@ pub enum Unsent {
 
 impl Line {
     /// A flow that begins under configuration number `seen`.
-    pub fn new(seen: u64) -> Self {
+    pub fn new(seen: u64, cells: &Arc<SessionCells>) -> Self {
         Self {
             seen: Cell::new(seen),
+            cells: Arc::clone(cells),
             ..Self::default()
         }
+    }
+
+    /// What its datagrams are counted in.
+    pub fn cells(&self) -> &SessionCells {
+        &self.cells
     }
 
     /// Sends one datagram of the client.

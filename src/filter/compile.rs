@@ -14,7 +14,7 @@ use crate::config::raw::{
 };
 use crate::config::types::{Choice, Named};
 use crate::config::{Beside, Code, Diagnostic, Diagnostics, Span, Spanned};
-use crate::limiter::{Found, Limiters, Live};
+use crate::limiter::{Found, Limiters, Live, Owner};
 use crate::message::key::{self, Words};
 use std::collections::HashMap;
 
@@ -75,20 +75,13 @@ fn compile_one(
             ResponseHeaders::compile(edits, diagnostics).map(Filter::ResponseHeaders)
         }
         Raw::RateLimit(limit) => {
-            let filter = compile_rate_limit(limit, of.name, parts, diagnostics)?;
+            let filter = compile_rate_limit(limit, of.name.as_str(), parts, diagnostics)?;
             Some(Filter::RateLimit(filter))
         }
         Raw::ConcurrencyLimit(limit) => {
-            let key = key::compile(&limit.key, Words::All, diagnostics);
-            if limit.max.value == 0 {
-                let message = "a `max` of 0 lets nothing through";
-                let diagnostic = Diagnostic::error(Code::BadValue, limit.max.span, message);
-                diagnostics.push(diagnostic.label("at least 1"));
-                return None;
-            }
-            let places = parts.live.places(of.name, step);
-            let filter = ConcurrencyLimit::new(key?, limit.max.value, of.name.clone(), places);
-            Some(Filter::ConcurrencyLimit(filter))
+            let owner = Owner::Route(of.name.clone());
+            compile_concurrency_limit(limit, &owner, step, parts, diagnostics)
+                .map(Filter::ConcurrencyLimit)
         }
         Raw::Rewrite(rewrite) => {
             Rewrite::compile(rewrite, raw.span, of.raw, diagnostics).map(Filter::Rewrite)
@@ -116,9 +109,32 @@ fn compile_one(
     }
 }
 
-fn compile_rate_limit(
+pub(super) fn compile_concurrency_limit(
+    raw: &raw_filter::ConcurrencyLimit,
+    owner: &Owner,
+    step: usize,
+    parts: Parts<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<ConcurrencyLimit> {
+    let key = key::compile(&raw.key, Words::All, diagnostics);
+    if raw.max.value == 0 {
+        let message = "a `max` of 0 lets nothing through";
+        let diagnostic = Diagnostic::error(Code::BadValue, raw.max.span, message);
+        diagnostics.push(diagnostic.label("at least 1"));
+        return None;
+    }
+    let places = parts.live.places(owner, step);
+    Some(ConcurrencyLimit::new(
+        key?,
+        raw.max.value,
+        owner.as_str(),
+        places,
+    ))
+}
+
+pub(super) fn compile_rate_limit(
     raw: &raw_filter::RateLimit,
-    route: &RouteName,
+    owner: &str,
     parts: Parts<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<RateLimit> {
@@ -152,7 +168,7 @@ fn compile_rate_limit(
         )));
         return None;
     }
-    Some(RateLimit::new(limiter, route.clone(), cost))
+    Some(RateLimit::new(limiter, owner, cost))
 }
 
 /// Compiles a table of field names and values. A name may stand once, whatever its case.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::kept::Keep;
 use super::{Reply, RequestView, Verdict};
 use crate::base::hash::HashKey;
-use crate::base::{Detail, Reason, RouteName};
+use crate::base::{Detail, Reason};
 use crate::limit::Places;
 use crate::message::KeySource;
 use crate::message::key::{self, KeyInput};
@@ -15,7 +15,7 @@ use crate::message::key::{self, KeyInput};
 pub struct ConcurrencyLimit {
     key: Box<[KeySource]>,
     max: u32,
-    route: RouteName,
+    owner: Box<str>,
     places: Arc<Places>,
     hash: HashKey,
     refusal: Reply,
@@ -23,11 +23,11 @@ pub struct ConcurrencyLimit {
 
 impl ConcurrencyLimit {
     /// At most `max` of each key; `places` outlive the configuration.
-    pub fn new(key: Box<[KeySource]>, max: u32, route: RouteName, places: Arc<Places>) -> Self {
+    pub fn new(key: Box<[KeySource]>, max: u32, owner: &str, places: Arc<Places>) -> Self {
         Self {
             key,
             max,
-            route,
+            owner: owner.into(),
             places,
             // Exchanges of two configurations may be under way: they must agree on the number of a key.
             hash: HashKey::from_seed("places"),
@@ -35,12 +35,17 @@ impl ConcurrencyLimit {
         }
     }
 
+    /// The parts of its key.
+    pub(super) fn key(&self) -> &[KeySource] {
+        &self.key
+    }
+
     /// Takes a place, which is given back when the exchange, or the tunnel that it opened, has ended.
     pub fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
         let input = KeyInput {
             head: view.head,
             client: view.facts.client,
-            route: self.route.as_str(),
+            route: &self.owner,
         };
         let key = key::joined(self.hash, &self.key, &input).finish();
         match self.places.take(key, self.max) {

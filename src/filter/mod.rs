@@ -33,6 +33,7 @@ mod request_id;
 mod response_headers;
 mod rewrite;
 mod security_headers;
+mod sessions;
 mod template;
 
 use std::sync::Arc;
@@ -63,6 +64,7 @@ pub use request_id::RequestId;
 pub use response_headers::ResponseHeaders;
 pub use rewrite::Rewrite;
 pub use security_headers::SecurityHeaders;
+pub use sessions::{Caller, SessionFilters};
 use template::Sources;
 
 /// One step.

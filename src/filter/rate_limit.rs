@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::kept::{Keep, Over, Quota};
 use super::{Reply, RequestView, ResponseView, Until, Verdict};
-use crate::base::{Detail, Reason, RouteName, clock};
+use crate::base::{Detail, Reason, clock};
 use crate::limit::{Outcome, Over as AtLimit};
 use crate::limiter::{Asked, Limiter, Ruling, Told};
 use crate::message::{Edits, KeyInput};
@@ -14,22 +14,27 @@ use crate::message::{Edits, KeyInput};
 #[derive(Clone, Debug)]
 pub struct RateLimit {
     limiter: Arc<Limiter>,
-    route: RouteName,
+    owner: Box<str>,
     cost: u32,
     refusal: Reply,
     unavailable: Reply,
 }
 
 impl RateLimit {
-    /// A filter of a route whose requests cost so many units of a limiter.
-    pub fn new(limiter: Arc<Limiter>, route: RouteName, cost: u32) -> Self {
+    /// A filter of a route or a listener whose requests cost so many units of a limiter.
+    pub fn new(limiter: Arc<Limiter>, owner: &str, cost: u32) -> Self {
         Self {
             limiter,
-            route,
+            owner: owner.into(),
             cost,
             refusal: Reply::refusal(Reason::RateLimited, Detail::Rate),
             unavailable: Reply::refusal(Reason::RateLimited, Detail::Store),
         }
+    }
+
+    /// The limiter.
+    pub(super) fn limiter(&self) -> &Limiter {
+        &self.limiter
     }
 
     /// Decides.
@@ -37,7 +42,7 @@ impl RateLimit {
         let input = KeyInput {
             head: view.head,
             client: view.facts.client,
-            route: self.route.as_str(),
+            route: &self.owner,
         };
         let now = clock::micros(view.facts.now);
         let asked = match view.progress.answer.take() {

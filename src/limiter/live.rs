@@ -8,18 +8,37 @@ use super::Rules;
 use super::overlay::{Overlay, Slot};
 use super::store::Store;
 use crate::base::hash::HashKey;
-use crate::base::{LimiterName, RouteName};
+use crate::base::{LimiterName, ListenerName, RouteName};
 use crate::limit::meter::Refused;
 use crate::limit::top::Place;
 use crate::limit::{Algorithm, Decision, Meters, Outcome, Over, Places, Rule, Table, Tally, Top};
 use crate::state::Registry;
+
+/// Who has filters.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Owner {
+    /// A route.
+    Route(RouteName),
+    /// A listener of layer 4.
+    Listener(ListenerName),
+}
+
+impl Owner {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Route(name) => name.as_str(),
+            Self::Listener(name) => name.as_str(),
+        }
+    }
+}
 
 /// The state of every limiter that a configuration or an exchange still holds. One for the process.
 #[derive(Debug, Default)]
 pub struct Live {
     limiters: Registry<(LimiterName, Algorithm), LimiterState>,
     stores: Registry<(u128, Duration), Store>,
-    places: Registry<(RouteName, usize), Places>,
+    places: Registry<(Owner, usize), Places>,
 }
 
 /// What is known of the keys of one limiter.
@@ -66,10 +85,10 @@ impl Live {
             .keep_or_make(&(identity, timeout), || Store::new(client, timeout))
     }
 
-    /// What is under way by key, for the filter at this step of a route.
-    pub fn places(&self, route: &RouteName, step: usize) -> Arc<Places> {
+    /// What is under way by key, for the filter at this step of a route or a listener.
+    pub fn places(&self, owner: &Owner, step: usize) -> Arc<Places> {
         self.places
-            .keep_or_make(&(route.clone(), step), Places::default)
+            .keep_or_make(&(owner.clone(), step), Places::default)
     }
 
     /// Forgets the identities of what is gone. To be called after a reload.

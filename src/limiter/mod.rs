@@ -27,7 +27,7 @@ use crate::limit::{Decision, Outcome, Over, Rule};
 use crate::message::key::{self, KeyInput, KeySource};
 
 pub use compile::{Found, Limiters, compile};
-pub use live::{LimiterState, Live};
+pub use live::{LimiterState, Live, Owner};
 pub use overlay::{Overlay, Said};
 pub use rules::{Rules, Tier};
 use store::{OnError, Shared, Ticket};

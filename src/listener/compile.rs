@@ -10,15 +10,17 @@ use super::http2;
 use super::{
     H2c, HalfClose, ListenerLimits, ListenerSpec, ListenerTimeouts, ProxyProtocol, Serves, protocol,
 };
-use crate::base::{CidrSet, ClusterName, ListenerName};
+use crate::base::{CidrSet, ListenerName};
 use crate::config::networks;
 use crate::config::raw::{self, Config};
 use crate::config::types::{ByteSize, Duration as RawDuration};
 use crate::config::{Code, Diagnostic, Diagnostics, Severity, Spanned};
+use crate::filter::{Parts, SessionFilters};
 use crate::http1::limits::{RawBodyLimits, number, size, within};
 use crate::http1::request::MAX_FIELDS;
 use crate::http2::Limits;
 use crate::net::bind::Transport;
+use crate::route::Clusters;
 use crate::tls::{self, Inside, ServerTls};
 
 /// Longest request line that can be allowed, in bytes.
@@ -34,11 +36,11 @@ const MAX_LINGER: u64 = 1 << 30;
 
 /// Compiles all listeners, in the order of the file. Reports everything that is wrong with them.
 ///
-/// `clusters` holds every name of a cluster that the file defines; a [`ClusterIx`](crate::route::ClusterIx) is a
-/// position in them.
+/// A [`ClusterIx`](crate::route::ClusterIx) is a position in `clusters`; `parts` is what filters may refer to.
 pub fn compile(
     raw: &Config,
-    clusters: &[ClusterName],
+    clusters: Clusters<'_>,
+    parts: Parts<'_>,
     live: &tls::Live,
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<ListenerSpec>> {
@@ -66,7 +68,7 @@ pub fn compile(
         let spec = compile_one(
             listener,
             &defaults,
-            clusters,
+            (clusters, parts),
             &mut claims,
             live,
             diagnostics,
@@ -109,7 +111,7 @@ fn claim_admin(raw: &Config, claims: &mut Claims, diagnostics: &mut Diagnostics)
 fn compile_one(
     raw: &raw::Listener,
     defaults: &Settings,
-    clusters: &[ClusterName],
+    into: (Clusters<'_>, Parts<'_>),
     claims: &mut Claims,
     live: &tls::Live,
     diagnostics: &mut Diagnostics,
@@ -119,7 +121,11 @@ fn compile_one(
     let protocol = &raw.protocol.value;
     let heads = Heads::compile(&heads::Raw::of(raw), &defaults.heads, diagnostics);
     let timeouts = timeouts(&raw.timeouts, defaults.timeouts, diagnostics);
+    let (clusters, parts) = into;
     let serves = Serves::compile(raw, timeouts.first_byte, clusters, diagnostics);
+    let filters = name
+        .as_ref()
+        .and_then(|name| SessionFilters::compile(raw, name, parts, diagnostics));
     let trusted = networks(raw.trusted_proxies.as_ref(), &defaults.trusted, diagnostics);
     protocol::check_trust(raw, &trusted, diagnostics);
     let spec = ListenerSpec {
@@ -145,6 +151,7 @@ fn compile_one(
         identity: heads.identity,
         path: heads.path,
         serves: serves?,
+        filters: filters?,
         tls: match (&raw.tls, &name) {
             (Some(raw), Some(name)) => {
                 let inside = match protocol {

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{CidrSet, ListenerName};
+use crate::filter::SessionFilters;
 use crate::http1::limits::BodyLimits;
 use crate::http1::request::{HeadLimits, MAX_NAME};
 use crate::http2::Limits;
@@ -36,10 +37,10 @@ pub use address::overlaps;
 pub use admin::AdminSpec;
 pub use compile::compile;
 pub use names::ServerNames;
-pub use serves::{Serves, Target, TcpSpec, UdpSpec};
+pub use serves::{Serves, Target, TcpSpec, UdpSpec, Way};
 
 /// One listener.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ListenerSpec {
     /// The name in logs and metrics.
     pub name: ListenerName,
@@ -47,6 +48,8 @@ pub struct ListenerSpec {
     pub binds: Vec<SocketAddr>,
     /// What is done with its connections.
     pub serves: Serves,
+    /// What sessions of layer 4 go through before that.
+    pub filters: SessionFilters,
     /// Whether a PROXY protocol header comes first.
     pub proxy_protocol: ProxyProtocol,
     /// Whose words about the client are believed.

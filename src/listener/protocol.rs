@@ -36,6 +36,9 @@ fn keys(raw: &Listener) -> Vec<Key> {
         http2,
         tls,
         cluster,
+        split,
+        split_key,
+        filters,
         sni,
         tcp,
         udp,
@@ -50,6 +53,13 @@ fn keys(raw: &Listener) -> Vec<Key> {
         ("path_policy", HTTP, at(path_policy.as_ref())),
         ("tls", HTTP | TCP, at(tls.as_ref())),
         ("cluster", TCP | UDP, at(cluster.as_ref())),
+        ("split", TCP | UDP, at(split.as_ref())),
+        ("split_key", TCP | UDP, at(split_key.as_ref())),
+        (
+            "filters",
+            TCP | UDP,
+            filters.first().map(|first| first.span),
+        ),
         ("sni", TCP, at(sni.as_ref())),
         ("tcp", TCP, at(tcp.as_ref())),
         ("udp", UDP, at(udp.as_ref())),
@@ -190,7 +200,7 @@ pub(super) fn check(raw: &Listener, diagnostics: &mut Diagnostics) {
     match raw.protocol.value {
         Protocol::Http => check_http(raw, diagnostics),
         Protocol::Tcp => check_tcp(raw, diagnostics),
-        Protocol::Udp => {}
+        Protocol::Udp => check_ways(raw, diagnostics),
     }
 }
 
@@ -220,7 +230,31 @@ fn check_http(raw: &Listener, diagnostics: &mut Diagnostics) {
     }
 }
 
+/// Where to is said once.
+fn check_ways(raw: &Listener, diagnostics: &mut Diagnostics) {
+    let conflict = |span, message: &str| Diagnostic::error(Code::Conflict, span, message);
+    match (&raw.split, &raw.split_key) {
+        (Some(split), _) => {
+            for (key, span) in [
+                ("cluster", at(raw.cluster.as_ref())),
+                ("sni", at(raw.sni.as_ref())),
+            ] {
+                if let Some(span) = span {
+                    let message = format!("`split` stands beside `{key}`");
+                    diagnostics.push(conflict(split.span, &message).also(span, "the other"));
+                }
+            }
+        }
+        (None, Some(key)) => diagnostics.push(
+            conflict(key.span, "`split_key` stands without `split`")
+                .label("there is nothing to keep a client on"),
+        ),
+        (None, None) => {}
+    }
+}
+
 fn check_tcp(raw: &Listener, diagnostics: &mut Diagnostics) {
+    check_ways(raw, diagnostics);
     if let (Some(sni), Some(tls)) = (&raw.sni, &raw.tls) {
         diagnostics.push(
             Diagnostic::error(Code::Conflict, sni.span, "`sni` stands beside `tls`")

@@ -1,5 +1,6 @@
 //! What is done with the connections of a listener: requests are routed, byte streams go to a cluster.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::names::ServerNames;
@@ -7,8 +8,9 @@ use crate::base::ClusterName;
 use crate::config::raw::{self, listener::Protocol};
 use crate::config::{Code, Diagnostic, Diagnostics};
 use crate::http1::limits::{number, within};
+use crate::message::key::KeyInput;
 use crate::net::bind::Transport;
-use crate::route::{ClusterIx, find_cluster};
+use crate::route::{ClusterIx, Clusters, Split, compile_split, find_cluster};
 
 const HALF_CLOSE_TIMEOUT: Duration = Duration::from_mins(5);
 const FLOW_IDLE: Duration = Duration::from_secs(30);
@@ -17,7 +19,7 @@ const DEFAULT_FLOWS: u64 = 65_536;
 const MAX_FLOWS: u64 = 1 << 20;
 
 /// What is spoken, and where it goes.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Serves {
     /// HTTP: routes say where to.
     Http,
@@ -28,10 +30,10 @@ pub enum Serves {
 }
 
 /// Where the flows of a udp listener go, and how long they last.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UdpSpec {
-    /// Where to: a position in the snapshot's clusters.
-    pub cluster: ClusterIx,
+    /// Where to.
+    pub way: Way,
     /// Silence that ends one; above zero.
     pub idle: Duration,
     /// Most at a time, all workers together; above zero.
@@ -41,7 +43,7 @@ pub struct UdpSpec {
 }
 
 /// Where the connections of a tcp listener go, and how long they last.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TcpSpec {
     /// Where to.
     pub target: Target,
@@ -52,10 +54,10 @@ pub struct TcpSpec {
 }
 
 /// How the cluster of a connection is found: positions in the snapshot's clusters.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Target {
-    /// There is one.
-    Cluster(ClusterIx),
+    /// The same for all that come.
+    Way(Way),
     /// By what its client hello asks for.
     Names {
         /// The rules.
@@ -65,6 +67,67 @@ pub enum Target {
         /// How long is waited for the client hello.
         time: Duration,
     },
+}
+
+/// Where sessions go, whatever they say: positions in the snapshot's clusters.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Way {
+    /// There is one.
+    Cluster(ClusterIx),
+    /// A share to each of several.
+    Split(Arc<Split>),
+}
+
+impl Way {
+    /// The cluster of a session.
+    pub fn choose(&self, input: &KeyInput<'_>) -> Option<ClusterIx> {
+        match self {
+            Self::Cluster(ix) => Some(*ix),
+            Self::Split(split) => split.choose(input),
+        }
+    }
+
+    /// The only one there is.
+    pub fn only(&self) -> Option<ClusterIx> {
+        match self {
+            Self::Cluster(ix) => Some(*ix),
+            Self::Split(_) => None,
+        }
+    }
+
+    fn clusters(&self) -> Vec<ClusterIx> {
+        match self {
+            Self::Cluster(ix) => vec![*ix],
+            Self::Split(split) => split.clusters().collect(),
+        }
+    }
+
+    /// What the listener names itself.
+    fn compile(
+        raw: &raw::Listener,
+        clusters: Clusters<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        match &raw.split {
+            None => named(raw, clusters.names, diagnostics).map(Self::Cluster),
+            Some(split) => {
+                let key = raw.split_key.as_ref();
+                let split = compile_split(&who(raw), split, key, clusters, diagnostics)?;
+                if let (Some(key), Some(wrong)) =
+                    (key, split.key().iter().find(|it| it.is_of_a_head()))
+                {
+                    let message = format!("`{wrong}` is not a key of a connection");
+                    diagnostics.push(
+                        Diagnostic::error(Code::NotOnProtocol, key.span, message)
+                            .label("there is no request to read it from")
+                            .note("allowed here: client_ip"),
+                    );
+                    return None;
+                }
+                Some(Self::Split(Arc::new(split)))
+            }
+        }
+    }
 }
 
 impl Serves {
@@ -89,9 +152,9 @@ impl Serves {
     pub fn clusters(&self) -> Vec<ClusterIx> {
         let mut clusters: Vec<_> = match self {
             Self::Http => return Vec::new(),
-            Self::Udp(spec) => return vec![spec.cluster],
+            Self::Udp(spec) => spec.way.clusters(),
             Self::Tcp(spec) => match &spec.target {
-                Target::Cluster(cluster) => vec![*cluster],
+                Target::Way(way) => way.clusters(),
                 Target::Names {
                     names, otherwise, ..
                 } => names.clusters().chain(*otherwise).collect(),
@@ -106,7 +169,7 @@ impl Serves {
     pub(super) fn compile(
         raw: &raw::Listener,
         first_byte: Duration,
-        clusters: &[ClusterName],
+        clusters: Clusters<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         match raw.protocol.value {
@@ -122,7 +185,7 @@ impl Serves {
 impl UdpSpec {
     fn compile(
         raw: &raw::Listener,
-        clusters: &[ClusterName],
+        clusters: Clusters<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let terms = raw.udp.as_ref().map(|udp| &udp.value);
@@ -142,7 +205,7 @@ impl UdpSpec {
             diagnostics,
         );
         Some(Self {
-            cluster: named(raw, clusters, diagnostics)?,
+            way: Way::compile(raw, clusters, diagnostics)?,
             idle: idle.map_or(FLOW_IDLE, |time| time.get()),
             max_flows: u32::try_from(max_flows).unwrap_or(u32::MAX),
             responses: terms
@@ -156,7 +219,7 @@ impl TcpSpec {
     fn compile(
         raw: &raw::Listener,
         first_byte: Duration,
-        clusters: &[ClusterName],
+        clusters: Clusters<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let times = raw.tcp.as_ref().map(|tcp| &tcp.value);
@@ -182,15 +245,15 @@ impl TcpSpec {
 fn target(
     raw: &raw::Listener,
     time: Duration,
-    clusters: &[ClusterName],
+    clusters: Clusters<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Target> {
     let Some(rules) = &raw.sni else {
-        return named(raw, clusters, diagnostics).map(Target::Cluster);
+        return Way::compile(raw, clusters, diagnostics).map(Target::Way);
     };
-    let names = ServerNames::compile(raw, rules, clusters, diagnostics);
+    let names = ServerNames::compile(raw, rules, clusters.names, diagnostics);
     let otherwise = match &raw.cluster {
-        Some(name) => Some(find_cluster(&who(raw), name, clusters, diagnostics)?),
+        Some(name) => Some(find_cluster(&who(raw), name, clusters.names, diagnostics)?),
         None => None,
     };
     Some(Target::Names {
@@ -213,7 +276,7 @@ fn named(
                 .label("where do its connections go?")
                 .also(raw.protocol.span, "the protocol")
                 .hint(match raw.protocol.value {
-                    Protocol::Udp => "write `cluster = \"…\"`",
+                    Protocol::Udp => "write `cluster = \"…\"`, or `split`",
                     _ => "write `cluster = \"…\"`, or `sni` to choose by server name",
                 }),
         );

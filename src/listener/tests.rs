@@ -3,12 +3,26 @@
 use std::path::Path;
 
 use super::*;
+use crate::base::hash::HashKey;
 use crate::config;
+use crate::filter::Parts;
+use crate::route::Clusters;
 
 fn compile_text(text: &str) -> (Option<Vec<ListenerSpec>>, Vec<String>) {
     let mut loaded = config::parse(Path::new("t.toml"), text).unwrap();
     let live = crate::tls::Live::default();
-    let specs = compile(&loaded.raw, &[], &live, &mut loaded.diagnostics);
+    let clusters = Clusters {
+        names: &[],
+        hash: HashKey::from_seed("tidegate"),
+    };
+    let parts = Parts {
+        limiters: &crate::limiter::Limiters::default(),
+        live: &crate::limiter::Live::default(),
+        files: &config::Beside::default(),
+        kept: &crate::filter::Live::default(),
+        clusters: &[],
+    };
+    let specs = compile(&loaded.raw, clusters, parts, &live, &mut loaded.diagnostics);
     assert_eq!(specs.is_none(), loaded.diagnostics.has_errors());
     (specs, loaded.diagnostics.lines().collect())
 }

@@ -35,10 +35,18 @@ pub enum Lost {
     Send,
     /// It would have begun a flow of a listener that ends.
     Closing,
+    /// A filter of the listener let it begin no flow.
+    Refused,
 }
 
 impl Lost {
-    const ALL: [Self; 4] = [Self::NoEndpoint, Self::Full, Self::Send, Self::Closing];
+    const ALL: [Self; 5] = [
+        Self::NoEndpoint,
+        Self::Full,
+        Self::Send,
+        Self::Closing,
+        Self::Refused,
+    ];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -46,6 +54,7 @@ impl Lost {
             Self::Full => "full",
             Self::Send => "send",
             Self::Closing => "closing",
+            Self::Refused => "refused",
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::message::key::{KeyInput, KeySource, joined};
 /// weights): the part with the largest −w / ln h wins, h from the key and the part. So a change of weights moves
 /// no more keys than the shares changed by, and the order of the parts makes no difference. O(parts), no
 /// allocation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Split {
     parts: Box<[Part]>,
     key: Box<[KeySource]>,
@@ -18,7 +18,7 @@ pub struct Split {
 }
 
 /// One cluster's share.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Part {
     cluster: ClusterIx,
     weight: f64,
@@ -38,6 +38,11 @@ impl Split {
             key,
             hash,
         }
+    }
+
+    /// What keeps a client on its side.
+    pub fn key(&self) -> &[KeySource] {
+        &self.key
     }
 
     /// The clusters that requests may go to.

@@ -48,7 +48,6 @@ pub fn compile(
     let access_log = AccessLog::compile(&raw.log.access, diagnostics);
     let site = settings::site(raw, &live.clusters, diagnostics);
     let (names, clusters) = clusters(raw, &site, live, diagnostics);
-    let listeners = listener::compile(raw, &names, &live.tls, diagnostics);
     let listener_names: Vec<ListenerName> = raw
         .listeners
         .iter()
@@ -67,6 +66,7 @@ pub fn compile(
         names: &names,
         hash: HashKey::configured(seed.map(|seed| seed.as_str())),
     };
+    let listeners = listener::compile(raw, known, parts, &live.tls, diagnostics);
     let routes = route::compile(raw, &listener_names, known, parts, diagnostics);
     if diagnostics.has_errors() {
         return None;

@@ -204,7 +204,6 @@ fn compiled(text: &str) -> Result<String, String> {
         ));
         names.push(name);
     }
-    let listeners = listener::compile(raw, &names, &tls::Live::default(), found);
     let listener_names: Vec<ListenerName> = raw
         .listeners
         .iter()
@@ -223,6 +222,7 @@ fn compiled(text: &str) -> Result<String, String> {
         names: &names,
         hash: HashKey::from_seed("tidegate"),
     };
+    let listeners = listener::compile(raw, known, parts, &tls::Live::default(), found);
     let routes = route::compile(raw, &listener_names, known, parts, found);
     if found.has_errors() {
         return Err(found.render_text(Color::Never));

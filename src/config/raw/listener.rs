@@ -2,12 +2,14 @@
 
 use serde::Deserialize;
 
+use super::filter::Filter;
 use super::http2::Http2;
 use super::path::PathPolicy;
+use super::route::SplitPart;
 use super::timeouts::{ListenerLimits, ListenerTimeouts};
 use super::tls::ListenerTls;
 use crate::config::span::Spanned;
-use crate::config::types::Duration;
+use crate::config::types::{Choice, Duration, OneOrMany};
 
 /// `[[listeners]]`: addresses, and how to speak on them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -46,6 +48,14 @@ pub struct Listener {
     pub tls: Option<Spanned<ListenerTls>>,
     /// tcp and udp: where to.
     pub cluster: Option<Spanned<String>>,
+    /// tcp and udp: shares of several clusters, in the place of `cluster`.
+    pub split: Option<Spanned<Vec<Spanned<SplitPart>>>>,
+    /// tcp and udp: what keeps a client on its side of a split: `client_ip`. Default: each connection or flow is drawn anew.
+    pub split_key: Option<Spanned<OneOrMany<String>>>,
+    /// tcp and udp: steps that a connection or flow takes before it goes to a cluster, in this order: `ip_access`, `rate_limit`
+    /// and `concurrency_limit`, by keys of the client's address.
+    #[serde(default)]
+    pub filters: Vec<Spanned<Choice<Filter>>>,
     /// tcp: where to, by what a client hello asks for, without decrypting; what no rule names goes to `cluster`, or is
     /// closed where there is none.
     pub sni: Option<Spanned<Vec<Spanned<SniRule>>>>,

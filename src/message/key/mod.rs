@@ -195,6 +195,11 @@ impl KeySource {
         })
     }
 
+    /// Whether it is read from a head: a session of layer 4 has none.
+    pub fn is_of_a_head(&self) -> bool {
+        self.is_private() || matches!(self, Self::Host | Self::Path)
+    }
+
     /// Whether what is read may be a secret of the client's.
     pub fn is_private(&self) -> bool {
         matches!(self, Self::Header(_) | Self::Cookie(_) | Self::Query(_))

@@ -14,15 +14,15 @@ const LABELS: [(&str, &str); 2] = [("listener", "dns"), ("cluster", "app")];
 const MAGLEV: &str = "balancer = { maglev = { key = \"client_ip\" } }";
 
 /// Sends back what comes, behind its name.
-struct Echo {
-    addr: SocketAddr,
+pub(super) struct Echo {
+    pub(super) addr: SocketAddr,
     stop: Arc<AtomicBool>,
     taken: Arc<AtomicUsize>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Echo {
-    fn named(name: &'static str) -> Self {
+    pub(super) fn named(name: &'static str) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         socket
             .set_read_timeout(Some(Duration::from_millis(20)))
@@ -70,7 +70,7 @@ fn over(endpoints: &[SocketAddr], keys: &str, cluster: &str) -> (Setup, SocketAd
     (setup, addr)
 }
 
-fn client(ip: [u8; 4], to: SocketAddr) -> UdpSocket {
+pub(super) fn client(ip: [u8; 4], to: SocketAddr) -> UdpSocket {
     let socket = UdpSocket::bind((Ipv4Addr::from(ip), 0)).unwrap();
     socket.set_read_timeout(Some(DEADLINE)).unwrap();
     socket.connect(to).unwrap();
@@ -81,7 +81,7 @@ fn local(to: SocketAddr) -> UdpSocket {
     client([127, 0, 0, 1], to)
 }
 
-fn asked(socket: &UdpSocket, what: &str) -> String {
+pub(super) fn asked(socket: &UdpSocket, what: &str) -> String {
     socket.send(what.as_bytes()).unwrap();
     let mut buf = [0; 2048];
     let len = socket.recv(&mut buf).expect("an answer");

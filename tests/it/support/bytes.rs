@@ -1,6 +1,7 @@
 //! Servers of byte streams, and two-way transfers that both ends can check to the last byte.
 
 use super::DEADLINE;
+use socket2::{Domain, Socket, Type};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -84,6 +85,18 @@ fn echo(mut stream: TcpStream) {
 /// A connection with deadlines.
 pub fn dial(addr: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(addr).expect("a connection");
+    patient(&stream);
+    stream
+}
+
+/// The same from one of the addresses of this machine.
+pub fn dial_from(ip: [u8; 4], addr: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket
+        .bind(&SocketAddr::from((ip, 0)).into())
+        .expect("an address of ours");
+    socket.connect(&addr.into()).expect("a connection");
+    let stream = socket.into();
     patient(&stream);
     stream
 }
