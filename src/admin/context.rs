@@ -17,6 +17,7 @@ use crate::limiter::Limiter;
 use crate::listener::admin::Token;
 use crate::metrics::{Hub, ReloadResult};
 use crate::snapshot::Live;
+use crate::tls::ServerTls;
 
 use super::readiness::Readiness;
 
@@ -76,6 +77,8 @@ pub struct Listening {
     pub name: ListenerName,
     /// Where it listens, with real ports.
     pub addrs: Vec<SocketAddr>,
+    /// What it shows to clients.
+    pub tls: Option<Arc<ServerTls>>,
 }
 
 /// How a load of the configuration ended.

@@ -14,6 +14,7 @@ use crate::snapshot::Live;
 use crate::task;
 use crate::upstream::Protocol;
 
+use super::certificates;
 use super::context::Running;
 use super::state::{STATES, state};
 
@@ -43,6 +44,7 @@ pub fn register(
             scrape.gauge(&names::PANIC_ACTIVE, &[name], f64::from(u8::from(panics)));
             scrape.gauge(&names::UPSTREAM_ENDPOINT_OVERRIDES, &[name], said);
         }
+        certificates::collect(&running, scrape);
         for limiter in &running.limiters {
             collect_limiter(limiter, scrape);
         }

@@ -12,6 +12,7 @@
 //! **Cancel safety.** Dropping the future of [`serve()`] closes the socket; requests under way end with it.
 
 mod bind;
+mod certificates;
 mod clusters;
 mod context;
 mod guard;

@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use crate::metrics::ReloadResult;
 use crate::task;
 
+use super::certificates;
 use super::clusters;
 use super::context::Context;
 use super::limiters;
@@ -34,6 +35,7 @@ GET  /api/v1/limiters                                       rate limiters: numbe
 GET  /api/v1/limiters/{limiter}                             one of them
 PUT  /api/v1/limiters/{limiter}                             { \"rate\": 50, \"per\": \"1m\", \"burst\": 80, \"ttl\": \"10m\" }
 DELETE /api/v1/limiters/{limiter}                           take that back
+GET  /api/v1/certificates                                   what listeners show: names, until when, from which files
 POST /api/v1/reload   load the configuration again
 ";
 
@@ -50,6 +52,7 @@ pub(super) fn router(context: Context) -> Router {
         .route("/api/v1/reload", post(reload))
         .merge(clusters::router())
         .merge(limiters::router())
+        .merge(certificates::router())
         .fallback(async || (StatusCode::NOT_FOUND, "no such path; see /\n"))
         .method_not_allowed_fallback(async || {
             (

@@ -39,6 +39,7 @@ fn running() -> Running {
         listeners: vec![Listening {
             name: ListenerName::parse("web").unwrap(),
             addrs: vec!["127.0.0.1:8080".parse().unwrap()],
+            tls: None,
         }],
         clusters: vec![Arc::new(cluster)],
         limiters: Vec::new(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::types::FilePath;
 use super::{Code, Diagnostic, Diagnostics, Spanned};
@@ -12,7 +12,14 @@ use crate::base::hash::HashKey;
 
 /// What was read, by path and by how much of it was asked for: of a longer file no more is looked at later either.
 #[derive(Debug, Default)]
-pub struct Beside(Mutex<BTreeMap<(PathBuf, u64), u64>>);
+pub struct Beside(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    read: Seen,
+    /// Those that are read again by whoever uses them while the configuration stays.
+    renewed: Seen,
+}
 
 /// What is kept of a file that cannot be read.
 const NOTHING: u64 = 0;
@@ -21,12 +28,20 @@ impl Beside {
     /// Notes a file of which another reads at most so many bytes. Before it is read: what changes meanwhile is then found to
     /// have changed.
     pub fn note(&self, path: &Path, limit: u64) {
-        self.keep(path, limit, digest_of(&read(path, limit)));
+        let digest = digest_of(&read(path, limit));
+        let mut known = self.known();
+        known.read.0.insert((path.to_path_buf(), limit), digest);
     }
 
-    fn keep(&self, path: &Path, limit: u64, digest: u64) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert((path.to_path_buf(), limit), digest);
+    /// The same for one that is renewed by whoever uses it while the configuration stays.
+    pub fn note_renewed(&self, path: &Path, limit: u64) {
+        let digest = digest_of(&read(path, limit));
+        let mut known = self.known();
+        known.renewed.0.insert((path.to_path_buf(), limit), digest);
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads a file of at most so many bytes, or tells what is wrong with it.
@@ -37,7 +52,8 @@ impl Beside {
         diagnostics: &mut Diagnostics,
     ) -> Option<Vec<u8>> {
         let read = read(path, limit);
-        self.keep(path, limit, digest_of(&read));
+        let (key, digest) = ((path.to_path_buf(), limit), digest_of(&read));
+        self.known().read.0.insert(key, digest);
         let shown = path.display();
         let problem = match read {
             Ok(bytes) if bytes.len() as u64 <= limit => return Some(bytes),
@@ -80,16 +96,25 @@ impl Beside {
 
     /// The paths.
     pub fn paths(&self) -> Vec<PathBuf> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut paths: Vec<_> = known.keys().map(|(path, _)| path.clone()).collect();
+        let known = self.known();
+        let all = known.read.0.keys().chain(known.renewed.0.keys());
+        let mut paths: Vec<_> = all.map(|(path, _)| path.clone()).collect();
+        paths.sort();
         paths.dedup();
         paths
     }
 
     /// What was read, to be compared with what is there later.
     pub fn seen(&self) -> Seen {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Seen(known.clone())
+        self.known().read.clone()
+    }
+
+    /// The same with what is renewed: where the configuration was refused, nobody is there to renew it.
+    pub fn seen_all(&self) -> Seen {
+        let known = self.known();
+        let mut all = known.read.clone();
+        all.0.extend(known.renewed.0.clone());
+        all
     }
 }
 

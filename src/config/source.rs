@@ -120,6 +120,12 @@ impl Files {
         format!("{:016x}", HashKey::from_seed("fingerprint").hash(&bytes))
     }
 
+    /// Every file whose change may change what these say, where that is known already.
+    pub fn watch(&self) -> Vec<PathBuf> {
+        let own = self.iter().map(|file| file.path.clone());
+        own.chain(self.beside.paths()).collect()
+    }
+
     /// The files that were read beside these: lists, users, keys.
     pub fn beside(&self) -> &Beside {
         &self.beside

@@ -63,7 +63,7 @@ impl Step {
         let early = std::mem::take(&mut *connection.input.borrow_mut());
         let made = self.handshake(connection, &early).await;
         connection.local.give_buffer(early);
-        match made.and_then(|hello| self.facts(connection, hello)) {
+        match made.and_then(|(hello, asked)| self.facts(connection, hello, asked)) {
             Ok(facts) => {
                 let handshake = describe(connection);
                 cells.shook_hands(handshake, clock::between(began, clock::now()));
@@ -82,8 +82,8 @@ impl Step {
         &self,
         connection: &Connection,
         early: &[u8],
-    ) -> Result<Hello, (Reason, Detail)> {
-        let session = self.tls.session().map_err(|error| {
+    ) -> Result<(Hello, u64), (Reason, Detail)> {
+        let (session, asked) = self.tls.session().map_err(|error| {
             tracing::error!(%error, listener = %connection.facts.listener, "no TLS session");
             (Reason::Internal, Detail::None)
         })?;
@@ -110,7 +110,7 @@ impl Step {
         .await;
         let failed = |detail| Err((Reason::TlsHandshake, detail));
         match made {
-            Some(Ok(())) => Ok(hello.unwrap_or_default()),
+            Some(Ok(())) => Ok((hello.unwrap_or_default(), asked)),
             None => failed(Detail::Timeout),
             Some(Err(_)) if matches!(&hello, Some(Hello { shown: None, .. })) => {
                 Err((Reason::TlsNoCertificate, Detail::None))
@@ -124,7 +124,12 @@ impl Step {
     }
 
     /// What is known of a connection from its handshake.
-    fn facts(&self, connection: &Connection, hello: Hello) -> Result<TlsFacts, (Reason, Detail)> {
+    fn facts(
+        &self,
+        connection: &Connection,
+        hello: Hello,
+        asked: u64,
+    ) -> Result<TlsFacts, (Reason, Detail)> {
         let agreed = connection.stream.agreed(|common| {
             let suite = common.negotiated_cipher_suite();
             let version = common.protocol_version();
@@ -134,7 +139,7 @@ impl Step {
                 cipher: suite.map_or("", |suite| tls::suite(suite.suite())),
                 server_name: hello.name,
                 shown: hello.shown,
-                asked: self.tls.asked(),
+                asked,
                 client: client.map(Box::new),
             })
         });

@@ -87,6 +87,10 @@ metrics! {
         "TLS handshakes with clients, by version, group of the key exchange, whether a session was resumed, and result (ok, or what went wrong).";
     TLS_HANDSHAKE_DURATION: Histogram "tidegate_tls_handshake_duration_seconds" ["listener"]
         "Time from the first step of a TLS handshake to its end.";
+    TLS_CERTIFICATE_NOT_AFTER: Gauge "tidegate_tls_certificate_not_after_timestamp_seconds" ["listener", "certificate"]
+        "Until when a certificate that is shown is valid, by its file, in seconds since the Unix epoch.";
+    TLS_RENEWALS: Counter "tidegate_tls_renewals_total" ["listener", "result"]
+        "Files of certificates, keys, authorities and revocation lists that were found changed, by result (ok, error: refused, what was in them before stays).";
     H2_CONNECTIONS: Counter "tidegate_h2_connections_total" ["listener"]
         "Client connections that spoke HTTP/2.";
     H2_ERRORS: Counter "tidegate_h2_errors_total" ["listener", "scope", "code"]

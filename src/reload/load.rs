@@ -67,10 +67,17 @@ pub struct Tried {
 }
 
 impl Tried {
-    fn of(files: &Files) -> Self {
+    fn right(files: &Files) -> Self {
         Self {
             digest: files.digest(),
             beside: files.beside().seen(),
+        }
+    }
+
+    fn wrong(files: &Files) -> Self {
+        Self {
+            digest: files.digest(),
+            beside: files.beside().seen_all(),
         }
     }
 }
@@ -102,7 +109,7 @@ pub fn plan(path: &Path, live: &Live) -> Result<(Plan, Tried), Diagnostics> {
     let loaded = config::load(path)?;
     let files = loaded.files.clone();
     let plan = compile(loaded, live, Purpose::Start)?;
-    Ok((plan, Tried::of(&files)))
+    Ok((plan, Tried::right(&files)))
 }
 
 /// Loads and compiles one to follow `running`.
@@ -119,11 +126,10 @@ pub fn attempt(path: &Path, live: &Live, running: &Snapshot, effort: Effort) -> 
         return (Attempt::Same, tried);
     }
     let purpose = Purpose::Follow(&running.process);
-    let attempt = match loaded.and_then(|loaded| compile(loaded, live, purpose)) {
-        Ok(plan) => Attempt::Right(plan),
-        Err(diagnostics) => Attempt::Wrong(diagnostics),
-    };
-    (attempt, Tried::of(&files))
+    match loaded.and_then(|loaded| compile(loaded, live, purpose)) {
+        Ok(plan) => (Attempt::Right(plan), Tried::right(&files)),
+        Err(diagnostics) => (Attempt::Wrong(diagnostics), Tried::wrong(&files)),
+    }
 }
 
 fn compile(loaded: Loaded, live: &Live, purpose: Purpose<'_>) -> Result<Plan, Diagnostics> {

@@ -25,6 +25,9 @@ pub struct Watch {
     events: mpsc::Receiver<()>,
     eyes: Option<Eyes>,
     debounce: Debounce,
+    /// What the configuration in effect depends on.
+    followed: Vec<PathBuf>,
+    /// And what is watched beside it.
     paths: Vec<PathBuf>,
 }
 
@@ -39,6 +42,7 @@ impl Watch {
             events,
             eyes,
             debounce: Debounce::default(),
+            followed: Vec::new(),
             paths: Vec::new(),
         }
     }
@@ -46,7 +50,18 @@ impl Watch {
     /// Watches what these paths depend on, and nothing else. What is new is due to be looked at: whatever
     /// changed since it was read was not seen.
     pub fn follow(&mut self, paths: &[PathBuf]) {
-        paths.clone_into(&mut self.paths);
+        paths.clone_into(&mut self.followed);
+        self.look_out(paths.to_vec());
+    }
+
+    /// Watches these too, until it is told to follow others: what a refused configuration names may be what is to be mended.
+    pub fn also(&mut self, mut paths: Vec<PathBuf>) {
+        paths.extend_from_slice(&self.followed);
+        self.look_out(paths);
+    }
+
+    fn look_out(&mut self, paths: Vec<PathBuf>) {
+        self.paths = paths;
         if self.look() == News::More {
             self.debounce.changed(clock::now());
         }

@@ -137,6 +137,9 @@ impl Control {
                 }
                 () = self.serving.loss() => return Over::WorkerGone,
                 (batch, attempt) = self.loads.next() => {
+                    if let Ok(Attempt::Wrong(diagnostics)) = &attempt {
+                        self.watch.also(diagnostics.files().watch());
+                    }
                     let outcome = self.reload(batch.trigger, attempt).await;
                     batch.answer(&outcome);
                     self.loads.begin(self.serving.snapshot());
@@ -332,6 +335,7 @@ impl Control {
                 .map(|listener| Listening {
                     name: listener.name.clone(),
                     addrs: self.serving.addrs(&listener.name),
+                    tls: listener.tls.clone(),
                 })
                 .collect(),
             clusters: snapshot.clusters.clone(),

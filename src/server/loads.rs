@@ -88,7 +88,10 @@ impl Loads {
         let keeper = Arc::clone(&self.keeper);
         let job = async move {
             let known = Arc::clone(&live);
-            let read = task::blocking(move || reload::attempt(&path, &known, &running, effort));
+            let read = task::blocking(move || {
+                running.renew(&known);
+                reload::attempt(&path, &known, &running, effort)
+            });
             let (attempt, tried) = read.await?;
             let attempt = match attempt {
                 Attempt::Right(plan) => Attempt::Right(plan.resolve(&keeper, &live).await),

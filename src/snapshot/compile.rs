@@ -84,7 +84,8 @@ pub fn compile(
     (!diagnostics.has_errors()).then_some(snapshot)
 }
 
-/// Certificates and keys are watched: new ones take effect when they stand there, wrong ones change nothing.
+/// Certificates and keys are watched: new ones take effect when they stand there, wrong ones change nothing. Those of listeners
+/// are exchanged in place; what clusters ask of endpoints is part of what connections are pooled by, so it is compiled anew.
 fn note_certificates(raw: &raw::Config, beside: &Beside) {
     let listeners = raw
         .listeners
@@ -92,14 +93,14 @@ fn note_certificates(raw: &raw::Config, beside: &Beside) {
         .filter_map(|listener| listener.tls.as_ref());
     for own in listeners {
         for certificate in own.certificates.iter() {
-            beside.note(&certificate.certificate, tls::MAX_FILE);
-            beside.note(&certificate.key, tls::MAX_FILE);
+            beside.note_renewed(&certificate.certificate, tls::MAX_FILE);
+            beside.note_renewed(&certificate.key, tls::MAX_FILE);
         }
         let auth = own.client_auth.as_ref().map(|auth| &***auth);
         if let Some(Optional(clients) | Required(clients)) = auth {
-            beside.note(&clients.ca, tls::MAX_FILE);
+            beside.note_renewed(&clients.ca, tls::MAX_FILE);
             if let Some(crl) = &clients.crl {
-                beside.note(crl, tls::MAX_LISTS);
+                beside.note_renewed(crl, tls::MAX_LISTS);
             }
         }
     }

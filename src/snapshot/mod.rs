@@ -57,6 +57,18 @@ impl Snapshot {
         Some((ix, self.clusters.get(ix)?))
     }
 
+    /// Looks at the files of its listeners' TLS again, and exchanges in place what is new. Not for a thread that must
+    /// answer soon.
+    pub fn renew(&self, live: &Live) {
+        for tls in self
+            .listeners
+            .iter()
+            .filter_map(|listener| listener.tls.as_ref())
+        {
+            tls.renew(&live.tls);
+        }
+    }
+
     /// The names that its endpoints are found by. One may come more than once.
     pub fn names(&self) -> impl Iterator<Item = &Arc<dns::Entry>> {
         self.clusters.iter().flat_map(|c| c.members.names())

@@ -12,6 +12,7 @@ use rustls::sign::CertifiedKey;
 
 use super::provider::provider;
 use super::x509::Facts;
+use crate::base::hash::HashKey;
 use crate::config::{Code, Diagnostic, Span};
 
 /// Largest file that is read.
@@ -52,6 +53,10 @@ pub enum Part {
     Chain,
     /// The key.
     Key,
+    /// Who signs certificates of clients.
+    Authorities,
+    /// Lists of certificates of clients that were revoked.
+    Lists,
 }
 
 #[derive(Debug)]
@@ -66,6 +71,7 @@ enum Why {
     Mismatch,
     NoList,
     BadList,
+    Unfit(String),
 }
 
 impl fmt::Display for LoadError {
@@ -81,6 +87,7 @@ impl fmt::Display for LoadError {
             Why::BadKey => f.write_str("has a key that cannot be used"),
             Why::Mismatch => f.write_str("has a key that does not belong to the certificate"),
             Why::NoList => f.write_str("has no list of revoked certificates in PEM"),
+            Why::Unfit(why) => write!(f, "cannot be used: {why}"),
             Why::BadList => f.write_str("has a list of revoked certificates that cannot be parsed"),
         }
     }
@@ -89,13 +96,25 @@ impl fmt::Display for LoadError {
 impl std::error::Error for LoadError {}
 
 impl LoadError {
-    /// The same for the one who wrote the paths.
-    pub(super) fn diagnostic(&self, chain: Span, key: Span) -> Diagnostic {
-        let span = match self.part {
-            Part::Chain => chain,
-            Part::Key => key,
-        };
+    /// The same for the one who wrote the path.
+    pub(super) fn diagnostic(&self, span: Span) -> Diagnostic {
         Diagnostic::error(Code::BadCertificate, span, self.to_string())
+    }
+
+    /// What is asked of clients cannot be made of this file, whatever it is that speaks against it.
+    pub(super) fn unfit(path: &Path, part: Part, why: impl fmt::Display) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            part,
+            why: Why::Unfit(why.to_string()),
+        }
+    }
+}
+
+impl Files {
+    /// What stands in them now, as a number.
+    pub(super) fn digest(&self) -> u64 {
+        digest(&self.chain, MAX_FILE).rotate_left(32) ^ digest(&self.key, MAX_FILE)
     }
 }
 
@@ -151,7 +170,11 @@ impl Certificate {
 pub(super) fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
     read(path, MAX_FILE)
         .and_then(|pem| parse_chain(&pem))
-        .map_err(|why| of_chain(path, why))
+        .map_err(|why| LoadError {
+            path: path.to_path_buf(),
+            part: Part::Authorities,
+            why,
+        })
 }
 
 /// Reads lists of certificates that were revoked.
@@ -168,14 +191,18 @@ pub(super) fn revocations(
     };
     read(path, MAX_LISTS)
         .and_then(parse)
-        .map_err(|why| of_chain(path, why))
+        .map_err(|why| LoadError {
+            path: path.to_path_buf(),
+            part: Part::Lists,
+            why,
+        })
 }
 
-fn of_chain(path: &Path, why: Why) -> LoadError {
-    LoadError {
-        path: path.to_path_buf(),
-        part: Part::Chain,
-        why,
+/// What stands in a file now, as a number: the same content has the same one.
+pub(super) fn digest(path: &Path, most: u64) -> u64 {
+    match read(path, most) {
+        Ok(bytes) => HashKey::from_seed("tls").hash(&bytes).max(1),
+        Err(_) => 0,
     }
 }
 

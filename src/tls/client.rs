@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::certificate::{Certificate, Files, authorities};
+use super::certificate::{Certificate, Files, Part, authorities};
 use super::provider::provider;
 use super::verify::{Demand, Verifier};
 use crate::config::raw::tls::ClusterTls;
@@ -250,7 +250,11 @@ fn own(raw: &ClusterTls, diagnostics: &mut Diagnostics) -> Option<CertifiedKey> 
             Some(CertifiedKey::new(key.cert.clone(), Arc::clone(&key.key)))
         }
         Err(error) => {
-            diagnostics.push(error.diagnostic(chain.span, key.span));
+            let span = match error.part {
+                Part::Key => key.span,
+                _ => chain.span,
+            };
+            diagnostics.push(error.diagnostic(span));
             None
         }
     }
@@ -292,7 +296,7 @@ fn trust(raw: &ClusterTls, diagnostics: &mut Diagnostics) -> Trust {
             Trust::Authorities(all)
         }
         Err(error) => {
-            diagnostics.push(error.diagnostic(ca.span, ca.span));
+            diagnostics.push(error.diagnostic(ca.span));
             Trust::System
         }
     }

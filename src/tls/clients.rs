@@ -1,9 +1,10 @@
 //! Certificates of clients: who must show one, which are accepted, and what is known of one afterwards.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{self, digest};
+use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustls::client::danger::HandshakeSignatureValid;
@@ -17,12 +18,12 @@ use rustls::{
 use x509_cert::crl::CertificateList;
 use x509_cert::der::Decode;
 
-use super::certificate::{authorities, revocations};
+use super::certificate::{self, LoadError, MAX_FILE, MAX_LISTS, Part, authorities, revocations};
 use super::provider::provider;
 use super::x509::Facts;
 use crate::base::{Detail, clock};
 use crate::config::raw::tls::{ClientAuth, ClientCa};
-use crate::config::{Code, Diagnostic, Diagnostics, Severity};
+use crate::config::{Code, Diagnostic, Diagnostics};
 use crate::message::forwarded::{Header, Headers};
 use crate::record::ClientCertificate;
 
@@ -46,28 +47,33 @@ enum Manner {
     Required,
 }
 
-/// Certificates that are asked of clients.
-#[derive(Clone)]
+/// What is asked of clients, as the operator says it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Demands {
+    manner: Manner,
+    /// Who signs their certificates.
+    pub(super) ca: PathBuf,
+    crl: Option<PathBuf>,
+    names: Vec<Box<str>>,
+}
+
+/// What is asked of clients, with what is in the files.
+#[derive(Clone, Debug)]
 pub(super) struct Clients {
     pub(super) mark: Mark,
     pub(super) verifier: Arc<dyn ClientCertVerifier>,
-}
-
-impl PartialEq for Clients {
-    fn eq(&self, other: &Self) -> bool {
-        self.mark == other.mark
-    }
-}
-
-impl Eq for Clients {}
-
-impl fmt::Debug for Clients {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Clients").finish_non_exhaustive()
-    }
+    /// Until when all the lists are good, in seconds since the Unix epoch.
+    lists_until: u64,
 }
 
 impl Clients {
+    /// Whether a list of what was revoked is too old.
+    pub(super) fn lists_expired(&self) -> bool {
+        self.lists_until < clock::wall().as_secs()
+    }
+}
+
+impl Demands {
     /// Compiles `client_auth`; `None` as well where something is wrong.
     pub(super) fn compile(raw: &ClientAuth, diagnostics: &mut Diagnostics) -> Option<Self> {
         let (manner, raw) = match raw {
@@ -75,56 +81,70 @@ impl Clients {
             ClientAuth::Optional(raw) => (Manner::Optional, raw),
             ClientAuth::Required(raw) => (Manner::Required, raw),
         };
-        let before = diagnostics.count(Severity::Error);
-        let trusted = trusted(raw, diagnostics);
-        let revoked = revoked(raw, diagnostics);
-        let names = names(raw, diagnostics);
-        if diagnostics.count(Severity::Error) > before {
-            return None;
-        }
-        let mut mark = digest::Context::new(&digest::SHA256);
-        let mut part = |bytes: &[u8]| {
-            mark.update(&bytes.len().to_be_bytes());
-            mark.update(bytes);
-        };
-        part(match manner {
-            Manner::Optional => b"optional",
-            Manner::Required => b"required",
-        });
-        part(&trusted.len().to_be_bytes());
-        for one in &trusted {
-            part(one);
-        }
-        part(&revoked.len().to_be_bytes());
-        for one in &revoked {
-            part(one);
-        }
-        for name in &names {
-            part(name.as_bytes());
-        }
-        let mut whole = [0; digest::SHA256_OUTPUT_LEN];
-        whole.copy_from_slice(mark.finish().as_ref());
+        Some(Self {
+            manner,
+            ca: raw.ca.value.0.clone(),
+            crl: raw.crl.as_ref().map(|crl| crl.value.0.clone()),
+            names: names(raw, diagnostics),
+        })
+    }
 
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(trusted);
+    /// What stands in the files now, as a number.
+    pub(super) fn digest(&self) -> u64 {
+        let crl = self.crl.as_ref();
+        let crl = crl.map_or(0, |crl| certificate::digest(crl, MAX_LISTS));
+        certificate::digest(&self.ca, MAX_FILE).rotate_left(32) ^ crl
+    }
+
+    /// Reads the files.
+    pub(super) fn load(&self) -> Result<Clients, Vec<LoadError>> {
+        let trusted = authorities(&self.ca).and_then(|all| {
+            let mut roots = RootCertStore::empty();
+            for one in &all {
+                roots
+                    .add(one.clone())
+                    .map_err(|why| LoadError::unfit(&self.ca, Part::Authorities, why))?;
+            }
+            Ok((all, roots))
+        });
+        let revoked = self
+            .crl
+            .as_ref()
+            .map_or(Ok(Vec::new()), |crl| revocations(crl));
+        let ((trusted, roots), revoked) = match (trusted, revoked) {
+            (Ok(trusted), Ok(revoked)) => (trusted, revoked),
+            (trusted, revoked) => {
+                return Err(trusted.err().into_iter().chain(revoked.err()).collect());
+            }
+        };
+        let mark = self.mark(&trusted, &revoked);
+        let ends = revoked.iter().filter_map(|list| {
+            let next = <CertificateList>::from_der(list)
+                .ok()?
+                .tbs_cert_list
+                .next_update?;
+            Some(next.to_unix_duration().as_secs())
+        });
+        let lists_until = ends.min().unwrap_or(u64::MAX);
         let builder =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider()));
-        let builder = match manner {
+        let builder = match self.manner {
             Manner::Optional => builder.allow_unauthenticated(),
             Manner::Required => builder,
         };
         // A list that is too old says nothing of those who were revoked since: then nobody is let in.
         let builder = builder.with_crls(revoked).enforce_revocation_expiration();
-        let inner = builder
-            .build()
-            .inspect_err(|error| {
-                let file = raw.crl.as_ref().unwrap_or(&raw.ca);
-                let text = format!("`{}` cannot be used: {error}", file.display());
-                diagnostics.push(Diagnostic::error(Code::BadCertificate, file.span, text));
-            })
-            .ok()?;
-        Some(Self {
-            mark: Mark(whole),
+        let inner = builder.build().map_err(|why| {
+            let (path, part) = match &self.crl {
+                Some(crl) => (crl, Part::Lists),
+                None => (&self.ca, Part::Authorities),
+            };
+            vec![LoadError::unfit(path, part, why)]
+        })?;
+        let names = self.names.clone();
+        Ok(Clients {
+            mark,
+            lists_until,
             verifier: if names.is_empty() {
                 inner
             } else {
@@ -132,60 +152,36 @@ impl Clients {
             },
         })
     }
-}
 
-fn trusted(raw: &ClientCa, diagnostics: &mut Diagnostics) -> Vec<CertificateDer<'static>> {
-    match authorities(&raw.ca) {
-        Ok(all) => {
-            let mut roots = RootCertStore::empty();
-            if all.iter().any(|one| roots.add(one.clone()).is_err()) {
-                let text = format!(
-                    "`{}` has a certificate that cannot be parsed",
-                    raw.ca.display()
-                );
-                diagnostics.push(Diagnostic::error(Code::BadCertificate, raw.ca.span, text));
-            }
-            all
+    fn mark(
+        &self,
+        trusted: &[CertificateDer<'_>],
+        revoked: &[CertificateRevocationListDer<'_>],
+    ) -> Mark {
+        let mut mark = digest::Context::new(&digest::SHA256);
+        let mut part = |bytes: &[u8]| {
+            mark.update(&bytes.len().to_be_bytes());
+            mark.update(bytes);
+        };
+        part(match self.manner {
+            Manner::Optional => b"optional",
+            Manner::Required => b"required",
+        });
+        part(&trusted.len().to_be_bytes());
+        for one in trusted {
+            part(one);
         }
-        Err(error) => {
-            diagnostics.push(error.diagnostic(raw.ca.span, raw.ca.span));
-            Vec::new()
+        part(&revoked.len().to_be_bytes());
+        for one in revoked {
+            part(one);
         }
+        for name in &self.names {
+            part(name.as_bytes());
+        }
+        let mut whole = [0; digest::SHA256_OUTPUT_LEN];
+        whole.copy_from_slice(mark.finish().as_ref());
+        Mark(whole)
     }
-}
-
-fn revoked(
-    raw: &ClientCa,
-    diagnostics: &mut Diagnostics,
-) -> Vec<CertificateRevocationListDer<'static>> {
-    let Some(crl) = &raw.crl else {
-        return Vec::new();
-    };
-    let lists = match revocations(crl) {
-        Ok(lists) => lists,
-        Err(error) => {
-            diagnostics.push(error.diagnostic(crl.span, crl.span));
-            return Vec::new();
-        }
-    };
-    let now = clock::wall().as_secs();
-    let expired = lists.iter().any(|list| {
-        let next = <CertificateList>::from_der(list)
-            .ok()
-            .and_then(|list| list.tbs_cert_list.next_update);
-        next.is_some_and(|next| next.to_unix_duration().as_secs() < now)
-    });
-    if expired {
-        diagnostics.push(
-            Diagnostic::warning(
-                Code::CertificateTime,
-                crl.span,
-                format!("`{}` has a list that has expired", crl.display()),
-            )
-            .note("clients whose certificates it is about are refused until there is a newer one"),
-        );
-    }
-    lists
 }
 
 fn names(raw: &ClientCa, diagnostics: &mut Diagnostics) -> Vec<Box<str>> {
@@ -273,13 +269,10 @@ pub fn client_certificate(
     if facts.not_after < clock::wall().as_secs() {
         return Err(Detail::Expired);
     }
-    let mut fingerprint = String::new();
-    for byte in digest(&digest::SHA256, certificate).as_ref() {
-        // A String takes everything.
-        let _ = write!(fingerprint, "{byte:02x}");
-    }
+    let fingerprint = &facts.fingerprint;
     let mut lines = String::new();
     if told.has(Header::XForwardedClientCert) {
+        // A String takes everything.
         let _ = write!(lines, "X-Forwarded-Client-Cert: Hash={fingerprint}");
         element(&mut lines, "Subject", &plain(&facts.subject));
         for name in &facts.others {
@@ -313,7 +306,7 @@ pub fn client_certificate(
         subject: plain(&facts.subject).into(),
         issuer: plain(&facts.issuer).into(),
         serial: facts.serial.into(),
-        fingerprint: fingerprint.into(),
+        fingerprint: fingerprint.as_str().into(),
         names: names.join(",").into(),
         lines: lines.into_bytes().into(),
     }))

@@ -14,6 +14,7 @@ mod certificate;
 mod client;
 mod clients;
 pub mod hello;
+mod material;
 mod names;
 mod provider;
 mod server;
@@ -28,13 +29,14 @@ pub use certificate::{Certificate, Files, LoadError, MAX_FILE, MAX_LISTS};
 pub use client::{ClientTls, TlsSpec};
 pub use clients::client_certificate;
 pub use names::{detail, group, suite, version};
-pub use server::{HandshakeSlot, Hello, Inside, ServerTls, last_hello};
+pub use server::{HandshakeSlot, Hello, Inside, ServerTls, Shown, last_hello};
+pub use x509::Facts;
 
 /// What outlives a configuration.
 #[derive(Debug, Default)]
 pub struct Live {
     listeners: Registry<ListenerName, server::Standing>,
-    tickets: Registry<server::Whose, server::Tickets>,
+    tickets: Registry<material::Whose, material::Tickets>,
 }
 
 impl Live {

@@ -2,20 +2,22 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
+use rustls::SupportedProtocolVersion;
+use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, crypto::aws_lc_rs};
 
 use super::Live;
-use super::certificate::{Certificate, Files};
-use super::clients::{Clients, Mark};
-use super::provider::provider;
+use super::certificate::{Certificate, Files, LoadError, Part};
+use super::clients::Demands;
+use super::material::{Material, Read, Tickets, Whose};
 use super::table::{Names, Table};
+use super::x509::Facts;
 use crate::base::{ListenerName, clock};
-use crate::config::raw::tls::{Certificate as RawCertificate, ListenerTls, TlsVersion};
+use crate::config::raw::tls::{Certificate as RawCertificate, ClientAuth, ListenerTls, TlsVersion};
 use crate::config::{Code, Diagnostic, Diagnostics, Severity, Spanned};
 use crate::net::Session;
 
@@ -27,33 +29,10 @@ const PROTOCOLS: &[&str] = &["h2", "http/1.1"];
 pub(super) struct Standing {
     /// Handshakes under way, over all workers.
     handshakes: AtomicUsize,
-}
-
-/// Whose tickets: a session is resumed where what was asked of the client is what is asked now, and nowhere else. rustls
-/// does not verify a client's certificate again when it resumes (E-123).
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(super) struct Whose {
-    listener: ListenerName,
-    clients: Option<Mark>,
-}
-
-/// Makes and opens session tickets; the keys are its own, and rotate.
-pub(super) struct Tickets(Option<Arc<dyn ProducesTickets>>);
-
-impl Tickets {
-    fn new() -> Self {
-        let made = aws_lc_rs::Ticketer::new();
-        Self(
-            made.inspect_err(|error| tracing::error!(%error, "no keys for session tickets"))
-                .ok(),
-        )
-    }
-}
-
-impl fmt::Debug for Tickets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tickets")
-    }
+    /// Files that were another, and were taken.
+    renewed: AtomicU64,
+    /// Files that were another, and were refused.
+    refused: AtomicU64,
 }
 
 /// A handshake's place among those under way.
@@ -68,28 +47,49 @@ impl Drop for HandshakeSlot {
 
 /// What an operator says of a listener's TLS: two that say the same are the same.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Policy {
+pub(super) struct Policy {
     certificates: Vec<Files>,
-    clients: Option<Clients>,
-    min_version: MinVersion,
-    alpn: Vec<Box<str>>,
+    clients: Option<Demands>,
+    pub(super) min_version: MinVersion,
+    pub(super) alpn: Vec<Box<str>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum MinVersion {
+pub(super) enum MinVersion {
     #[default]
     Tls12,
     Tls13,
 }
 
+impl MinVersion {
+    pub(super) fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
+        match self {
+            Self::Tls12 => rustls::ALL_VERSIONS,
+            Self::Tls13 => TLS13,
+        }
+    }
+}
+
+const TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+
 /// TLS of one listener.
 pub struct ServerTls {
+    listener: ListenerName,
     policy: Policy,
-    config: Arc<ServerConfig>,
-    resolver: Arc<Resolver>,
+    /// Exchanged when a file is another. A handshake looks once; a request does not.
+    material: RwLock<Arc<Material>>,
+    /// What is asked of clients, for those who look at every request.
+    asked: AtomicU64,
     standing: Arc<Standing>,
-    /// Held, so that the next configuration finds them.
-    _tickets: Arc<Tickets>,
+}
+
+/// A certificate that a listener shows.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// Where it comes from.
+    pub file: PathBuf,
+    /// What it says of itself.
+    pub facts: Facts,
 }
 
 impl PartialEq for ServerTls {
@@ -116,48 +116,97 @@ impl ServerTls {
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let before = diagnostics.count(Severity::Error);
+        let auth = raw.client_auth.as_ref().map(|auth| &***auth);
         let policy = Policy {
             certificates: raw.certificates.iter().map(|it| files(it)).collect(),
+            clients: auth.and_then(|auth| Demands::compile(auth, diagnostics)),
             min_version: match raw.min_version.as_deref() {
                 None | Some(TlsVersion::Tls12) => MinVersion::Tls12,
                 Some(TlsVersion::Tls13) => MinVersion::Tls13,
             },
             alpn: alpn(raw, inside, diagnostics),
-            clients: raw
-                .client_auth
-                .as_ref()
-                .and_then(|auth| Clients::compile(auth, diagnostics)),
         };
-        let certificates = certificates(raw, diagnostics);
+        let read = read(raw, auth, &policy, diagnostics);
         if diagnostics.count(Severity::Error) > before {
             return None;
         }
         let standing = live.listeners.keep_or_make(listener, Standing::default);
-        let whose = Whose {
+        let this = |material: Material| Self {
             listener: listener.clone(),
-            clients: policy.clients.as_ref().map(|clients| clients.mark),
-        };
-        let tickets = live.tickets.keep_or_make(&whose, Tickets::new);
-        let resolver = Arc::new(Resolver(Table::new(certificates)));
-        let config = Arc::new(policy.config(&resolver, &tickets));
-        Some(Self {
-            policy,
-            config,
-            resolver,
+            asked: AtomicU64::new(material.asked()),
+            material: RwLock::new(Arc::new(material)),
+            policy: policy.clone(),
             standing,
-            _tickets: tickets,
-        })
+        };
+        Some(this(material(listener, &policy, read, live)))
     }
 
-    /// The server's side of a new connection.
-    pub fn session(&self) -> Result<Session, rustls::Error> {
-        Session::server(&self.config)
+    fn material(&self) -> Arc<Material> {
+        let material = self.material.read();
+        Arc::clone(&material.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Looks at its files again, and takes what is new for the handshakes to come: what is whole and fits; what is
+    /// not is told, and what was there before stays. Not for a thread that must answer soon.
+    pub fn renew(&self, live: &Live) {
+        let before = self.material();
+        let mut read = before.read.clone();
+        let news = read.again(&self.policy.certificates, self.policy.clients.as_ref());
+        let listener = &self.listener;
+        for error in &news.refused {
+            tracing::error!(%listener, %error, "a file of TLS is refused; what was in it before stays");
+        }
+        for file in &news.renewed {
+            tracing::info!(%listener, file = %file.display(), "a file of TLS is renewed");
+        }
+        let count = |of: &AtomicU64, more: usize| of.fetch_add(more as u64, Ordering::Relaxed);
+        count(&self.standing.renewed, news.renewed.len());
+        count(&self.standing.refused, news.refused.len());
+        if news.renewed.is_empty() && news.refused.is_empty() {
+            return;
+        }
+        let material = Arc::new(material(listener, &self.policy, read, live));
+        let asked = material.asked();
+        let mut place = self
+            .material
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *place = material;
+        self.asked.store(asked, Ordering::Relaxed);
+    }
+
+    /// The server's side of a new connection, and what it asks of the client ([`ServerTls::asked`]).
+    pub fn session(&self) -> Result<(Session, u64), rustls::Error> {
+        let material = self.material();
+        Ok((Session::server(&material.config)?, material.asked()))
     }
 
     /// What is asked of clients, as a number; 0: nothing.
     pub fn asked(&self) -> u64 {
-        let clients = self.policy.clients.as_ref();
-        clients.map_or(0, |clients| clients.mark.number())
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// What is shown, in the order of the configuration.
+    pub fn shown(&self) -> Vec<Shown> {
+        let material = self.material();
+        let files = self.policy.certificates.iter();
+        let certificates = material.read.certificates.iter();
+        files
+            .zip(certificates)
+            .map(|(files, certificate)| Shown {
+                file: files.chain.clone(),
+                facts: certificate.facts().clone(),
+            })
+            .collect()
+    }
+
+    /// How many files were another and were taken, and how many were refused.
+    pub fn renewals(&self) -> (u64, u64) {
+        let Standing {
+            renewed, refused, ..
+        } = &*self.standing;
+        let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
+        (count(renewed), count(refused))
     }
 
     /// Takes a place among the handshakes under way; `None` when there are `most`. 0: any number.
@@ -169,43 +218,17 @@ impl ServerTls {
 
     /// Whether a client that was shown a certificate for these names would have been shown one for the same for `name` too.
     pub fn covers(&self, shown: u64, name: &str) -> bool {
-        self.resolver.0.covers(Names(shown), name)
+        self.material().resolver.0.covers(Names(shown), name)
     }
 }
 
-impl Policy {
-    fn config(&self, resolver: &Arc<Resolver>, tickets: &Tickets) -> ServerConfig {
-        let versions = match self.min_version {
-            MinVersion::Tls12 => rustls::ALL_VERSIONS,
-            MinVersion::Tls13 => &[&rustls::version::TLS13],
-        };
-        let builder = ServerConfig::builder_with_provider(Arc::clone(provider()));
-        // The provider has suites for both versions, so that it can only succeed; should that change, TLS 1.3 is left.
-        let builder = builder
-            .with_protocol_versions(versions)
-            .unwrap_or_else(|error| {
-                tracing::error!(%error, "no suites for all versions of TLS");
-                ServerConfig::builder_with_provider(Arc::clone(provider()))
-                    .with_protocol_versions(rustls::DEFAULT_VERSIONS)
-                    .unwrap_or_else(|_| ServerConfig::builder())
-            });
-        let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(resolver) as Arc<_>;
-        let builder = match &self.clients {
-            Some(clients) => builder.with_client_cert_verifier(Arc::clone(&clients.verifier)),
-            None => builder.with_no_client_auth(),
-        };
-        let mut config = builder.with_cert_resolver(resolver);
-        config.alpn_protocols = self.alpn.iter().map(|it| it.as_bytes().to_vec()).collect();
-        // RFC 7627: without it, resumption in TLS 1.2 can be turned against a client (triple handshakes).
-        config.require_ems = true;
-        // Sessions live in tickets alone: what this process remembers of them, nobody can fill.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        match &tickets.0 {
-            Some(tickets) => config.ticketer = Arc::clone(tickets),
-            None => config.send_tls13_tickets = 0,
-        }
-        config
-    }
+fn material(listener: &ListenerName, policy: &Policy, read: Read, live: &Live) -> Material {
+    let whose = Whose {
+        listener: listener.clone(),
+        clients: read.clients.as_ref().map(|clients| clients.mark),
+    };
+    let tickets = live.tickets.keep_or_make(&whose, Tickets::new);
+    Material::new(policy, read, tickets)
 }
 
 fn files(raw: &RawCertificate) -> Files {
@@ -215,7 +238,13 @@ fn files(raw: &RawCertificate) -> Files {
     }
 }
 
-fn certificates(raw: &ListenerTls, diagnostics: &mut Diagnostics) -> Vec<Arc<Certificate>> {
+/// Reads the files, and tells what is wrong with them where they are named.
+fn read(
+    raw: &ListenerTls,
+    auth: Option<&ClientAuth>,
+    policy: &Policy,
+    diagnostics: &mut Diagnostics,
+) -> Read {
     if raw.certificates.is_empty() {
         diagnostics.push(
             Diagnostic::error(
@@ -226,19 +255,39 @@ fn certificates(raw: &ListenerTls, diagnostics: &mut Diagnostics) -> Vec<Arc<Cer
             .label("there is nothing to show to clients"),
         );
     }
-    let mut loaded = Vec::with_capacity(raw.certificates.len());
-    for one in raw.certificates.iter() {
-        match Certificate::load(&files(one)) {
-            Ok(certificate) => {
-                warn_of_time(one, &certificate, diagnostics);
-                loaded.push(Arc::new(certificate));
-            }
-            Err(error) => {
-                diagnostics.push(error.diagnostic(one.certificate.span, one.key.span));
-            }
+    let mut refuse = |at: Option<usize>, error: &LoadError| {
+        let certificate = at.and_then(|at| raw.certificates.get(at));
+        let span = match (certificate, auth) {
+            (Some(one), _) if error.part == Part::Key => one.key.span,
+            (Some(one), _) => one.certificate.span,
+            (None, Some(ClientAuth::Optional(ca) | ClientAuth::Required(ca))) => match &ca.crl {
+                Some(crl) if error.part == Part::Lists => crl.span,
+                _ => ca.ca.span,
+            },
+            (None, _) => raw.certificates.span,
+        };
+        diagnostics.push(error.diagnostic(span));
+    };
+    let read = Read::all(&policy.certificates, policy.clients.as_ref(), &mut refuse);
+    for (raw, certificate) in raw.certificates.iter().zip(&read.certificates) {
+        if read.certificates.len() == policy.certificates.len() {
+            warn_of_time(raw, certificate, diagnostics);
         }
     }
-    loaded
+    if let (Some(clients), Some(ClientAuth::Optional(raw) | ClientAuth::Required(raw))) =
+        (&read.clients, auth)
+        && let Some(crl) = raw.crl.as_ref().filter(|_| clients.lists_expired())
+    {
+        diagnostics.push(
+            Diagnostic::warning(
+                Code::CertificateTime,
+                crl.span,
+                format!("`{}` has a list that has expired", crl.display()),
+            )
+            .note("clients whose certificates it is about are refused until there is a newer one"),
+        );
+    }
+    read
 }
 
 /// A certificate that is not valid now is shown all the same: a client that does not look is served, one that does is
@@ -324,7 +373,7 @@ pub fn last_hello() -> Option<Hello> {
 }
 
 /// Finds certificates by name.
-struct Resolver(Table);
+pub(super) struct Resolver(pub(super) Table);
 
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

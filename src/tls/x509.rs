@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::ext::pkix::SubjectAltName;
@@ -21,6 +22,8 @@ pub struct Facts {
     pub issuer: String,
     /// Its number, in hexadecimal.
     pub serial: String,
+    /// SHA-256 of all of it, in hexadecimal.
+    pub fingerprint: String,
     /// From when it is valid, in seconds since the Unix epoch.
     pub not_before: u64,
     /// Until when it is valid, in seconds since the Unix epoch.
@@ -62,6 +65,7 @@ impl Facts {
             subject: tbs.subject().to_string(),
             issuer: tbs.issuer().to_string(),
             serial: hex(serial),
+            fingerprint: hex(digest(&SHA256, der).as_ref()),
             not_before: validity.not_before.to_unix_duration().as_secs(),
             not_after: validity.not_after.to_unix_duration().as_secs(),
         })

@@ -133,6 +133,12 @@ pub fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 }
 
 impl Issued {
+    /// Writes both files beside each other, with their endings.
+    pub fn write_at(&self, stem: &std::path::Path) {
+        replace(&stem.with_extension("key"), &self.key);
+        replace(&stem.with_extension("pem"), &self.chain);
+    }
+
     /// Writes both files; the entry of `certificates` that names them.
     pub fn write(&self, dir: &Dir, name: &str) -> String {
         let (chain, key) = (

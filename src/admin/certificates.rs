@@ -1,0 +1,91 @@
+//! What the interface shows of certificates: which there are, until when, and who shows them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+
+use crate::metrics::{Scrape, names};
+
+use super::context::{Context, Running};
+
+/// One of `GET /api/v1/certificates`.
+#[derive(Debug, Serialize)]
+struct CertificateStatus {
+    /// SHA-256 of it, in hexadecimal.
+    fingerprint: String,
+    names: Vec<String>,
+    subject: String,
+    issuer: String,
+    serial: String,
+    /// Seconds since the Unix epoch.
+    not_before: u64,
+    /// Seconds since the Unix epoch.
+    not_after: u64,
+    /// Who shows it, and where it comes from.
+    shown_by: Vec<ShownBy>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownBy {
+    listener: String,
+    file: String,
+}
+
+pub(super) fn router() -> Router<Arc<Context>> {
+    Router::new().route("/api/v1/certificates", get(all))
+}
+
+async fn all(State(context): State<Arc<Context>>) -> Json<Vec<CertificateStatus>> {
+    let running = context.running.borrow().clone();
+    Json(certificates(&running))
+}
+
+/// Those that are in use, by fingerprint.
+fn certificates(running: &Running) -> Vec<CertificateStatus> {
+    let mut found: BTreeMap<String, CertificateStatus> = BTreeMap::new();
+    for listening in &running.listeners {
+        for shown in listening.tls.iter().flat_map(|tls| tls.shown()) {
+            let facts = shown.facts;
+            let texts = facts.names.iter().chain(&facts.others);
+            let status =
+                found
+                    .entry(facts.fingerprint.clone())
+                    .or_insert_with(|| CertificateStatus {
+                        names: texts.map(ToString::to_string).collect(),
+                        fingerprint: facts.fingerprint,
+                        subject: facts.subject,
+                        issuer: facts.issuer,
+                        serial: facts.serial,
+                        not_before: facts.not_before,
+                        not_after: facts.not_after,
+                        shown_by: Vec::new(),
+                    });
+            status.shown_by.push(ShownBy {
+                listener: listening.name.to_string(),
+                file: shown.file.display().to_string(),
+            });
+        }
+    }
+    found.into_values().collect()
+}
+
+/// Until when certificates are valid, and what became of their files.
+pub(super) fn collect(running: &Running, scrape: &mut Scrape) {
+    for listening in &running.listeners {
+        let Some(tls) = &listening.tls else { continue };
+        let listener = listening.name.as_str();
+        for shown in tls.shown() {
+            let file = shown.file.display().to_string();
+            let until = shown.facts.not_after as f64;
+            scrape.gauge(&names::TLS_CERTIFICATE_NOT_AFTER, &[listener, &file], until);
+        }
+        let (renewed, refused) = tls.renewals();
+        for (result, count) in [("ok", renewed), ("error", refused)] {
+            scrape.add(&names::TLS_RENEWALS, &[listener, result], count);
+        }
+    }
+}

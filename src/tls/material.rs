@@ -1,0 +1,191 @@
+//! What the handshakes of a listener go by: made of files, and made anew when one of them is another.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::server::{NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
+use rustls::{ServerConfig, crypto::aws_lc_rs};
+
+use super::certificate::{Certificate, Files, LoadError};
+use super::clients::{Clients, Demands, Mark};
+use super::provider::provider;
+use super::server::{Policy, Resolver};
+use super::table::Table;
+use crate::base::ListenerName;
+
+/// Whose tickets: a session is resumed where what was asked of the client is what is asked now, and nowhere else. rustls
+/// does not verify a client's certificate again when it resumes (E-123).
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Whose {
+    pub(super) listener: ListenerName,
+    pub(super) clients: Option<Mark>,
+}
+
+/// Makes and opens session tickets; the keys are its own, and rotate.
+pub(super) struct Tickets(Option<Arc<dyn ProducesTickets>>);
+
+impl Tickets {
+    pub(super) fn new() -> Self {
+        let made = aws_lc_rs::Ticketer::new();
+        Self(
+            made.inspect_err(|error| tracing::error!(%error, "no keys for session tickets"))
+                .ok(),
+        )
+    }
+}
+
+impl fmt::Debug for Tickets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tickets")
+    }
+}
+
+/// What a policy's files hold: the one half of what handshakes go by, the policy is the other.
+#[derive(Clone, Debug)]
+pub(super) struct Read {
+    pub(super) certificates: Vec<Arc<Certificate>>,
+    pub(super) clients: Option<Clients>,
+    /// Of what was in the files when they were looked at last, in the same order: also of files that were refused.
+    looked: Vec<u64>,
+}
+
+/// What came of looking at the files again.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// What is another now.
+    pub(super) renewed: Vec<PathBuf>,
+    /// What was refused; what was there before stays.
+    pub(super) refused: Vec<LoadError>,
+}
+
+impl Read {
+    /// Reads everything; what cannot be used is told with the position of its certificate, `None` for what is asked of clients.
+    pub(super) fn all(
+        certificates: &[Files],
+        clients: Option<&Demands>,
+        refuse: &mut dyn FnMut(Option<usize>, &LoadError),
+    ) -> Self {
+        let mut read = Self {
+            certificates: Vec::with_capacity(certificates.len()),
+            clients: None,
+            looked: Vec::with_capacity(certificates.len() + 1),
+        };
+        for (at, files) in certificates.iter().enumerate() {
+            // Before it is read: what changes meanwhile is then found to have changed.
+            read.looked.push(files.digest());
+            match Certificate::load(files) {
+                Ok(certificate) => read.certificates.push(Arc::new(certificate)),
+                Err(error) => refuse(Some(at), &error),
+            }
+        }
+        if let Some(demands) = clients {
+            read.looked.push(demands.digest());
+            match demands.load() {
+                Ok(clients) => read.clients = Some(clients),
+                Err(errors) => errors.iter().for_each(|error| refuse(None, error)),
+            }
+        }
+        read
+    }
+
+    /// Looks at the files again. Each certificate with its key is taken or refused by itself.
+    pub(super) fn again(&mut self, files: &[Files], clients: Option<&Demands>) -> News {
+        let mut news = News::default();
+        let mut looked = self.looked.iter_mut();
+        for (files, (own, seen)) in files
+            .iter()
+            .zip(self.certificates.iter_mut().zip(&mut looked))
+        {
+            let digest = files.digest();
+            if std::mem::replace(seen, digest) == digest {
+                continue;
+            }
+            match Certificate::load(files) {
+                Ok(certificate) => {
+                    *own = Arc::new(certificate);
+                    news.renewed.push(files.chain.clone());
+                }
+                Err(error) => news.refused.push(error),
+            }
+        }
+        if let (Some(demands), Some(seen)) = (clients, looked.next()) {
+            let digest = demands.digest();
+            if std::mem::replace(seen, digest) != digest {
+                match demands.load() {
+                    Ok(clients) => {
+                        self.clients = Some(clients);
+                        news.renewed.push(demands.ca.clone());
+                    }
+                    Err(errors) => news.refused.extend(errors),
+                }
+            }
+        }
+        news
+    }
+}
+
+/// What handshakes go by.
+pub(super) struct Material {
+    pub(super) read: Read,
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) resolver: Arc<Resolver>,
+    /// Held, so that whoever makes the next one finds them.
+    _tickets: Arc<Tickets>,
+}
+
+impl Material {
+    /// What is asked of clients, as a number; 0: nothing.
+    pub(super) fn asked(&self) -> u64 {
+        let clients = self.read.clients.as_ref();
+        clients.map_or(0, |clients| clients.mark.number())
+    }
+
+    pub(super) fn new(policy: &Policy, read: Read, tickets: Arc<Tickets>) -> Self {
+        let resolver = Arc::new(Resolver(Table::new(read.certificates.clone())));
+        Self {
+            config: Arc::new(config(policy, &read, &resolver, &tickets)),
+            read,
+            resolver,
+            _tickets: tickets,
+        }
+    }
+}
+
+fn config(
+    policy: &Policy,
+    read: &Read,
+    resolver: &Arc<Resolver>,
+    tickets: &Tickets,
+) -> ServerConfig {
+    let builder = ServerConfig::builder_with_provider(Arc::clone(provider()));
+    // The provider has suites for both versions, so that it can only succeed; should that change, TLS 1.3 is left.
+    let builder = builder
+        .with_protocol_versions(policy.min_version.versions())
+        .unwrap_or_else(|error| {
+            tracing::error!(%error, "no suites for all versions of TLS");
+            ServerConfig::builder_with_provider(Arc::clone(provider()))
+                .with_protocol_versions(rustls::DEFAULT_VERSIONS)
+                .unwrap_or_else(|_| ServerConfig::builder())
+        });
+    let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(resolver) as Arc<_>;
+    let builder = match &read.clients {
+        Some(clients) => builder.with_client_cert_verifier(Arc::clone(&clients.verifier)),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(resolver);
+    config.alpn_protocols = policy
+        .alpn
+        .iter()
+        .map(|it| it.as_bytes().to_vec())
+        .collect();
+    // RFC 7627: without it, resumption in TLS 1.2 can be turned against a client (triple handshakes).
+    config.require_ems = true;
+    // Sessions live in tickets alone: what this process remembers of them, nobody can fill.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    match &tickets.0 {
+        Some(tickets) => config.ticketer = Arc::clone(tickets),
+        None => config.send_tls13_tickets = 0,
+    }
+    config
+}
