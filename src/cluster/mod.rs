@@ -34,9 +34,10 @@ use std::time::Duration;
 use crate::balance::Balancer;
 use crate::base::ClusterName;
 use crate::base::hash::{DEFAULT_SEED, HashKey};
-use crate::endpoint::{EndpointSet, Gate};
+use crate::endpoint::{Admin, EndpointSet, Gate};
 use crate::health::{HealthSpec, ProbeTls, Target};
 use crate::http1::limits::ResponseLimits;
+use crate::metrics::{HealthCells, TransitionCause};
 use crate::outlier::{Crowd, OutlierPolicy};
 use crate::upstream::{ConnectSpec, Protocol};
 
@@ -192,10 +193,15 @@ impl Cluster {
     }
 
     /// Puts operators' words in force, for all workers at once. Called when this cluster takes effect.
-    pub fn enforce(&self) {
+    pub fn enforce(&self, cells: &HealthCells) {
         for endpoint in self.set.iter() {
             let (before, now) = (endpoint.state.set_admin(endpoint.admin), endpoint.admin);
             if before != now {
+                match (before, now) {
+                    (_, Admin::Ready) => cells.became_healthy(TransitionCause::Admin),
+                    (Admin::Ready, _) => cells.became_unhealthy(TransitionCause::Admin),
+                    _ => {}
+                }
                 let cluster = self.name.as_str();
                 let (now, before) = (now.as_str(), before.as_str());
                 tracing::info!(cluster, endpoint = %endpoint.text, now, before, "endpoint's state");

@@ -188,7 +188,7 @@ metrics! {
     HEALTH_CHECK_DURATION: Histogram "tidegate_health_check_duration_seconds" ["cluster"]
         "Time of one probe.";
     HEALTH_TRANSITIONS: Counter "tidegate_health_transitions_total" ["cluster", "to", "cause"]
-        "Changes of an endpoint's health, by new state (healthy, unhealthy) and cause (active, passive, admin).";
+        "Changes of whether an endpoint may be used, by new state (healthy, unhealthy) and cause (active, passive, admin, dns).";
 
     RATELIMIT_DECISIONS: Counter "tidegate_ratelimit_decisions_total" ["limiter", "decision"]
         "Decisions of rate limiters (allow, delay, deny, shadow_deny).";

@@ -70,10 +70,12 @@ pub enum TransitionCause {
     Passive,
     /// An operator.
     Admin,
+    /// Its name leads to it, or no longer does.
+    Dns,
 }
 
 impl TransitionCause {
-    const ALL: [Self; 3] = [Self::Active, Self::Passive, Self::Admin];
+    const ALL: [Self; 4] = [Self::Active, Self::Passive, Self::Admin, Self::Dns];
 
     /// Label value.
     pub const fn as_str(self) -> &'static str {
@@ -81,6 +83,7 @@ impl TransitionCause {
             Self::Active => "active",
             Self::Passive => "passive",
             Self::Admin => "admin",
+            Self::Dns => "dns",
         }
     }
 }

@@ -293,7 +293,7 @@ impl Serving {
             .store(settings.max_connections, Ordering::Relaxed);
         self.process.ledger.retune(settings.memory);
         for cluster in &plan.snapshot.clusters {
-            cluster.enforce();
+            cluster.enforce(&self.process.hub.process().health(cluster.name.as_str()));
         }
         let open = self.tell_workers(&plan.snapshot, keep, bound).await;
         self.give_up(&open);

@@ -1,11 +1,13 @@
 //! The swap of single clusters: other endpoints, weights or states while the configuration stays.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
 use super::{Serving, heard};
 use crate::cluster::{self, Cluster};
+use crate::metrics::{HealthCells, TransitionCause};
 use crate::snapshot::Snapshot;
 use crate::worker::Command;
 
@@ -16,6 +18,24 @@ pub struct Remade {
     pub from: Arc<Cluster>,
     /// The one that takes its place.
     pub to: Arc<Cluster>,
+}
+
+impl Remade {
+    /// Counts the endpoints that names lead to now, and those that they no longer do: nothing else comes or goes in a
+    /// swap.
+    fn count(&self, cells: &HealthCells) {
+        let keys = |cluster: &Cluster| -> HashSet<_> {
+            let keys = cluster.set.iter().map(|endpoint| endpoint.key.clone());
+            keys.collect()
+        };
+        let (before, now) = (keys(&self.from), keys(&self.to));
+        for _ in now.difference(&before) {
+            cells.became_healthy(TransitionCause::Dns);
+        }
+        for _ in before.difference(&now) {
+            cells.became_unhealthy(TransitionCause::Dns);
+        }
+    }
 }
 
 /// Makes the clusters of `running` anew whose endpoints would be others now. Takes as long as they have endpoints:
@@ -41,8 +61,10 @@ impl Serving {
         if next.is_empty() {
             return;
         }
-        for Remade { to, .. } in &next {
-            to.enforce();
+        for one in &next {
+            let cells = self.process.hub.process().health(one.to.name.as_str());
+            one.to.enforce(&cells);
+            one.count(&cells);
         }
         let clusters = next.iter().map(|one| Arc::clone(&one.to));
         let snapshot = Arc::new(self.snapshot.with(clusters));

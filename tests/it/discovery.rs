@@ -104,6 +104,13 @@ fn addresses_change_under_load() {
         proxy.metric("tidegate_dns_addresses", &[("name", "app.test")]),
         1.0
     );
+    let told = |to| {
+        let labels = [("cluster", "app"), ("to", to), ("cause", "dns")];
+        proxy.metric("tidegate_health_transitions_total", &labels)
+    };
+    // The first address may have been known before the configuration ran.
+    assert!([4.0, 5.0].contains(&told("healthy")), "{}", told("healthy"));
+    assert_eq!(told("unhealthy"), 4.0);
 }
 
 /// F-07, E-207, E-208, E-263: whatever goes wrong, what was known stays, and that is told.

@@ -162,6 +162,11 @@ fn an_override_ends_with_its_time() {
     let (_, shown) = ask(&proxy, "GET", &path(&one), "");
     assert_eq!(shown["override"], Value::Null);
     proxy.wait_output("override ended");
+    for to in ["healthy", "unhealthy"] {
+        let labels = [("cluster", "app"), ("to", to), ("cause", "admin")];
+        let times = proxy.metric("tidegate_health_transitions_total", &labels);
+        assert_eq!(times, 1.0, "{to}");
+    }
 }
 
 /// Kept over reloads and while the endpoint is away; given up for the field that the file changes.
