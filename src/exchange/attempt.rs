@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::checkout::{Checked, Link, Source, checkout};
+use super::checkout::{Checked, Link, Source, checkout, unless_gone};
 use super::finish::{self, Sent};
 use super::outgoing::{Keep, Outgoing, encode};
 use super::own::{self, Whose};
@@ -67,7 +67,8 @@ pub(super) async fn forward<D: Downstream>(
     let limits = Limits::of(x, timer, route, cluster);
     let tried = Tried::new();
     let wish = Wish::of(x, route, cluster);
-    let source = source(x, cluster);
+    let keep = keep(x, cluster);
+    let source = source(x, keep);
     let mut asked = asking(x, down, timer, cluster, limits.total, wish);
     let permit = asked.permit().await?;
     let waited = asked.waited;
@@ -85,7 +86,7 @@ pub(super) async fn forward<D: Downstream>(
         // Its head is made for each attempt; what is kept is the body as it is.
         Protocol::Http2(_) => x.kit.outgoing.clear(),
     }
-    let outgoing = Outgoing::new(&x.kit.outgoing, keep(x, cluster));
+    let outgoing = Outgoing::new(&x.kit.outgoing, keep);
     let upload = match x.record.head().body() {
         BodyLength::None => More::Ended,
         _ => More::Follows,
@@ -120,11 +121,12 @@ pub(super) async fn forward<D: Downstream>(
 fn keep(x: &Exchange, cluster: &ClusterView) -> Keep {
     let policy = &cluster.cluster.retry;
     let tight = x.local.credit.level() >= Level::Tight;
+    let body = if tight { 0 } else { policy.replay_buffer };
     // A stream that was refused may be sent again whatever the method.
     let refusable = cluster.cluster.members.protocol != Protocol::Http1;
     let may = refusable || policy.methods.contains(x.record.head().method());
-    if !tight && policy.attempts > 0 && may {
-        Keep::UpTo(policy.replay_buffer)
+    if policy.attempts > 0 && may {
+        Keep::UpTo(body)
     } else {
         Keep::Nothing
     }
@@ -132,15 +134,14 @@ fn keep(x: &Exchange, cluster: &ClusterView) -> Keep {
 
 /// Where the first attempt's connection may come from. A request that can be sent again may meet a dead one; for any other
 /// the kernel is asked.
-fn source(x: &Exchange, cluster: &ClusterView) -> Source {
+fn source(x: &Exchange, keep: Keep) -> Source {
     let head = x.record.head();
     if head.upgrade() == Upgrade::WebSocket {
         return Source::Fresh;
     }
-    let short = |length| length <= cluster.cluster.retry.replay_buffer as u64;
-    Source::Pool(match (keep(x, cluster), head.body()) {
+    Source::Pool(match (keep, head.body()) {
         (Keep::UpTo(_), BodyLength::None) => Look::Runtime,
-        (Keep::UpTo(_), BodyLength::Exact(length)) if short(length) => Look::Runtime,
+        (Keep::UpTo(most), BodyLength::Exact(length)) if length <= most as u64 => Look::Runtime,
         _ => Look::Kernel,
     })
 }
@@ -195,7 +196,7 @@ impl<D: Downstream> Attempts<'_, D> {
                         Some(pause) => pause,
                         None => self
                             .account
-                            .pay(left, clock::now())
+                            .pay(self.x.local.credit.level(), left, clock::now())
                             .map_err(|why| self.account.deny(&error, why))?,
                     };
                     self.tried.insert(ix);
@@ -310,7 +311,8 @@ impl<D: Downstream> Attempts<'_, D> {
             Some(_) => Whose::Client,
             None => Whose::Anybody,
         };
-        let checked = match checkout(self.x, cluster, place, endpoint, source, left, began).await {
+        let checked = checkout(self.x, cluster, place, endpoint, source, left, began);
+        let checked = match unless_gone(self.down, self.upload, checked).await {
             Ok(checked) => checked,
             Err(error) => {
                 watch.ended(&error, Reused::Fresh);

@@ -1,13 +1,18 @@
 //! Checkout: a connection to an endpoint, from the pool or made anew, within the connect timeout.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::place::Place;
 use super::retry::Reused;
+use super::side::Downstream;
 use super::{Exchange, Held};
 use crate::base::{Error, Phase, Reason, clock};
 use crate::endpoint::{Endpoint, EndpointIx};
+use crate::http1::body::More;
 use crate::net::Stream;
 use crate::net::preface::{self, Carrier};
 use crate::record::Record;
@@ -38,6 +43,21 @@ pub(super) enum Source {
     Pool(Look),
     /// Made anew: the request cannot share a connection, or a pooled one was just found dead.
     Fresh,
+}
+
+/// What `checkout` comes to, or the client's end if that is sooner: nobody connects for a client that is gone (E-217). While
+/// its body is on the way, its bytes are that and say nothing of it.
+pub(super) async fn unless_gone<D: Downstream>(
+    down: &mut D,
+    upload: More,
+    checkout: impl Future<Output = Result<Checked, Error>>,
+) -> Result<Checked, Error> {
+    let mut checkout = pin!(checkout);
+    poll_fn(|cx| match checkout.as_mut().poll(cx) {
+        Poll::Pending if upload == More::Ended => down.poll_gone(cx).map(Err),
+        polled => polled,
+    })
+    .await
 }
 
 /// A connection to the endpoint: pooled if there is one, else a new one within the connect timeout and what is `left`

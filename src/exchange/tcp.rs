@@ -94,7 +94,7 @@ pub async fn reach(
         wish,
         waited: Duration::ZERO,
     };
-    let reached = attempts(&mut asking, &passage).await;
+    let reached = attempts(&mut asking, &passage, session.local).await;
     if let Err(error) = &reached {
         passage.failed(error);
     }
@@ -105,6 +105,7 @@ pub async fn reach(
 async fn attempts<H: FnMut(&mut Context<'_>) -> Poll<Error>>(
     asking: &mut Asking<'_, H>,
     passage: &Passage<'_>,
+    local: &Local,
 ) -> Result<Reached, Error> {
     let cluster = asking.cluster;
     let mut tried = Tried::new();
@@ -139,7 +140,7 @@ async fn attempts<H: FnMut(&mut Context<'_>) -> Poll<Error>>(
             Decision::Stop(why) => return Err(account.deny(&error, why)),
             Decision::FreshConnection | Decision::OtherEndpoint => {
                 let pause = account
-                    .pay(None, clock::now())
+                    .pay(local.credit.level(), None, clock::now())
                     .map_err(|why| account.deny(&error, why))?;
                 cause = Some(error.reason());
                 rest(asking, pause).await?;

@@ -2,6 +2,7 @@
 
 use crate::support::client::{pattern, with_body};
 use crate::support::{Answer, Client, Gate, Origin, Proxy, Reload, Setup, eventually};
+use serde_json::Value;
 
 const HOLDERS: usize = 300;
 const BODY: usize = 60 * 1024;
@@ -48,9 +49,10 @@ fn every_level_sheds_and_recovers() {
     let inside = gate.clone();
     let origin = Origin::answering(move |request| match request.method.as_str() {
         "PUT" => Answer::ok("at last").held(&inside),
+        _ if request.target == "/busy" => Answer::status(503),
         _ => Answer::ok("x"),
     });
-    let setup = Setup::over(&[origin.addr()]).workers(1);
+    let setup = Setup::over_with(&[origin.addr()], "retry = { on = [503] }").workers(1);
     let proxy = setup.clone().runtime("memory", "\"64MiB\"").start();
     // What may have to be sent again is held.
     let body = pattern(BODY);
@@ -90,6 +92,11 @@ fn every_level_sheds_and_recovers() {
     let labels = [("cause", "overloaded")];
     proxy.wait_metric("tidegate_connections_closed_total", &labels, |n| n == 3.0);
     assert!(proxy.get("/").is(200).closes());
+    // And nothing is done twice.
+    proxy.get("/busy").is(503);
+    let denied = [("cluster", "app"), ("reason", "memory")];
+    let denied = proxy.metric("tidegate_upstream_retry_denied_total", &denied);
+    assert_eq!(denied, 1.0);
     proxy.wait_metric("tidegate_upstream_connections_idle", &[], |n| n == 0.0);
 
     // Full: a request gets 503, a connection nothing; whoever is inside stays.
@@ -100,7 +107,8 @@ fn every_level_sheds_and_recovers() {
         assert!(response.is(503).closes());
         assert!(response.text().contains("overloaded (memory)"));
     }
-    for line in proxy.log().iter().filter(|line| line["status"] == 503) {
+    let refused = |line: &&Value| line["status"] == 503 && line["path"] != "/busy";
+    for line in proxy.log().iter().filter(refused) {
         assert_eq!(
             (&line["reason"], &line["detail"]),
             (&"overloaded".into(), &"memory".into()),

@@ -64,6 +64,31 @@ fn connect() {
     ended(&proxy, "connect_timeout", 504);
 }
 
+/// E-217: nobody goes on connecting for a client that is gone.
+#[test]
+fn connect_ends_with_the_client() {
+    let hole = Blackhole::new();
+    let keys = "timeouts = { connect = \"600s\" }";
+    let proxy = Setup::over_with(&[hole.addr], keys).start();
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    proxy.wait_metric("tidegate_upstream_requests_active", &[], |active| {
+        active == 1.0
+    });
+    let socket = socket2::SockRef::from(&client.wire.stream);
+    socket.set_linger(Some(Duration::ZERO)).unwrap();
+    drop(client);
+    let line = proxy.wait_log(1).remove(0);
+    assert_eq!(
+        (&line["reason"], &line["phase"]),
+        (&"client_abort".into(), &"connect".into()),
+        "{line}"
+    );
+    proxy.wait_metric("tidegate_upstream_requests_active", &[], |active| {
+        active == 0.0
+    });
+}
+
 /// … and the request is not lost when there is another endpoint.
 #[test]
 fn connect_goes_on_elsewhere() {

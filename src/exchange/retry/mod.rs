@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::base::reason::Retry;
 use crate::base::{Detail, Error, Reason};
 use crate::cluster::RetryPolicy;
-use crate::limit::Grant;
+use crate::limit::{Grant, Level};
 use crate::message::Method;
 use crate::metrics::RetryResult;
 use crate::worker::ClusterView;
@@ -209,10 +209,19 @@ impl<'x> Account<'x> {
 
     /// Pays for one more try, with `left` of the exchange's time, and gives the pause before it. The budget comes last:
     /// what another rule denies must not use it up.
-    pub(super) fn pay(&self, left: Option<Duration>, now: Instant) -> Result<Duration, Detail> {
+    pub(super) fn pay(
+        &self,
+        level: Level,
+        left: Option<Duration>,
+        now: Instant,
+    ) -> Result<Duration, Detail> {
         let policy = self.policy();
         if self.made.get() >= policy.attempts {
             return Err(Detail::Attempts);
+        }
+        // Who is short of memory does nothing twice.
+        if level >= Level::Short {
+            return Err(Detail::Memory);
         }
         let pause = policy
             .backoff

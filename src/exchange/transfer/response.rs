@@ -208,7 +208,8 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
             Decision::Stop(why) => Err(why),
             Decision::FreshConnection | Decision::OtherEndpoint => {
                 let left = self.clock().until(self.limits.total);
-                self.account.pay(left, clock::now())
+                let level = self.x.local.credit.level();
+                self.account.pay(level, left, clock::now())
             }
         };
         paid.inspect_err(|&why| {
