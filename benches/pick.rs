@@ -1,9 +1,13 @@
-//! The price of one pick, for each balancer, at 3, 100 and 10 000 endpoints, and with most of them gone.
+//! The price of one pick, for each balancer, at 3, 100 and 10 000 endpoints, and with most of them gone; and what a
+//! balancer of 10 000 endpoints takes to make, in time and memory.
 
 #![expect(clippy::unwrap_used, reason = "a bench may stop")]
+#![expect(clippy::print_stdout, reason = "criterion has no place for bytes")]
 
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use tidegate::balance::{Algorithm, Balancer, Cursor, PickInput};
@@ -96,5 +100,54 @@ fn pick(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, pick);
+/// Counts what is allocated and not given back.
+struct Counting;
+
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+#[expect(unsafe_code, reason = "an allocator is")]
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        HELD.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: see above.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: see above.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn make(criterion: &mut Criterion) {
+    const SIZE: u32 = 10_000;
+    let mut group = criterion.benchmark_group("make/10000");
+    group.sample_size(10);
+    let before = HELD.load(Ordering::Relaxed);
+    let endpoints = set(SIZE, 7, 1);
+    let held = HELD.load(Ordering::Relaxed) - before;
+    println!("endpoints: {} bytes each", held / SIZE as usize);
+    for algorithm in ALGORITHMS {
+        let before = HELD.load(Ordering::Relaxed);
+        let balancer = Balancer::new(algorithm, &endpoints, HashKey::from_seed("bench"));
+        let held = HELD.load(Ordering::Relaxed) - before;
+        println!(
+            "{}: {} bytes an endpoint",
+            algorithm.as_str(),
+            held / SIZE as usize
+        );
+        drop(balancer);
+        group.bench_function(algorithm.as_str(), |bencher| {
+            bencher.iter(|| Balancer::new(algorithm, &endpoints, HashKey::from_seed("bench")));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, pick, make);
 criterion_main!(benches);
