@@ -54,6 +54,14 @@ pub fn register(
                 scrape.add(&names::AUTH_DECISIONS, &labels, count);
             }
         }
+        for source in live.filters.sources() {
+            for (result, count) in source.fetches() {
+                scrape.add(&names::JWKS_FETCHES, &[&source.url, result], count);
+            }
+            if let Some(age) = source.age() {
+                scrape.gauge(&names::JWKS_AGE, &[&source.url], age.as_secs_f64());
+            }
+        }
         let mut shared = running
             .limiters
             .iter()

@@ -119,6 +119,16 @@ details! {
     Address = "address", 0;
     /// A key that nobody has.
     Unknown = "unknown", 0;
+    /// Not a token, or one of an algorithm that is not taken.
+    Token = "token", 0;
+    /// Not signed by the key that it names.
+    Signature = "signature", 0;
+    /// The token holds no more, not yet, or does not say until when.
+    TokenTime = "token_time", 0;
+    /// The token is somebody else's.
+    Issuer = "issuer", 0;
+    /// The token is for somebody else.
+    Audience = "audience", 0;
     /// Too many passwords are waiting to be hashed.
     Hashing = "hashing", 0;
     /// The route does not serve the method.

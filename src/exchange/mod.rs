@@ -348,6 +348,7 @@ fn key_input<'x>(x: &'x Exchange, route: &'x Route) -> KeyInput<'x> {
         head: x.record.head(),
         client: x.client,
         route: route.name.as_str(),
+        claims: None,
     }
 }
 

@@ -49,6 +49,7 @@ pub fn key_input(record: &Record, client: IpAddr) -> KeyInput<'_> {
         head: record.head(),
         client,
         route: "",
+        claims: None,
     }
 }
 

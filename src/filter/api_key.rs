@@ -40,7 +40,7 @@ impl ApiKey {
         let known = read(&raw.keys_file, files, diagnostics);
         let realm = auth::realm(raw.realm.as_ref(), diagnostics);
         let user_header = user_header(raw.user_header.as_ref(), diagnostics);
-        let from = source(raw, diagnostics);
+        let from = source(raw.from.as_ref(), FROM, "a key", diagnostics);
         let challenge = format!("ApiKey realm=\"{}\"", realm?);
         Some(Self {
             from: from?,
@@ -58,6 +58,7 @@ impl ApiKey {
             head: view.head,
             client: view.facts.client,
             route: view.facts.route,
+            claims: None,
         };
         let Some(KeyValue::Bytes(key) | KeyValue::Encoded(key)) = self.from.read(&input) else {
             return Verdict::Respond(self.missing.clone());
@@ -76,18 +77,28 @@ impl ApiKey {
     }
 }
 
-fn source(raw: &raw::ApiKey, diagnostics: &mut Diagnostics) -> Option<KeySource> {
-    let text = raw.from.as_deref().map_or(FROM, String::as_str);
-    match KeySource::parse(text) {
-        Ok(source) if source.is_private() => Some(source),
-        _ => {
-            let span = raw.from.as_ref().map(|from| from.span).unwrap_or_default();
-            let message = format!("`{}` is not where a key can stand", text.escape_debug());
-            let diagnostic = Diagnostic::error(Code::BadKey, span, message);
-            diagnostics.push(diagnostic.note("allowed: header:NAME, cookie:NAME, query:NAME"));
-            None
-        }
+/// Where in a request `what` stands.
+pub(super) fn source(
+    raw: Option<&Spanned<String>>,
+    default: &str,
+    what: &str,
+    diagnostics: &mut Diagnostics,
+) -> Option<KeySource> {
+    let text = raw.map_or(default, |raw| raw.as_str());
+    let parsed = KeySource::parse(text).ok();
+    let sound = parsed.filter(|source| {
+        matches!(
+            source,
+            KeySource::Header(_) | KeySource::Cookie(_) | KeySource::Query(_)
+        )
+    });
+    if sound.is_none() {
+        let span = raw.map(|from| from.span).unwrap_or_default();
+        let message = format!("`{}` is not where {what} can stand", text.escape_debug());
+        let diagnostic = Diagnostic::error(Code::BadKey, span, message);
+        diagnostics.push(diagnostic.note("allowed: header:NAME, cookie:NAME, query:NAME"));
     }
+    sound
 }
 
 fn read(

@@ -3,8 +3,8 @@
 use super::live::Live as FilterLive;
 use super::{
     ApiKey, BasicAuth, ConcurrencyLimit, Cors, FieldError, Filter, FilterChain, ForwardAuth,
-    IpAccess, MethodAccess, Place, RateLimit, RequestHeaders, RequestId, ResponseHeaders, Rewrite,
-    SecurityHeaders,
+    IpAccess, Jwt, MethodAccess, Place, RateLimit, RequestHeaders, RequestId, ResponseHeaders,
+    Rewrite, SecurityHeaders,
 };
 use super::{check_name, check_value};
 use crate::base::{ClusterName, RouteName};
@@ -15,7 +15,7 @@ use crate::config::raw::{
 use crate::config::types::{Choice, Named};
 use crate::config::{Beside, Code, Diagnostic, Diagnostics, Span, Spanned};
 use crate::limiter::{Found, Limiters, Live, Owner};
-use crate::message::key::{self, Words};
+use crate::message::key::{self, KeySource, Words};
 use std::collections::HashMap;
 
 /// Fields of the configuration, in the order of the file.
@@ -76,12 +76,22 @@ fn compile_one(
         }
         Raw::RateLimit(limit) => {
             let filter = compile_rate_limit(limit, of.name.as_str(), parts, diagnostics)?;
+            let name = &limit.limiter;
+            let what = || format!("limiter `{}`", name.value);
+            if filter.limiter().reads_claims() {
+                after_jwt(what, name.span, of, step, diagnostics)?;
+            }
             Some(Filter::RateLimit(filter))
         }
         Raw::ConcurrencyLimit(limit) => {
             let owner = Owner::Route(of.name.clone());
-            compile_concurrency_limit(limit, &owner, step, parts, diagnostics)
-                .map(Filter::ConcurrencyLimit)
+            let filter = compile_concurrency_limit(limit, &owner, step, parts, diagnostics)?;
+            let claim = |source: &KeySource| matches!(source, KeySource::Claim(_));
+            if filter.key().iter().any(claim) {
+                let what = || "this limit".to_owned();
+                after_jwt(what, limit.key.span, of, step, diagnostics)?;
+            }
+            Some(Filter::ConcurrencyLimit(filter))
         }
         Raw::Rewrite(rewrite) => {
             Rewrite::compile(rewrite, raw.span, of.raw, diagnostics).map(Filter::Rewrite)
@@ -101,12 +111,35 @@ fn compile_one(
                 .map(Filter::BasicAuth)
         }
         Raw::ApiKey(key) => ApiKey::compile(key, parts.files, diagnostics).map(Filter::ApiKey),
+        Raw::Jwt(jwt) => {
+            let tally = parts.kept.tally(of.name, "jwt");
+            Jwt::compile(jwt, raw.span, parts.kept, tally, parts.files, diagnostics)
+                .map(|jwt| Filter::Jwt(Box::new(jwt)))
+        }
         Raw::ForwardAuth(auth) => {
             let tally = parts.kept.tally(of.name, "forward_auth");
             ForwardAuth::compile(auth, tally, parts.clusters, diagnostics).map(Filter::ForwardAuth)
         }
         Raw::Cors(cors) => Cors::compile(cors, diagnostics).map(Filter::Cors),
     }
+}
+
+/// What reads claims stands behind what finds them.
+fn after_jwt(
+    what: impl Fn() -> String,
+    span: Span,
+    of: Of<'_>,
+    step: usize,
+    diagnostics: &mut Diagnostics,
+) -> Option<()> {
+    let mut before = of.raw.filters.iter().take(step);
+    if before.any(|filter| matches!(*filter.value, Raw::Jwt(_))) {
+        return Some(());
+    }
+    let message = format!("{} reads claims, and no `jwt` stands before it", what());
+    let diagnostic = Diagnostic::error(Code::Conflict, span, message);
+    diagnostics.push(diagnostic.label("whose claims?"));
+    None
 }
 
 pub(super) fn compile_concurrency_limit(

@@ -46,6 +46,7 @@ impl ConcurrencyLimit {
             head: view.head,
             client: view.facts.client,
             route: &self.owner,
+            claims: view.kept.claims(),
         };
         let key = key::joined(self.hash, &self.key, &input).finish();
         match self.places.take(key, self.max) {

@@ -4,6 +4,7 @@ use super::auth::Proof;
 use super::errand::Heard;
 use crate::limit::{Decision, Outcome, Place};
 use crate::limiter::Ruling;
+use crate::message::Claims;
 
 /// What the filters of one exchange keep. Its memory is reused from exchange to exchange.
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ pub enum Keep {
     Quota(Quota),
     /// A place among those that are under way, given back when it is dropped.
     Place(Place),
+    /// What a token says that was found sound.
+    Claims(Claims),
 }
 
 /// What a client is told of its quota; times in whole seconds, rounded up.
@@ -67,6 +70,15 @@ impl Kept {
     /// Forgets everything but the allocations.
     pub fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// What is known of who asks: the last token counts.
+    pub fn claims(&self) -> Option<&Claims> {
+        let mut kept = self.0.iter().rev();
+        kept.find_map(|(_, keep)| match keep {
+            Keep::Claims(claims) => Some(claims),
+            Keep::Quota(_) | Keep::Place(_) => None,
+        })
     }
 
     /// Keeps something of the filter at this step.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Proofs;
+use super::jwt::{Identity, Source};
 use crate::base::RouteName;
 use crate::state::Registry;
 
@@ -13,6 +14,7 @@ pub struct Live {
     /// What was found of passwords.
     pub proofs: Arc<Proofs>,
     tallies: Registry<(RouteName, &'static str), Tally>,
+    sources: Registry<Identity, Source>,
 }
 
 /// How often the filters of one kind on one route let in, and how often not.
@@ -76,6 +78,16 @@ impl Live {
             })
     }
 
+    /// The keys at a URL: those that are alive, or `new` ones.
+    pub(super) fn source(&self, identity: &Identity, new: Source) -> Arc<Source> {
+        self.sources.keep_or_make(identity, || new)
+    }
+
+    /// Everywhere that keys are fetched from.
+    pub fn sources(&self) -> Vec<Arc<Source>> {
+        self.sources.alive()
+    }
+
     /// Everything that is counted.
     pub fn tallies(&self) -> Vec<Arc<Tally>> {
         self.tallies.alive()
@@ -84,5 +96,6 @@ impl Live {
     /// Forgets the identities of what is gone. To be called after a reload.
     pub fn sweep(&self) {
         self.tallies.sweep();
+        self.sources.sweep();
     }
 }

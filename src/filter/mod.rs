@@ -23,6 +23,7 @@ mod facts;
 mod field;
 mod forward_auth;
 mod ip_access;
+mod jwt;
 mod kept;
 mod live;
 mod method_access;
@@ -54,6 +55,7 @@ pub use facts::Facts;
 pub use field::{FieldError, Place, check_name, check_value};
 pub use forward_auth::ForwardAuth;
 pub use ip_access::IpAccess;
+pub use jwt::Jwt;
 pub use kept::{Keep, Kept, Over, Progress, Quota};
 pub use live::{Live, Tally};
 pub use method_access::MethodAccess;
@@ -82,6 +84,8 @@ pub enum Filter {
     BasicAuth(BasicAuth),
     /// Asks for a key.
     ApiKey(ApiKey),
+    /// Asks for a token.
+    Jwt(Box<Jwt>),
     /// Asks a service who may go on.
     ForwardAuth(ForwardAuth),
     /// Says which sites may ask.
@@ -108,6 +112,7 @@ impl Filter {
             Self::MethodAccess(_) => "method_access",
             Self::BasicAuth(_) => "basic_auth",
             Self::ApiKey(_) => "api_key",
+            Self::Jwt(_) => "jwt",
             Self::ForwardAuth(_) => "forward_auth",
             Self::Cors(_) => "cors",
             Self::RateLimit(_) => "rate_limit",
@@ -221,6 +226,15 @@ impl FilterChain {
         self.0.iter().map(Filter::as_str)
     }
 
+    /// Begins what its filters do beside requests. To be called when the configuration is in effect.
+    pub fn settle(&self) {
+        for filter in &self.0 {
+            if let Filter::Jwt(filter) = filter {
+                filter.settle();
+            }
+        }
+    }
+
     /// Runs the chain on a request from where it has come to, up to the first filter that answers or waits. After a
     /// wait it is called again, with the [`Progress`] resumed.
     pub fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
@@ -231,6 +245,7 @@ impl FilterChain {
                 Filter::MethodAccess(filter) => filter.on_request(view),
                 Filter::BasicAuth(filter) => filter.on_request(view),
                 Filter::ApiKey(filter) => filter.on_request(view),
+                Filter::Jwt(filter) => filter.on_request(view),
                 Filter::ForwardAuth(filter) => filter.on_request(view),
                 Filter::Cors(filter) => filter.on_request(view),
                 Filter::RateLimit(filter) => filter.on_request(view),
@@ -258,6 +273,7 @@ impl FilterChain {
                 | Filter::IpAccess(_)
                 | Filter::BasicAuth(_)
                 | Filter::ApiKey(_)
+                | Filter::Jwt(_)
                 | Filter::ForwardAuth(_)
                 | Filter::MethodAccess(_) => {}
                 Filter::RequestId(filter) => filter.on_response(view),

@@ -43,6 +43,7 @@ impl RateLimit {
             head: view.head,
             client: view.facts.client,
             route: &self.owner,
+            claims: view.kept.claims(),
         };
         let now = clock::micros(view.facts.now);
         let asked = match view.progress.answer.take() {

@@ -148,7 +148,11 @@ impl Variable {
             "tls.client.serial" => Self::TlsClient(Shown::Serial),
             "tls.client.fingerprint" => Self::TlsClient(Shown::Fingerprint),
             "tls.client.names" => Self::TlsClient(Shown::Names),
-            _ if text.contains(':') => Self::Of(KeySource::parse(text).ok()?),
+            _ if text.contains(':') => match KeySource::parse(text).ok()? {
+                // The words of others go into fields by `claim_headers`, which looks at what they are.
+                KeySource::Claim(_) => return None,
+                source => Self::Of(source),
+            },
             _ => return None,
         })
     }
@@ -198,6 +202,7 @@ impl Variable {
                     head: request,
                     client: facts.client,
                     route: facts.route,
+                    claims: None,
                 };
                 match source.read(&input) {
                     Some(KeyValue::Bytes(bytes) | KeyValue::Encoded(bytes)) => bytes,

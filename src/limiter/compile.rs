@@ -315,8 +315,19 @@ fn member(
     diagnostics: &mut Diagnostics,
 ) -> Option<Member> {
     let value = || raw.value.value.value.as_bytes().into();
+    if let (Some(header), Some(claim)) = (&raw.header, &raw.claim) {
+        let message = "`header` and `claim` cannot stand together";
+        let diagnostic = Diagnostic::error(Code::Conflict, claim.span, message);
+        diagnostics.push(diagnostic.also(header.span, "the header"));
+        return None;
+    }
     if let Some(header) = &raw.header {
         let spelled = Spanned::new(format!("header:{}", header.value), header.span);
+        return KeySource::compile(&spelled, Words::All, diagnostics)
+            .map(|source| Member::Field(source, value()));
+    }
+    if let Some(claim) = &raw.claim {
+        let spelled = Spanned::new(format!("claim:{}", claim.value), claim.span);
         return KeySource::compile(&spelled, Words::All, diagnostics)
             .map(|source| Member::Field(source, value()));
     }

@@ -275,6 +275,12 @@ impl Limiter {
         &self.key
     }
 
+    /// Whether it tells requests apart by what tokens say.
+    pub fn reads_claims(&self) -> bool {
+        let claim = |source: &KeySource| matches!(source, KeySource::Claim(_));
+        self.key.iter().any(claim) || self.rules.reads_claims()
+    }
+
     /// Its numbers.
     pub fn rules(&self) -> &Rules {
         &self.rules

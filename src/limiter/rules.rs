@@ -72,6 +72,12 @@ impl Rules {
         tier.map_or(&self.base, |(_, tier)| tier)
     }
 
+    /// Whether a tier is told by what a token says.
+    pub(super) fn reads_claims(&self) -> bool {
+        let claim = |member: &Member| matches!(member, Member::Field(KeySource::Claim(_), _));
+        self.tiers.iter().any(|(member, _)| claim(member))
+    }
+
     /// Every rule, that of no tier first.
     pub fn all(&self) -> impl Iterator<Item = &Tier> {
         std::iter::once(&self.base).chain(self.tiers.iter().map(|(_, tier)| tier))

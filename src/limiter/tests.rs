@@ -51,6 +51,7 @@ fn passes(limiter: &Limiter, client: &str, fields: &str, now: u64) -> usize {
         head: &head,
         client,
         route: "r",
+        claims: None,
     };
     (0..2000)
         .filter(|_| match limiter.ask(&input, 1, now) {

@@ -11,6 +11,7 @@
 pub mod alias;
 pub mod auth;
 pub mod authority;
+mod claims;
 pub mod edits;
 pub mod field;
 pub mod forwarded;
@@ -27,6 +28,7 @@ pub mod retry_after;
 pub mod spelled;
 pub mod trailer;
 
+pub use claims::Claims;
 pub use edits::Edits;
 pub use field::{Field, Known, Span};
 pub use framing::BodyLength;

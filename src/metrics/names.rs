@@ -202,6 +202,10 @@ metrics! {
         "Keys that were forgotten for room while they still counted; raise max_keys, or key by something that a client cannot choose.";
     AUTH_DECISIONS: Counter "tidegate_auth_decisions_total" ["route", "filter", "decision"]
         "Decisions of filters that ask elsewhere who may go on (allow, refuse, fail: there was nobody to tell, and the request was refused).";
+    JWKS_FETCHES: Counter "tidegate_jwks_fetches_total" ["url", "result"]
+        "Fetches of keys of tokens (ok, error).";
+    JWKS_AGE: Gauge "tidegate_jwks_last_good_age_seconds" ["url"]
+        "Time since keys of tokens were fetched; not there before they were.";
     DNS_RESOLUTIONS: Counter "tidegate_dns_resolutions_total" ["name", "outcome"]
         "Resolutions of the names of endpoints, by how they ended (ok, partial, truncated, no_name, empty, denied, refused, timeout, error).";
     DNS_RESOLUTION_DURATION: Histogram "tidegate_dns_resolution_duration_seconds" ["name"]

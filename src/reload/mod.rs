@@ -302,6 +302,9 @@ impl Serving {
         for limiter in &self.snapshot.limiters {
             limiter.settle();
         }
+        for route in self.snapshot.routes.routes() {
+            route.filters.settle();
+        }
         let clusters = self.snapshot.clusters.iter();
         let targets = clusters.flat_map(|cluster| cluster.targets());
         self.prober.apply(targets.collect());

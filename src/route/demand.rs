@@ -104,6 +104,7 @@ impl Demands {
             head,
             client,
             route: "",
+            claims: None,
         };
         let value = |demand: &ValueDemand| {
             let found = demand.source.read(&input);

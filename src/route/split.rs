@@ -124,6 +124,7 @@ mod tests {
             head: &head,
             client,
             route: "r",
+            claims: None,
         };
         split.choose(&input).unwrap().0
     }
@@ -174,6 +175,7 @@ mod tests {
                     head: &head,
                     client,
                     route: "r",
+                    claims: None,
                 })
                 .unwrap()
                 .0

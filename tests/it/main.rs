@@ -39,6 +39,7 @@ mod forward_auth;
 mod framing;
 mod health;
 mod http2;
+mod jwt;
 mod l4;
 mod limits;
 mod notify;

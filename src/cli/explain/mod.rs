@@ -130,6 +130,7 @@ fn action(snapshot: &Snapshot, route: &Route, input: &RouteInput<'_>) -> Chosen 
         head: input.head,
         client: input.client,
         route: route.name.as_str(),
+        claims: None,
     };
     let chosen = match &route.action {
         Action::Cluster(ix) => Some(*ix),

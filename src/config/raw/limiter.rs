@@ -12,7 +12,7 @@ pub struct Limiter {
     /// How is counted. Default: `token_bucket`.
     pub algorithm: Option<Spanned<Algorithm>>,
     /// What is counted apart: `client_ip` (an IPv6 client is its /64, or `client_ip/N`), `global`, `route`, `host`,
-    /// `path`, `header:NAME`, `cookie:NAME`, `query:NAME`, or several of them joined.
+    /// `path`, `header:NAME`, `cookie:NAME`, `query:NAME`, `claim:NAME` (of a token that a `jwt` before has found sound), or several of them joined.
     pub key: Spanned<OneOrMany<String>>,
     /// How many (in a `sliding_log` 10000 at most) … Range: `1` to `1000000000`.
     pub rate: Spanned<u64>,
@@ -86,8 +86,10 @@ pub struct LimitDelay {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitTier {
-    /// Field to look at. Without it the first part of the key is; where that is `client_ip`, `value` is a network.
+    /// Field to look at. Without it and `claim` the first part of the key is; where that is `client_ip`, `value` is a network.
     pub header: Option<Spanned<String>>,
+    /// Claim of a token to look at, which a `jwt` before the limiter has found sound.
+    pub claim: Option<Spanned<String>>,
     /// Its value.
     pub value: Spanned<String>,
     /// The rate. Range: `1` to `1000000000`.

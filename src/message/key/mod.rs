@@ -7,6 +7,7 @@ mod strip;
 use std::fmt;
 use std::net::IpAddr;
 
+use super::claims::Claims;
 use super::field::Known;
 use super::head::RequestHead;
 use super::hops::is_token;
@@ -48,6 +49,7 @@ impl Words {
             "header:NAME",
             "cookie:NAME",
             "query:NAME",
+            "claim:NAME",
         ];
         match self {
             Self::All => ALL,
@@ -75,6 +77,8 @@ pub enum KeySource {
     Cookie(Box<str>),
     /// `query:NAME`: the first parameter of the name, decoded.
     Query(Box<str>),
+    /// `claim:NAME`: what a token says that was found sound.
+    Claim(Box<str>),
 }
 
 /// What a key is read from.
@@ -86,6 +90,8 @@ pub struct KeyInput<'a> {
     pub client: IpAddr,
     /// The name of the route.
     pub route: &'a str,
+    /// What was found of the client so far.
+    pub claims: Option<&'a Claims>,
 }
 
 /// A property that was read.
@@ -110,6 +116,8 @@ pub enum KeyError {
     Prefix,
     /// `global`, where requests must be told apart.
     Same,
+    /// `claim:NAME`, where no token has been looked at yet.
+    Early,
 }
 
 impl fmt::Display for KeyError {
@@ -119,6 +127,7 @@ impl fmt::Display for KeyError {
             Self::Name => "a name must follow the colon",
             Self::Prefix => "the prefix of IPv6 addresses is 1 to 128",
             Self::Same => "it is the same for all requests",
+            Self::Early => "tokens are looked at later",
         })
     }
 }
@@ -135,6 +144,7 @@ impl KeySource {
                 "header" => name_of(token).map(Self::Header),
                 "cookie" => name_of(token).map(Self::Cookie),
                 "query" => name_of(!name.is_empty()).map(Self::Query),
+                "claim" => name_of(!name.is_empty()).map(Self::Claim),
                 _ => Err(KeyError::Unknown),
             };
         }
@@ -162,6 +172,7 @@ impl KeySource {
     ) -> Option<Self> {
         let error = match Self::parse(raw) {
             Ok(Self::Global) if words == Words::Apart => KeyError::Same,
+            Ok(Self::Claim(_)) if words == Words::Apart => KeyError::Early,
             Ok(source) => return Some(source),
             Err(error) => error,
         };
@@ -192,6 +203,7 @@ impl KeySource {
             Self::Header(name) => KeyValue::Bytes(field(head, name.as_bytes())?),
             Self::Cookie(name) => KeyValue::Bytes(cookie(head, name.as_bytes())?),
             Self::Query(name) => KeyValue::Encoded(parameter(head.query()?, name.as_bytes())?),
+            Self::Claim(name) => KeyValue::Bytes(input.claims?.text(name)?.as_bytes()),
         })
     }
 
@@ -202,7 +214,10 @@ impl KeySource {
 
     /// Whether what is read may be a secret of the client's.
     pub fn is_private(&self) -> bool {
-        matches!(self, Self::Header(_) | Self::Cookie(_) | Self::Query(_))
+        matches!(
+            self,
+            Self::Header(_) | Self::Cookie(_) | Self::Query(_) | Self::Claim(_)
+        )
     }
 }
 
@@ -218,6 +233,7 @@ impl fmt::Display for KeySource {
             Self::Header(name) => write!(f, "header:{name}"),
             Self::Cookie(name) => write!(f, "cookie:{name}"),
             Self::Query(name) => write!(f, "query:{name}"),
+            Self::Claim(name) => write!(f, "claim:{name}"),
         }
     }
 }

@@ -18,7 +18,12 @@ impl KeySource {
                     .filter(|pair| !is_named(pair, name.as_bytes()));
                 join(others, b"&", out);
             }),
-            Self::ClientIp(_) | Self::Global | Self::Route | Self::Host | Self::Path => {}
+            Self::ClientIp(_)
+            | Self::Global
+            | Self::Route
+            | Self::Host
+            | Self::Path
+            | Self::Claim(_) => {}
         }
     }
 }

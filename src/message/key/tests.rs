@@ -22,6 +22,7 @@ fn number(spelling: &[&str], head: &RequestHead, client: &str) -> u128 {
         head,
         client: client.parse().unwrap(),
         route: "r",
+        claims: None,
     };
     joined(HashKey::from_seed("test"), &sources, &input).finish()
 }
@@ -129,6 +130,7 @@ fn a_value_is_shown_without_its_control_bytes() {
         head: &head,
         client: "192.0.2.1".parse().unwrap(),
         route: "r",
+        claims: None,
     };
     let source = KeySource::parse("header:a").unwrap();
     assert_eq!(source.read(&input).unwrap().to_string(), r"x\x1b[2J");

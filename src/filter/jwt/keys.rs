@@ -1,0 +1,223 @@
+//! Keys that signatures are verified by: a JWK set (RFC 7517).
+
+use std::fmt;
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::signature::{RsaPublicKeyComponents, UnparsedPublicKey};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+use super::algorithm::Algorithm;
+
+/// Most keys of a set.
+const MAX_KEYS: usize = 256;
+
+/// Where a set comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Origin {
+    /// A file of ours. What is wrong in it is told.
+    File,
+    /// Somebody else's, who may have keys that we do not know: they are passed over, as are secrets, which everybody could read
+    /// there.
+    Network,
+}
+
+/// Keys.
+#[derive(Debug)]
+pub(super) struct KeySet(Vec<Key>);
+
+struct Key {
+    id: Option<Box<str>>,
+    material: Material,
+    /// By which alone it verifies, where it says so.
+    pinned: Option<Algorithm>,
+}
+
+/// What is in a key decides by which algorithms it can verify; a token never does (RFC 8725, 3.1).
+enum Material {
+    Secret(Vec<u8>),
+    Rsa(RsaPublicKeyComponents<Vec<u8>>),
+    Curve(Algorithm, Vec<u8>),
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of a signature.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Checked {
+    /// It is by one of the keys.
+    Sound,
+    /// It is not.
+    Broken,
+    /// There is no key that could have made it.
+    NoKey,
+}
+
+impl KeySet {
+    /// Reads a set.
+    pub(super) fn parse(text: &[u8], origin: Origin) -> Result<Self, String> {
+        let set: Value =
+            serde_json::from_slice(text).map_err(|error| format!("not JSON: {error}"))?;
+        let listed = set.get("keys").and_then(Value::as_array);
+        let listed = listed.ok_or("not a JWK set: there is no list `keys`")?;
+        if listed.len() > MAX_KEYS {
+            return Err(format!("more than {MAX_KEYS} keys"));
+        }
+        let mut keys = Vec::new();
+        for (place, raw) in (1..).zip(listed) {
+            match (Key::parse(raw), origin) {
+                (Ok(Some(key)), Origin::Network) if matches!(key.material, Material::Secret(_)) => {
+                }
+                (Ok(Some(key)), _) => keys.push(key),
+                (Ok(None), _) | (Err(_), Origin::Network) => {}
+                (Err(why), Origin::File) => return Err(format!("key {place}: {why}")),
+            }
+        }
+        if keys.is_empty() {
+            return Err("no key that verifies signatures".to_owned());
+        }
+        Ok(Self(keys))
+    }
+
+    /// Checks a signature. With an id only keys of that id are tried, and those that have none.
+    pub(super) fn check(
+        &self,
+        id: Option<&str>,
+        algorithm: Algorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Checked {
+        let may = |key: &&Key| match (id, key.id.as_deref()) {
+            (Some(wanted), Some(id)) => wanted == id,
+            (None, _) | (_, None) => true,
+        };
+        let mut found = Checked::NoKey;
+        // More of them would be work that a token orders.
+        for key in self
+            .0
+            .iter()
+            .filter(may)
+            .filter(|key| key.does(algorithm))
+            .take(8)
+        {
+            if key.verify(algorithm, message, signature) {
+                return Checked::Sound;
+            }
+            found = Checked::Broken;
+        }
+        found
+    }
+}
+
+impl Key {
+    /// `None`: it is for something else.
+    fn parse(raw: &Value) -> Result<Option<Self>, &'static str> {
+        let text = |name: &str| raw.get(name).and_then(Value::as_str);
+        if text("use").is_some_and(|use_| use_ != "sig") {
+            return Ok(None);
+        }
+        if let Some(for_) = raw.get("key_ops").and_then(Value::as_array)
+            && !for_.iter().any(|op| op == "verify")
+        {
+            return Ok(None);
+        }
+        let bytes = |name: &str| {
+            let text = text(name).ok_or("a part is missing")?;
+            URL_SAFE_NO_PAD
+                .decode(text)
+                .map_err(|_| "a part is not base64url")
+        };
+        let pinned = match text("alg") {
+            None => None,
+            Some(name) => Some(Algorithm::parse(name).ok_or("an unknown `alg`")?),
+        };
+        let material = match text("kty").unwrap_or_default() {
+            "oct" => secret(bytes("k")?, pinned)?,
+            "RSA" => Material::Rsa(rsa(&bytes("n")?, &bytes("e")?)?),
+            "EC" => point(text("crv").unwrap_or_default(), &bytes("x")?, &bytes("y")?)?,
+            "OKP" if text("crv") == Some("Ed25519") => match bytes("x")? {
+                key if key.len() == 32 => Material::Curve(Algorithm::EdDsa, key),
+                _ => return Err("not a point of its curve"),
+            },
+            _ => return Err("an unknown `kty` or `crv`"),
+        };
+        let key = Self {
+            id: text("kid").map(Into::into),
+            material,
+            pinned,
+        };
+        match pinned {
+            Some(algorithm) if !key.does(algorithm) => Err("`alg` is of another kind of key"),
+            _ => Ok(Some(key)),
+        }
+    }
+
+    fn does(&self, algorithm: Algorithm) -> bool {
+        self.pinned.is_none_or(|pinned| pinned == algorithm)
+            && match &self.material {
+                Material::Secret(_) => algorithm.hmac().is_some(),
+                Material::Rsa(_) => algorithm.rsa().is_some(),
+                Material::Curve(own, _) => *own == algorithm,
+            }
+    }
+
+    fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+        match &self.material {
+            Material::Secret(secret) => algorithm.hmac().is_some_and(|algorithm| {
+                let key = hmac::Key::new(algorithm, secret);
+                hmac::verify(&key, message, signature).is_ok()
+            }),
+            Material::Rsa(key) => algorithm
+                .rsa()
+                .is_some_and(|with| key.verify(with, message, signature).is_ok()),
+            Material::Curve(_, point) => algorithm.curve().is_some_and(|with| {
+                let key = UnparsedPublicKey::new(with, point);
+                key.verify(message, signature).is_ok()
+            }),
+        }
+    }
+}
+
+/// A secret says its algorithm, and is as long as what that makes (RFC 7518, 3.2).
+fn secret(secret: Vec<u8>, pinned: Option<Algorithm>) -> Result<Material, &'static str> {
+    let hmac = pinned.and_then(Algorithm::hmac);
+    let hmac = hmac.ok_or("a secret says its `alg`: HS256, HS384 or HS512")?;
+    if secret.len() < hmac.digest_algorithm().output_len() {
+        return Err("a secret is at least as long as what its `alg` makes: 32, 48 or 64 bytes");
+    }
+    Ok(Material::Secret(secret))
+}
+
+fn rsa(n: &[u8], e: &[u8]) -> Result<RsaPublicKeyComponents<Vec<u8>>, &'static str> {
+    // Some write leading zeros, which the library refuses.
+    let plain = |number: &[u8]| {
+        let zeros = number.iter().take_while(|&&byte| byte == 0).count();
+        number.get(zeros..).unwrap_or_default().to_vec()
+    };
+    let (n, e) = (plain(n), plain(e));
+    match (n.len(), e.len()) {
+        (256..=1024, 1..=8) => Ok(RsaPublicKeyComponents { n, e }),
+        _ => Err("an RSA key has 2048 to 8192 bits"),
+    }
+}
+
+fn point(curve: &str, x: &[u8], y: &[u8]) -> Result<Material, &'static str> {
+    let (algorithm, size) = match curve {
+        "P-256" => (Algorithm::Es256, 32),
+        "P-384" => (Algorithm::Es384, 48),
+        "P-521" => (Algorithm::Es512, 66),
+        _ => return Err("an unknown `kty` or `crv`"),
+    };
+    if x.len() != size || y.len() != size {
+        return Err("not a point of its curve");
+    }
+    // Uncompressed (SEC 1, 2.3.3).
+    Ok(Material::Curve(algorithm, [&[4], x, y].concat()))
+}

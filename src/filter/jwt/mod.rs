@@ -1,0 +1,268 @@
+//! `jwt`: lets in who brings a token that somebody signed whom we trust (RFC 7519).
+//!
+//! **Invariants.** The key decides by which algorithm a signature is verified, never the token (RFC 8725, 3.1); where keys come from
+//! stands in the configuration alone. Nothing of a token is looked at for what it says before its signature was found sound. What
+//! tells the endpoint who asks is taken from the client in any case (E-120).
+
+mod algorithm;
+mod keys;
+mod source;
+#[cfg(test)]
+mod tests;
+mod token;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::api_key::source as key_source;
+use super::auth::{self, Credentials};
+use super::basic_auth::unauthorized;
+use super::compile::bad_name;
+use super::kept::Keep;
+use super::live::{Decision, Live, Tally};
+use super::{Place, Reply, RequestView, Verdict, check_name, check_value};
+use crate::base::{Detail, Reason, clock};
+use crate::config::raw::filter as raw;
+use crate::config::types::{FilePath, OneOrMany};
+use crate::config::{Beside, Code, Diagnostic, Diagnostics, Span, Spanned};
+use crate::message::key::{KeyInput, KeySource, KeyValue};
+use crate::message::{Claims, Known};
+
+use algorithm::Algorithm;
+use keys::{KeySet, Origin};
+pub(super) use source::Identity;
+pub use source::Source;
+use token::{Expiry, Fault, Policy, verify};
+
+const MAX_FILE: u64 = 1 << 20;
+const LEEWAY: Duration = Duration::from_secs(30);
+/// More is no difference of clocks.
+const MOST_LEEWAY: Duration = Duration::from_mins(10);
+const FROM: &str = "header:authorization";
+
+/// The filter.
+#[derive(Clone, Debug)]
+pub struct Jwt {
+    keys: Keys,
+    policy: Policy,
+    from: KeySource,
+    credentials: Credentials,
+    /// Names of fields, and of the claims that they tell.
+    tells: Box<[Tells]>,
+    missing: Reply,
+    wrong: Box<[(Fault, Reply)]>,
+    unavailable: Reply,
+    tally: Arc<Tally>,
+}
+
+/// A field and a claim.
+type Tells = (Box<str>, Box<str>);
+
+#[derive(Clone, Debug)]
+enum Keys {
+    Of(Arc<KeySet>),
+    At(Arc<Source>),
+}
+
+impl Jwt {
+    pub(super) fn compile(
+        raw: &raw::Jwt,
+        span: Span,
+        live: &Live,
+        tally: Arc<Tally>,
+        files: &Beside,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        let keys = keys(raw, span, live, files, diagnostics);
+        let realm = auth::realm(raw.realm.as_ref(), diagnostics);
+        let from = key_source(raw.from.as_ref(), FROM, "a token", diagnostics);
+        let tells = tells(raw, diagnostics);
+        let leeway = raw.leeway.map_or(LEEWAY, |leeway| leeway.get());
+        if let Some(raw) = raw.leeway.filter(|leeway| leeway.get() > MOST_LEEWAY) {
+            let message = "clocks are not that far apart: a `leeway` is at most 10m";
+            diagnostics.push(Diagnostic::error(Code::BadValue, raw.span, message));
+            return None;
+        }
+        let algorithms = raw.algorithms.iter().flat_map(|list| list.iter());
+        let policy = Policy {
+            algorithms: algorithms.map(|raw| Algorithm::of(raw)).collect(),
+            issuers: texts(raw.issuer.as_ref()),
+            audiences: texts(raw.audience.as_ref()),
+            leeway,
+            expiry: match raw.expiry.as_deref() {
+                None | Some(raw::Expiry::Required) => Expiry::Required,
+                Some(raw::Expiry::Optional) => Expiry::Optional,
+            },
+        };
+        let realm = realm?;
+        let wrong = format!("Bearer realm=\"{realm}\", error=\"invalid_token\"");
+        let wrong = Fault::ALL.map(|fault| (fault, unauthorized(&wrong, fault.detail())));
+        Some(Self {
+            keys: keys?,
+            policy,
+            from: from?,
+            credentials: Credentials::of(raw.credentials.as_ref()),
+            tells: tells?,
+            missing: unauthorized(&format!("Bearer realm=\"{realm}\""), Detail::None),
+            wrong: wrong.into(),
+            unavailable: Reply::refusal(Reason::AuthUnavailable, Detail::None),
+            tally,
+        })
+    }
+
+    /// Begins to fetch its keys.
+    pub(super) fn settle(&self) {
+        if let Keys::At(source) = &self.keys {
+            source.start();
+        }
+    }
+
+    /// Decides.
+    pub fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
+        let (decision, verdict) = match self.judge(view) {
+            Ok(claims) => {
+                self.let_in(view, claims);
+                (Decision::Allow, Verdict::Continue)
+            }
+            Err(reply) if reply.reason() == Reason::AuthUnavailable => {
+                (Decision::Fail, Verdict::Respond(reply.clone()))
+            }
+            Err(reply) => (Decision::Refuse, Verdict::Respond(reply.clone())),
+        };
+        self.tally.count(decision);
+        verdict
+    }
+
+    fn judge(&self, view: &RequestView<'_>) -> Result<Claims, &Reply> {
+        let token = self.token(view).ok_or(&self.missing)?;
+        let keys = match &self.keys {
+            Keys::Of(keys) => Arc::clone(keys),
+            Keys::At(source) => source.keys().ok_or(&self.unavailable)?,
+        };
+        verify(token, &keys, &self.policy, clock::wall()).map_err(|fault| {
+            if let (Fault::Key, Keys::At(source)) = (fault, &self.keys) {
+                source.miss(view.facts.now);
+            }
+            let mut known = self.wrong.iter();
+            let reply = known.find(|(known, _)| *known == fault);
+            reply.map_or(&self.missing, |(_, reply)| reply)
+        })
+    }
+
+    /// What stands where a token is to stand. Two Authorization fields are none: nobody can say which the endpoint reads.
+    fn token<'v>(&self, view: &'v RequestView<'_>) -> Option<&'v [u8]> {
+        if matches!(&self.from, KeySource::Header(name) if Known::of(name.as_bytes()) == Known::Authorization)
+        {
+            let mut given = view.head.values(b"authorization");
+            let (Some(value), None) = (given.next(), given.next()) else {
+                return None;
+            };
+            let (scheme, token) = value.split_at_checked("Bearer ".len())?;
+            let bearer = scheme.eq_ignore_ascii_case(b"Bearer ");
+            return bearer.then(|| token.trim_ascii());
+        }
+        let input = KeyInput {
+            head: view.head,
+            client: view.facts.client,
+            route: view.facts.route,
+            claims: None,
+        };
+        match self.from.read(&input)? {
+            KeyValue::Bytes(token) | KeyValue::Encoded(token) => Some(token),
+            KeyValue::Addr(_) => None,
+        }
+    }
+
+    fn let_in(&self, view: &mut RequestView<'_>, claims: Claims) {
+        if self.credentials == Credentials::Removed {
+            self.from.strip(view.head, view.edits);
+        }
+        for (header, claim) in &self.tells {
+            view.edits.remove(header.as_bytes());
+            let value = claims.text(claim).map(str::trim_ascii);
+            // What no field can hold is not told, rather than told as something else.
+            if let Some(value) =
+                value.filter(|value| !value.is_empty() && check_value(value).is_ok())
+            {
+                view.edits.add(header.as_bytes(), value.as_bytes());
+            }
+        }
+        view.keep(Keep::Claims(claims));
+    }
+}
+
+fn texts(raw: Option<&Spanned<OneOrMany<String>>>) -> Box<[Box<str>]> {
+    let all = raw.iter().flat_map(|raw| raw.value.0.iter());
+    all.map(|text| text.as_str().into()).collect()
+}
+
+/// The fields that claims go into.
+fn tells(raw: &raw::Jwt, diagnostics: &mut Diagnostics) -> Option<Box<[Tells]>> {
+    let checked = raw.claim_headers.iter().map(|(name, claim)| {
+        check_name(name, Place::Request)
+            .map_err(|error| diagnostics.push(bad_name(name, error)))
+            .map(|()| (name.as_str().into(), claim.as_str().into()))
+    });
+    let checked: Vec<_> = checked.collect();
+    checked.into_iter().collect::<Result<_, _>>().ok()
+}
+
+fn keys(
+    raw: &raw::Jwt,
+    span: Span,
+    live: &Live,
+    files: &Beside,
+    diagnostics: &mut Diagnostics,
+) -> Option<Keys> {
+    let beside = [
+        ("keys_ca", raw.keys_ca.as_ref().map(|it| it.span)),
+        ("keys_refresh", raw.keys_refresh.map(|it| it.span)),
+    ];
+    let idle = beside.into_iter().find_map(|(key, at)| Some((key, at?)));
+    match (&raw.keys_file, &raw.keys_url) {
+        (Some(path), None) => {
+            if let Some((key, at)) = idle {
+                let message = format!("`{key}` stands without `keys_url`");
+                diagnostics.push(Diagnostic::error(Code::Conflict, at, message));
+                return None;
+            }
+            from_file(path, files, diagnostics).map(Keys::Of)
+        }
+        (None, Some(url)) => {
+            if let Some(path) = &raw.keys_ca {
+                files.note(path, MAX_FILE);
+            }
+            let (identity, source) = Source::compile(raw, url, diagnostics)?;
+            Some(Keys::At(live.source(&identity, source)))
+        }
+        (Some(path), Some(url)) => {
+            let message = "`keys_file` and `keys_url` cannot stand together";
+            let diagnostic = Diagnostic::error(Code::Conflict, url.span, message);
+            diagnostics.push(diagnostic.also(path.span, "the file"));
+            None
+        }
+        (None, None) => {
+            let message = "nothing says by which keys tokens are signed";
+            let diagnostic = Diagnostic::error(Code::MissingKey, span, message);
+            diagnostics.push(diagnostic.hint("say `keys_file` or `keys_url`"));
+            None
+        }
+    }
+}
+
+fn from_file(
+    path: &Spanned<FilePath>,
+    files: &Beside,
+    diagnostics: &mut Diagnostics,
+) -> Option<Arc<KeySet>> {
+    let text = files.read(path, MAX_FILE, diagnostics)?;
+    match KeySet::parse(&text, Origin::File) {
+        Ok(keys) => Some(Arc::new(keys)),
+        Err(why) => {
+            let message = format!("`{}`: {why}", path.display());
+            let diagnostic = Diagnostic::error(Code::BadSecret, path.span, message);
+            diagnostics.push(diagnostic.hint("a JWK set is `{ \"keys\": [ … ] }` (RFC 7517)"));
+            None
+        }
+    }
+}
