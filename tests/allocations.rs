@@ -19,8 +19,8 @@ use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tidegate::config::Diagnostics;
 use tidegate::metrics::Hub;
@@ -35,6 +35,9 @@ thread_local! {
 }
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+/// The count is the process's: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
 
 struct Counting;
 
@@ -218,6 +221,95 @@ fn allocations(request: &[u8], answer: &'static [u8], log: &str) -> f64 {
     each
 }
 
+/// Allocations for each of many requests on one warm connection of HTTP/2, so many of them at a time.
+fn http2_allocations(head: &[u8], body: &[u8], at_once: u32) -> f64 {
+    const ROUNDS: u64 = 1000;
+    let mut client = TcpStream::connect(proxy(origin(ANSWER), "\"off\"")).unwrap();
+    client.set_nodelay(true).unwrap();
+    let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
+        let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
+        frame.extend([kind, flags]);
+        frame.extend(stream.to_be_bytes());
+        frame.extend(payload);
+        frame
+    };
+    let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    hello.extend(frame(4, 0, 0, &[]));
+    hello.extend(frame(4, 1, 0, &[]));
+    client.write_all(&hello).unwrap();
+    let mut buf = vec![0; 1 << 20];
+    let (mut have, mut stream, mut before) = (0, 1, 0);
+    for round in 0..ROUNDS + 300 {
+        if round == 300 {
+            before = ALLOCATIONS.load(Ordering::Relaxed);
+        }
+        let mut batch = Vec::new();
+        for _ in 0..at_once {
+            let end = u8::from(body.is_empty());
+            batch.extend(frame(1, 4 | end, stream, head));
+            if !body.is_empty() {
+                batch.extend(frame(0, 1, stream, body));
+            }
+            stream += 2;
+        }
+        // So that the window of the connection stays open.
+        batch.extend(frame(8, 0, 0, &(5 * at_once).to_be_bytes()));
+        client.write_all(&batch).unwrap();
+        let mut ended = 0;
+        while ended < at_once {
+            let read = client.read(&mut buf[have..]).unwrap();
+            assert!(read > 0, "the proxy closed");
+            have += read;
+            let mut used = 0;
+            while let Some([_, high, low, kind, flags, ..]) = buf.get(used..have) {
+                let len = 9 + usize::from(u16::from_be_bytes([*high, *low]));
+                if used + len > have {
+                    break;
+                }
+                assert!(!matches!(kind, 3 | 7), "a reset, or the end");
+                ended += u32::from(*kind <= 1 && flags & 1 != 0);
+                used += len;
+            }
+            buf.copy_within(used..have, 0);
+            have -= used;
+        }
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+    let each = (ALLOCATIONS.load(Ordering::Relaxed) - before) as f64
+        / (ROUNDS * u64::from(at_once)) as f64;
+    each
+}
+
+#[test]
+fn a_kept_connection_of_http2_allocates_nothing_per_request() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    // By the static table and literals: GET or POST, http, a path, an authority; of a POST its length.
+    let head = |method: u8| {
+        [
+            &[method, 0x86, 0x04, 7][..],
+            b"/path?q",
+            &[0x01, 4],
+            b"test",
+        ]
+        .concat()
+    };
+    for (name, method, body, at_once) in [
+        ("GET", 0x82, &[][..], 1),
+        ("GET", 0x82, &[][..], 4),
+        ("POST", 0x83, &[b'x'; 4096][..], 1),
+    ] {
+        let mut head = head(method);
+        if !body.is_empty() {
+            head.extend(b"\x0f\x0d\x044096");
+        }
+        let each = http2_allocations(&head, body, at_once);
+        assert!(
+            each <= NONE,
+            "{each} allocations per {name}, {at_once} at once"
+        );
+    }
+}
+
 const ANSWER: &[u8] =
     b"HTTP/1.1 200 OK\r\nServer: o\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello";
 
@@ -226,6 +318,7 @@ const NONE: f64 = 0.01;
 
 #[test]
 fn a_kept_connection_allocates_nothing_per_request() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let get =
         b"GET /path?q=1 HTTP/1.1\r\nHost: Example.test\r\nUser-Agent: test\r\nCookie: a=b\r\n\r\n";
     for log in ["\"off\"", "{ file = { path = \"/dev/null\" } }"] {

@@ -1,4 +1,5 @@
-//! The parsers of the wire against others: slow models on generated inputs, corpora of the fuzzers, llhttp and h11.
+//! The parsers of the wire against others: slow models on generated inputs, corpora of the fuzzers, llhttp and h11; HTTP/2 with
+//! `h2`, the crate and the package of Python.
 //!
 //! Everything is seeded. `TIDEGATE_FAULT_SCALE=full` makes the runs with the models a million inputs each.
 
@@ -23,6 +24,8 @@ mod differential;
 mod framing;
 #[path = "wire/generate.rs"]
 mod generate;
+#[path = "wire/http2.rs"]
+mod http2;
 #[path = "wire/models.rs"]
 mod models;
 #[path = "wire/peers.rs"]

@@ -1,5 +1,6 @@
-//! What must hold for any input. The fuzz targets call [`checks`]; `tests/wire` replays the corpora through the
+//! What must hold for any input. The fuzz targets call [`checks`] and [`http2`]; `tests/wire` replays the corpora through the
 //! same functions and compares the parsers with the [`model`]s.
 
 pub mod checks;
+pub mod http2;
 pub mod model;

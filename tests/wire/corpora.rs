@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::root;
-use super::wire::checks;
+use super::wire::{checks, http2};
 
 /// Runs every file of a corpus.
 fn replay(target: &str, check: fn(&[u8])) {
@@ -54,6 +54,16 @@ fn client_hellos_of_the_corpus() {
 }
 
 #[test]
+fn connections_of_the_corpus() {
+    replay("session", http2::session);
+}
+
+#[test]
+fn blocks_of_the_corpus() {
+    replay("hpack", http2::hpack);
+}
+
+#[test]
 fn every_target_has_a_corpus_and_a_check() {
     let names = |path: &str| {
         let entries = fs::read_dir(root(path)).unwrap();
@@ -68,7 +78,7 @@ fn every_target_has_a_corpus_and_a_check() {
     assert_eq!(
         targets,
         [
-            "chunked", "config", "head", "hello", "path", "preface", "response"
+            "chunked", "config", "head", "hello", "hpack", "path", "preface", "response", "session"
         ]
     );
     assert_eq!(targets, names("fuzz/corpus"));

@@ -38,7 +38,7 @@ pub struct Verdicts {
 }
 
 /// Where `scripts/tools.sh` puts Python's packages.
-fn python() -> PathBuf {
+pub fn python() -> PathBuf {
     let tools = std::env::var_os("TIDEGATE_TOOLS").map(PathBuf::from);
     let cache = || {
         let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);

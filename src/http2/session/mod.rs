@@ -290,3 +290,6 @@ impl<T> Session<T> {
         self.streams.remove(key).map(|stream| stream.own)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,7 @@ fn code(payload: &[u8]) -> u32 {
 fn a_client_that_answers_what_comes_is_no_flood() {
     let origin = Origin::answering(|_| Answer::ok(vec![b'x'; 16 << 20]));
     let proxy = Setup::over(&[origin.addr()]).workers(1).start();
-    let mut client = client(&proxy, 1 << 20);
+    let mut client = client(proxy.web, 1 << 20);
     ask(&mut client, 1, "/");
     let mut read = 0;
     loop {
@@ -63,7 +63,7 @@ fn a_stream_in_place_of_one_that_was_cancelled_is_no_fault() {
         .workers(1)
         .listener("http2 = { streams = 64, faults = 1, resets = 1000000, resets_total = 1000000 }")
         .start();
-    let mut client = client(&proxy, LARGEST);
+    let mut client = client(proxy.web, LARGEST);
     while client.frame().expect("settings").kind != SETTINGS {}
     client.send(SETTINGS, ACK, 0, &[]);
     let (mut last, mut open) = (1, VecDeque::new());
@@ -140,7 +140,7 @@ fn every_error_is_counted() {
         .workers(1)
         .listener("http2 = { streams = 1 }\ntimeouts = { header = \"300ms\" }")
         .start();
-    let mut client = client(&proxy, LARGEST);
+    let mut client = client(proxy.web, LARGEST);
     ask(&mut client, 1, "/");
     ask(&mut client, 3, "/");
     cancel(&mut client, 1);

@@ -2,6 +2,7 @@
 
 mod calls;
 mod frames;
+mod leaving;
 mod meters;
 mod slow;
 

@@ -3,9 +3,10 @@
 use crate::support::frames::{
     self, ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PING, Peer, SETTINGS,
 };
-use crate::support::{Answer, DEADLINE, Gate, Origin, Proxy, Setup};
+use crate::support::{Answer, DEADLINE, Gate, Origin, Setup};
 use socket2::{Domain, Socket, Type};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -20,12 +21,12 @@ pub const LARGEST: u32 = 0x7fff_ffff;
 const MIB: usize = 1 << 20;
 
 /// A client whose windows are of this size, and that of its connection as large as can be.
-pub fn client(proxy: &Proxy, window: u32) -> Peer {
+pub fn client(web: SocketAddr, window: u32) -> Peer {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     // As far away as clients are: the kernel in between takes little at a time.
     socket.set_tcp_mss(1400).unwrap();
     socket.set_recv_buffer_size(8 * 1024).unwrap();
-    socket.connect(&proxy.web.into()).unwrap();
+    socket.connect(&web.into()).unwrap();
     socket.set_read_timeout(Some(DEADLINE)).unwrap();
     let mut client = Peer(socket.into());
     client
@@ -70,7 +71,7 @@ fn origin(size: usize) -> Origin {
 fn what_the_kernel_has_is_not_held() {
     let origin = origin(16 * MIB);
     let proxy = Setup::over(&[origin.addr()]).workers(1).start();
-    let mut client = client(&proxy, LARGEST);
+    let mut client = client(proxy.web, LARGEST);
     ask(&mut client, 1, "/large");
     let (mut read, mut looked, mut most) = (0, 0, 0.0_f64);
     loop {
@@ -104,7 +105,7 @@ fn a_stream_whose_window_stays_shut_is_reset_beside_one_that_flows() {
         .workers(1)
         .listener("timeouts = { write = \"1s\" }")
         .start();
-    let mut client = client(&proxy, 0);
+    let mut client = client(proxy.web, 0);
     ask(&mut client, 1, "/large");
     opened(&mut client, 1, LARGEST);
     ask(&mut client, 3, "/small");
@@ -142,7 +143,7 @@ fn windows_that_open_at_once_let_all_through() {
     const SIZE: usize = 60_000;
     let origin = origin(SIZE);
     let proxy = Setup::over(&[origin.addr()]).workers(1).start();
-    let mut client = client(&proxy, 0);
+    let mut client = client(proxy.web, 0);
     for at in 0..STREAMS {
         ask(&mut client, 2 * at + 1, "/large");
     }
@@ -177,7 +178,7 @@ fn half_closed_clients_get_what_they_asked_for() {
             .listener(listener)
             .workers(1)
             .start();
-        let mut client = client(&proxy, LARGEST);
+        let mut client = client(proxy.web, LARGEST);
         ask(&mut client, 1, "/");
         // One whose request never ends breaks off.
         let head = [
@@ -217,7 +218,7 @@ fn every_ping_of_a_burst_is_answered() {
         .workers(1)
         .listener("http2 = { pings = 1000000 }")
         .start();
-    let mut client = client(&proxy, LARGEST);
+    let mut client = client(proxy.web, LARGEST);
     let mut reader = Peer(client.0.try_clone().unwrap());
     let answered = std::thread::spawn(move || {
         let mut next = 0;

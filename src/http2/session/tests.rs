@@ -1,0 +1,233 @@
+//! What one connection comes to, frame by frame, without a socket.
+
+use super::*;
+use crate::base::clock;
+use crate::http2::frame::{Block as Writing, Flags, FrameHead, HEAD, Kind, MAX_FRAME, PREFACE};
+use crate::http2::streams::Ending;
+use std::time::Instant;
+
+/// A connection after its greeting, and a client's encoder.
+struct Pair {
+    session: Session<()>,
+    encoder: Encoder,
+    now: Instant,
+}
+
+impl Pair {
+    fn new(limits: Limits) -> Self {
+        let mut pair = Self {
+            session: Session::new(limits, 4096),
+            encoder: Encoder::default(),
+            now: clock::now(),
+        };
+        let mut hello = PREFACE.to_vec();
+        frame::settings(&[], &mut hello);
+        frame::settings_ack(&mut hello);
+        assert_eq!(pair.feed(&hello), Ok(vec![]));
+        pair.session.out.clear();
+        pair
+    }
+
+    /// All events of these bytes; heads are opened as they come.
+    fn feed(&mut self, input: &[u8]) -> Result<Vec<Event>, Lost> {
+        let (mut used, mut events) = (0, Vec::new());
+        loop {
+            let rest = &input[used..];
+            let step = self.session.next(rest, self.now)?;
+            used += step.used;
+            let Some(event) = step.event else {
+                assert_eq!(used, input.len(), "all of it is whole");
+                return Ok(events);
+            };
+            if let Event::Head { id, end, block } = &event {
+                self.session.read(block, rest, |_| {})?;
+                self.session.open(*id, *end, None, ());
+            }
+            if let Event::Trailers { block, .. } = &event {
+                self.session.read(block, rest, |_| {})?;
+            }
+            events.push(event);
+        }
+    }
+
+    fn head(&mut self, stream: u32, fin: Flags) -> Vec<u8> {
+        let mut out = Vec::new();
+        let block = Writing::begin(&mut out);
+        self.encoder.field(b":path", b"/", &mut out);
+        block.end(stream, fin, MAX_FRAME, &mut out);
+        out
+    }
+
+    /// Begins a stream; its key.
+    fn begin(&mut self, stream: u32, fin: Flags) -> Key {
+        let head = self.head(stream, fin);
+        let events = self.feed(&head).unwrap();
+        assert!(matches!(events[..], [Event::Head { id, .. }] if id == stream));
+        (0..1000)
+            .find(|&key| {
+                self.session
+                    .streams
+                    .at(key)
+                    .is_some_and(|at| at.id == stream)
+            })
+            .unwrap()
+    }
+
+    /// What is to be sent: kind, flags, stream and length of each frame.
+    fn sent(&mut self) -> Vec<(Kind, u8, u32, u32)> {
+        let out = std::mem::take(&mut self.session.out);
+        let (mut rest, mut frames) = (&out[..], Vec::new());
+        while let Some(head) = FrameHead::read(rest) {
+            frames.push((head.kind, head.flags.0, head.stream, head.len));
+            rest = &rest[HEAD + head.len as usize..];
+        }
+        assert!(rest.is_empty());
+        frames
+    }
+}
+
+fn set(setting: Setting, value: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::settings(&[(setting, value)], &mut out);
+    out
+}
+
+fn update(stream: u32, by: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::window_update(stream, by, &mut out);
+    out
+}
+
+fn data(stream: u32, flags: Flags, len: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::data(stream, flags, &vec![b'x'; len], &mut out);
+    out
+}
+
+#[test]
+fn what_is_sent_keeps_within_both_windows() {
+    let mut pair = Pair::new(Limits::default());
+    let key = pair.begin(1, Flags::END_STREAM);
+    let body = vec![0; 100_000];
+    assert_eq!(pair.session.send_data(key, &body, Fin::Yes), 65_535);
+    let sizes: Vec<_> = pair.sent().iter().map(|at| at.3).collect();
+    assert_eq!(sizes, [16_384, 16_384, 16_384, 16_383]);
+    assert_eq!(pair.session.send_data(key, &body[65_535..], Fin::Yes), 0);
+    // One of the two is not enough.
+    assert_eq!(pair.feed(&update(1, 50_000)), Ok(vec![Event::Window]));
+    assert_eq!(pair.session.send_data(key, &body[65_535..], Fin::Yes), 0);
+    assert_eq!(pair.feed(&update(0, 40_000)), Ok(vec![Event::Window]));
+    assert_eq!(
+        pair.session.send_data(key, &body[65_535..], Fin::Yes),
+        34_465
+    );
+    let last = *pair.sent().last().unwrap();
+    assert_eq!(last, (Kind::Data, 1, 1, 34_465 - 2 * 16_384));
+    assert_eq!(
+        pair.session.streams.at(key).unwrap().ending,
+        Some(Ending::Whole)
+    );
+}
+
+#[test]
+fn a_window_may_be_taken_back() {
+    let mut pair = Pair::new(Limits::default());
+    let key = pair.begin(1, Flags::END_STREAM);
+    assert_eq!(pair.session.send_data(key, &[0; 1000], Fin::No), 1000);
+    pair.feed(&set(Setting::InitialWindowSize, 500)).unwrap();
+    assert_eq!(pair.session.send_data(key, &[0; 10], Fin::No), 0, "at -500");
+    pair.feed(&update(1, 505)).unwrap();
+    assert_eq!(pair.session.send_data(key, &[0; 10], Fin::No), 5);
+    // Of the next stream it is what was said last.
+    let next = pair.begin(3, Flags::END_STREAM);
+    assert_eq!(pair.session.send_data(next, &[0; 1000], Fin::No), 500);
+}
+
+#[test]
+fn windows_open_again_when_half_of_them_is_done_with() {
+    let limits = Limits {
+        stream_window: 1000,
+        connection_window: 65_535,
+        ..Limits::default()
+    };
+    let mut pair = Pair::new(limits);
+    let key = pair.begin(1, Flags::NONE);
+    pair.feed(&data(1, Flags::NONE, 600)).unwrap();
+    pair.session.consumed(Some(key), 499);
+    assert_eq!(pair.sent(), []);
+    pair.session.consumed(Some(key), 1);
+    assert_eq!(pair.sent(), [(Kind::WindowUpdate, 0, 1, 4)]);
+    // 400 are left of the first thousand, and 500 came back.
+    let last = pair.feed(&data(1, Flags::NONE, 901)).unwrap();
+    assert_eq!(
+        last[0],
+        Event::Failed {
+            key,
+            code: Code::FlowControl
+        }
+    );
+    assert_eq!(pair.sent(), [(Kind::RstStream, 0, 1, 4)]);
+}
+
+#[test]
+fn after_the_last_word_nothing_is_looked_at_but_tables_agree() {
+    let mut pair = Pair::new(Limits::default());
+    let key = pair.begin(1, Flags::END_STREAM);
+    pair.session.warn();
+    pair.session.warn();
+    let said: Vec<_> = pair.sent().iter().map(|at| at.0).collect();
+    assert_eq!(said, [Kind::GoAway, Kind::Ping], "once");
+    pair.session.leave(Code::NoError);
+    pair.session.leave(Code::NoError);
+    assert_eq!(pair.sent().len(), 1, "once");
+    // Its field goes into the table, though nobody reads it.
+    let late = pair.head(3, Flags::END_STREAM);
+    assert_eq!(pair.feed(&late), Ok(vec![]));
+    assert_eq!(pair.feed(&data(3, Flags::END_STREAM, 10)), Ok(vec![]));
+    assert_eq!(pair.sent(), []);
+    pair.session
+        .send_headers(key, Fin::Yes, |encoder, out| encoder.status(200, out));
+    assert_eq!(pair.sent(), [(Kind::Headers, 5, 1, 1)]);
+}
+
+#[test]
+fn a_place_is_taken_until_the_work_has_stopped() {
+    let limits = Limits {
+        streams: 1,
+        ..Limits::default()
+    };
+    let mut pair = Pair::new(limits);
+    let key = pair.begin(1, Flags::END_STREAM);
+    let mut cancel = Vec::new();
+    frame::rst_stream(1, Code::Cancel, &mut cancel);
+    assert_eq!(pair.feed(&cancel), Ok(vec![Event::Reset { key }]));
+    let refused = Event::Refused {
+        code: Code::RefusedStream,
+    };
+    let second = pair.head(3, Flags::END_STREAM);
+    assert_eq!(pair.feed(&second), Ok(vec![refused]));
+    assert_eq!(pair.session.close(key), Some(()));
+    pair.begin(5, Flags::END_STREAM);
+}
+
+#[test]
+fn a_connection_that_rests_holds_what_an_idle_one_does() {
+    let mut pair = Pair::new(Limits::default());
+    let idle = pair.session.weight();
+    let keys: Vec<_> = (0..128)
+        .map(|at| pair.begin(2 * at + 1, Flags::END_STREAM))
+        .collect();
+    let busy = pair.session.weight();
+    for key in keys {
+        pair.session
+            .send_headers(key, Fin::Yes, |encoder, out| encoder.status(200, out));
+        pair.session.close(key);
+    }
+    pair.session.out = Vec::new();
+    pair.session.rest();
+    let rested = pair.session.weight();
+    assert!(
+        busy > 8000 && rested < idle + 3000,
+        "{idle} {busy} {rested}"
+    );
+}
