@@ -165,6 +165,7 @@ fn check(cluster: &Cluster) -> Option<&'static str> {
     Some(match health.check.value.0 {
         Check::Http(_) => "http",
         Check::Tcp(_) => "tcp",
+        Check::Udp(_) => "udp",
         Check::Grpc(_) => "grpc",
         Check::Command(_) => "command",
     })

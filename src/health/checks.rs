@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use super::probe::MAX_BODY;
-use super::spec::{BodyRegex, Check, CommandCheck, GrpcCheck, HttpCheck, TcpCheck};
+use super::spec::{BodyRegex, Check, CommandCheck, GrpcCheck, HttpCheck, TcpCheck, UdpCheck};
 use crate::config::pattern::{Extent, regex};
 use crate::config::raw::health as raw;
 use crate::config::types::StatusRange;
-use crate::config::{Code, Diagnostic, Diagnostics, Spanned};
+use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
 use crate::message::authority;
 use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
@@ -95,6 +95,23 @@ pub(super) fn tcp(raw: &raw::TcpCheck, diagnostics: &mut Diagnostics) -> Option<
     let expect = bytes(raw.expect.as_ref(), raw.expect_hex.as_ref(), diagnostics);
     let (send, expect) = (send?, expect?);
     Some(Check::Tcp(TcpCheck { send, expect }))
+}
+
+/// Nothing but an answer shows that somebody takes datagrams, and nothing but a datagram brings one.
+pub(super) fn udp(raw: &raw::UdpCheck, span: Span, diagnostics: &mut Diagnostics) -> Option<Check> {
+    let send = bytes(raw.send.as_ref(), raw.send_hex.as_ref(), diagnostics);
+    let expect = bytes(raw.expect.as_ref(), raw.expect_hex.as_ref(), diagnostics);
+    let (send, expect) = (send?, expect?);
+    if send.is_empty() {
+        let message = "a udp probe has nothing to send";
+        diagnostics.push(
+            Diagnostic::error(Code::MissingKey, span, message)
+                .label("which datagram is answered?")
+                .hint("write `send` or `send_hex`"),
+        );
+        return None;
+    }
+    Some(Check::Udp(UdpCheck { send, expect }))
 }
 
 pub(super) fn grpc(raw: &raw::GrpcCheck, diagnostics: &mut Diagnostics) -> Option<Check> {

@@ -67,6 +67,7 @@ pub fn compile(raw: &raw::Health, diagnostics: &mut Diagnostics) -> Option<Healt
 fn check(raw: &Spanned<types::Choice<raw::Check>>, diagnostics: &mut Diagnostics) -> Option<Check> {
     match &raw.value.0 {
         raw::Check::Tcp(raw) => checks::tcp(raw, diagnostics),
+        raw::Check::Udp(check) => checks::udp(check, raw.span, diagnostics),
         raw::Check::Http(raw) => checks::http(raw, diagnostics),
         raw::Check::Grpc(raw) => checks::grpc(raw, diagnostics),
         raw::Check::Command(raw) => checks::command(raw, diagnostics),

@@ -29,5 +29,5 @@ pub use probe::Failure;
 pub use prober::{Prober, Report, Target};
 pub use spec::{
     Check, CommandCheck, Connections, Elsewhere, GrpcCheck, HealthSpec, HttpCheck, ProbeTls,
-    TcpCheck,
+    TcpCheck, UdpCheck,
 };

@@ -5,10 +5,10 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::spec::{Check, Connections, HealthSpec, TcpCheck};
+use super::spec::{Check, Connections, HealthSpec, TcpCheck, UdpCheck};
 use super::{command, grpc, http};
 use crate::base::{ClusterName, EndpointAddr, Error};
-use crate::net::Stream;
+use crate::net::{Stream, bind, files};
 use crate::upstream::{self, ConnectSpec};
 
 /// How much of a body is searched, in bytes.
@@ -99,6 +99,7 @@ pub(super) async fn run(
     let header = spec.header();
     match &spec.check {
         Check::Tcp(check) => converse(check, connect(at, &header).await?).await,
+        Check::Udp(check) => exchange(check, &at.addr).await,
         Check::Http(check) => {
             let before = match before {
                 Some(Kept::Http(connection)) => Some(connection),
@@ -164,6 +165,24 @@ where
             Looked::NotYet if len == 0 => return Err(Failure::Unexpected),
             Looked::NotYet => {}
         }
+    }
+}
+
+/// Sends a datagram and looks at the one that comes back. A port that nobody listens on says so (ICMP), which the connected
+/// socket is told; silence is the timeout's.
+async fn exchange(check: &UdpCheck, addr: &EndpointAddr) -> Result<(), Failure> {
+    let EndpointAddr::Inet(addr) = addr else {
+        return Err(Failure::Broken(io::ErrorKind::Unsupported.into()));
+    };
+    let none = || Failure::Broken(io::ErrorKind::AddrNotAvailable.into());
+    let socket = bind::datagrams_to(*addr, files::first_reserved()).map_err(|_| none())?;
+    socket.send(&check.send).await.map_err(Failure::Broken)?;
+    let mut answer = vec![0; MAX_BODY];
+    let len = socket.recv(&mut answer).await.map_err(Failure::Broken)?;
+    let mut search = Search::new(&check.expect);
+    match search.look(answer.get(..len).unwrap_or_default()) {
+        Looked::Found => Ok(()),
+        Looked::NotYet | Looked::Full => Err(Failure::Unexpected),
     }
 }
 

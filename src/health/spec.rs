@@ -21,6 +21,8 @@ pub enum Check {
     Http(HttpCheck),
     /// Connects, and may send and expect bytes.
     Tcp(TcpCheck),
+    /// Sends a datagram and waits for one.
+    Udp(UdpCheck),
     /// Asks `grpc.health.v1.Health/Check`.
     Grpc(GrpcCheck),
     /// Runs a program.
@@ -70,6 +72,15 @@ pub struct TcpCheck {
     /// What is sent.
     pub send: Box<[u8]>,
     /// What must stand in the first 64 KiB that come.
+    pub expect: Box<[u8]>,
+}
+
+/// A datagram to send, and bytes to expect in the answer; empty: any.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub struct UdpCheck {
+    /// What is sent; never empty.
+    pub send: Box<[u8]>,
+    /// What must stand in the answer.
     pub expect: Box<[u8]>,
 }
 

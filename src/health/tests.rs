@@ -9,7 +9,7 @@ use std::time::Duration;
 use hyper::header::HeaderValue;
 use hyper::http::uri::PathAndQuery;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UdpSocket, UnixListener};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
@@ -341,6 +341,39 @@ fn tcp_asks_only_for_a_connection() {
             })
         );
         assert!(fell.failure.unwrap().starts_with("cannot connect: "));
+    });
+}
+
+#[test]
+fn udp_asks_for_a_datagram_and_its_answer() {
+    run(|| async {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let addr = EndpointAddr::Inet(server.local_addr().unwrap());
+        let check = |expect: &[u8]| {
+            Check::Udp(UdpCheck {
+                send: b"ping".as_slice().into(),
+                expect: expect.into(),
+            })
+        };
+        for (expect, answer, healthy) in [
+            (b"".as_slice(), b"".as_slice(), true),
+            (b"pong", b"a pong it is", true),
+            (b"pong", b"no", false),
+        ] {
+            let (mut prober, mut reports) = prober();
+            prober.apply(vec![target(&addr, spec(check(expect)))]);
+            let mut buf = [0; 16];
+            let (len, from) = server.recv_from(&mut buf).await.unwrap();
+            assert_eq!(&buf[..len], b"ping");
+            server.send_to(answer, from).await.unwrap();
+            let failure = reports.recv().await.unwrap().failure;
+            assert_eq!(failure.is_none(), healthy, "{failure:?}");
+        }
+        drop(server);
+        let (mut prober, mut reports) = prober();
+        prober.apply(vec![target(&addr, spec(check(b"")))]);
+        let failure = reports.recv().await.unwrap().failure.unwrap();
+        assert!(failure.contains("refused"), "{failure}");
     });
 }
 

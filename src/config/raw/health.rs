@@ -47,6 +47,8 @@ pub enum Check {
     Http(HttpCheck),
     /// Connects, and may send and expect bytes.
     Tcp(TcpCheck),
+    /// Sends a datagram and waits for one.
+    Udp(UdpCheck),
     /// Asks the gRPC health service, over HTTP/2 with prior knowledge.
     Grpc(GrpcCheck),
     /// Runs a program.
@@ -83,6 +85,20 @@ pub struct TcpCheck {
     /// The same as bytes, two hexadecimal digits each.
     pub send_hex: Option<Spanned<String>>,
     /// Text that must stand in the first 64 KiB that come. Default: nothing is waited for.
+    pub expect: Option<Spanned<String>>,
+    /// The same as bytes, two hexadecimal digits each.
+    pub expect_hex: Option<Spanned<String>>,
+}
+
+/// `{ udp = … }`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UdpCheck {
+    /// Text of the datagram that is sent; this or `send_hex` must be there.
+    pub send: Option<Spanned<String>>,
+    /// The same as bytes, two hexadecimal digits each.
+    pub send_hex: Option<Spanned<String>>,
+    /// Text that must stand in the datagram that comes back. Default: any will do.
     pub expect: Option<Spanned<String>>,
     /// The same as bytes, two hexadecimal digits each.
     pub expect_hex: Option<Spanned<String>>,
