@@ -30,6 +30,7 @@ mod demo;
 mod discovery;
 mod drain;
 mod endpoints;
+mod events;
 mod explain;
 mod faults;
 mod filters;
