@@ -12,6 +12,7 @@ pub mod hash;
 pub mod name;
 pub mod detail;
 pub mod reason;
+pub mod secret;
 
 pub use addr::EndpointAddr;
 pub use cidr::CidrSet;

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::Cluster;
 use super::overrides::Overrides;
-use super::{Cluster, Secret};
 use crate::base::ClusterName;
+use crate::base::secret::Secret;
 use crate::dns::Book;
 use crate::endpoint::{EndpointKey, EndpointState, Gate};
 use crate::outlier::{Breaker, Crowd};

@@ -22,7 +22,6 @@ pub mod overrides;
 mod outlier;
 mod protocol;
 pub mod retry;
-pub mod secret;
 pub mod sticky;
 pub mod sweeper;
 #[cfg(test)]
@@ -34,6 +33,7 @@ use std::time::Duration;
 use crate::balance::Balancer;
 use crate::base::ClusterName;
 use crate::base::hash::{DEFAULT_SEED, HashKey};
+use crate::base::secret::Secret;
 use crate::endpoint::{Admin, EndpointSet, Gate};
 use crate::health::{HealthSpec, ProbeTls, Target};
 use crate::http1::limits::ResponseLimits;
@@ -50,7 +50,6 @@ pub use members::{Knowledge, Members};
 pub use outlier::Visit;
 pub use overrides::{Lapse, Override, Overrides, TooMany};
 pub use retry::{Backoff, Budget, Methods, RetryOn, RetryPolicy};
-pub use secret::Secret;
 pub use sticky::Sticky;
 pub use sweeper::Sweeper;
 

@@ -13,9 +13,10 @@ use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
-use super::{BalanceKey, Secret, Site};
+use super::{BalanceKey, Site};
 use crate::balance::{Algorithm, Balancer};
 use crate::base::ClusterName;
+use crate::base::secret::Secret;
 use crate::config::raw::cluster::{SameSite, StickyCookie, StickyHeader};
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned, raw, types};
 use crate::endpoint::{Endpoint, EndpointIx, EndpointSet};

@@ -41,7 +41,7 @@ pub fn compile(
     raw: &Config,
     clusters: Clusters<'_>,
     parts: Parts<'_>,
-    live: &tls::Live,
+    ground: tls::Ground<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<ListenerSpec>> {
     let before = diagnostics.count(Severity::Error);
@@ -70,7 +70,7 @@ pub fn compile(
             &defaults,
             (clusters, parts),
             &mut claims,
-            live,
+            ground,
             diagnostics,
         );
         specs.extend(spec);
@@ -113,7 +113,7 @@ fn compile_one(
     defaults: &Settings,
     into: (Clusters<'_>, Parts<'_>),
     claims: &mut Claims,
-    live: &tls::Live,
+    ground: tls::Ground<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<ListenerSpec> {
     let name = compile_name(&raw.name, diagnostics);
@@ -158,7 +158,7 @@ fn compile_one(
                     raw::listener::Protocol::Http => Inside::Http,
                     raw::listener::Protocol::Tcp | raw::listener::Protocol::Udp => Inside::Anything,
                 };
-                let tls = ServerTls::compile(raw, name, inside, live, diagnostics)?;
+                let tls = ServerTls::compile(raw, name, inside, ground, diagnostics)?;
                 Some(Arc::new(tls))
             }
             _ => None,

@@ -22,7 +22,17 @@ fn compile_text(text: &str) -> (Option<Vec<ListenerSpec>>, Vec<String>) {
         kept: &crate::filter::Live::default(),
         clusters: &[],
     };
-    let specs = compile(&loaded.raw, clusters, parts, &live, &mut loaded.diagnostics);
+    let ground = crate::tls::Ground {
+        live: &live,
+        common: &crate::tls::Common::default(),
+    };
+    let specs = compile(
+        &loaded.raw,
+        clusters,
+        parts,
+        ground,
+        &mut loaded.diagnostics,
+    );
     assert_eq!(specs.is_none(), loaded.diagnostics.has_errors());
     (specs, loaded.diagnostics.lines().collect())
 }

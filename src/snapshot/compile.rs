@@ -66,7 +66,15 @@ pub fn compile(
         names: &names,
         hash: HashKey::configured(seed.map(|seed| seed.as_str())),
     };
-    let listeners = listener::compile(raw, known, parts, &live.tls, diagnostics);
+    let common = tls::Common {
+        // Instances that make the same keys of it resume each other's sessions; one of this process would say no more than none.
+        secret: site.secret.filter(|secret| !secret.is_of_this_process()),
+    };
+    let ground = tls::Ground {
+        live: &live.tls,
+        common: &common,
+    };
+    let listeners = listener::compile(raw, known, parts, ground, diagnostics);
     let routes = route::compile(raw, &listener_names, known, parts, diagnostics);
     if diagnostics.has_errors() {
         return None;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::compile::Purpose;
 use super::machine;
-use crate::cluster::secret::{MIN_SECRET, Secret};
+use crate::base::secret::{MIN_SECRET, Secret};
 use crate::cluster::{self, Site};
 use crate::config::raw::log::{Format, Level};
 use crate::config::raw::runtime::Workers;

@@ -20,7 +20,7 @@ use x509_cert::der::Decode;
 
 use super::certificate::{self, LoadError, MAX_FILE, MAX_LISTS, Part, authorities, revocations};
 use super::provider::provider;
-use super::x509::Facts;
+use super::x509::{Facts, hex};
 use crate::base::{Detail, clock};
 use crate::config::raw::tls::{ClientAuth, ClientCa};
 use crate::config::{Code, Diagnostic, Diagnostics};
@@ -33,6 +33,11 @@ use crate::record::ClientCertificate;
 pub(super) struct Mark(pub(super) [u8; digest::SHA256_OUTPUT_LEN]);
 
 impl Mark {
+    /// In hexadecimal.
+    pub(super) fn text(self) -> String {
+        hex(&self.0)
+    }
+
     /// As a number; never 0.
     pub(super) fn number(self) -> u64 {
         let bytes = self.0.first_chunk().copied().unwrap_or_default();

@@ -1,45 +1,18 @@
 //! What the handshakes of a listener go by: made of files, and made anew when one of them is another.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::server::{NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
-use rustls::{ServerConfig, crypto::aws_lc_rs};
+use rustls::ServerConfig;
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 
 use super::certificate::{Certificate, Files, LoadError};
-use super::clients::{Clients, Demands, Mark};
+use super::clients::{Clients, Demands};
 use super::provider::provider;
-use super::server::{Policy, Resolver};
+use super::resolver::Resolver;
+use super::server::Policy;
 use super::table::Table;
-use crate::base::ListenerName;
-
-/// Whose tickets: a session is resumed where what was asked of the client is what is asked now, and nowhere else. rustls
-/// does not verify a client's certificate again when it resumes (E-123).
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(super) struct Whose {
-    pub(super) listener: ListenerName,
-    pub(super) clients: Option<Mark>,
-}
-
-/// Makes and opens session tickets; the keys are its own, and rotate.
-pub(super) struct Tickets(Option<Arc<dyn ProducesTickets>>);
-
-impl Tickets {
-    pub(super) fn new() -> Self {
-        let made = aws_lc_rs::Ticketer::new();
-        Self(
-            made.inspect_err(|error| tracing::error!(%error, "no keys for session tickets"))
-                .ok(),
-        )
-    }
-}
-
-impl fmt::Debug for Tickets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tickets")
-    }
-}
+use super::tickets::Tickets;
 
 /// What a policy's files hold: the one half of what handshakes go by, the policy is the other.
 #[derive(Clone, Debug)]

@@ -17,26 +17,46 @@ pub mod hello;
 mod material;
 mod names;
 mod provider;
+mod resolver;
 mod server;
 mod x509;
 mod table;
+mod tickets;
 mod verify;
 
 use crate::base::ListenerName;
+use crate::base::secret::Secret;
 use crate::state::Registry;
 
 pub use certificate::{Certificate, Files, LoadError, MAX_FILE, MAX_LISTS};
 pub use client::{ClientTls, TlsSpec};
 pub use clients::client_certificate;
 pub use names::{detail, group, suite, version};
-pub use server::{HandshakeSlot, Hello, Inside, ServerTls, Shown, last_hello};
+pub use resolver::{Hello, last_hello};
+pub use server::{HandshakeSlot, Inside, ServerTls, Shown};
 pub use x509::Facts;
+
+/// Settings of the process that every listener's TLS goes by.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Common {
+    /// What keys of tickets are made of; `None`: they are random, and of this process.
+    pub secret: Option<Secret>,
+}
+
+/// What a listener's TLS is compiled on.
+#[derive(Clone, Copy, Debug)]
+pub struct Ground<'a> {
+    /// What outlives configurations.
+    pub live: &'a Live,
+    /// Settings of the process.
+    pub common: &'a Common,
+}
 
 /// What outlives a configuration.
 #[derive(Debug, Default)]
 pub struct Live {
     listeners: Registry<ListenerName, server::Standing>,
-    tickets: Registry<material::Whose, material::Tickets>,
+    tickets: Registry<tickets::Whose, tickets::Tickets>,
 }
 
 impl Live {

@@ -1,21 +1,20 @@
 //! The server's side: what a listener shows and accepts.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::SupportedProtocolVersion;
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
 
-use super::Live;
 use super::certificate::{Certificate, Files, LoadError, Part};
 use super::clients::Demands;
-use super::material::{Material, Read, Tickets, Whose};
-use super::table::{Names, Table};
+use super::material::{Material, Read};
+use super::table::Names;
+use super::tickets::{Tickets, Whose};
 use super::x509::Facts;
+use super::{Common, Ground, Live};
+use crate::base::secret::Secret;
 use crate::base::{ListenerName, clock};
 use crate::config::raw::tls::{Certificate as RawCertificate, ClientAuth, ListenerTls, TlsVersion};
 use crate::config::{Code, Diagnostic, Diagnostics, Severity, Spanned};
@@ -48,6 +47,7 @@ impl Drop for HandshakeSlot {
 /// What an operator says of a listener's TLS: two that say the same are the same.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Policy {
+    common: Common,
     certificates: Vec<Files>,
     clients: Option<Demands>,
     pub(super) min_version: MinVersion,
@@ -112,12 +112,13 @@ impl ServerTls {
         raw: &Spanned<ListenerTls>,
         listener: &ListenerName,
         inside: Inside,
-        live: &Live,
+        ground: Ground<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let before = diagnostics.count(Severity::Error);
         let auth = raw.client_auth.as_ref().map(|auth| &***auth);
         let policy = Policy {
+            common: ground.common.clone(),
             certificates: raw.certificates.iter().map(|it| files(it)).collect(),
             clients: auth.and_then(|auth| Demands::compile(auth, diagnostics)),
             min_version: match raw.min_version.as_deref() {
@@ -130,7 +131,10 @@ impl ServerTls {
         if diagnostics.count(Severity::Error) > before {
             return None;
         }
-        let standing = live.listeners.keep_or_make(listener, Standing::default);
+        let standing = ground
+            .live
+            .listeners
+            .keep_or_make(listener, Standing::default);
         let this = |material: Material| Self {
             listener: listener.clone(),
             asked: AtomicU64::new(material.asked()),
@@ -138,7 +142,7 @@ impl ServerTls {
             policy: policy.clone(),
             standing,
         };
-        Some(this(material(listener, &policy, read, live)))
+        Some(this(material(listener, &policy, read, ground.live)))
     }
 
     fn material(&self) -> Arc<Material> {
@@ -226,8 +230,10 @@ fn material(listener: &ListenerName, policy: &Policy, read: Read, live: &Live) -
     let whose = Whose {
         listener: listener.clone(),
         clients: read.clients.as_ref().map(|clients| clients.mark),
+        secret: policy.common.secret.as_ref().map(Secret::mark),
     };
-    let tickets = live.tickets.keep_or_make(&whose, Tickets::new);
+    let make = || Tickets::new(&whose, policy.common.secret.as_ref());
+    let tickets = live.tickets.keep_or_make(&whose, make);
     Material::new(policy, read, tickets)
 }
 
@@ -350,46 +356,4 @@ pub enum Inside {
     Http,
     /// Whatever the endpoint speaks: without a list any protocol is agreed to.
     Anything,
-}
-
-/// What a client asked for, and what it was shown.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Hello {
-    /// The server's name, in lower case.
-    pub name: Option<Box<str>>,
-    /// What names the certificate was for, see [`ServerTls::covers`]; `None`: there was none to show.
-    pub shown: Option<u64>,
-}
-
-thread_local! {
-    /// What the last hello of this thread said. rustls asks for a certificate in the middle of a call that is made
-    /// for one connection, and has no other way to say for which.
-    static LAST: RefCell<Option<Hello>> = const { RefCell::new(None) };
-}
-
-/// Takes what the hello said that was read by the call just made, if it read one.
-pub fn last_hello() -> Option<Hello> {
-    LAST.with_borrow_mut(Option::take)
-}
-
-/// Finds certificates by name.
-pub(super) struct Resolver(pub(super) Table);
-
-impl fmt::Debug for Resolver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Resolver")
-    }
-}
-
-impl ResolvesServerCert for Resolver {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let name = hello.server_name().map(str::to_ascii_lowercase);
-        let schemes = hello.signature_schemes();
-        let (shown, key) = self.0.choose(name.as_deref(), schemes).unzip();
-        LAST.set(Some(Hello {
-            name: name.map(Into::into),
-            shown: shown.map(|Names(shown)| shown),
-        }));
-        key
-    }
 }

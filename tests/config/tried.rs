@@ -222,7 +222,11 @@ fn compiled(text: &str) -> Result<String, String> {
         names: &names,
         hash: HashKey::from_seed("tidegate"),
     };
-    let listeners = listener::compile(raw, known, parts, &tls::Live::default(), found);
+    let ground = tls::Ground {
+        live: &tls::Live::default(),
+        common: &tls::Common::default(),
+    };
+    let listeners = listener::compile(raw, known, parts, ground, found);
     let routes = route::compile(raw, &listener_names, known, parts, found);
     if found.has_errors() {
         return Err(found.render_text(Color::Never));
@@ -237,7 +241,9 @@ fn compiled(text: &str) -> Result<String, String> {
 /// An instance with a secret, as one has that signs cookies.
 fn site() -> cluster::Site {
     cluster::Site {
-        secret: Some(cluster::Secret::from_text(b"a secret of this test")),
+        secret: Some(tidegate::base::secret::Secret::from_text(
+            b"a secret of this test",
+        )),
         ..cluster::Site::new(None)
     }
 }

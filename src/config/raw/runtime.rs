@@ -27,8 +27,8 @@ pub struct Runtime {
     pub hash_seed: Option<Spanned<String>>,
     /// The zone that this instance stands in: endpoints in the same one come first. Default: none.
     pub zone: Option<Spanned<OwnText>>,
-    /// File with the key that signs sticky cookies, at least 16 bytes; the same on every instance. Default: a random key of the
-    /// process.
+    /// File with the key that signs sticky cookies and seals TLS tickets, at least 16 bytes; the same on every instance. Default: a
+    /// random key of the process.
     pub secret_file: Option<Spanned<FilePath>>,
 }
 

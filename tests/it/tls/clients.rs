@@ -2,7 +2,7 @@
 
 use super::Bed;
 use crate::support::tls::{Authority, Issued, Kind, Secure, ask, connect, replace};
-use crate::support::{Origin, Setup, eventually, ports};
+use crate::support::{Origin, Setup, endpoint, eventually, ports};
 use rcgen::{CertificateParams, DnType, SanType};
 use rustls::{ClientConfig, HandshakeKind};
 use std::io::{Read, Write};
@@ -358,4 +358,68 @@ fn an_expired_certificate_is_not_resumed() {
     assert_eq!(bed.answered(&client), "");
     let labels = [("resumed", "yes"), ("result", "expired")];
     bed.proxy.wait_metric(HANDSHAKES, &labels, |n| n == 1.0);
+}
+
+/// Instances with the same secret make the same keys; who has another, or none, opens nothing of theirs.
+#[test]
+fn instances_with_the_same_secret_resume_each_others_sessions() {
+    let people = Authority::new("People");
+    let first = asking(
+        "required",
+        "",
+        &people,
+        secret("one secret of many bytes"),
+        "",
+    );
+    let own = person(&people, 1, "spiffe://test/ann");
+    let client = first.showing(&own);
+    let again = |setup: Setup, people: &Authority| {
+        let ca = setup.dir.file("people.pem");
+        replace(&ca, &people.pem());
+        let at = |name: &str| first.proxy.log_path().with_file_name(name);
+        let tls = format!(
+            "tls = {{ certificates = [{{ certificate = \"{}\", key = \"{}\" }}], \
+             client_auth = {{ required = {{ ca = \"{}\" }} }} }}",
+            at("c0.pem").display(),
+            at("c0.key").display(),
+            ca.display()
+        );
+        setup
+            .cluster("app", &[endpoint(first.origin.addr())], "")
+            .route("all", "cluster = \"app\"")
+            .listener(&tls)
+            .start()
+    };
+    let kind = |addr: SocketAddr| {
+        let mut secure = connect(addr, NAME, &client).unwrap();
+        assert!(got(&mut secure).starts_with("HTTP/1.1 200"));
+        secure.conn.handshake_kind().unwrap()
+    };
+    assert_eq!(kind(first.proxy.web), HandshakeKind::Full);
+    assert_eq!(kind(first.proxy.web), HandshakeKind::Resumed);
+    let second = again(secret("one secret of many bytes"), &people);
+    assert_eq!(kind(second.web), HandshakeKind::Resumed);
+    let stranger = again(secret("another secret of many bytes"), &people);
+    assert_eq!(kind(stranger.web), HandshakeKind::Full);
+    let without = again(Setup::new(), &people);
+    assert_eq!(kind(without.web), HandshakeKind::Full);
+    // The same secret and another authority beside the first: what is asked is another thing.
+    assert_eq!(
+        kind(first.proxy.web),
+        HandshakeKind::Full,
+        "tickets of `without`"
+    );
+    let more = format!("{}{}", people.pem(), Authority::new("More").pem());
+    replace(&second.log_path().with_file_name("people.pem"), &more);
+    let labels = [("result", "ok")];
+    second.wait_metric("tidegate_tls_renewals_total", &labels, |n| n == 1.0);
+    assert_eq!(kind(second.web), HandshakeKind::Full);
+}
+
+fn secret(text: &str) -> Setup {
+    let setup = Setup::new();
+    let file = setup.dir.file("secret");
+    replace(&file, text);
+    let value = format!("\"{}\"", file.display());
+    setup.runtime("secret_file", value)
 }
