@@ -121,6 +121,7 @@ fn find(c: &mut Criterion) {
             listener: 0,
             head: &head,
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            server_name: None,
         };
         assert!(table.find(&input).is_some());
         group.bench_function(name, |bencher| {

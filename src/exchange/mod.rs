@@ -357,6 +357,7 @@ fn find_route<'v>(x: &mut Exchange, view: &'v View) -> Result<&'v Route, Error> 
         listener: x.listener,
         head: x.record.head(),
         client: x.client,
+        server_name: x.record.facts().server_name(),
     };
     let routes = &view.snapshot.routes;
     let ix = routes.find(&input).ok_or(NO_ROUTE)?;

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use regex::bytes::Regex;
 
+use super::RouteInput;
+use super::host::HostPattern;
 use crate::base::cidr::CidrSet;
 use crate::message::RequestHead;
 use crate::message::key::{KeyInput, KeySource};
@@ -63,34 +65,50 @@ pub struct Demands {
     pub values: Vec<ValueDemand>,
     /// Of the client's address.
     pub clients: Option<CidrSet>,
+    /// Of the server name of its handshake.
+    pub names: Option<Box<[HostPattern]>>,
 }
 
 /// What is judged.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Evidence<'a> {
     /// A request.
-    Request(&'a RequestHead, IpAddr),
+    Request(&'a RequestHead, IpAddr, Option<&'a [u8]>),
     /// Every request that fulfils these demands, and of which nothing else is known.
     Only(&'a Demands),
+}
+
+impl<'a> Evidence<'a> {
+    /// What a request shows.
+    pub(super) fn of(input: &RouteInput<'a>) -> Self {
+        Self::Request(input.head, input.client, input.server_name)
+    }
 }
 
 impl Demands {
     /// Whether nothing is asked.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.fields.is_empty() && self.values.is_empty() && self.clients.is_none()
+        self.fields.is_empty()
+            && self.values.is_empty()
+            && self.clients.is_none()
+            && self.names.is_none()
     }
 
     /// How much is asked, as far as it decides who wins: conditions on fields, then all others.
     pub(super) fn weight(&self) -> (usize, usize) {
-        let others = self.values.len() + usize::from(self.clients.is_some());
+        let others = self.values.len()
+            + usize::from(self.clients.is_some())
+            + usize::from(self.names.is_some());
         (self.fields.len(), others)
     }
 
     /// Whether everything asked for is there.
     pub(super) fn are_met(&self, evidence: Evidence<'_>) -> bool {
         match evidence {
-            Evidence::Request(head, client) => self.are_met_by(head, client),
+            Evidence::Request(head, client, name) => {
+                self.are_met_by(head, client) && self.is_named(name)
+            }
             Evidence::Only(known) => self.follow_from(known),
         }
     }
@@ -115,6 +133,13 @@ impl Demands {
             && self.values.iter().all(value)
     }
 
+    /// A connection without a name, or without TLS, is named by nobody.
+    fn is_named(&self, name: Option<&[u8]>) -> bool {
+        self.names.as_ref().is_none_or(|names| {
+            name.is_some_and(|name| names.iter().any(|pattern| pattern.holds(name)))
+        })
+    }
+
     fn follow_from(&self, known: &Self) -> bool {
         self.fields
             .iter()
@@ -124,5 +149,6 @@ impl Demands {
                 .iter()
                 .all(|demand| known.values.contains(demand))
             && (self.clients.is_none() || self.clients == known.clients)
+            && (self.names.is_none() || self.names == known.names)
     }
 }

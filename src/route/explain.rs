@@ -16,7 +16,7 @@ pub enum Miss {
     Path,
     /// It is for other methods.
     Method,
-    /// It asks for fields, query, cookies or clients that are not there.
+    /// It asks for fields, query, cookies, clients or server names that are not there.
     Demand,
     /// It matches, but another one comes before it.
     Outranked,
@@ -30,7 +30,9 @@ impl Miss {
             Self::Host => "it is for other hosts",
             Self::Path => "it is for other paths",
             Self::Method => "it is for other methods",
-            Self::Demand => "it asks for a header, query, cookie or client that is not there",
+            Self::Demand => {
+                "it asks for a header, query, cookie, client or server name that is not there"
+            }
             Self::Outranked => "it matches, but the one that was found comes first",
         }
     }
@@ -50,12 +52,7 @@ impl RouteTable {
 /// The first condition that is not met.
 fn miss(rule: &Rule, input: &RouteInput<'_>) -> Option<Miss> {
     let head = input.head;
-    let host = |pattern: &HostPattern| match pattern {
-        HostPattern::Exact(name) => name.as_bytes() == head.host(),
-        HostPattern::Below(domain) => {
-            head.host().len() > domain.len() && head.host().ends_with(domain.as_bytes())
-        }
-    };
+    let host = |pattern: &HostPattern| pattern.holds(head.host());
     let path = match &rule.path {
         PathMatch::Any => true,
         PathMatch::Exact(text) => **text == *head.path(),
@@ -74,7 +71,7 @@ fn miss(rule: &Rule, input: &RouteInput<'_>) -> Option<Miss> {
         Some(Miss::Path)
     } else if !rule.methods.contains(head.method(), head.method_token()) {
         Some(Miss::Method)
-    } else if !rule.demands.are_met(Evidence::Request(head, input.client)) {
+    } else if !rule.demands.are_met(Evidence::of(input)) {
         Some(Miss::Demand)
     } else {
         None

@@ -71,6 +71,21 @@ impl HostPattern {
     }
 }
 
+impl HostPattern {
+    /// Whether a host is one of these, in any case.
+    pub fn holds(&self, host: &[u8]) -> bool {
+        match self {
+            Self::Exact(name) => name.as_bytes().eq_ignore_ascii_case(host),
+            Self::Below(domain) => host
+                .len()
+                .checked_sub(domain.len())
+                .filter(|&label| label > 0)
+                .and_then(|label| host.get(label..))
+                .is_some_and(|end| end.eq_ignore_ascii_case(domain.as_bytes())),
+        }
+    }
+}
+
 fn canonical(parsed: &Parsed, name: &str) -> Option<String> {
     let mut made = Vec::new();
     parsed.make(name.as_bytes(), &mut made);
@@ -80,6 +95,22 @@ fn canonical(parsed: &Parsed, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pattern_holds_its_hosts_and_no_others() {
+        for (pattern, host, held) in [
+            ("a.example", "A.EXAMPLE", true),
+            ("a.example", "b.a.example", false),
+            ("*.a.example", "b.A.example", true),
+            ("*.a.example", "c.b.a.example", true),
+            ("*.a.example", "a.example", false),
+            ("*.a.example", ".a.example", false),
+            ("*.a.example", "xa.example", false),
+        ] {
+            let pattern = HostPattern::parse(pattern).unwrap();
+            assert_eq!(pattern.holds(host.as_bytes()), held, "{pattern:?} {host}");
+        }
+    }
 
     #[test]
     fn hosts_are_canonical_or_refused() {

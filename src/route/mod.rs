@@ -56,6 +56,8 @@ pub struct RouteInput<'a> {
     pub head: &'a RequestHead,
     /// Who asks, behind trusted proxies.
     pub client: IpAddr,
+    /// The server name of its handshake.
+    pub server_name: Option<&'a [u8]>,
 }
 
 /// Position of a route in its table: its place in the file.

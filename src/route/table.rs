@@ -158,7 +158,7 @@ impl RouteTable {
             pattern: None,
             method: input.head.method(),
             token: input.head.method_token(),
-            evidence: Evidence::Request(input.head, input.client),
+            evidence: Evidence::of(input),
         })
     }
 

@@ -58,6 +58,8 @@ pub struct Asked<'s> {
     pub client: IpAddr,
     /// By which scheme, behind trusted proxies.
     pub scheme: Proto,
+    /// The name that a client asks for in its handshake: that of the URL, where it is one of TLS.
+    pub server_name: Option<String>,
 }
 
 impl Asked<'_> {
@@ -67,6 +69,7 @@ impl Asked<'_> {
             listener: self.listener.0,
             head: self.head.as_ref().ok()?,
             client: self.client,
+            server_name: self.server_name.as_deref().map(str::as_bytes),
         })
     }
 }
@@ -99,7 +102,16 @@ impl Question<'_> {
             client = forwarded::client(self.client, head, &listener.1.trusted);
             scheme = forwarded::proto(head, trust, own);
         }
+        let named = || {
+            let host = str::from_utf8(head.as_ref().ok()?.host()).ok()?;
+            let address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
+            (!address && !host.is_empty()).then(|| host.to_owned())
+        };
         Ok(Asked {
+            server_name: match own {
+                Proto::Http => None,
+                Proto::Https => named(),
+            },
             text: format!("{method} {url}"),
             listener,
             head,

@@ -56,6 +56,7 @@ mod rewrite;
 mod route_tests;
 mod selftest;
 mod sizes;
+mod sni;
 mod sticky;
 mod support;
 mod timeouts;

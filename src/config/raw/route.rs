@@ -42,6 +42,8 @@ pub struct Route {
     pub cookies: Named<Spanned<String>>,
     /// Networks of clients, behind trusted proxies; an address stands for itself.
     pub clients: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Server names of the handshake, `*.` for one or more labels: only requests over TLS that named one of them. Default: any, or none.
+    pub sni: Option<Spanned<Vec<Spanned<String>>>>,
     /// Steps, in this order on the request, in reverse on the response.
     #[serde(default)]
     pub filters: Vec<Spanned<Choice<Filter>>>,

@@ -104,7 +104,16 @@ fn compile_hosts(raw: &raw::Route, diagnostics: &mut Diagnostics) -> Option<Vec<
     let Some(list) = &raw.hosts else {
         return Some(Vec::new());
     };
-    refuse_empty(list, "hosts", diagnostics)?;
+    hosts(list, "hosts", diagnostics)
+}
+
+/// A list of hosts.
+pub(super) fn hosts(
+    list: &Spanned<Vec<Spanned<String>>>,
+    what: &str,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<HostPattern>> {
+    refuse_empty(list, what, diagnostics)?;
     compile_each(
         list,
         |host| HostPattern::parse(host).map_err(|error| Box::new(bad_host(host, error))),

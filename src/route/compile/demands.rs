@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::super::{Demands, FieldDemand, ValueDemand, Wanted};
-use super::conditions::refuse_empty;
+use super::super::{Demands, FieldDemand, HostPattern, ValueDemand, Wanted};
+use super::conditions::{hosts, refuse_empty};
 use crate::base::cidr::CidrSet;
 use crate::config::networks::networks;
 use crate::config::pattern::{Extent, regex};
@@ -38,11 +38,33 @@ pub(super) fn compile(raw: &raw::Route, diagnostics: &mut Diagnostics) -> Option
         sound.then(|| KeySource::Cookie(name.into()))
     });
     let clients = clients(raw, diagnostics);
+    let names = match &raw.sni {
+        None => Some(None),
+        Some(list) => server_names(list, diagnostics).map(Some),
+    };
     Some(Demands {
         fields: [exact?, like?].concat(),
         values: [query?, cookies?].concat(),
         clients: clients?,
+        names: names?,
     })
+}
+
+/// No handshake names an address (RFC 6066, 3).
+fn server_names(
+    list: &Spanned<Vec<Spanned<String>>>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Box<[HostPattern]>> {
+    let names = hosts(list, "sni", diagnostics)?;
+    let is_address =
+        |name: &&Spanned<String>| name.starts_with('[') || name.parse::<std::net::IpAddr>().is_ok();
+    let Some(address) = list.iter().find(is_address) else {
+        return Some(names.into());
+    };
+    let message = format!("`{}` is not a server name", address.value);
+    let diagnostic = Diagnostic::error(Code::BadHost, address.span, message);
+    diagnostics.push(diagnostic.label("a handshake names no address"));
+    None
 }
 
 fn fields(

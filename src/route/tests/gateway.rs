@@ -60,6 +60,7 @@ fn check(rules: &[(&str, &str)], requests: &[Request<'_>]) {
             listener: 0,
             head: &asked,
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            server_name: None,
         });
         let name = found.and_then(|ix| table.route(ix));
         let name = name.map_or("404", |route| route.name.as_str());

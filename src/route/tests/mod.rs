@@ -111,6 +111,7 @@ fn find(table: &RouteTable, method: &str, host: &str, path: &str) -> Option<u32>
         listener: 0,
         head: &head,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        server_name: None,
     };
     table.find(&input).map(|route| route.0)
 }
@@ -203,6 +204,7 @@ fn more_conditions_win_and_every_one_must_be_met() {
             listener: 0,
             head,
             client,
+            server_name: None,
         };
         table.find(&input).map(|route| route.0)
     };
@@ -261,7 +263,7 @@ fn model(rules: &[Rule], key: &Key<'_>) -> Option<usize> {
             PathMatch::Regex(regex) => regex.is_match(path.as_bytes()).then_some(1),
             PathMatch::Any => Some(0),
         };
-        let Evidence::Request(head, client) = key.evidence else {
+        let Evidence::Request(head, client, _) = key.evidence else {
             unreachable!("a request is asked for")
         };
         let asked = &rule.demands;
@@ -351,7 +353,7 @@ fn a_large_table_agrees_with_the_model() {
             pattern: None,
             method: Method::of(token.as_bytes()),
             token: token.as_bytes(),
-            evidence: Evidence::Request(&asked, client),
+            evidence: Evidence::Request(&asked, client, None),
         };
         let ours = table.find_key(&key).map(RouteIx::index);
         assert_eq!(ours, model(&rules, &key), "{token} {name}{path}");
@@ -456,9 +458,9 @@ proptest! {
                 pattern: None,
                 method: Method::of(token.as_bytes()),
                 token: token.as_bytes(),
-                evidence: Evidence::Request(&asked, client),
+                evidence: Evidence::Request(&asked, client, None),
             };
-            let same = Key { evidence: Evidence::Request(&escaped, client), ..key };
+            let same = Key { evidence: Evidence::Request(&escaped, client, None), ..key };
             prop_assert_eq!(table.find_key(&key), table.find_key(&same), "{:?}", key);
             let found = table.find_key(&key).map(RouteIx::index);
             prop_assert_eq!(found, model(&rules, &key), "{:?}", key);
@@ -493,7 +495,7 @@ proptest! {
                             pattern: None,
                             method: Method::of(token.as_bytes()),
                             token: token.as_bytes(),
-                            evidence: Evidence::Request(&head, IpAddr::V4(Ipv4Addr::LOCALHOST)),
+                            evidence: Evidence::Request(&head, IpAddr::V4(Ipv4Addr::LOCALHOST), None),
                         };
                         if let Some(at) = model(&rules, &key) {
                             found[at] = true;
