@@ -116,9 +116,11 @@ fn proxy(origin: std::net::SocketAddr, log: &str) -> std::net::SocketAddr {
         "[log.access]\noutput = {log}\n[[listeners]]\nname = \"web\"\nbind = [\"127.0.0.1:0\"]\nprotocol = \"http\"\n\
          [[routes]]\nname = \"all\"\ncluster = \"origin\"\n\
          path_prefix = \"/\"\n\
-         filters = [{{ request_headers = {{ set = {{ \"x-a\" = \"b\", x-c = \"${{client_ip}} ${{path}}\" }}, append = {{ x-d = \"${{route}}\" }} }} }}, \
+         filters = [{{ ip_access = {{ deny = [\"203.0.113.0/24\"] }} }}, {{ rate_limit = {{ limiter = \"all\" }} }}, \
+         {{ request_headers = {{ set = {{ \"x-a\" = \"b\", x-c = \"${{client_ip}} ${{path}}\" }}, append = {{ x-d = \"${{route}}\" }} }} }}, \
          {{ rewrite = {{ prefix = \"/in\", host = \"inner\" }} }}, \"request_id\", \"security_headers\", \
          {{ response_headers = {{ set = {{ x-s = \"${{status}} ${{cluster}}\" }}, remove = [\"server\"] }} }}]\n\
+         [limiters.all]\nkey = \"client_ip\"\nrate = 1000000\n\
          [clusters.origin]\nendpoints = [\"{origin}\"]\n"
     );
     let loaded = tidegate::config::parse(Path::new("test.toml"), &text).unwrap();
