@@ -183,7 +183,8 @@ fn keys_are_fetched_and_the_last_good_ones_stay() {
         });
         ask(&proxy, &by_new).is(200);
     }
-    let there = setup.clone();
+    let other = filter.replace("100ms", "200ms");
+    let there = over(&origin, &other).at(&setup);
     assert_eq!(
         proxy.reload(&there.tail("# other")),
         crate::support::Reload::Done

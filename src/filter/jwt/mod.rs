@@ -32,6 +32,7 @@ use algorithm::Algorithm;
 use keys::{KeySet, Origin};
 pub(super) use source::Identity;
 pub use source::Source;
+use source::Terms;
 use token::{Expiry, Fault, Policy, verify};
 
 const MAX_FILE: u64 = 1 << 20;
@@ -61,7 +62,7 @@ type Tells = (Box<str>, Box<str>);
 #[derive(Clone, Debug)]
 enum Keys {
     Of(Arc<KeySet>),
-    At(Arc<Source>),
+    At(Arc<Source>, Terms),
 }
 
 impl Jwt {
@@ -112,7 +113,8 @@ impl Jwt {
 
     /// Begins to fetch its keys.
     pub(super) fn settle(&self) {
-        if let Keys::At(source) = &self.keys {
+        if let Keys::At(source, terms) = &self.keys {
+            source.tune(terms);
             source.start();
         }
     }
@@ -137,10 +139,10 @@ impl Jwt {
         let token = self.token(view).ok_or(&self.missing)?;
         let keys = match &self.keys {
             Keys::Of(keys) => Arc::clone(keys),
-            Keys::At(source) => source.keys().ok_or(&self.unavailable)?,
+            Keys::At(source, _) => source.keys().ok_or(&self.unavailable)?,
         };
         verify(token, &keys, &self.policy, clock::wall()).map_err(|fault| {
-            if let (Fault::Key, Keys::At(source)) = (fault, &self.keys) {
+            if let (Fault::Key, Keys::At(source, _)) = (fault, &self.keys) {
                 source.miss(view.facts.now);
             }
             let mut known = self.wrong.iter();
@@ -232,8 +234,8 @@ fn keys(
             if let Some(path) = &raw.keys_ca {
                 files.note(path, MAX_FILE);
             }
-            let (identity, source) = Source::compile(raw, url, diagnostics)?;
-            Some(Keys::At(live.source(&identity, source)))
+            let (identity, source, terms) = Source::compile(raw, url, diagnostics)?;
+            Some(Keys::At(live.source(&identity, source), terms))
         }
         (Some(path), Some(url)) => {
             let message = "`keys_file` and `keys_url` cannot stand together";

@@ -36,6 +36,12 @@ const AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));
 pub(in crate::filter) struct Identity {
     url: String,
     authorities: Option<PathBuf>,
+}
+
+/// What a configuration says of a source; the source outlives it.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    tls: Option<Arc<ClientTls>>,
     refresh: Duration,
 }
 
@@ -48,8 +54,7 @@ pub struct Source {
     port: u16,
     authority: HeaderValue,
     path: String,
-    tls: Option<Arc<ClientTls>>,
-    refresh: Duration,
+    terms: RwLock<Terms>,
     begun: Once,
     wake: Arc<Notify>,
     keys: RwLock<Option<Arc<KeySet>>>,
@@ -65,7 +70,7 @@ impl Source {
         raw: &raw::Jwt,
         url: &Spanned<String>,
         diagnostics: &mut Diagnostics,
-    ) -> Option<(Identity, Self)> {
+    ) -> Option<(Identity, Self, Terms)> {
         let refresh = raw.keys_refresh.map_or(REFRESH, |refresh| refresh.get());
         if let Some(raw) = raw.keys_refresh.filter(|refresh| refresh.is_zero()) {
             let message = "`keys_refresh` must be longer than 0s";
@@ -97,16 +102,15 @@ impl Source {
         let identity = Identity {
             url: url.value.clone(),
             authorities: raw.keys_ca.as_ref().map(|path| path.to_path_buf()),
-            refresh,
         };
+        let terms = Terms { tls, refresh };
         let source = Self {
             url: url.value.clone(),
             host: parts.host,
             port: parts.port,
             authority: parts.authority,
             path: parts.path,
-            tls,
-            refresh,
+            terms: RwLock::new(terms.clone()),
             begun: Once::new(),
             wake: Arc::default(),
             keys: RwLock::default(),
@@ -114,13 +118,27 @@ impl Source {
             wished: AtomicU64::new(0),
             fetched: Default::default(),
         };
-        Some((identity, source))
+        Some((identity, source, terms))
     }
 
     /// The keys that are known; `None`: none so far.
     pub(super) fn keys(&self) -> Option<Arc<KeySet>> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         keys.clone()
+    }
+
+    /// Takes on what the configuration in effect says; the keys that are known stay.
+    pub(super) fn tune(&self, terms: &Terms) {
+        let mut now = self.terms.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *now, terms.clone());
+        if before.refresh != terms.refresh && self.begun.is_completed() {
+            self.wake.notify_one();
+        }
+    }
+
+    fn terms(&self) -> Terms {
+        let terms = self.terms.read().unwrap_or_else(PoisonError::into_inner);
+        terms.clone()
     }
 
     /// A token names a key that is not known: it may be new.
@@ -177,6 +195,7 @@ impl Source {
     }
 
     async fn fetch(&self) -> Result<KeySet, String> {
+        let tls = self.terms().tls;
         let told = |error: io::Error| format!("`{}`: {error}", self.host);
         let found = tokio::net::lookup_host((&*self.host, self.port));
         let mut failed = format!("`{}` has no address", self.host);
@@ -185,7 +204,7 @@ impl Source {
                 addr: EndpointAddr::Inet(addr),
                 protocol: Protocol::Http1,
                 preface: None,
-                tls: match &self.tls {
+                tls: match &tls {
                     None => None,
                     Some(tls) => Some(tls.towards(Some(&self.host)).ok_or("no name to verify")?),
                 },
@@ -248,7 +267,7 @@ impl Source {
                 }
                 ok.fetch_add(1, Ordering::Relaxed);
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys));
-                self.refresh
+                self.terms().refresh
             }
             Err(why) => {
                 tracing::warn!(
@@ -258,7 +277,7 @@ impl Source {
                     "keys of tokens cannot be fetched"
                 );
                 error.fetch_add(1, Ordering::Relaxed);
-                AGAIN.min(self.refresh)
+                AGAIN.min(self.terms().refresh)
             }
         }
     }
