@@ -17,6 +17,9 @@ python3 benches/peers/instructions.py
 # A scanner for smuggled requests, which must find what there is in a weak proxy and nothing in this one.
 python3 tests/gates/smuggling.py "$TIDEGATE_TOOLS/bin/smugglex" "${CARGO_TARGET_DIR:-target}/release/tidegate"
 
+# What scanners of TLS find: nothing above LOW, and Mozilla's "intermediate".
+python3 tests/gates/tls.py "${CARGO_TARGET_DIR:-target}/release/tidegate" "$TIDEGATE_TOOLS/python/bin/sslyze"
+
 # Slow clients of three kinds, beside healthy ones that must not notice.
 python3 tests/gates/slow.py "${CARGO_TARGET_DIR:-target}/release/tidegate"
 

@@ -7,6 +7,7 @@ set -euo pipefail
 wanted=(
   curl:curl
   faketime:faketime
+  gnutls-cli:gnutls-bin
   h2load:nghttp2-client
   haproxy:haproxy
   nginx:nginx
@@ -19,6 +20,7 @@ wanted=(
   slowhttptest:slowhttptest
   strace:strace
   taskset:util-linux
+  testssl:testssl.sh
   valgrind:valgrind
   wrk:wrk
 )
@@ -34,6 +36,7 @@ python=(
   h2==4.4.1
   hpack==4.2.0
   httptools==0.9.0
+  sslyze==6.3.1
 )
 tools="${TIDEGATE_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/tidegate}"
 

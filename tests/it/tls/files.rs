@@ -50,7 +50,7 @@ fn a_new_certificate_is_shown_when_its_file_is_there() {
     assert_eq!(status(bed.proxy.web, "test.example", &bed.client()), 200);
 }
 
-/// Half written, of another key, or gone: told with the path, and what was shown is shown on.
+/// E-165: half written, of another key, or gone: told with the path, and what was shown is shown on.
 #[test]
 fn a_wrong_file_changes_nothing() {
     let bed = Bed::new();

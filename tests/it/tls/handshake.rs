@@ -42,6 +42,37 @@ fn curl_is_served_and_the_endpoint_hears_of_https() {
 }
 
 #[test]
+fn gnutls_is_served() {
+    let bed = Bed::new();
+    let ca = bed.proxy.log_path().with_file_name("ca.pem");
+    let (ca, port) = (ca.display().to_string(), bed.proxy.web.port().to_string());
+    for version in ["1.2", "1.3"] {
+        let priority = format!("NORMAL:-VERS-ALL:+VERS-TLS{version}");
+        let arguments = [
+            "--x509cafile",
+            &ca,
+            "--port",
+            &port,
+            "--priority",
+            &priority,
+            "--sni-hostname",
+            "test.example",
+            "--verify-hostname",
+            "test.example",
+            "--alpn",
+            "http/1.1",
+            "127.0.0.1",
+        ];
+        let request = "GET /g HTTP/1.1\r\nHost: test.example\r\nConnection: close\r\n\r\n";
+        let output = run("gnutls-cli", &arguments, request);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains("echo /g"), "{output:?}");
+        let labels = [("version", version), ("result", "ok")];
+        assert_eq!(bed.proxy.metric(HANDSHAKES, &labels), 1.0);
+    }
+}
+
+#[test]
 fn the_key_exchange_survives_quantum_computers_where_the_client_can() {
     let bed = Bed::new();
     assert_eq!(status(bed.proxy.web, "test.example", &bed.client()), 200);

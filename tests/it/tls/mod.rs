@@ -3,6 +3,7 @@
 mod clients;
 mod files;
 mod handshake;
+mod many;
 mod names;
 mod traffic;
 mod upstream;
