@@ -69,6 +69,7 @@ pub fn compile(
     let common = tls::Common {
         // Instances that make the same keys of it resume each other's sessions; one of this process would say no more than none.
         secret: site.secret.filter(|secret| !secret.is_of_this_process()),
+        key_log: settings::key_log(raw, diagnostics),
     };
     let ground = tls::Ground {
         live: &live.tls,

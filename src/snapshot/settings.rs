@@ -17,6 +17,7 @@ use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned, raw};
 use crate::dns;
 use crate::listener::AdminSpec;
 use crate::net::files;
+use crate::tls::KeyLogFile;
 
 /// Settings of the process.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -156,6 +157,28 @@ pub(super) fn site(raw: &raw::Config, live: &cluster::Live, diagnostics: &mut Di
         None => live.secret().cloned(),
     };
     site
+}
+
+/// Where secrets of connections go, if an operator wants that.
+pub(super) fn key_log(raw: &raw::Config, diagnostics: &mut Diagnostics) -> Option<KeyLogFile> {
+    let path = raw.runtime.danger_tls_key_log.as_ref()?;
+    let shown = path.value.0.display();
+    match KeyLogFile::open(&path.value.0) {
+        Ok(file) => {
+            let text = format!("secrets of TLS connections are written to `{shown}`");
+            diagnostics.push(
+                Diagnostic::warning(Code::KeyLog, path.span, text)
+                    .note("whoever has that file can read what was recorded")
+                    .hint("remove this when the fault is found, and the file with it"),
+            );
+            Some(file)
+        }
+        Err(error) => {
+            let text = format!("cannot write to `{shown}`: {error}");
+            diagnostics.push(Diagnostic::error(Code::FileUnreadable, path.span, text));
+            None
+        }
+    }
 }
 
 fn zone(raw: &Spanned<types::Secret>, diagnostics: &mut Diagnostics) -> Option<Arc<str>> {

@@ -156,6 +156,9 @@ fn config(
     config.require_ems = true;
     // Sessions live in tickets alone: what this process remembers of them, nobody can fill.
     config.session_storage = Arc::new(NoServerSessionStorage {});
+    if let Some(file) = &policy.common.key_log {
+        config.key_log = Arc::new(file.clone());
+    }
     match &tickets.0 {
         Some(tickets) => config.ticketer = Arc::clone(tickets),
         None => config.send_tls13_tickets = 0,

@@ -14,6 +14,7 @@ mod certificate;
 mod client;
 mod clients;
 pub mod hello;
+mod key_log;
 mod material;
 mod names;
 mod provider;
@@ -31,6 +32,7 @@ use crate::state::Registry;
 pub use certificate::{Certificate, Files, LoadError, MAX_FILE, MAX_LISTS};
 pub use client::{ClientTls, TlsSpec};
 pub use clients::client_certificate;
+pub use key_log::KeyLogFile;
 pub use names::{detail, group, suite, version};
 pub use resolver::{Hello, last_hello};
 pub use server::{HandshakeSlot, Inside, ServerTls, Shown};
@@ -41,6 +43,8 @@ pub use x509::Facts;
 pub struct Common {
     /// What keys of tickets are made of; `None`: they are random, and of this process.
     pub secret: Option<Secret>,
+    /// Where secrets of connections are written for a debugger.
+    pub key_log: Option<KeyLogFile>,
 }
 
 /// What a listener's TLS is compiled on.

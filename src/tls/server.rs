@@ -47,7 +47,7 @@ impl Drop for HandshakeSlot {
 /// What an operator says of a listener's TLS: two that say the same are the same.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Policy {
-    common: Common,
+    pub(super) common: Common,
     certificates: Vec<Files>,
     clients: Option<Demands>,
     pub(super) min_version: MinVersion,

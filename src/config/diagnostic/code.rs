@@ -119,6 +119,8 @@ codes! {
     CertificateTime = "C0310",
     /// Certificates that are not checked.
     UncheckedCertificate = "C0311",
+    /// Secrets of connections are written to a file.
+    KeyLog = "C0312",
 
     /// A part of the language that this build does not have.
     Unsupported = "C0401",

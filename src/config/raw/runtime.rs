@@ -30,6 +30,9 @@ pub struct Runtime {
     /// File with the key that signs sticky cookies and seals TLS tickets, at least 16 bytes; the same on every instance. Default: a
     /// random key of the process.
     pub secret_file: Option<Spanned<FilePath>>,
+    /// File that the secrets of all TLS connections of listeners are appended to, for a debugger (the format of `SSLKEYLOGFILE`): whoever
+    /// has it can read what was recorded. Default: none.
+    pub danger_tls_key_log: Option<Spanned<FilePath>>,
 }
 
 /// A number of workers.

@@ -2,7 +2,7 @@
 
 use super::Bed;
 use crate::support::tls::{ask, connect, run, status};
-use crate::support::{Client, Origin, eventually};
+use crate::support::{Client, Origin, Setup, eventually};
 use rustls::pki_types::ServerName;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -228,4 +228,29 @@ fn a_hello_without_end_is_cut() {
     let _ = socket.read_to_end(&mut rest);
     let labels = [("reason", "tls_handshake"), ("detail", "malformed")];
     bed.proxy.wait_metric(REJECTED, &labels, |n| n == 1.0);
+}
+
+/// Only by its key, and with a warning: the secrets of a connection in the format that debuggers read.
+#[test]
+fn secrets_are_written_where_an_operator_asks_for_them() {
+    let setup = Setup::new();
+    let log = setup.dir.file("keys.log");
+    let value = format!("\"{}\"", log.display());
+    let setup = setup.runtime("danger_tls_key_log", value);
+    let bed = Bed::of(setup, Origin::start(), "", "", &|authority| {
+        vec![authority.issue(&["test.example"])]
+    });
+    bed.proxy.wait_output("C0312");
+    assert_eq!(status(bed.proxy.web, "test.example", &bed.client()), 200);
+    let text = std::fs::read_to_string(&log).expect("a file");
+    for line in text.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        assert_eq!((words.len(), words[1].len()), (3, 64), "{line}");
+    }
+    for label in ["CLIENT_TRAFFIC_SECRET_0 ", "SERVER_TRAFFIC_SECRET_0 "] {
+        assert!(text.lines().any(|line| line.starts_with(label)), "{text}");
+    }
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(log).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
 }
