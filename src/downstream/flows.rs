@@ -4,14 +4,14 @@
 //! goes over it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::hash::Hash;
 
 /// Flows by client.
 #[derive(Debug)]
-pub(super) struct Flows<V, T> {
-    by_client: HashMap<SocketAddr, Entry<V, T>>,
+pub(super) struct Flows<K, V, T> {
+    by_client: HashMap<K, Entry<V, T>>,
     /// Those that were silent longest first, to the grain of `T`. A number makes each place one of its own.
-    order: BTreeMap<(T, u64), SocketAddr>,
+    order: BTreeMap<(T, u64), K>,
     next: u64,
 }
 
@@ -21,7 +21,7 @@ struct Entry<V, T> {
     place: (T, u64),
 }
 
-impl<V, T: Copy + Ord> Default for Flows<V, T> {
+impl<K: Copy + Eq + Hash, V, T: Copy + Ord> Default for Flows<K, V, T> {
     fn default() -> Self {
         Self {
             by_client: HashMap::new(),
@@ -31,14 +31,14 @@ impl<V, T: Copy + Ord> Default for Flows<V, T> {
     }
 }
 
-impl<V, T: Copy + Ord> Flows<V, T> {
+impl<K: Copy + Eq + Hash, V, T: Copy + Ord> Flows<K, V, T> {
     pub(super) fn len(&self) -> usize {
         self.by_client.len()
     }
 
     /// The client's flow, which ends at `due` from now on. Its place is moved when the time is another one: many datagrams
     /// within one tick pay for it once.
-    pub(super) fn touch(&mut self, client: SocketAddr, due: T) -> Option<&V> {
+    pub(super) fn touch(&mut self, client: K, due: T) -> Option<&V> {
         let entry = self.by_client.get_mut(&client)?;
         if entry.place.0 != due {
             self.order.remove(&entry.place);
@@ -50,7 +50,7 @@ impl<V, T: Copy + Ord> Flows<V, T> {
     }
 
     /// A client's new flow, in the place of an old one.
-    pub(super) fn insert(&mut self, client: SocketAddr, value: V, due: T) {
+    pub(super) fn insert(&mut self, client: K, value: V, due: T) {
         self.remove_if(client, |_| true);
         let place = (due, self.next);
         self.next += 1;
@@ -59,11 +59,7 @@ impl<V, T: Copy + Ord> Flows<V, T> {
     }
 
     /// Takes out the client's flow if it is the one that is meant.
-    pub(super) fn remove_if(
-        &mut self,
-        client: SocketAddr,
-        meant: impl FnOnce(&V) -> bool,
-    ) -> Option<V> {
+    pub(super) fn remove_if(&mut self, client: K, meant: impl FnOnce(&V) -> bool) -> Option<V> {
         let entry = self.by_client.get(&client).filter(|it| meant(&it.value))?;
         self.order.remove(&entry.place);
         self.by_client.remove(&client).map(|entry| entry.value)
@@ -90,6 +86,7 @@ impl<V, T: Copy + Ord> Flows<V, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
 
     /// What is obviously right: a list, in the order in which the times came.
     #[derive(Default)]

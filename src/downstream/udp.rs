@@ -5,14 +5,12 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 use tokio::sync::oneshot;
 
@@ -26,6 +24,7 @@ use crate::limit::Level;
 use crate::listener::{Serves, UdpSpec};
 use crate::metrics::{Lost, SessionCells};
 use crate::net::Timer;
+use crate::net::datagrams::{Datagrams, Ends};
 use crate::net::deadline::Tick;
 use crate::record::{ConnectionFacts, Record, Transport};
 use crate::task;
@@ -33,7 +32,7 @@ use crate::worker::local::group;
 use crate::worker::view::ListenerView;
 use crate::worker::{Local, View};
 
-type Table = Rc<RefCell<Flows<Rc<Line>, Tick>>>;
+type Table = Rc<RefCell<Flows<Ends, Rc<Line>, Tick>>>;
 
 /// How soon a socket looks again that waits for nothing but the time.
 const SOON: Duration = Duration::from_millis(1);
@@ -45,12 +44,19 @@ pub async fn serve_datagrams(
     socket: UdpSocket,
     stopped: oneshot::Receiver<()>,
 ) {
+    let socket = match Datagrams::new(socket) {
+        Ok(socket) => Rc::new(socket),
+        Err(error) => {
+            tracing::error!(%error, "cannot take datagrams");
+            return;
+        }
+    };
     let view = local.view();
     let timer = Timer::new(&local.deadlines, group(&listener.borrow()));
     let mut desk = Desk {
         local,
         listener,
-        socket: Rc::new(socket),
+        socket,
         flows: Table::default(),
         terms: None,
         seen: 0,
@@ -103,7 +109,7 @@ impl Terms {
 struct Desk {
     local: Rc<Local>,
     listener: Rc<RefCell<ListenerName>>,
-    socket: Rc<UdpSocket>,
+    socket: Rc<Datagrams>,
     flows: Table,
     terms: Option<Terms>,
     /// Counts the views that were seen, to know one that a flow has not.
@@ -154,24 +160,24 @@ impl Desk {
         let socket = Rc::clone(&self.socket);
         loop {
             let mut scratch = local.scratch();
-            let mut buf = ReadBuf::new(&mut scratch);
-            let client = match socket.poll_recv_from(cx, &mut buf) {
-                Poll::Ready(Ok(client)) => client,
+            let (len, ends) = match socket.poll_receive(cx, &mut scratch) {
+                Poll::Ready(Ok(received)) => received,
                 Poll::Ready(Err(error)) => {
                     tracing::debug!(%error, "cannot read datagrams; waiting");
                     return Read::Failed;
                 }
                 Poll::Pending => return Read::Done,
             };
-            if let Some(line) = self.find(client) {
-                Self::pass(&line, buf.filled());
+            let datagram = scratch.get(..len).unwrap_or_default();
+            if let Some(line) = self.find(ends) {
+                Self::pass(&line, datagram);
                 continue;
             }
             // The flow's own step takes the worker's buffer, too.
             let mut first = local.take_buffer();
-            first.extend_from_slice(buf.filled());
+            first.extend_from_slice(datagram);
             drop(scratch);
-            match self.open(client, cx) {
+            match self.open(ends, cx) {
                 Ok(line) => Self::pass(&line, &first),
                 Err(lost) => self.lost(lost),
             }
@@ -186,16 +192,16 @@ impl Desk {
     }
 
     /// The client's flow, if it has one whose endpoint serves it still.
-    fn find(&self, client: SocketAddr) -> Option<Rc<Line>> {
+    fn find(&self, ends: Ends) -> Option<Rc<Line>> {
         let terms = self.terms.as_ref()?;
         let due = self.local.deadlines.after(terms.spec.idle);
         let mut flows = self.flows.borrow_mut();
-        let line = Rc::clone(flows.touch(client, due)?);
+        let line = Rc::clone(flows.touch(ends, due)?);
         if line.stands(self.seen, &self.view.snapshot) {
             return Some(line);
         }
         line.end(Reason::Killed, Detail::EndpointDown);
-        flows.remove_if(client, |_| true);
+        flows.remove_if(ends, |_| true);
         None
     }
 
@@ -210,7 +216,8 @@ impl Desk {
     }
 
     /// A flow for a client that has none, with its endpoint picked and its task started.
-    fn open(&self, client: SocketAddr, cx: &mut Context<'_>) -> Result<Rc<Line>, Lost> {
+    fn open(&self, ends: Ends, cx: &mut Context<'_>) -> Result<Rc<Line>, Lost> {
+        let client = ends.peer;
         let terms = self.terms.as_ref().filter(|_| !self.closing);
         let terms = terms.ok_or(Lost::Closing)?;
         if self.local.credit.level() == Level::Full {
@@ -248,7 +255,7 @@ impl Desk {
         let line = Rc::new(Line::new(self.seen, &cells));
         let due = self.local.deadlines.after(terms.spec.idle);
         let entry = Rc::clone(&line);
-        self.flows.borrow_mut().insert(client, entry, due);
+        self.flows.borrow_mut().insert(ends, entry, due);
         let (idle, responses) = (terms.spec.idle, terms.spec.responses);
         let (local, flows) = (Rc::clone(&self.local), Rc::clone(&self.flows));
         let (socket, ours) = (Rc::clone(&self.socket), Rc::clone(&line));
@@ -262,15 +269,15 @@ impl Desk {
             };
             let answer = |datagram: &[u8]| {
                 let due = local.deadlines.after(idle);
-                flows.borrow_mut().touch(client, due);
-                match socket.try_send_to(datagram, client) {
-                    Ok(_) => cells.datagrams.sent.inc(),
+                flows.borrow_mut().touch(ends, due);
+                match socket.answer(datagram, ends) {
+                    Ok(()) => cells.datagrams.sent.inc(),
                     Err(_) => cells.datagrams.lost(Lost::Send),
                 }
             };
             let (reason, detail) = carry(session, &ours, responses, answer).await;
             let is_ours = |line: &Rc<Line>| Rc::ptr_eq(line, &ours);
-            flows.borrow_mut().remove_if(client, is_ours);
+            flows.borrow_mut().remove_if(ends, is_ours);
             record.end(reason, detail, clock::now());
             drop(kept);
         });

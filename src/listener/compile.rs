@@ -203,17 +203,6 @@ fn compile_binds(
             };
             let who = format!("listener `{}`", raw.name.escape_debug());
             claims.claim(transport, addr, text.span, &who, diagnostics);
-            if transport == Transport::Udp && addr.ip().is_unspecified() {
-                diagnostics.push(
-                    Diagnostic::error(
-                        Code::BadAddress,
-                        text.span,
-                        format!("{who} takes datagrams at any address"),
-                    )
-                    .label("answers could leave from another address than was asked")
-                    .hint("write each address that clients send to"),
-                );
-            }
             binds.push(addr);
         }
     }

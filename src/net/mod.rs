@@ -11,6 +11,7 @@
 
 pub mod accept;
 pub mod bind;
+pub mod datagrams;
 pub mod deadline;
 pub mod files;
 mod io;

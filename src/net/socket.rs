@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::TcpStream;
 
@@ -29,10 +30,17 @@ pub fn prove_free(addr: SocketAddr) -> io::Result<()> {
     socket.listen(1)
 }
 
-/// A UDP socket bound to `addr` with `SO_REUSEPORT`. It gets what the kernel hashes to it from then on.
+/// A UDP socket bound to `addr` with `SO_REUSEPORT`. It gets what the kernel hashes to it from then on; where that is any address,
+/// with the word to which of ours it came.
 pub fn bind_datagrams(addr: SocketAddr) -> io::Result<Socket> {
     let socket = datagrams(addr)?;
     socket.set_reuse_port(true)?;
+    if addr.ip().is_unspecified() {
+        match addr {
+            SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
+            SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
+        }
+    }
     socket.bind(&addr.into())?;
     Ok(socket)
 }

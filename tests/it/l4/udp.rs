@@ -346,3 +346,30 @@ fn an_endpoint_without_a_way_to_it_is_ejected() {
         assert_eq!(asked(&local(addr), "x"), "one x");
     }
 }
+
+/// A client that takes answers from nobody but whom it asked: the machine has many addresses, and one of them is the best for the
+/// kernel.
+#[test]
+fn a_wildcard_answers_from_the_address_that_was_asked() {
+    let server = Echo::named("one ");
+    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, ports::free().port()));
+    let setup = Setup::over_with(&[server.addr], "").tail(&listener(any, ""));
+    let proxy = setup.start();
+    for last in [1, 7, 8] {
+        let at = SocketAddr::from(([127, 0, 0, last], any.port()));
+        let strict = local(at);
+        for _ in 0..3 {
+            assert_eq!(asked(&strict, "x"), "one x");
+        }
+    }
+    // One socket, two addresses: two flows.
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    for last in [7, 8, 7] {
+        let at = SocketAddr::from(([127, 0, 0, last], any.port()));
+        socket.send_to(b"x", at).unwrap();
+        let (_, from) = socket.recv_from(&mut [0; 16]).unwrap();
+        assert_eq!(from, at);
+    }
+    count(&proxy, ACTIVE, 5.0);
+}
