@@ -10,6 +10,9 @@ TIDEGATE_FAULT_SCALE=full cargo test --locked --release --test it -- --test-thre
 # The models of the parsers at full size.
 TIDEGATE_FAULT_SCALE=full cargo test --locked --release --test wire
 
+# The models of the limiters and of the table of routes.
+TIDEGATE_FAULT_SCALE=full cargo test --locked --release --lib -- limit::tests route::tests
+
 # What a request costs in instructions: not more than the committed baseline allows.
 cargo build --locked --release --bin tidegate --example bench-origin
 python3 benches/peers/instructions.py

@@ -12,6 +12,8 @@ pub mod hash;
 pub mod name;
 pub mod detail;
 pub mod reason;
+#[cfg(test)]
+pub(crate) mod scale;
 pub mod secret;
 
 pub use addr::EndpointAddr;

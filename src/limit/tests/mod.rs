@@ -8,6 +8,7 @@ use proptest::test_runner::Config;
 
 use super::meter::{Bucket, FixedWindow, Meter, SlidingLog, SlidingWindow};
 use super::*;
+use crate::base::scale::scaled;
 use model::Model;
 
 const SECOND: u64 = 1_000_000;
@@ -66,12 +67,13 @@ fn agree<M: Meter>(rule: &Rule, trace: &Trace) {
     );
 }
 
-/// 10^5 traces over all algorithms and modes.
+/// 10^5 traces over all algorithms and modes; at full scale for each of them.
 const TRACES: u32 = 12_500;
+const ALL_TRACES: u32 = 100_000;
 
 fn config() -> Config {
     Config {
-        cases: TRACES,
+        cases: scaled(TRACES, ALL_TRACES),
         failure_persistence: None,
         ..Config::default()
     }
