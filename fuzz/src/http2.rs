@@ -7,8 +7,9 @@ use tidegate::base::clock;
 use tidegate::http1::limits::BodyLimits;
 use tidegate::http2::frame::{FrameHead, HEAD, MAX_FRAME, PREFACE};
 use tidegate::http2::hpack::{DEFAULT_TABLE, Decoder, Encoder};
-use tidegate::http2::request::{Reader, Refusal, TrailerReader};
+use tidegate::http2::request::{Reader, Refusal};
 use tidegate::http2::session::Block;
+use tidegate::http2::trailers::TrailerReader;
 use tidegate::http2::{Code, Event, Fin, Half, Key, Limits, Lost, Session, response};
 use tidegate::message::RequestHead;
 

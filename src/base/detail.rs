@@ -77,7 +77,7 @@ details! {
     Connection = "connection", 0;
     /// An upgrade that cannot be carried (E-078).
     Upgrade = "upgrade", 0;
-    /// A WebSocket to endpoints that are spoken to in HTTP/2.
+    /// A WebSocket to endpoints of HTTP/2 that take none, or a CONNECT for another protocol.
     WebSocket = "websocket", 501;
     /// A response with a body where none may stand (E-037).
     Residue = "residue", 0;

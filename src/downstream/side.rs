@@ -192,7 +192,10 @@ impl Downstream for Side {
             } else {
                 match self.connection.stream.poll_read(cx, place) {
                     Poll::Ready(Ok(0)) => {
-                        return Poll::Ready(Err(Error::new(Reason::ClientAbort, Detail::Eof)));
+                        let cut = |_| Error::new(Reason::ClientAbort, Detail::Eof);
+                        return Poll::Ready(
+                            self.body.end_of_stream().map(|()| Piece::END).map_err(cut),
+                        );
                     }
                     Poll::Ready(Ok(len)) => len,
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(gone(error))),
@@ -232,6 +235,12 @@ impl Downstream for Side {
                 return Poll::Ready(Ok(piece));
             }
         }
+    }
+
+    fn carry(&mut self) {
+        self.body = BodyReader::UntilClose;
+        self.promise = Promise::Close;
+        self.connection.ends_by(Closed::Tunnel);
     }
 
     fn trailers(&self) -> &Trailers {

@@ -54,11 +54,6 @@ pub(super) async fn forward<D: Downstream>(
     cluster: &ClusterView,
 ) -> Result<Served, Error> {
     x.record.aim(&cluster.cluster.name);
-    // Sent on as it stands it would be a plain GET there.
-    let shared = cluster.cluster.members.protocol != Protocol::Http1;
-    if shared && x.record.head().upgrade() == Upgrade::WebSocket {
-        return Err(Error::new(Reason::BadRequest, Detail::WebSocket));
-    }
     let passage = Passage::open(cluster, x.started).map_err(|wait| {
         x.retry_after = Some(wait);
         Error::from(Reason::BreakerOpen)

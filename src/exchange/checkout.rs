@@ -10,9 +10,10 @@ use super::place::Place;
 use super::retry::Reused;
 use super::side::Downstream;
 use super::{Exchange, Held};
-use crate::base::{Error, Phase, Reason, clock};
+use crate::base::{Detail, Error, Phase, Reason, clock};
 use crate::endpoint::{Endpoint, EndpointIx};
 use crate::http1::body::More;
+use crate::message::Upgrade;
 use crate::net::Stream;
 use crate::net::preface::{self, Carrier};
 use crate::record::Record;
@@ -131,8 +132,9 @@ async fn seat(
     let connect = cluster.cluster.timeouts.connect;
     let cells = &cluster.cells;
     let which = match source {
-        Source::Pool(_) => Which::Any,
-        Source::Fresh => Which::New,
+        // A WebSocket has a stream of its own, not a connection.
+        Source::Fresh if x.record.head().upgrade() == Upgrade::None => Which::New,
+        Source::Fresh | Source::Pool(_) => Which::Any,
     };
     let seat = set.shared.seat(
         which,
@@ -162,7 +164,15 @@ async fn seat(
         Company::Founded | Company::Awaited => Reused::Fresh,
         Company::Joined => Reused::Pooled,
     };
-    opened.map(|()| (seat, reused))
+    opened?;
+    if x.record.head().upgrade() == Upgrade::WebSocket {
+        let takes = tokio::time::timeout(connect, seat.takes_websockets()).await;
+        if takes != Ok(true) {
+            // Sent on as it stands it would be a plain GET there.
+            return Err(Error::new(Reason::BadRequest, Detail::WebSocket));
+        }
+    }
+    Ok((seat, reused))
 }
 
 /// A new connection to the endpoint.

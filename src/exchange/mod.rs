@@ -57,6 +57,7 @@ use crate::worker::{ClusterView, Kit, Local, View};
 use pause::pause;
 
 pub use side::{Answer, Answered, Author, Downstream, Piece};
+pub use transfer::After;
 
 /// What becomes of the client's connection after an exchange.
 #[derive(Debug)]

@@ -3,11 +3,13 @@
 use std::task::{Context, Poll};
 
 use super::Disposition;
+use super::transfer::After;
 use crate::base::Error;
 use crate::http1::body::More;
 use crate::http1::trailers::{Carries, Trailers};
 use crate::message::{BodyLength, Edits, ResponseHead, Upgrade};
 use crate::upstream::Private;
+use crate::worker::local::HEADROOM;
 
 /// A run of body data in the worker's scratch buffer. There is room in front of it and behind it for framing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -18,6 +20,15 @@ pub struct Piece {
     pub len: usize,
     /// Whether more follows.
     pub more: More,
+}
+
+impl Piece {
+    /// Nothing, and nothing follows.
+    pub const END: Self = Self {
+        start: HEADROOM,
+        len: 0,
+        more: More::Ended,
+    };
 }
 
 /// A final response, on its way to the client.
@@ -86,6 +97,14 @@ pub trait Downstream {
 
     /// Charges what the driver holds now.
     fn weigh(&self);
+
+    /// What becomes of it when the protocol is changed.
+    fn after(&self) -> After {
+        After::Handed
+    }
+
+    /// The protocol was changed: what comes is the request's body, up to its end.
+    fn carry(&mut self) {}
 
     /// What trailers of a response it carries.
     fn carries(&self) -> Carries {

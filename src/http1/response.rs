@@ -47,6 +47,13 @@ impl Start {
         }
     }
 
+    /// A head of so many bytes by which the protocol was changed.
+    pub fn switched(len: usize) -> Self {
+        let mut start = Self::new(len, 101, Version::Http2, BodyLength::None);
+        start.hops.upgrade = true;
+        start
+    }
+
     /// The status.
     pub fn status(&self) -> u16 {
         self.status

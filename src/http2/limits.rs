@@ -35,6 +35,18 @@ pub struct Limits {
     /// `WINDOW_UPDATE` beyond two for each stream and each DATA frame of ours, and one for each KiB in them: some clients
     /// give back what they read in pieces of 4 KiB, to the stream and to the connection.
     pub window_updates: u32,
+    /// Whether CONNECT may ask for a WebSocket.
+    pub websockets: WebSockets,
+}
+
+/// Whether streams may be a WebSocket each (RFC 8441; E-079).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum WebSockets {
+    /// They may not, and clients are not told of it.
+    #[default]
+    Off,
+    /// They may.
+    On,
 }
 
 impl Default for Limits {
@@ -53,6 +65,7 @@ impl Default for Limits {
             priorities: 1000,
             empty_data: 100,
             window_updates: 1000,
+            websockets: WebSockets::Off,
         }
     }
 }

@@ -14,8 +14,9 @@ pub mod request;
 pub mod response;
 pub mod session;
 pub mod streams;
+pub mod trailers;
 
 pub use code::Code;
-pub use limits::{Abuse, Limits};
+pub use limits::{Abuse, Limits, WebSockets};
 pub use session::{Event, Fin, Lost, Session};
 pub use streams::{Half, Key};

@@ -4,14 +4,13 @@
 use super::hpack::{Fit, Kind, Line, OVERHEAD};
 use super::streams::Half;
 use crate::base::{Detail, Error, Reason};
-use crate::http1::limits::BodyLimits;
 use crate::http1::request::{HeadLimits, content_length};
-use crate::http1::trailers::Trailers;
 use crate::message::forwarded::Proto;
 use crate::message::hops::is_token;
 use crate::message::method::MAX_METHOD;
 use crate::message::{
-    BodyLength, Expect, Field, Known, Method, RequestHead, Span, Version, authority,
+    BodyLength, Expect, Field, Known, Method, RequestHead, Span, Upgrade, Version, authority,
+    websocket,
 };
 
 /// What is wrong with a request.
@@ -41,6 +40,11 @@ pub struct Reader<'a> {
     path: Option<Span>,
     authority: Option<Span>,
     host: Option<Span>,
+    protocol: Option<Span>,
+    /// The method that stands for it.
+    get: Span,
+    /// Where streams may be a WebSocket each, the key of one.
+    key: Option<String>,
     length: Option<u64>,
     expects: Expects,
     /// Size of the list and number of its fields, crumbs of the cookie one by one (E-058, E-059).
@@ -74,6 +78,9 @@ impl<'a> Reader<'a> {
             path: None,
             authority: None,
             host: None,
+            protocol: None,
+            get: Span::default(),
+            key: None,
             length: None,
             expects: Expects::Nothing,
             size: 0,
@@ -81,6 +88,11 @@ impl<'a> Reader<'a> {
             malformed: None,
             over: None,
         }
+    }
+
+    /// CONNECT may ask for a WebSocket, which an endpoint of HTTP/1 is asked for with this key.
+    pub fn websockets(&mut self, key: String) {
+        self.key = Some(key);
     }
 
     /// Takes a line.
@@ -137,6 +149,10 @@ impl<'a> Reader<'a> {
         }
         if self.size > self.limits.headers || self.count > self.limits.count {
             self.over.get_or_insert(Reason::HeadersTooLarge);
+            return Ok(());
+        }
+        if self.protocol.is_some() && line.name == websocket::KEY {
+            // It says nothing here, and the endpoint gets ours.
             return Ok(());
         }
         if known == Known::Cookie {
@@ -209,6 +225,14 @@ impl<'a> Reader<'a> {
                 keep(self.head, &mut self.path)
             }
             Kind::Authority => keep(self.head, &mut self.authority),
+            Kind::Protocol if self.key.is_some() => {
+                keep(self.head, &mut self.protocol)?;
+                // What it will be, in front of all fields: between those nothing else may stand, they go on as they are.
+                let start = self.head.bytes.len();
+                self.head.bytes.extend_from_slice(b"GET");
+                self.get = Span::new(start, self.head.bytes.len());
+                Ok(())
+            }
             Kind::Scheme => {
                 let scheme = match value {
                     b"http" => Proto::Http,
@@ -234,6 +258,9 @@ impl<'a> Reader<'a> {
         if self.method.is_none() {
             return Err(Detail::PseudoField.into());
         }
+        if let Some(protocol) = self.protocol {
+            self.websocket(protocol, end)?;
+        }
         if self.head.method == Method::Connect {
             // It names an authority and nothing else (RFC 9113, 8.5).
             return Err(match (self.scheme, self.path, self.authority) {
@@ -245,6 +272,7 @@ impl<'a> Reader<'a> {
             return Err(Detail::PseudoField.into());
         };
         self.head.body = match (length, end) {
+            _ if self.protocol.is_some() => BodyLength::None,
             (None | Some(0), Half::Ended) => BodyLength::None,
             (Some(_), Half::Ended) => return Err(Detail::ContentLength.into()),
             // A length of 0 whose end has not come: in chunks it is not whole before it is.
@@ -281,6 +309,25 @@ impl<'a> Reader<'a> {
         Ok(length)
     }
 
+    /// A CONNECT that names a protocol (RFC 8441, 4) is what over HTTP/1 is a GET with an upgrade: so routes, filters and
+    /// endpoints meet it.
+    fn websocket(&mut self, protocol: Span, end: Half) -> Result<(), Refusal> {
+        if self.head.method != Method::Connect || self.length.is_some() {
+            return Err(Detail::PseudoField.into());
+        }
+        if protocol.of(&self.head.bytes) != b"websocket" || end == Half::Ended {
+            let error = Error::new(Reason::BadRequest, Detail::WebSocket);
+            return Err(Refusal::Answered(error));
+        }
+        self.head.method_token = self.get;
+        self.head.method = Method::Get;
+        self.head.upgrade = Upgrade::WebSocket;
+        if let Some(key) = self.key.take() {
+            self.push(Known::Other, websocket::KEY, key.as_bytes());
+        }
+        Ok(())
+    }
+
     /// The authority: of its pseudo-field or of Host, which must agree (RFC 9113, 8.3.1; E-056).
     fn named(&self, scheme: Proto) -> Result<Span, Detail> {
         let port = match scheme {
@@ -297,59 +344,6 @@ impl<'a> Reader<'a> {
             }
             (Some(_), Some(_)) => Err(Detail::Authority),
             (None, None) => Err(Detail::Host),
-        }
-    }
-}
-
-/// Reads one trailer section, line by line.
-#[derive(Debug)]
-pub struct TrailerReader {
-    limits: BodyLimits,
-    trailers: Trailers,
-    size: usize,
-    count: usize,
-    malformed: bool,
-}
-
-impl TrailerReader {
-    /// A reader of a section within these limits.
-    pub fn new(limits: BodyLimits) -> Self {
-        Self {
-            limits,
-            trailers: Trailers::default(),
-            size: 0,
-            count: 0,
-            malformed: false,
-        }
-    }
-
-    /// Takes a line.
-    pub fn line(&mut self, line: &Line<'_>) {
-        self.size += line.name.len() + line.value.len() + OVERHEAD;
-        self.count += 1;
-        let fits = self.size <= self.limits.trailers as usize
-            && self.count <= usize::from(self.limits.trailer_count);
-        match line.kind {
-            Kind::Field(
-                Known::Connection
-                | Known::KeepAlive
-                | Known::ProxyConnection
-                | Known::TransferEncoding
-                | Known::Upgrade,
-            ) => self.malformed = true,
-            Kind::Field(_) if line.fit == Fit::Good && fits => {
-                self.trailers.take(line.name, line.value);
-            }
-            _ => self.malformed = true,
-        }
-    }
-
-    /// The trailers, if they may stand there.
-    pub fn finish(self) -> Result<Trailers, Detail> {
-        if self.malformed {
-            Err(Detail::Trailers)
-        } else {
-            Ok(self.trailers)
         }
     }
 }

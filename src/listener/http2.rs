@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use crate::config::raw;
 use crate::config::types::ByteSize;
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
-use crate::http2::Limits;
+use crate::http2::{Limits, WebSockets};
 
 /// Most of what is counted.
 const MOST: u64 = 1_000_000;
@@ -54,5 +54,10 @@ pub(super) fn compile(raw: &raw::Http2, default: Limits, diagnostics: &mut Diagn
         priorities: pick(count(raw.priorities), 1..=MOST, default.priorities),
         empty_data: pick(count(raw.empty_data), 1..=MOST, default.empty_data),
         window_updates: pick(count(raw.window_updates), 1..=MOST, default.window_updates),
+        websockets: match raw.websockets.as_ref().map(|it| it.value) {
+            None => default.websockets,
+            Some(true) => WebSockets::On,
+            Some(false) => WebSockets::Off,
+        },
     }
 }

@@ -138,7 +138,7 @@ fn limits_of(raw: &ListenerLimits) -> [Key; 15] {
     ]
 }
 
-fn http2_of(raw: &Http2) -> [Key; 13] {
+fn http2_of(raw: &Http2) -> [Key; 14] {
     let Http2 {
         streams,
         stream_window,
@@ -153,6 +153,7 @@ fn http2_of(raw: &Http2) -> [Key; 13] {
         priorities,
         empty_data,
         window_updates,
+        websockets,
     } = raw;
     [
         ("http2.streams", HTTP, at(streams.as_ref())),
@@ -172,6 +173,7 @@ fn http2_of(raw: &Http2) -> [Key; 13] {
         ("http2.priorities", HTTP, at(priorities.as_ref())),
         ("http2.empty_data", HTTP, at(empty_data.as_ref())),
         ("http2.window_updates", HTTP, at(window_updates.as_ref())),
+        ("http2.websockets", HTTP, at(websockets.as_ref())),
     ]
 }
 

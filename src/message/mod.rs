@@ -27,6 +27,7 @@ pub mod prefix;
 pub mod retry_after;
 pub mod spelled;
 pub mod trailer;
+pub mod websocket;
 
 pub use claims::Claims;
 pub use edits::Edits;

@@ -36,6 +36,8 @@ pub struct Http2 {
     pub empty_data: Option<Spanned<u32>>,
     /// `WINDOW_UPDATE` beyond two for each stream and each DATA frame of ours, and one for each KiB in them. Range: `1` to `1000000`. Default: `1000`.
     pub window_updates: Option<Spanned<u32>>,
+    /// Whether streams may be a WebSocket each, by a CONNECT that names the protocol (RFC 8441). Default: `false`.
+    pub websockets: Option<Spanned<bool>>,
 }
 
 /// `protocol = { http2 = … }` of a cluster.

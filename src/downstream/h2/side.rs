@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use super::mux::Mux;
 use super::own::Tail;
 use crate::base::{Detail, Error, Reason};
-use crate::exchange::{Answer, Answered, Disposition, Downstream, Piece};
+use crate::exchange::{After, Answer, Answered, Disposition, Downstream, Piece};
 use crate::http1::body::More;
 use crate::http1::trailers::{Carries, Trailers};
 use crate::http2::session::Fin;
@@ -141,6 +141,10 @@ impl Downstream for Side {
             len,
             more,
         }))
+    }
+
+    fn after(&self) -> After {
+        After::Carried
     }
 
     fn trailers(&self) -> &Trailers {

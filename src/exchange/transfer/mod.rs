@@ -3,6 +3,7 @@
 //! Each direction is: write what waits; then read one buffer and hand it on. A direction whose other side does
 //! not take bytes is not read, so no more than one buffer is held each way.
 
+mod carry;
 mod limits;
 mod response;
 mod upload;
@@ -33,6 +34,7 @@ use crate::net::{Pace, Timer};
 use crate::route::Route;
 use crate::upstream::shared::Seat;
 
+pub use carry::After;
 pub(super) use limits::Limits;
 
 /// What an answer says of the connection that it came over.
@@ -116,6 +118,7 @@ pub(super) struct Transfer<'x, D, U> {
     /// What it had not taken when it was looked at last.
     unsent: usize,
     idle: Duration,
+    carried: After,
 }
 
 /// What of an exchange and its cluster an attempt goes by.
@@ -207,6 +210,7 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
             write_pace: Pace::new(limits.write_rate),
             unsent: 0,
             idle: limits.response_idle,
+            carried: After::Handed,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::{Ended, Reading, Step, Transfer, Upload};
+use super::{After, Ended, Reading, Step, Transfer, Upload};
 use crate::base::{Detail, Error, Phase, Reason, clock};
 use crate::exchange::filters::{self, Beside};
 use crate::exchange::own::challenge;
@@ -116,7 +116,7 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         room: &mut Room<'_>,
         start: &Start,
     ) -> Result<Step, Error> {
-        let (status, body, switching) = self.judge(start)?;
+        let (mut status, mut body, switching) = self.judge(start)?;
         let now = clock::now();
         let kit = &*self.x.kit;
         self.watch
@@ -125,6 +125,19 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
             && let Some(pause) = self.retries(status)
         {
             return Ok(Step::Ended(Ended::Retryable(status, pause)));
+        }
+        let carried = match switching {
+            Upgrade::WebSocket => self.carries(),
+            Upgrade::None => After::Handed,
+        };
+        if carried == After::Carried {
+            let kit = &*self.x.kit;
+            self.agreed(&start.head(&kit.partial, &kit.fields))?;
+            body = BodyLength::UntilClose;
+            if self.down.after() == After::Carried {
+                // As the client hears it (RFC 8441, 5).
+                status = 200;
+            }
         }
         self.reading = Reading::Body;
         self.watch.passed_on(status, now);
@@ -183,9 +196,13 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
             self.down.head(cx, &answer, room.scratch, first)?;
             self.down.piece(cx, room.scratch, last, &trailers)?;
         }
-        if switching == Upgrade::WebSocket {
-            self.reading = Reading::Switched;
-            return Ok(Step::Moved);
+        match (switching, carried) {
+            (Upgrade::WebSocket, After::Handed) => {
+                self.reading = Reading::Switched;
+                return Ok(Step::Moved);
+            }
+            (Upgrade::WebSocket, After::Carried) => self.carry(),
+            (Upgrade::None, _) => {}
         }
         self.advanced();
         Ok(Step::Moved)
@@ -268,7 +285,7 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         }
     }
 
-    fn advanced(&mut self) {
+    pub(super) fn advanced(&mut self) {
         if self.reading == Reading::Body {
             self.response_due = self.clock().after(self.idle);
         }

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use super::{Moved, Reading, Transfer, Upload};
+use super::{After, Moved, Reading, Transfer, Upload};
 use crate::base::{Error, Reason};
 use crate::exchange::side::{Answered, Downstream};
 use crate::exchange::upstream::Upstream;
@@ -54,6 +54,10 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
 
     /// Bytes went to the endpoint: the clocks start anew.
     fn progressed(&mut self) {
+        if self.carried == After::Carried {
+            // Either direction keeps it.
+            self.advanced();
+        }
         if self.upload == Upload::Body {
             let waits_for_endpoint = self.up.pending(&self.x.kit);
             if waits_for_endpoint {
@@ -109,7 +113,8 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
             }
             Poll::Ready(Err(error)) => return Err(error),
         };
-        if let Some(limit) = self.route.limits.body
+        if self.carried == After::Handed
+            && let Some(limit) = self.route.limits.body
             && self.down.bodies().0 > limit
         {
             return Err(Error::from(Reason::BodyTooLarge));

@@ -6,6 +6,7 @@ use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 use crate::base::Detail;
 use crate::http1::limits::{BodyLimits, ResponseLimits};
 use crate::http1::request::content_length;
+use crate::http1::response::Start;
 use crate::http1::trailers::Trailers;
 use crate::message::{Field, Known, Span};
 
@@ -124,6 +125,26 @@ pub(super) fn flatten(
         });
     }
     Ok(length)
+}
+
+/// The head behind which an endpoint speaks WebSocket, as HTTP/1 has it.
+pub(super) fn switched(accept: &str, bytes: &mut Vec<u8>, fields: &mut Vec<Field>) -> Start {
+    for (name, value) in [("upgrade", "websocket"), ("sec-websocket-accept", accept)] {
+        let start = bytes.len();
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.extend_from_slice(b": ");
+        let (name_end, value_start) = (start + name.len(), bytes.len());
+        bytes.extend_from_slice(value.as_bytes());
+        let value = Span::new(value_start, bytes.len());
+        bytes.extend_from_slice(b"\r\n");
+        fields.push(Field {
+            name: Span::new(start, name_end),
+            value,
+            line_end: Span::new(0, bytes.len()).end,
+            known: Known::of(name.as_bytes()),
+        });
+    }
+    Start::switched(bytes.len())
 }
 
 /// The trailers of an answer.

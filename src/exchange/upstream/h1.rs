@@ -28,9 +28,18 @@ pub(in crate::exchange) struct Http1<'x> {
     response: BodyReader,
     persist: Persist,
     behind: Behind,
+    closes: Closes,
     /// What was read and not looked at: where in the scratch, and how much. Nothing once that was let go of.
     at: usize,
     left: usize,
+}
+
+/// Whether our sending side ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Closes {
+    No,
+    Ending,
+    Ended,
 }
 
 impl<'x> Http1<'x> {
@@ -48,9 +57,19 @@ impl<'x> Http1<'x> {
             response: BodyReader::Ended,
             persist: Persist::Close,
             behind: Behind::Nothing,
+            closes: Closes::No,
             at: 0,
             left: 0,
         }
+    }
+
+    /// Says that nothing more comes, behind all that was carried.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.closes == Closes::Ending {
+            ready!(self.stream.poll_shutdown(cx)).map_err(broken)?;
+            self.closes = Closes::Ended;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Reads into the scratch; the end of the connection is a read of nothing.
@@ -103,7 +122,7 @@ impl Upstream for Http1<'_> {
     }
 
     fn pending(&self, kit: &Kit) -> bool {
-        self.outgoing.pending(&kit.outgoing)
+        self.outgoing.pending(&kit.outgoing) || self.closes == Closes::Ending
     }
 
     fn outgoing(&self) -> &Outgoing {
@@ -111,9 +130,12 @@ impl Upstream for Http1<'_> {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, kit: &mut Kit) -> Poll<Result<(), Error>> {
-        self.outgoing
-            .poll_write(cx, self.stream, &mut kit.outgoing)
-            .map_err(broken)
+        ready!(
+            self.outgoing
+                .poll_write(cx, self.stream, &mut kit.outgoing)
+                .map_err(broken)?
+        );
+        self.poll_close(cx)
     }
 
     fn push(
@@ -147,9 +169,15 @@ impl Upstream for Http1<'_> {
             [] => scratch.get(range).unwrap_or_default(),
             bytes => bytes,
         };
-        self.outgoing
-            .push(cx, self.stream, &mut kit.outgoing, bytes)
-            .map_err(broken)
+        if self.sends == BodyLength::UntilClose && piece.more == More::Ended {
+            self.closes = Closes::Ending;
+        }
+        ready!(
+            self.outgoing
+                .push(cx, self.stream, &mut kit.outgoing, bytes)
+                .map_err(broken)?
+        );
+        self.poll_close(cx)
     }
 
     fn poll_head(
@@ -191,6 +219,11 @@ impl Upstream for Http1<'_> {
         self.decode(room.scratch)
     }
 
+    fn carry(&mut self) {
+        self.sends = BodyLength::UntilClose;
+        self.response = BodyReader::UntilClose;
+    }
+
     fn switched(&mut self) -> Piece {
         Piece {
             start: self.at,
@@ -214,11 +247,7 @@ impl Upstream for Http1<'_> {
         self.response
             .end_of_stream()
             .map_err(|detail| Error::new(Reason::UpstreamTruncated, detail))?;
-        Poll::Ready(Ok(Piece {
-            start: HEADROOM,
-            len: 0,
-            more: More::Ended,
-        }))
+        Poll::Ready(Ok(Piece::END))
     }
 
     fn trailers(&mut self) -> Result<Trailers, Error> {

@@ -20,6 +20,7 @@ use crate::exchange::Exchange;
 use crate::exchange::finish::Behind;
 use crate::exchange::outgoing::Outgoing;
 use crate::exchange::side::Piece;
+use crate::exchange::transfer::After;
 use crate::http1::body::More;
 use crate::http1::limits::ResponseLimits;
 use crate::http1::response::{Persist, Start};
@@ -52,6 +53,8 @@ pub(in crate::exchange) struct Http2<'x> {
     /// Passed on, and not told to the endpoint.
     unreleased: usize,
     ended: bool,
+    /// Of a WebSocket: what a 200 means over HTTP/1.
+    accept: Option<String>,
 }
 
 enum Answer {
@@ -73,6 +76,8 @@ impl<'x> Http2<'x> {
     ) -> Result<Self, Error> {
         let request = request::request(x, endpoint)
             .map_err(|detail| Error::new(Reason::BadRequest, detail))?;
+        let accept = request::accept(x.record.head());
+        let body = accept.as_ref().map_or(body, |_| More::Follows);
         Ok(Self {
             seat,
             outgoing,
@@ -87,6 +92,7 @@ impl<'x> Http2<'x> {
             rest: Bytes::new(),
             unreleased: 0,
             ended: false,
+            accept,
         })
     }
 
@@ -327,6 +333,11 @@ impl Upstream for Http2<'_> {
         )
         .map_err(protocol)?;
         let status = head.status.as_u16();
+        if let (Some(accept), 200..=299) = (&self.accept, status) {
+            self.answer = Answer::Body(body);
+            let start = fields::switched(accept, &mut kit.partial, &mut kit.fields);
+            return Poll::Ready(Ok(start));
+        }
         let bodiless = asked == Method::Head || matches!(status, 204 | 304);
         let length = match length {
             _ if bodiless => BodyLength::None,
@@ -358,12 +369,8 @@ impl Upstream for Http2<'_> {
         }
     }
 
-    fn switched(&mut self) -> Piece {
-        Piece {
-            start: HEADROOM,
-            len: 0,
-            more: More::Follows,
-        }
+    fn after(&self) -> After {
+        After::Carried
     }
 
     fn poll_piece(

@@ -14,7 +14,9 @@ use std::task::{Context, Poll};
 use super::finish::Behind;
 use super::outgoing::Outgoing;
 use super::side::Piece;
+use super::transfer::After;
 use crate::base::Error;
+use crate::http1::body::More;
 use crate::http1::response::{Persist, Start};
 use crate::http1::trailers::{Carries, Trailers};
 use crate::message::Method;
@@ -88,8 +90,21 @@ pub(super) trait Upstream {
         room: &mut Room<'_>,
     ) -> Result<Piece, Error>;
 
+    /// What becomes of it when the protocol is changed.
+    fn after(&self) -> After {
+        After::Handed
+    }
+
+    /// The protocol was changed: what comes is a body up to its end, and so is what is pushed.
+    fn carry(&mut self) {}
+
     /// What is there already behind a head that changes the protocol.
-    fn switched(&mut self) -> Piece;
+    fn switched(&mut self) -> Piece {
+        Piece {
+            more: More::Follows,
+            ..Piece::END
+        }
+    }
 
     /// The next piece of the body.
     fn poll_piece(

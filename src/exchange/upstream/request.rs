@@ -12,7 +12,7 @@ use crate::base::{Detail, Error, Reason};
 use crate::endpoint::Endpoint;
 use crate::exchange::{Exchange, outgoing};
 use crate::http1::write;
-use crate::message::{Known, hops};
+use crate::message::{Known, RequestHead, Upgrade, hops, websocket};
 use crate::upstream::shared::failure::{Stage, translate};
 
 /// The head of the exchange's request.
@@ -31,8 +31,13 @@ pub(super) fn request(x: &mut Exchange, endpoint: &Endpoint) -> Result<Request<(
     if hops::tokens(te).any(|token| token.eq_ignore_ascii_case(b"trailers")) {
         lines.extend_from_slice(b"te: trailers\r\n");
     }
+    let websocket = head.upgrade() == Upgrade::WebSocket;
     let read = fields::read(&Bytes::copy_from_slice(&lines));
-    let method = head.method_token();
+    let method = if websocket {
+        b"CONNECT"
+    } else {
+        head.method_token()
+    };
     let edits = &kit.request_edits;
     let authority = edits.authority().unwrap_or_else(|| head.authority());
     let path_now = edits.path().unwrap_or_else(|| head.path());
@@ -42,7 +47,7 @@ pub(super) fn request(x: &mut Exchange, endpoint: &Endpoint) -> Result<Request<(
         target.push(b'?');
         target.extend_from_slice(query);
     }
-    let Read { fields, host } = read?;
+    let Read { mut fields, host } = read?;
     let authority = match host {
         Some(host) => host,
         None if authority.is_empty() => Bytes::copy_from_slice(endpoint.text.as_bytes()),
@@ -62,10 +67,22 @@ pub(super) fn request(x: &mut Exchange, endpoint: &Endpoint) -> Result<Request<(
     let mut request = Request::new(());
     *request.method_mut() = http::Method::from_bytes(method).map_err(|_| Detail::Method)?;
     *request.uri_mut() = uri;
+    if websocket {
+        // The key is HTTP/1's (RFC 8441, 5).
+        fields.remove("sec-websocket-key");
+        let protocol = h2::ext::Protocol::from_static("websocket");
+        request.extensions_mut().insert(protocol);
+    }
     *request.headers_mut() = fields;
     lines.clear();
     x.kit.partial = lines;
     Ok(request)
+}
+
+/// Of a WebSocket: what its key is answered with over HTTP/1.
+pub(super) fn accept(head: &RequestHead) -> Option<String> {
+    let key = head.values(websocket::KEY).next().unwrap_or_default();
+    (head.upgrade() == Upgrade::WebSocket).then(|| websocket::accept(key))
 }
 
 /// How much of so many bytes the endpoint lets through now.

@@ -12,7 +12,7 @@ use std::ops::Range;
 use super::code::Code;
 use super::frame::{self, Setting};
 use super::hpack::{Decoder, Encoder, Line};
-use super::limits::{Abuse, Limits, Meters};
+use super::limits::{Abuse, Limits, Meters, WebSockets};
 use super::streams::{Half, Key, Stream, Streams};
 
 pub use send::Fin;
@@ -221,12 +221,22 @@ impl<T> Session<T> {
                 u32::try_from(list).unwrap_or(u32::MAX),
             ),
         ];
-        frame::settings(&settings, &mut session.out);
+        let websockets = [(Setting::EnableConnectProtocol, 1)];
+        let told: Vec<_> = match limits.websockets {
+            WebSockets::Off => settings.to_vec(),
+            WebSockets::On => settings.into_iter().chain(websockets).collect(),
+        };
+        frame::settings(&told, &mut session.out);
         let more = limits.connection_window.saturating_sub(DEFAULT_WINDOW);
         if more > 0 {
             frame::window_update(0, more, &mut session.out);
         }
         session
+    }
+
+    /// Whether a stream may be a WebSocket.
+    pub fn websockets(&self) -> WebSockets {
+        self.limits.websockets
     }
 
     /// Bytes of memory that it takes.

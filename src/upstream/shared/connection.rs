@@ -45,6 +45,8 @@ pub(super) struct Connection {
     state: RefCell<State>,
     /// It opened or closed.
     changed: Notify,
+    /// Its peer has spoken: its settings come first (RFC 9113, 3.4).
+    greeted: Cell<bool>,
     task: RefCell<Option<Waker>>,
     /// Exchanges that hold a place.
     seats: Cell<u32>,
@@ -83,6 +85,7 @@ impl Connection {
         let connection = Rc::new(Self {
             state: RefCell::new(State::Connecting),
             changed: Notify::new(),
+            greeted: Cell::new(false),
             task: RefCell::new(None),
             seats: Cell::new(0),
             settings,
@@ -167,6 +170,21 @@ impl Connection {
         }
     }
 
+    /// Waits until the peer has said what it takes; whether a WebSocket is among that.
+    pub(super) async fn takes_websockets(&self) -> bool {
+        loop {
+            let changed = self.changed.notified();
+            match &*self.state.borrow() {
+                State::Open(send) if self.greeted.get() => {
+                    return send.is_extended_connect_protocol_enabled();
+                }
+                State::Open(_) | State::Connecting => {}
+                State::Closed(..) => return false,
+            }
+            changed.await;
+        }
+    }
+
     /// Begins a stream.
     pub(super) fn send(
         &self,
@@ -210,6 +228,9 @@ impl Connection {
     /// Looks whether the peer still lives. Called once in a while.
     pub(super) fn examine(&self) {
         let pulse = &self.pulse;
+        if pulse.dead.get() {
+            return;
+        }
         let heard = self.traffic.heard.get();
         if heard != pulse.heard.get() {
             let only_pong = pulse.awaited.get() != Tick::NEVER && heard - pulse.heard.get() == PONG;
@@ -277,6 +298,9 @@ async fn run(connection: Rc<Connection>, spec: Arc<ConnectSpec>, limit: Duration
     connection.retire(Reason::UpstreamReset, ended);
 }
 
+/// The shortest greeting: SETTINGS without any. A peer that sends its settings in pieces is taken for one without.
+const GREETING: u64 = 9;
+
 /// The largest window that the protocol has (RFC 9113, 6.9.1).
 const MAX_WINDOW: u32 = (1 << 31) - 1;
 
@@ -305,7 +329,13 @@ impl Connection {
             }
         }
         match Future::poll(h2, cx) {
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                if !self.greeted.get() && self.traffic.heard.get() >= GREETING {
+                    self.greeted.set(true);
+                    self.changed.notify_waiters();
+                }
+                Poll::Pending
+            }
             Poll::Ready(Ok(())) => Poll::Ready(Detail::Eof),
             Poll::Ready(Err(error)) => {
                 let remote = error.is_go_away() && error.is_remote();

@@ -160,6 +160,11 @@ impl Seat {
         self.connection.opened().await
     }
 
+    /// Whether the endpoint takes a WebSocket, once it has said what it takes (RFC 8441, 3).
+    pub async fn takes_websockets(&self) -> bool {
+        self.connection.takes_websockets().await
+    }
+
     /// Begins the stream.
     pub fn send(
         &self,

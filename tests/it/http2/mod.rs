@@ -5,6 +5,7 @@ mod frames;
 mod leaving;
 mod meters;
 mod slow;
+mod websockets;
 
 use crate::support::{Answer, Origin, Proxy, Setup};
 use std::process::Command;

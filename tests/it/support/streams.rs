@@ -21,6 +21,8 @@ pub struct Arrived {
     pub fields: Vec<(String, String)>,
     pub body: Vec<u8>,
     pub trailers: Vec<(String, String)>,
+    /// Of a CONNECT.
+    pub protocol: Option<String>,
 }
 
 impl Arrived {
@@ -81,6 +83,8 @@ struct Seen {
 pub struct Manner {
     /// `SETTINGS_MAX_CONCURRENT_STREAMS`.
     pub streams: Option<u32>,
+    /// `SETTINGS_ENABLE_CONNECT_PROTOCOL`.
+    pub websockets: bool,
     /// After so many requests a connection is closed gracefully.
     pub requests: Option<usize>,
 }
@@ -181,6 +185,9 @@ async fn connection(
     if let Some(streams) = manner.streams {
         builder.max_concurrent_streams(streams);
     }
+    if manner.websockets {
+        builder.enable_connect_protocol();
+    }
     let Ok(mut connection) = builder.handshake::<_, Bytes>(stream).await else {
         return;
     };
@@ -247,6 +254,10 @@ async fn answer(
             .map(ToString::to_string)
             .unwrap_or_default(),
         fields: pairs(&parts.headers),
+        protocol: parts
+            .extensions
+            .get::<h2::ext::Protocol>()
+            .map(|protocol| protocol.as_str().to_owned()),
         ..Arrived::default()
     };
     let mut acts = plan(&arrived);

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 /// The key of RFC 6455, 1.3, and its answer.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+pub const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// The client's side of the handshake.
 pub fn request(path: &str) -> String {
@@ -28,7 +28,7 @@ pub fn accept() -> Answer {
 }
 
 /// A frame of at most 125 bytes.
-fn frame(opcode: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
+pub fn frame(opcode: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
     let length = u8::try_from(payload.len()).expect("a short frame");
     assert!(length < 126, "a short frame");
     let mut bytes = vec![
