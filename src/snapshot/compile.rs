@@ -104,6 +104,9 @@ fn note_certificates(raw: &raw::Config, beside: &Beside) {
         for certificate in own.certificates.iter() {
             beside.note_renewed(&certificate.certificate, tls::MAX_FILE);
             beside.note_renewed(&certificate.key, tls::MAX_FILE);
+            if let Some(ocsp) = &certificate.ocsp {
+                beside.note_renewed(ocsp, tls::MAX_FILE);
+            }
         }
         let auth = own.client_auth.as_ref().map(|auth| &***auth);
         if let Some(Optional(clients) | Required(clients)) = auth {

@@ -27,6 +27,8 @@ pub struct Files {
     pub chain: PathBuf,
     /// Its key, in PEM.
     pub key: PathBuf,
+    /// An answer of its authority that is shown with it, in DER.
+    pub staple: Option<PathBuf>,
 }
 
 /// A certificate that can be shown.
@@ -53,6 +55,8 @@ pub enum Part {
     Chain,
     /// The key.
     Key,
+    /// The answer of its authority.
+    Staple,
     /// Who signs certificates of clients.
     Authorities,
     /// Lists of certificates of clients that were revoked.
@@ -69,6 +73,7 @@ enum Why {
     Encrypted,
     BadKey,
     Mismatch,
+    BadStaple,
     NoList,
     BadList,
     Unfit(String),
@@ -86,6 +91,7 @@ impl fmt::Display for LoadError {
             Why::Encrypted => f.write_str("has a key that is encrypted with a passphrase"),
             Why::BadKey => f.write_str("has a key that cannot be used"),
             Why::Mismatch => f.write_str("has a key that does not belong to the certificate"),
+            Why::BadStaple => f.write_str("has no answer of OCSP in DER that says `successful`"),
             Why::NoList => f.write_str("has no list of revoked certificates in PEM"),
             Why::Unfit(why) => write!(f, "cannot be used: {why}"),
             Why::BadList => f.write_str("has a list of revoked certificates that cannot be parsed"),
@@ -114,7 +120,11 @@ impl LoadError {
 impl Files {
     /// What stands in them now, as a number.
     pub(super) fn digest(&self) -> u64 {
-        digest(&self.chain, MAX_FILE).rotate_left(32) ^ digest(&self.key, MAX_FILE)
+        let staple = self.staple.as_ref();
+        let staple = staple.map_or(0, |path| digest(path, MAX_FILE));
+        digest(&self.chain, MAX_FILE).rotate_left(32)
+            ^ digest(&self.key, MAX_FILE)
+            ^ staple.rotate_left(16)
     }
 }
 
@@ -139,11 +149,19 @@ impl Certificate {
         let key = parse_key(&key).map_err(key_error)?;
         let signer = provider().key_provider.load_private_key(key);
         let signer = signer.map_err(|_| key_error(Why::BadKey))?;
-        let key = CertifiedKey::new(chain, signer);
+        let mut key = CertifiedKey::new(chain, signer);
         match key.keys_match() {
             Ok(()) => {}
             Err(rustls::Error::InconsistentKeys(_)) => return Err(key_error(Why::Mismatch)),
             Err(_) => return Err(chain_error(Why::BadCertificate)),
+        }
+        if let Some(path) = &files.staple {
+            let answer = read(path, MAX_FILE).and_then(successful);
+            key.ocsp = Some(answer.map_err(|why| LoadError {
+                path: path.clone(),
+                part: Part::Staple,
+                why,
+            })?);
         }
         Ok(Self {
             key: Arc::new(key),
@@ -215,6 +233,27 @@ fn read(path: &Path, most: u64) -> Result<Vec<u8>, Why> {
         return Err(Why::TooLarge(most));
     }
     Ok(bytes)
+}
+
+/// An answer of OCSP that says `successful` (RFC 6960, 4.2.1). What it says then is between the authority and the client.
+fn successful(der: Vec<u8>) -> Result<Vec<u8>, Why> {
+    const SUCCESSFUL: [u8; 3] = [0x0a, 1, 0];
+    // A sequence whose length is that of the file.
+    let body = match der.as_slice() {
+        [0x30, len @ ..=0x7f, body @ ..] if body.len() == usize::from(*len) => body,
+        [0x30, 0x81, len, body @ ..] if body.len() == usize::from(*len) => body,
+        [0x30, 0x82, high, low, body @ ..]
+            if body.len() == usize::from(u16::from_be_bytes([*high, *low])) =>
+        {
+            body
+        }
+        _ => return Err(Why::BadStaple),
+    };
+    if body.starts_with(&SUCCESSFUL) {
+        Ok(der)
+    } else {
+        Err(Why::BadStaple)
+    }
 }
 
 fn parse_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Why> {

@@ -243,6 +243,7 @@ fn own(raw: &ClusterTls, diagnostics: &mut Diagnostics) -> Option<CertifiedKey> 
     let files = Files {
         chain: chain.value.0.clone(),
         key: key.value.0.clone(),
+        staple: None,
     };
     match Certificate::load(&files) {
         Ok(certificate) => {

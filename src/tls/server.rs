@@ -241,6 +241,7 @@ fn files(raw: &RawCertificate) -> Files {
     Files {
         chain: raw.certificate.value.0.clone(),
         key: raw.key.value.0.clone(),
+        staple: raw.ocsp.as_ref().map(|ocsp| ocsp.value.0.clone()),
     }
 }
 
@@ -264,8 +265,11 @@ fn read(
     let mut refuse = |at: Option<usize>, error: &LoadError| {
         let certificate = at.and_then(|at| raw.certificates.get(at));
         let span = match (certificate, auth) {
-            (Some(one), _) if error.part == Part::Key => one.key.span,
-            (Some(one), _) => one.certificate.span,
+            (Some(one), _) => match (error.part, &one.ocsp) {
+                (Part::Key, _) => one.key.span,
+                (Part::Staple, Some(ocsp)) => ocsp.span,
+                _ => one.certificate.span,
+            },
             (None, Some(ClientAuth::Optional(ca) | ClientAuth::Required(ca))) => match &ca.crl {
                 Some(crl) if error.part == Part::Lists => crl.span,
                 _ => ca.ca.span,

@@ -10,17 +10,20 @@ use rcgen::{
 };
 
 /// Makes every `"certs/…"` that `text` names below `directory`: `x.pem` and `x.key` belong together, and what ends in
-/// `ca.pem` is an authority, and `x.crl` a list of it that revokes nobody.
+/// `ca.pem` is an authority, and `x.crl` a list of it that revokes nobody; `x.ocsp` is
+/// an answer of it that says `successful`.
 pub fn provide(directory: &Path, text: &str) {
     let mut stems = BTreeSet::new();
     let mut authorities = BTreeSet::new();
     let mut lists = BTreeSet::new();
+    let mut answers = BTreeSet::new();
     for quoted in text.split('"').skip(1).step_by(2) {
         let Some(name) = quoted.strip_prefix("certs/") else {
             continue;
         };
         match name.rsplit_once('.') {
             Some((stem, "pem")) if stem.ends_with("ca") => authorities.insert(stem.to_owned()),
+            Some((stem, "ocsp")) => answers.insert(stem.to_owned()),
             Some((stem, "crl")) => lists.insert(stem.to_owned()),
             Some((stem, "pem" | "key")) => stems.insert(stem.to_owned()),
             _ => panic!("`{quoted}`: nobody knows how to make it"),
@@ -43,6 +46,9 @@ pub fn provide(directory: &Path, text: &str) {
         key_identifier_method: KeyIdMethod::Sha256,
     };
     let list = list.signed_by(&authority).unwrap().pem().unwrap();
+    for stem in answers {
+        std::fs::write(folder.join(format!("{stem}.ocsp")), [0x30, 3, 0x0a, 1, 0]).unwrap();
+    }
     for stem in lists {
         std::fs::write(folder.join(format!("{stem}.crl")), &list).unwrap();
     }

@@ -28,6 +28,8 @@ pub struct Certificate {
     pub certificate: Spanned<FilePath>,
     /// File with its private key in PEM, without a passphrase.
     pub key: Spanned<FilePath>,
+    /// File with an answer of its authority that it is not revoked (OCSP, in DER), shown to clients that ask. Default: none.
+    pub ocsp: Option<Spanned<FilePath>>,
 }
 
 /// A version of TLS.

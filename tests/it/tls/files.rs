@@ -253,3 +253,89 @@ fn certificates_are_shown_to_the_operator() {
     let until = "tidegate_tls_certificate_not_after_timestamp_seconds";
     assert_eq!(bed.proxy.metric(until, &labels), 3_786_912_000.0);
 }
+
+#[derive(Debug)]
+struct Stapled(
+    std::sync::Mutex<Vec<u8>>,
+    std::sync::Arc<rustls::client::WebPkiServerVerifier>,
+);
+
+impl rustls::client::danger::ServerCertVerifier for Stapled {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &rustls::pki_types::ServerName<'_>,
+        ocsp: &[u8],
+        now: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        *self.0.lock().expect("a lock") = ocsp.to_vec();
+        self.1
+            .verify_server_cert(certificate, intermediates, name, &[], now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        self.1
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        self.1
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.1.supported_verify_schemes()
+    }
+}
+
+/// An answer of the authority is shown with its certificate, and exchanged like it.
+#[test]
+fn an_answer_of_the_authority_is_stapled() {
+    let setup = Setup::new();
+    let staple = setup.dir.file("c0.ocsp");
+    std::fs::write(&staple, [0x30, 3, 0x0a, 1, 0]).expect("a file");
+    let authority = Authority::new("Test Authority");
+    let entry = authority.issue(&["test.example"]).write(&setup.dir, "c0");
+    let entry = entry.replace(" }", &format!(", ocsp = \"{}\" }}", staple.display()));
+    let setup = setup
+        .route("all", "respond = { status = 204 }")
+        .listener(&format!("tls = {{ certificates = [{entry}] }}"));
+    let proxy = setup.start();
+    let roots = std::sync::Arc::new(authority.roots());
+    let verifier = rustls::client::WebPkiServerVerifier::builder_with_provider(
+        roots,
+        crate::support::tls::provider(),
+    );
+    let seen = std::sync::Arc::new(Stapled(
+        std::sync::Mutex::default(),
+        verifier.build().expect("a verifier"),
+    ));
+    let stapled = || {
+        let mut client = authority.client();
+        let verifier = std::sync::Arc::clone(&seen);
+        client.dangerous().set_certificate_verifier(verifier);
+        let client = std::sync::Arc::new(client);
+        connect(proxy.web, "test.example", &client).expect("a connection");
+        seen.0.lock().expect("a lock").clone()
+    };
+    assert_eq!(stapled(), [0x30, 3, 0x0a, 1, 0]);
+    // One that says `tryLater` is none.
+    std::fs::write(&staple, [0x30, 3, 0x0a, 1, 3]).expect("a file");
+    proxy.wait_output("has no answer of OCSP");
+    assert_eq!(stapled(), [0x30, 3, 0x0a, 1, 0]);
+    std::fs::write(&staple, [0x30, 5, 0x0a, 1, 0, 5, 0]).expect("a file");
+    eventually("the next one is shown", || {
+        (stapled() == [0x30, 5, 0x0a, 1, 0, 5, 0]).then_some(())
+    });
+}
