@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -42,12 +43,18 @@ pub(super) async fn drive(connection: Rc<Connection>) -> Ended {
     let mut place = Place::First;
     while let Some(terms) = connection.terms() {
         connection.ends_by(Closed::Client);
-        let next = next_head(&connection, &terms, place).await;
-        let (head, began, refused) = match next {
-            Next::End => break,
-            Next::Http2 => return Ended::Http2,
-            Next::Request(head, began) => (head, began, None),
-            Next::Refused(head, began, error) => (head, began, Some(error)),
+        let (head, began, refused) = {
+            let mut reading = Reading::new(&connection, &terms, place);
+            let refused = match reading.next().await {
+                Next::End => break,
+                Next::Http2 => return Ended::Http2,
+                Next::Request => None,
+                Next::Refused(error) => Some(error),
+            };
+            let Some((head, began)) = reading.head else {
+                break;
+            };
+            (head, began, refused)
         };
         // The configuration of now, not the one of when this connection fell silent.
         let Some((view, listener)) = connection.current() else {
@@ -101,25 +108,14 @@ fn exchange(
         Some(_) => Side::refusing(connection, &settings.spec),
     };
     connection.count_request();
-    let facts = &connection.facts;
-    let record = Record::open(
-        &connection.local.journal,
-        facts,
-        head,
-        &settings.unmatched,
-        began,
-    );
-    let x = Exchange::begin(
-        &connection.local,
-        Rc::clone(&view),
-        listener,
-        facts,
-        record,
-        began,
-    );
-    drop(view);
-    let future = exchange::run(x, side, Rc::clone(&connection.timer), refused);
-    Some(slot::boxed(future))
+    let (this, cells) = (Rc::clone(connection), Arc::clone(&settings.unmatched));
+    let open = move || {
+        let (local, facts) = (&this.local, &this.facts);
+        let record = Record::open(&local.journal, facts, head, cells, began);
+        Exchange::begin(local, view, listener, facts, record, began)
+    };
+    let timer = Rc::clone(&connection.timer);
+    Some(slot::boxed(exchange::run(open, side, timer, refused)))
 }
 
 /// Whether a request is the first of its connection.
@@ -131,12 +127,12 @@ enum Place {
 
 /// What came.
 enum Next {
-    /// A whole head, and when its first byte came.
-    Request(RequestHead, Instant),
+    /// A whole head.
+    Request,
     /// The preface of HTTP/2.
     Http2,
-    /// Something that is not served.
-    Refused(RequestHead, Instant, Error),
+    /// A head that is not served.
+    Refused(Error),
     /// The connection ended, or was idle for too long.
     End,
 }
@@ -148,6 +144,7 @@ struct Reading<'c> {
     header: Duration,
     h2c: H2c,
     place: Place,
+    /// What is known of it, and when its first byte came.
     head: Option<(RequestHead, Instant)>,
     /// Bytes since the last end of a line.
     unended: usize,
@@ -155,38 +152,42 @@ struct Reading<'c> {
     blank: usize,
 }
 
-async fn next_head(connection: &Connection, terms: &Terms, place: Place) -> Next {
-    let clock = &connection.local.deadlines;
-    match place {
-        // Nothing is lost with a connection that never spoke: a drain need not wait for it.
-        Place::First => connection.timer.set_idle(clock.after(terms.first_byte)),
-        Place::Later => {
-            let idle = match connection.local.drain.phase() {
-                Phase::Serving => terms.idle,
-                _ => LAST_WAIT,
-            };
-            connection.timer.set_idle(clock.after(idle));
+impl<'c> Reading<'c> {
+    fn new(connection: &'c Connection, terms: &Terms, place: Place) -> Self {
+        let clock = &connection.local.deadlines;
+        match place {
+            // Nothing is lost with a connection that never spoke: a drain need not wait for it.
+            Place::First => connection.timer.set_idle(clock.after(terms.first_byte)),
+            Place::Later => {
+                let idle = match connection.local.drain.phase() {
+                    Phase::Serving => terms.idle,
+                    _ => LAST_WAIT,
+                };
+                connection.timer.set_idle(clock.after(idle));
+            }
+        }
+        Self {
+            connection,
+            limits: terms.limits,
+            header: terms.header,
+            h2c: terms.h2c,
+            place,
+            head: None,
+            unended: 0,
+            blank: 0,
         }
     }
-    let mut reading = Reading {
-        connection,
-        limits: terms.limits,
-        header: terms.header,
-        h2c: terms.h2c,
-        place,
-        head: None,
-        unended: 0,
-        blank: 0,
-    };
-    if !connection.input.borrow().is_empty()
-        && let Some(next) = reading.pipelined()
-    {
-        return next;
-    }
-    poll_fn(|cx| reading.poll(cx)).await
-}
 
-impl Reading<'_> {
+    /// Waits until a head is whole, or will never be.
+    async fn next(&mut self) -> Next {
+        if !self.connection.input.borrow().is_empty()
+            && let Some(next) = self.pipelined()
+        {
+            return next;
+        }
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
     /// Looks at what came with the request before.
     fn pipelined(&mut self) -> Option<Next> {
         match self.prior(&self.connection.input.borrow()) {
@@ -294,9 +295,9 @@ impl Reading<'_> {
         if self.connection.local.credit.level() != Level::Full {
             return None;
         }
-        let (head, began) = self.head.take()?;
+        self.head.as_ref()?;
         let error = Error::new(Reason::Overloaded, Detail::Memory);
-        Some(Next::Refused(head, began, error))
+        Some(Next::Refused(error))
     }
 
     /// A line end behind a body does not begin a request (RFC 9112, 2.2): the connection stays idle. Only so many
@@ -311,20 +312,19 @@ impl Reading<'_> {
 
     /// Parses a head from the beginning of `input`; `None` when it is not whole. With it, the bytes it took.
     fn parse(&mut self, input: &[u8], place: Place) -> Option<(Next, usize)> {
-        let (mut head, began) = match self.head.take() {
-            Some(begun) => begun,
-            None => (self.connection.local.journal.take_head(), clock::now()),
-        };
-        match parse(input, &self.limits, &mut head) {
-            Ok(Progress::Complete(used)) => Some((Next::Request(head, began), used)),
+        let local = &self.connection.local;
+        let (head, _) = self
+            .head
+            .get_or_insert_with(|| (local.journal.take_head(), clock::now()));
+        match parse(input, &self.limits, head) {
+            Ok(Progress::Complete(used)) => Some((Next::Request, used)),
             Ok(Progress::Partial) => {
                 if place == Place::First {
                     self.limit();
                 }
-                self.head = Some((head, began));
                 None
             }
-            Err(error) => Some((Next::Refused(head, began, error), input.len())),
+            Err(error) => Some((Next::Refused(error), input.len())),
         }
     }
 
@@ -351,13 +351,13 @@ impl Reading<'_> {
     /// The deadline passed: silence between requests is an end, half a head is refused.
     fn late(&mut self) -> Next {
         let forced = self.connection.local.drain.phase() == Phase::Forced;
-        if let Some((head, began)) = self.head.take() {
+        if self.head.is_some() {
             let reason = if forced {
                 Reason::Shutdown
             } else {
                 Reason::HeaderTimeout
             };
-            return Next::Refused(head, began, Error::from(reason));
+            return Next::Refused(Error::from(reason));
         }
         self.connection.ends_by(match self.place {
             _ if self.connection.local.drain.phase() != Phase::Serving => Closed::Drain,
@@ -370,10 +370,8 @@ impl Reading<'_> {
 
     /// The client closed: in the middle of a head that is worth a line.
     fn ended(&mut self) -> Next {
-        match self.head.take() {
-            Some((head, began)) => {
-                Next::Refused(head, began, Error::new(Reason::ClientAbort, Detail::Eof))
-            }
+        match self.head {
+            Some(_) => Next::Refused(Error::new(Reason::ClientAbort, Detail::Eof)),
             None => Next::End,
         }
     }

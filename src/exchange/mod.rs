@@ -213,49 +213,49 @@ impl Exchange {
 /// One request, start to end. Every stage is a call on this page; read it top to bottom.
 ///
 /// With `refused` the head was not accepted, and all that is left to do is to say so.
-pub async fn run<D: Downstream>(
-    mut x: Exchange,
+///
+/// It is opened when it is polled, where it stays: an exchange is large, and whoever hands one to a future moves it twice.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn moves its arguments once more when it is polled"
+)]
+pub fn run<D: Downstream>(
+    open: impl FnOnce() -> Exchange,
     mut down: D,
     timer: Rc<Timer>,
     refused: Option<Error>,
-) -> Disposition {
-    let view = Rc::clone(&x.view);
-    let served = match refused {
-        None => serve(&mut x, &mut down, &timer, &view).await,
-        Some(error) => Err(error),
-    };
-    let served = match served {
-        Ok(served) => served,
-        Err(error) => refuse::tell(&mut x, &mut down, &timer, &view, error).await,
-    };
-    let (read, sent) = down.bodies();
-    x.record.request_bytes(read);
-    x.record.response_bytes(sent);
-    let Exchange {
-        local,
-        record,
-        mut kit,
-        ..
-    } = x;
-    let kept = std::mem::take(&mut kit.kept);
-    let kept = match &served {
-        Served::Switched(..) => kept,
-        Served::Whole | Served::Cut => {
-            kit.kept = kept;
-            Kept::default()
+) -> impl Future<Output = Disposition> {
+    async move {
+        let mut x = open();
+        let view = Rc::clone(&x.view);
+        let served = match refused {
+            None => serve(&mut x, &mut down, &timer, &view).await,
+            Some(error) => Err(error),
+        };
+        let served = match served {
+            Ok(served) => served,
+            Err(error) => refuse::tell(&mut x, &mut down, &timer, &view, error).await,
+        };
+        let (read, sent) = down.bodies();
+        x.record.request_bytes(read);
+        x.record.response_bytes(sent);
+        let mut kit = x.kit;
+        let kept = match &served {
+            Served::Switched(..) => std::mem::take(&mut kit.kept),
+            Served::Whole | Served::Cut => Kept::default(),
+        };
+        x.local.give_kit(kit);
+        match served {
+            Served::Whole => down.finish(),
+            Served::Cut => down.break_off(),
+            Served::Switched(stream, held, idle) => Disposition::Tunnel(Box::new(Tunnel {
+                stream,
+                record: x.record,
+                terms: TunnelTerms::idle(idle),
+                held,
+                kept,
+            })),
         }
-    };
-    local.give_kit(kit);
-    match served {
-        Served::Whole => down.finish(),
-        Served::Cut => down.break_off(),
-        Served::Switched(stream, held, idle) => Disposition::Tunnel(Box::new(Tunnel {
-            stream,
-            record,
-            terms: TunnelTerms::idle(idle),
-            held,
-            kept,
-        })),
     }
 }
 

@@ -64,7 +64,7 @@ impl Record {
         journal: &Rc<Journal>,
         facts: &Rc<ConnectionFacts>,
         head: RequestHead,
-        cells: &Arc<ExchangeCells>,
+        cells: Arc<ExchangeCells>,
         at: Instant,
     ) -> Self {
         let counts = Counts::exchange(cells);
@@ -142,7 +142,7 @@ impl Record {
     /// A route was found: it is named in the line, and its cells count.
     pub fn matched(&mut self, route: &RouteName, cells: &Arc<ExchangeCells>) {
         self.route = Some(self.jot(route.as_str().as_bytes()));
-        self.counts = Counts::exchange(cells);
+        self.counts = Counts::exchange(Arc::clone(cells));
     }
 
     /// Where the exchange is to go; no endpoint was tried yet.

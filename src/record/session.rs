@@ -22,9 +22,9 @@ pub(super) enum Counts {
 }
 
 impl Counts {
-    pub(super) fn exchange(cells: &Arc<ExchangeCells>) -> Self {
+    pub(super) fn exchange(cells: Arc<ExchangeCells>) -> Self {
         cells.active.inc();
-        Self::Exchange(Arc::clone(cells))
+        Self::Exchange(cells)
     }
 
     fn session(cells: &Arc<SessionCells>, transport: Transport) -> Self {

@@ -44,7 +44,13 @@ fn rig(plan: Arc<AccessLog>, max_queued: usize) -> Rig {
 impl Rig {
     fn open(&self, at: Instant) -> Record {
         let head = self.journal.take_head();
-        Record::open(&self.journal, &self.facts, head, &self.cells, at)
+        Record::open(
+            &self.journal,
+            &self.facts,
+            head,
+            Arc::clone(&self.cells),
+            at,
+        )
     }
 
     /// Writes everything and gives what each file has.

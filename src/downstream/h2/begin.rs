@@ -1,6 +1,7 @@
 //! A stream's head into an exchange.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::mux::Mux;
@@ -16,7 +17,6 @@ use crate::http2::{Code, Half, Lost, Session, WebSockets};
 use crate::message::{RequestHead, websocket};
 use crate::metrics::Scope;
 use crate::record::Record;
-use crate::worker::View;
 
 /// A head that came.
 pub(super) struct Arrival<'a> {
@@ -58,10 +58,18 @@ pub(super) fn begin(
     let runner = Runner::take(&connection.local);
     let key = session.open(arrival.id, arrival.end, length, Own::new(&runner));
     let side = Side::new(mux, key, &head);
-    if let Some(x) = exchange(mux, &view, listener, head, arrival.now) {
-        let timer = Rc::clone(&runner.timer);
-        runner.start(mux, key, exchange::run(x, side, timer, refused));
-    }
+    let Some(settings) = view.listeners.get(listener) else {
+        return Ok(());
+    };
+    connection.count_request();
+    let (this, cells) = (Rc::clone(mux), Arc::clone(&settings.unmatched));
+    let (now, timer) = (arrival.now, Rc::clone(&runner.timer));
+    let open = move || {
+        let (local, facts) = (&this.connection.local, &this.connection.facts);
+        let record = Record::open(&local.journal, facts, head, cells, now);
+        Exchange::begin(local, view, listener, facts, record, now)
+    };
+    runner.start(mux, key, exchange::run(open, side, timer, refused));
     Ok(())
 }
 
@@ -75,22 +83,6 @@ fn refuse(
     session.refuse(arrival.id, code, arrival.now)
 }
 
-fn exchange(
-    mux: &Mux,
-    view: &Rc<View>,
-    listener: usize,
-    head: RequestHead,
-    now: Instant,
-) -> Option<Exchange> {
-    let connection = &mux.connection;
-    let (local, facts) = (&connection.local, &connection.facts);
-    let settings = view.listeners.get(listener)?;
-    connection.count_request();
-    let record = Record::open(&local.journal, facts, head, &settings.unmatched, now);
-    let view = Rc::clone(view);
-    Some(Exchange::begin(local, view, listener, facts, record, now))
-}
-
 /// A malformed head is not answered, but it has its line.
 fn malformed(mux: &Mux, head: RequestHead, detail: Detail, now: Instant) {
     let connection = &mux.connection;
@@ -99,7 +91,7 @@ fn malformed(mux: &Mux, head: RequestHead, detail: Detail, now: Instant) {
     {
         connection.count_request();
         let (journal, facts) = (&connection.local.journal, &connection.facts);
-        let mut record = Record::open(journal, facts, head, &settings.unmatched, now);
+        let mut record = Record::open(journal, facts, head, Arc::clone(&settings.unmatched), now);
         let error = Error::new(Reason::BadRequest, detail);
         record.end(error.reason(), error.detail(), now);
     }

@@ -230,35 +230,35 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
         if !std::mem::replace(&mut self.begun, true) {
             self.begin(cx)?;
         }
+        // Both directions get on as far as they can. What the response does may let more of the request go; that the
+        // request went changes nothing for the response, which is looked at after it.
         loop {
-            let sent = self.poll_upload(cx)?;
-            let received = match self.poll_response(cx)? {
+            self.poll_upload(cx)?;
+            match self.poll_response(cx)? {
                 Step::Ended(ended) => return Poll::Ready(Ok(ended)),
-                Step::Moved => Moved::Yes,
-                Step::Waits => Moved::No,
-            };
-            if (sent, received) == (Moved::No, Moved::No) {
-                if self.reading == Reading::Head
-                    && let Some(sleep) = &mut self.per_try
-                    && sleep.as_mut().poll(cx).is_ready()
-                {
-                    return Poll::Ready(Err(Error::from(Reason::ResponseTimeout)));
-                }
-                // By value, not by the timer's mark: the mark may be an older deadline's.
-                let due = self.upload_due.min(self.response_due).min(self.stall_due);
-                let due = due.min(self.body_rate_due).min(self.write_rate_due);
-                let due = self.limits.total.min(due);
-                let forced = self.x.local.drain.phase() == crate::drain::Phase::Forced;
-                if forced || due <= self.clock().tick() {
-                    return Poll::Ready(Err(self.overdue()));
-                }
-                self.timer.set(due);
-                // Here alone anything is held for longer than this turn.
-                self.x.weigh(self.up.weight());
-                self.down.weigh();
-                return Poll::Pending;
+                Step::Moved => {}
+                Step::Waits => break,
             }
         }
+        if self.reading == Reading::Head
+            && let Some(sleep) = &mut self.per_try
+            && sleep.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(Error::from(Reason::ResponseTimeout)));
+        }
+        // By value, not by the timer's mark: the mark may be an older deadline's.
+        let due = self.upload_due.min(self.response_due).min(self.stall_due);
+        let due = due.min(self.body_rate_due).min(self.write_rate_due);
+        let due = self.limits.total.min(due);
+        let forced = self.x.local.drain.phase() == crate::drain::Phase::Forced;
+        if forced || due <= self.clock().tick() {
+            return Poll::Ready(Err(self.overdue()));
+        }
+        self.timer.set(due);
+        // Here alone anything is held for longer than this turn.
+        self.x.weigh(self.up.weight());
+        self.down.weigh();
+        Poll::Pending
     }
 
     fn clock(&self) -> &'x Deadlines {
@@ -335,13 +335,6 @@ enum Reading {
     Body,
     /// Nothing more: the 101 is on its way to the client.
     Switched,
-}
-
-/// Whether a direction got on.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Moved {
-    Yes,
-    No,
 }
 
 /// What a look at the response side gave.

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use super::{After, Moved, Reading, Transfer, Upload};
+use super::{After, Reading, Transfer, Upload};
 use crate::base::{Error, Reason};
 use crate::exchange::side::{Answered, Downstream};
 use crate::exchange::upstream::Upstream;
@@ -12,43 +12,34 @@ use crate::message::trailer::Dropped;
 use crate::net::deadline::Tick;
 
 impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
-    pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<Moved, Error> {
-        let mut moved = Moved::No;
+    /// Sends what there is, until the endpoint takes no more or the client has sent no more.
+    pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        let mut moved = false;
         // What of the body is here already joins the head, so that both leave in one send.
-        if self.upload == Upload::Body
-            && self.up.untouched(&self.x.kit)
-            && self.read_piece(cx)?.is_ready()
-        {
-            moved = Moved::Yes;
+        if self.upload == Upload::Body && self.up.untouched(&self.x.kit) {
+            moved = self.read_piece(cx)?.is_ready();
         }
         loop {
             if self.upload == Upload::Broken {
-                return Ok(moved);
+                return Ok(());
             }
             if self.up.pending(&self.x.kit) {
                 let before = self.up.accepted();
-                let written = self.up.poll_write(cx, &mut self.x.kit);
-                if self.up.accepted() != before {
-                    moved = Moved::Yes;
-                }
-                match written {
+                match self.up.poll_write(cx, &mut self.x.kit) {
                     Poll::Pending => {
-                        if moved == Moved::Yes {
+                        if moved || self.up.accepted() != before {
                             self.progressed();
                         }
-                        return Ok(moved);
+                        return Ok(());
                     }
                     Poll::Ready(Ok(())) => self.progressed(),
-                    Poll::Ready(Err(error)) => return self.broken(error).map(|()| moved),
+                    Poll::Ready(Err(error)) => return self.broken(error),
                 }
             }
-            if self.upload != Upload::Body {
-                return Ok(moved);
+            if self.upload != Upload::Body || self.read_piece(cx)?.is_pending() {
+                return Ok(());
             }
-            match self.read_piece(cx)? {
-                Poll::Ready(()) => moved = Moved::Yes,
-                Poll::Pending => return Ok(moved),
-            }
+            moved = true;
         }
     }
 
