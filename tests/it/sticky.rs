@@ -230,6 +230,10 @@ fn a_full_endpoint_lends_its_client() {
         let answer = get(&proxy, "");
         (answer.text() == "0").then(|| pass(&answer).unwrap())
     });
+    // A client has its answer before the endpoint's only place is free again.
+    let busy = [("cluster", "app"), ("endpoint", &*held.addr().to_string())];
+    let busy = || proxy.metric("tidegate_upstream_endpoint_connections_active", &busy);
+    eventually("it is free", || (busy() == 0.0).then_some(()));
     let before = held.count();
     let mut client = proxy.client();
     client.send(format!(
