@@ -14,7 +14,7 @@ use super::table::{Names, Table};
 pub struct Hello {
     /// The server's name, in lower case.
     pub name: Option<Box<str>>,
-    /// What names the certificate was for, see [`ServerTls::covers`]; `None`: there was none to show.
+    /// What names the certificate was for, see [`ServerTls::covers`](super::ServerTls::covers); `None`: there was none to show.
     pub shown: Option<u64>,
 }
 

@@ -1,7 +1,7 @@
 //! What an exchange asks of the endpoint's side, whatever its protocol: the counterpart of
 //! [`Downstream`](super::side::Downstream).
 //!
-//! The request goes out through a cursor over what is kept of it ([`Outgoing`](super::outgoing::Outgoing)), so that an
+//! The request goes out through a cursor over what is kept of it ([`Outgoing`]), so that an
 //! attempt can begin again; the answer comes in as a flat head in the exchange's kit and pieces of its body in the worker's scratch.
 
 mod fields;
