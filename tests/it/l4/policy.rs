@@ -1,8 +1,9 @@
 //! Who may connect, how often and how many at once, and to which cluster: filters and splits of listeners of layer 4.
 
 use super::udp::{Echo, asked, client};
-use crate::support::bytes::{ByteServer, dial_from, ended, exactly};
+use crate::support::bytes::{ByteServer, dial_from, exactly};
 use crate::support::{Setup, endpoint, eventually, ports};
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -95,7 +96,9 @@ fn connections_of_a_client_are_limited_in_number() {
     eventually("a place", || is_served(&from(1, raw)).then_some(()));
     let line = proxy.wait_line("a refusal", |line| line["reason"] == "rate_limited");
     assert_eq!(line["detail"], "concurrency");
-    assert!(!ended(&held[0]), "the first one goes on");
+    let mut first = &held[0];
+    first.write_all(b"still").expect("the first one goes on");
+    assert_eq!(exactly(first, 5), b"still");
 }
 
 fn shares(protocol: &str, addr: SocketAddr, split: &str) -> String {
