@@ -39,6 +39,8 @@ class Call:
 
 
 open_calls, begun, finished = {}, 0, 0
+# What it says at the beginning is acknowledged, too.
+agreed, window = False, 65535
 while finished < requests:
     while begun < requests and len(open_calls) < 20:
         call, stream = Call(), connection.get_next_available_stream_id()
@@ -46,11 +48,16 @@ while finished < requests:
         connection.send_headers(stream, head + call.fields)
         open_calls[stream] = call
         begun += 1
-        if chance.random() < 0.1:
-            size = chance.choice([0, 100, 4096, 65536])
-            connection.update_settings({h2.settings.SettingCodes.HEADER_TABLE_SIZE: size})
-        if chance.random() < 0.1:
-            connection.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: chance.choice([1000, 65535, 1 << 20])})
+        # One at a time, and windows only grow: an acknowledgement makes this library take all that it has said for
+        # agreed, and it does not open a window again that a setting has shut.
+        if agreed and chance.random() < 0.2:
+            codes = h2.settings.SettingCodes
+            if chance.random() < 0.5:
+                connection.update_settings({codes.HEADER_TABLE_SIZE: chance.choice([0, 100, 4096, 65536])})
+            else:
+                window = min(window * 2, 1 << 24)
+                connection.update_settings({codes.INITIAL_WINDOW_SIZE: window})
+            agreed = False
     for stream, call in open_calls.items():
         while not call.done():
             room = min(connection.local_flow_control_window(stream), connection.max_outbound_frame_size, len(call.body) - call.sent)
@@ -72,7 +79,9 @@ while finished < requests:
     assert came, "the other end closed"
     for event in connection.receive_data(came):
         call = open_calls.get(getattr(event, "stream_id", None))
-        if isinstance(event, h2.events.ResponseReceived):
+        if isinstance(event, h2.events.SettingsAcknowledged):
+            agreed = True
+        elif isinstance(event, h2.events.ResponseReceived):
             call.head = list(event.headers)
         elif isinstance(event, h2.events.DataReceived):
             call.read += event.data
