@@ -312,7 +312,7 @@ class Herd:
         "F-31: two endpoints of 8 × 20 ms are gone for 4 s and come back, under 600 requests a second (capacity 800)"
     )
     columns = ("proxy", "first answer after s", "goodput of the 5 s after it", "most connections to one")
-    bar = "Bar: at most 64 connections at once to each; goodput at least 80 % of what is asked."
+    bar = "Bar: at most 64 connections at once to each, beside that of a probe; goodput at least 80 % of what is asked."
     endpoints = 2
 
     def proxies(self, binary, ports):
