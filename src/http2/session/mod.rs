@@ -252,7 +252,6 @@ impl<T> Session<T> {
     pub fn rest(&mut self) {
         self.streams.shrink();
         self.decoder.shrink();
-        self.block = Vec::new();
     }
 
     /// Whether something was begun whose end has not come: a header block, or the preface.

@@ -231,3 +231,30 @@ fn a_connection_that_rests_holds_what_an_idle_one_does() {
         "{idle} {busy} {rested}"
     );
 }
+
+/// A connection that rests while a header block is under way goes on with it where it was.
+#[test]
+fn a_block_that_is_not_whole_outlasts_a_rest() {
+    let mut pair = Pair::new(Limits::default());
+    let whole = pair.head(1, Flags::END_STREAM);
+    let (begun, rest) = whole[HEAD..].split_at(2);
+    let piece = |kind: u8, flags: u8, block: &[u8]| {
+        let len = u32::try_from(block.len()).unwrap().to_be_bytes();
+        [&len[1..], &[kind, flags, 0, 0, 0, 1], block].concat()
+    };
+    let (headers, continuation) = (piece(1, 1, begun), piece(9, 4, rest));
+    assert_eq!(pair.feed(&headers), Ok(vec![]));
+    pair.session.rest();
+    let mut used = 0;
+    let mut seen = Vec::new();
+    while used < continuation.len() {
+        let step = pair.session.next(&continuation[used..], pair.now).unwrap();
+        if let Some(Event::Head { block, .. }) = &step.event {
+            let line = |line: Line<'_>| seen.push((line.name.to_vec(), line.value.to_vec()));
+            let read = pair.session.read(block, &continuation[used..], line);
+            assert_eq!(read, Ok(()));
+        }
+        used += step.used;
+    }
+    assert_eq!(seen, [(b":path".to_vec(), b"/".to_vec())]);
+}
