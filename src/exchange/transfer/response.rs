@@ -116,7 +116,7 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         room: &mut Room<'_>,
         start: &Start,
     ) -> Result<Step, Error> {
-        let (mut status, mut body, switching) = self.judge(start)?;
+        let (mut status, body, switching) = self.judge(start)?;
         let now = clock::now();
         let kit = &*self.x.kit;
         self.watch
@@ -133,7 +133,6 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         if carried == After::Carried {
             let kit = &*self.x.kit;
             self.agreed(&start.head(&kit.partial, &kit.fields))?;
-            body = BodyLength::UntilClose;
             if self.down.after() == After::Carried {
                 // As the client hears it (RFC 8441, 5).
                 status = 200;

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use super::{After, Reading, Transfer, Upload};
-use crate::base::{Error, Reason};
+use crate::base::{Detail, Error, Reason};
 use crate::exchange::side::{Answered, Downstream};
 use crate::exchange::upstream::Upstream;
 use crate::http1::body::More;
@@ -96,8 +96,15 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         let piece = match self.down.poll_body(cx, &mut scratch) {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Ok(piece)) => piece,
-            // A client that has its answer, or the beginning of it, may stop sending (E-034).
-            Poll::Ready(Err(_)) if self.down.answered() != Answered::Nothing => {
+            // A client that has its answer, or the beginning of it, may stop sending (E-034); one that is gone will not
+            // read the rest of it.
+            Poll::Ready(Err(error))
+                if match self.down.answered() {
+                    Answered::Nothing => false,
+                    Answered::Head => error.detail() != Detail::Reset,
+                    Answered::Whole => true,
+                } =>
+            {
                 self.upload = Upload::Broken;
                 self.awaits_no_body();
                 return Ok(Poll::Ready(()));

@@ -248,9 +248,23 @@ fn a_websocket_of_http1_is_a_stream_to_an_endpoint_of_http2() {
     drop(one);
     let line = proxy.wait_line("its line", |line| line["path"] == "/chat");
     assert_eq!(line["status"], 101, "{line}");
+    // What follows a 101 has no framing of HTTP (RFC 9112, 6.1).
+    let mut raw = proxy.client();
+    raw.send(
+        "GET /gone HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    let head = raw.try_head().unwrap();
+    assert_eq!(head.status, 101);
+    for name in ["transfer-encoding", "content-length"] {
+        assert_eq!(head.one(name), None, "{name}");
+    }
+    raw.reset();
+    let line = proxy.wait_line("its line", |line| line["path"] == "/gone");
+    assert_eq!(line["reason"], "client_abort", "{line}");
     two.echoes("still");
     drop(two);
-    eventually("both are over", || (proxy.log().len() == 2).then_some(()));
+    eventually("all are over", || (proxy.log().len() == 3).then_some(()));
     shared(&proxy, &origin);
 }
 
@@ -273,7 +287,7 @@ fn a_stream_is_a_stream_to_an_endpoint_of_http2() {
 #[test]
 fn a_silent_websocket_ends() {
     let origin = origin();
-    let keys = "timeouts = { tunnel = \"1s\", response_idle = \"300ms\", response = \"300ms\" }";
+    let keys = "timeouts = { tunnel = \"3s\", response_idle = \"300ms\", response = \"300ms\" }";
     let setup = Setup::over_with(&[origin.addr()], keys).workers(1);
     let proxy = setup
         .listener(&format!("{ON}\ntimeouts = {{ body = \"300ms\" }}"))
