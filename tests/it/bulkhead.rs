@@ -176,6 +176,31 @@ fn who_hangs_up_leaves_the_queue() {
     }
 }
 
+/// The same over HTTP/2, where the end of a connection is that of all its streams.
+#[test]
+fn a_stream_whose_connection_ends_leaves_the_queue() {
+    let (origin, gate) = gated();
+    let proxy = one_place(&origin, "").start();
+    let mut first = ask(&proxy, "/first");
+    origin.wait(1);
+    let mut gone = crate::http2::client(proxy.web);
+    for stream in [1, 3] {
+        crate::http2::ask(&mut gone, stream, "/stream");
+    }
+    wait_queued(&proxy, 2);
+    gone.0.shutdown(std::net::Shutdown::Write).unwrap();
+    wait_queued(&proxy, 0);
+    gate.open();
+    first.response().is(200);
+    assert_eq!(origin.count(), 1);
+    let line = proxy.wait_line("its line", |line| line["path"] == "/stream");
+    assert_eq!(
+        (&line["reason"], &line["phase"]),
+        (&"client_abort".into(), &"queue".into()),
+        "{line}"
+    );
+}
+
 /// A wait is for any endpoint: the one that is free first serves.
 #[test]
 fn whichever_endpoint_is_free_first() {

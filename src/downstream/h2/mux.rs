@@ -285,6 +285,9 @@ impl Mux {
         for stream in self.session.borrow_mut().streams.iter_mut() {
             if stream.remote == Half::Open {
                 stream.own.fail(Reason::ClientAbort, Detail::Eof);
+            } else {
+                // One that waits for a place leaves.
+                stream.own.runner.wake();
             }
         }
     }
@@ -296,7 +299,7 @@ impl Mux {
         self.waits.take();
     }
 
-    /// Whether it has.
+    /// Whether the client closed its sending side.
     pub(super) fn is_hung_up(&self) -> bool {
         self.hung_up.get()
     }
@@ -308,7 +311,7 @@ impl Mux {
         own.charged = weight;
     }
 
-    /// All of them are.
+    /// All streams are over before their end.
     pub(super) fn fail_all(&self, reason: Reason, detail: Detail) {
         for stream in self.session.borrow_mut().streams.iter_mut() {
             stream.own.fail(reason, detail);

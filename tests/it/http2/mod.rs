@@ -7,8 +7,17 @@ mod meters;
 mod slow;
 mod websockets;
 
+use crate::support::frames::Peer;
 use crate::support::{Answer, Origin, Proxy, Setup};
+use std::net::SocketAddr;
 use std::process::Command;
+
+/// A client of frames, whose windows never shut.
+pub fn client(web: SocketAddr) -> Peer {
+    slow::client(web, slow::LARGEST)
+}
+
+pub use slow::ask;
 
 /// What curl made of it: what it wrote, and the words that it was asked for at the end.
 struct Curl {
