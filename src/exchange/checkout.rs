@@ -166,13 +166,23 @@ async fn seat(
     };
     opened?;
     if x.record.head().upgrade() == Upgrade::WebSocket {
-        let takes = tokio::time::timeout(connect, seat.takes_websockets()).await;
-        if takes != Ok(true) {
+        let (limit, reason) = limit(left, connect);
+        let takes = tokio::time::timeout(limit, seat.takes_websockets());
+        let takes = takes.await.unwrap_or_else(|_| Err(Error::from(reason)));
+        if !takes? {
             // Sent on as it stands it would be a plain GET there.
             return Err(Error::new(Reason::BadRequest, Detail::WebSocket));
         }
     }
     Ok((seat, reused))
+}
+
+/// How long a connection may take, and what it is when it takes longer: the exchange's own end may be nearer.
+fn limit(left: Option<Duration>, connect: Duration) -> (Duration, Reason) {
+    match left {
+        Some(left) if left < connect => (left, Reason::MaxDuration),
+        _ => (connect, Reason::ConnectTimeout),
+    }
 }
 
 /// A new connection to the endpoint.
@@ -183,12 +193,7 @@ pub(super) async fn fresh(
     left: Option<Duration>,
     began: Instant,
 ) -> Result<Stream, Error> {
-    // The exchange's own end may be nearer than the connect timeout.
-    let connect = cluster.cluster.timeouts.connect;
-    let (limit, reason) = match left {
-        Some(left) if left < connect => (left, Reason::MaxDuration),
-        _ => (connect, Reason::ConnectTimeout),
-    };
+    let (limit, reason) = limit(left, cluster.cluster.timeouts.connect);
     let preface = preface(record, endpoint);
     let connected = upstream::connect(&endpoint.spec, &preface);
     let connected = tokio::time::timeout(limit, connected)

@@ -170,16 +170,16 @@ impl Connection {
         }
     }
 
-    /// Waits until the peer has said what it takes; whether a WebSocket is among that.
-    pub(super) async fn takes_websockets(&self) -> bool {
+    /// Waits until the peer has said what it takes; whether a WebSocket is among that. The connection may close before.
+    pub(super) async fn takes_websockets(&self) -> Result<bool, Error> {
         loop {
             let changed = self.changed.notified();
             match &*self.state.borrow() {
                 State::Open(send) if self.greeted.get() => {
-                    return send.is_extended_connect_protocol_enabled();
+                    return Ok(send.is_extended_connect_protocol_enabled());
                 }
                 State::Open(_) | State::Connecting => {}
-                State::Closed(..) => return false,
+                State::Closed(reason, detail) => return Err(Error::new(*reason, *detail)),
             }
             changed.await;
         }

@@ -161,7 +161,7 @@ impl Seat {
     }
 
     /// Whether the endpoint takes a WebSocket, once it has said what it takes (RFC 8441, 3).
-    pub async fn takes_websockets(&self) -> bool {
+    pub async fn takes_websockets(&self) -> Result<bool, Error> {
         self.connection.takes_websockets().await
     }
 
