@@ -9,7 +9,6 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio::sync::oneshot;
@@ -25,7 +24,7 @@ use crate::listener::{Serves, UdpSpec};
 use crate::metrics::{Lost, SessionCells};
 use crate::net::Timer;
 use crate::net::datagrams::{Datagrams, Ends};
-use crate::net::deadline::Tick;
+use crate::net::deadline::{TICK, Tick};
 use crate::record::{ConnectionFacts, Record, Transport};
 use crate::task;
 use crate::worker::local::group;
@@ -33,9 +32,6 @@ use crate::worker::view::ListenerView;
 use crate::worker::{Local, View};
 
 type Table = Rc<RefCell<Flows<Ends, Rc<Line>, Tick>>>;
-
-/// How soon a socket looks again that waits for nothing but the time.
-const SOON: Duration = Duration::from_millis(1);
 
 /// Serves a socket until it is `stopped` and its last flow has ended.
 pub async fn serve_datagrams(
@@ -77,7 +73,7 @@ pub async fn serve_datagrams(
         desk.expire();
         let due = match desk.read(cx) {
             Read::Done => desk.next_due(),
-            Read::Failed => desk.local.deadlines.after(SOON),
+            Read::Failed => desk.local.deadlines.after(TICK),
         };
         if desk.closing && desk.flows.borrow().len() == 0 {
             return Poll::Ready(());
@@ -229,29 +225,21 @@ impl Desk {
         let listener = terms.listener().ok_or(Lost::Closing)?;
         let (udp, unbound) = (Transport::Udp, &listener.unbound);
         let mut record = Record::session(journal, &facts, udp, unbound, started);
-        // Before another flow gives way to it.
         let admitted = admit::flow(&mut record, client.ip(), started, &listener.spec.filters);
         let kept = admitted.map_err(|error| {
             record.end(error.reason(), error.detail(), started);
             Lost::Refused
         })?;
         let ix = terms.spec.way.choose(&key_input(&record, client.ip()));
-        let ix = ix.ok_or(Lost::NoEndpoint)?;
-        let cluster = Rc::clone(
-            terms
-                .view
-                .clusters
-                .get(ix.index())
-                .ok_or(Lost::NoEndpoint)?,
-        );
+        let Some((ix, cluster)) =
+            ix.and_then(|ix| Some((ix, terms.view.clusters.get(ix.index())?)))
+        else {
+            record.end(Reason::Internal, Detail::None, started);
+            return Err(Lost::NoEndpoint);
+        };
+        let cluster = Rc::clone(cluster);
         let cells = Arc::clone(listener.sessions(ix).unwrap_or(unbound));
         record.bound(&cells);
-        while self.flows.borrow().len() >= terms.cap {
-            let Some(oldest) = self.flows.borrow_mut().pop() else {
-                break;
-            };
-            oldest.end(Reason::Killed, Detail::Overload);
-        }
         let line = Rc::new(Line::new(self.seen, &cells));
         let due = self.local.deadlines.after(terms.spec.idle);
         let entry = Rc::clone(&line);
@@ -285,6 +273,13 @@ impl Desk {
         match flow.as_mut().poll(cx) {
             Poll::Ready(()) => Err(Lost::NoEndpoint),
             Poll::Pending => {
+                // Only now, as it has its endpoint, another gives way to it.
+                while self.flows.borrow().len() > terms.cap {
+                    let Some(oldest) = self.flows.borrow_mut().pop() else {
+                        break;
+                    };
+                    oldest.end(Reason::Killed, Detail::Overload);
+                }
                 let presence = self.local.presence.join();
                 task::spawn_holding("flow", presence, flow);
                 Ok(line)
@@ -302,7 +297,7 @@ impl Desk {
     /// When there is something to do although nothing comes.
     fn next_due(&self) -> Tick {
         if self.closing {
-            return self.local.deadlines.after(SOON);
+            return self.local.deadlines.after(TICK);
         }
         let first = self.flows.borrow().first_due();
         first.unwrap_or(Tick::NEVER)

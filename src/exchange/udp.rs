@@ -28,7 +28,7 @@ use crate::snapshot::Snapshot;
 use crate::worker::ClusterView;
 
 /// What the task of a flow and the reader of its listener's socket share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Line {
     upstream: OnceCell<Upstream>,
     bytes: Cell<u64>,
@@ -63,7 +63,12 @@ impl Line {
         Self {
             seen: Cell::new(seen),
             cells: Arc::clone(cells),
-            ..Self::default()
+            upstream: OnceCell::new(),
+            bytes: Cell::new(0),
+            datagrams: Cell::new(0),
+            answered: Cell::new(0),
+            ended: Cell::new(None),
+            waker: RefCell::new(None),
         }
     }
 
@@ -120,7 +125,6 @@ impl Line {
                 cluster.and_then(|(_, it)| it.set.iter().find(|it| it.key == *key).cloned())
             };
             let Some(found) = found else {
-                self.end(Reason::Killed, Detail::EndpointDown);
                 return false;
             };
             upstream.endpoint.replace(found);
