@@ -43,8 +43,8 @@ pub struct Reader<'a> {
     protocol: Option<Span>,
     /// The method that stands for it.
     get: Span,
-    /// Where streams may be a WebSocket each, the key of one.
-    key: Option<String>,
+    /// Where streams may be a WebSocket each, what the key of one is made of.
+    nonce: Option<[u8; 16]>,
     length: Option<u64>,
     expects: Expects,
     /// Size of the list and number of its fields, crumbs of the cookie one by one (E-058, E-059).
@@ -80,7 +80,7 @@ impl<'a> Reader<'a> {
             host: None,
             protocol: None,
             get: Span::default(),
-            key: None,
+            nonce: None,
             length: None,
             expects: Expects::Nothing,
             size: 0,
@@ -90,9 +90,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// CONNECT may ask for a WebSocket, which an endpoint of HTTP/1 is asked for with this key.
-    pub fn websockets(&mut self, key: String) {
-        self.key = Some(key);
+    /// CONNECT may ask for a WebSocket, which an endpoint of HTTP/1 is asked for with a key of this.
+    pub fn websockets(&mut self, nonce: [u8; 16]) {
+        self.nonce = Some(nonce);
     }
 
     /// Takes a line.
@@ -225,7 +225,7 @@ impl<'a> Reader<'a> {
                 keep(self.head, &mut self.path)
             }
             Kind::Authority => keep(self.head, &mut self.authority),
-            Kind::Protocol if self.key.is_some() => {
+            Kind::Protocol if self.nonce.is_some() => {
                 keep(self.head, &mut self.protocol)?;
                 // What it will be, in front of all fields: between those nothing else may stand, they go on as they are.
                 let start = self.head.bytes.len();
@@ -322,7 +322,8 @@ impl<'a> Reader<'a> {
         self.head.method_token = self.get;
         self.head.method = Method::Get;
         self.head.upgrade = Upgrade::WebSocket;
-        if let Some(key) = self.key.take() {
+        if let Some(nonce) = self.nonce {
+            let key = websocket::key(nonce);
             self.push(Known::Other, websocket::KEY, key.as_bytes());
         }
         Ok(())

@@ -14,7 +14,7 @@ use crate::http1::request::HeadLimits;
 use crate::http2::request::{Reader, Refusal};
 use crate::http2::session::Block;
 use crate::http2::{Code, Half, Lost, Session, WebSockets};
-use crate::message::{RequestHead, websocket};
+use crate::message::RequestHead;
 use crate::metrics::Scope;
 use crate::record::Record;
 
@@ -40,7 +40,7 @@ pub(super) fn begin(
     let mut head = connection.local.journal.take_head();
     let mut reader = Reader::new(&mut head, limits, cookie);
     if session.websockets() == WebSockets::On {
-        reader.websockets(websocket::key(fastrand::u128(..).to_ne_bytes()));
+        reader.websockets(fastrand::u128(..).to_ne_bytes());
     }
     session.read(&arrival.block, arrival.input, |line| reader.line(&line))?;
     let (length, refused) = match reader.finish(arrival.end) {

@@ -81,8 +81,11 @@ pub(super) fn request(x: &mut Exchange, endpoint: &Endpoint) -> Result<Request<(
 
 /// Of a WebSocket: what its key is answered with over HTTP/1.
 pub(super) fn accept(head: &RequestHead) -> Option<String> {
+    if head.upgrade() != Upgrade::WebSocket {
+        return None;
+    }
     let key = head.values(websocket::KEY).next().unwrap_or_default();
-    (head.upgrade() == Upgrade::WebSocket).then(|| websocket::accept(key))
+    Some(websocket::accept(key))
 }
 
 /// How much of so many bytes the endpoint lets through now.
