@@ -18,6 +18,7 @@ mod key;
 mod limits;
 pub mod live;
 pub mod members;
+mod named;
 pub mod overrides;
 mod outlier;
 mod protocol;
@@ -47,28 +48,12 @@ pub use compile::compile;
 pub use key::BalanceKey;
 pub use live::Live;
 pub use members::{Knowledge, Members};
+pub use named::{ClusterIx, find_cluster};
 pub use outlier::Visit;
 pub use overrides::{Lapse, Override, Overrides, TooMany};
 pub use retry::{Backoff, Budget, Methods, RetryOn, RetryPolicy};
 pub use sticky::Sticky;
 pub use sweeper::Sweeper;
-
-/// Position of a cluster in the list of all that a configuration names.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct ClusterIx(pub u32);
-
-impl ClusterIx {
-    /// The position of the cluster of this name.
-    pub fn of(name: &str, all: &[ClusterName]) -> Option<Self> {
-        let position = all.iter().position(|known| known.as_str() == name)?;
-        u32::try_from(position).ok().map(Self)
-    }
-
-    /// As an index into that list.
-    pub const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
 
 /// What this instance is among all that run the same configuration.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -74,6 +74,15 @@ fn unused(config: &Config, diagnostics: &mut Diagnostics) {
         used.extend(route.cluster.iter().map(|name| name.as_str()));
         let split = route.split.iter().flat_map(|split| split.iter());
         used.extend(split.map(|part| part.cluster.as_str()));
+        used.extend(
+            route
+                .filters
+                .iter()
+                .filter_map(|filter| match &filter.value.0 {
+                    Filter::ForwardAuth(asks) => Some(asks.cluster.as_str()),
+                    _ => None,
+                }),
+        );
     }
     for listener in &config.listeners {
         used.extend(listener.cluster.iter().map(|name| name.as_str()));

@@ -1,13 +1,12 @@
 //! The filters of a listener, before a session of layer 4 goes to a cluster.
 
-use std::future::{Future, poll_fn};
 use std::net::IpAddr;
-use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use super::pause::unless;
 use crate::base::{Error, Phase, Reason};
-use crate::drain::{self, Drain};
+use crate::drain::Drain;
 use crate::filter::{Caller, Kept, Over, Progress, SessionFilters, Until, Verdict};
 use crate::record::Record;
 
@@ -24,13 +23,7 @@ pub async fn connection(
     if filters.is_empty() {
         return Ok(kept);
     }
-    record.phase(Phase::Filter);
-    let caller = Caller {
-        head: record.head(),
-        client,
-        listener: record.facts().listener.as_str(),
-        now: started,
-    };
+    let caller = caller(record, client, started);
     let mut progress = Progress::default();
     loop {
         let until = match filters.run(&caller, &mut kept, &mut progress) {
@@ -38,20 +31,7 @@ pub async fn connection(
             Verdict::Respond(reply) => return Err(Error::new(reply.reason(), reply.detail())),
             Verdict::Wait(until) => until,
         };
-        let mut over = pin!(wait(until));
-        let over = poll_fn(|cx| {
-            if let Poll::Ready(over) = over.as_mut().poll(cx) {
-                return Poll::Ready(over);
-            }
-            if let Poll::Ready(gone) = hung_up(cx) {
-                return Poll::Ready(Err(gone));
-            }
-            if drain.phase() == drain::Phase::Forced {
-                return Poll::Ready(Err(Error::from(Reason::Shutdown)));
-            }
-            Poll::Pending
-        });
-        progress.resume(over.await?);
+        progress.resume(unless(drain, &mut hung_up, wait(until)).await??);
     }
 }
 
@@ -66,18 +46,23 @@ pub fn flow(
     if filters.is_empty() {
         return Ok(kept);
     }
-    record.phase(Phase::Filter);
-    let caller = Caller {
-        head: record.head(),
-        client,
-        listener: record.facts().listener.as_str(),
-        now: started,
-    };
+    let caller = caller(record, client, started);
     match filters.run(&caller, &mut kept, &mut Progress::default()) {
         Verdict::Continue => Ok(kept),
         Verdict::Respond(reply) => Err(Error::new(reply.reason(), reply.detail())),
         // An operator has said so at run time, of a limiter that refuses in the file.
         Verdict::Wait(_) => Err(Error::from(Reason::RateLimited)),
+    }
+}
+
+/// Who asks; from here on the session is with the filters.
+fn caller(record: &mut Record, client: IpAddr, started: Instant) -> Caller<'_> {
+    record.phase(Phase::Filter);
+    Caller {
+        head: record.head(),
+        client,
+        listener: record.facts().listener.as_str(),
+        now: started,
     }
 }
 

@@ -2,17 +2,36 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use super::Exchange;
 use super::ask::ask;
 use super::side::Downstream;
 use crate::base::{Error, Reason};
-use crate::drain::Phase;
+use crate::drain::{Drain, Phase};
 use crate::filter::{Over, Until};
 use crate::net::Timer;
 use crate::net::deadline::Tick;
 use crate::route::Route;
+
+/// What is waited for, unless nobody is there any more to wait or the drain has run out of time.
+pub(super) async fn unless<T>(
+    drain: &Drain,
+    mut hung_up: impl FnMut(&mut Context<'_>) -> Poll<Error>,
+    waits: impl Future<Output = T>,
+) -> Result<T, Error> {
+    let mut waits = pin!(waits);
+    poll_fn(|cx| {
+        if let Poll::Ready(gone) = hung_up(cx) {
+            return Poll::Ready(Err(gone));
+        }
+        if drain.phase() == Phase::Forced {
+            return Poll::Ready(Err(Error::from(Reason::Shutdown)));
+        }
+        waits.as_mut().poll(cx).map(Ok)
+    })
+    .await
+}
 
 async fn over(x: &Exchange, route: &Route, until: Until) -> Over {
     match until {

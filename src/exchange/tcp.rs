@@ -7,19 +7,18 @@
 //! Nothing of the client's bytes is read before an endpoint is reached, so that a failed connection loses none of them and
 //! another one may be tried.
 
-use std::future::poll_fn;
 use std::net::IpAddr;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::Held;
 use super::checkout::fresh;
+use super::pause::unless;
 use super::place::{self, Asking, Place, Wish};
 use super::retry::{Account, Decision, Failed, decide};
 use super::watch::{ON_TRIAL, Passage, Watch};
 use crate::base::reason::Blame;
 use crate::base::{Error, Phase, Reason, clock};
-use crate::drain;
 use crate::endpoint::{EndpointIx, Tried};
 use crate::message::Method;
 use crate::message::key::KeyInput;
@@ -144,33 +143,15 @@ async fn attempts<H: FnMut(&mut Context<'_>) -> Poll<Error>>(
                     .pay(local.credit.level(), None, clock::now())
                     .map_err(|why| account.deny(&error, why))?;
                 cause = Some(error.reason());
-                rest(asking, pause).await?;
+                if !pause.is_zero() {
+                    let sleep = tokio::time::sleep(pause);
+                    unless(asking.drain, &mut asking.hung_up, sleep).await?;
+                }
                 place = place::another(cluster, &tried, asking.wish)
                     .map_err(|why| account.deny(&error, why))?;
             }
         }
     }
-}
-
-/// Waits before another try, but not for a drain that has run out of time.
-async fn rest<H: FnMut(&mut Context<'_>) -> Poll<Error>>(
-    asking: &mut Asking<'_, H>,
-    pause: Duration,
-) -> Result<(), Error> {
-    if pause.is_zero() {
-        return Ok(());
-    }
-    let mut sleep = std::pin::pin!(tokio::time::sleep(pause));
-    poll_fn(|cx| {
-        if let Poll::Ready(gone) = (asking.hung_up)(cx) {
-            return Poll::Ready(Err(gone));
-        }
-        if asking.drain.phase() == drain::Phase::Forced {
-            return Poll::Ready(Err(Error::from(Reason::Shutdown)));
-        }
-        sleep.as_mut().poll(cx).map(Ok)
-    })
-    .await
 }
 
 /// One attempt at one endpoint.

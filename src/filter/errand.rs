@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use crate::base::ClusterName;
 use crate::cluster::ClusterIx;
-use crate::config::{Code, Diagnostic, Diagnostics, Spanned, suggest};
-use crate::message::{BodyLength, Field, Hops, ResponseHead, Span, Version};
+use crate::message::{Field, ResponseHead};
 
 /// A question: a GET without a body. Beside what is said here it tells what every request tells of its client, and in
 /// X-Forwarded-Method and X-Forwarded-Uri what that asked for.
@@ -41,39 +39,11 @@ pub struct Heard {
 impl Heard {
     /// The head.
     pub fn head(&self) -> ResponseHead<'_> {
-        ResponseHead {
-            bytes: &self.bytes,
-            fields: &self.fields,
-            status: self.status,
-            phrase: Span::default(),
-            version: Version::Http11,
-            body: BodyLength::Exact(self.body.len() as u64),
-            hops: Hops::default(),
-        }
+        ResponseHead::whole(self.status, &self.bytes, &self.fields, &self.body)
     }
 
     /// Bytes that its buffers take.
     pub fn weight(&self) -> usize {
         self.bytes.capacity() + self.body.capacity() + self.fields.capacity() * size_of::<Field>()
     }
-}
-
-/// Finds the cluster that a filter names.
-pub(super) fn cluster(
-    name: &Spanned<String>,
-    clusters: &[ClusterName],
-    diagnostics: &mut Diagnostics,
-) -> Option<ClusterIx> {
-    let found = ClusterIx::of(name, clusters);
-    if found.is_none() {
-        let message = format!("no cluster is called `{}`", name.escape_debug());
-        let diagnostic = Diagnostic::error(Code::UnknownCluster, name.span, message)
-            .label("not one of `[clusters]`");
-        let near = suggest(name, clusters.iter().map(ClusterName::as_str));
-        diagnostics.push(match near {
-            Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
-            None => diagnostic,
-        });
-    }
-    found
 }

@@ -10,12 +10,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::compile::bad_name;
-use super::errand::{self, Errand, Heard};
+use super::errand::{Errand, Heard};
 use super::kept::Over;
 use super::live::{Decision, Tally};
 use super::rewrite::new_authority;
 use super::{Place, Reply, RequestView, Until, Verdict, check_name};
 use crate::base::{ClusterName, Detail, Reason};
+use crate::cluster::find_cluster;
 use crate::config::raw::filter as raw;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned};
 use crate::message::Edits;
@@ -53,7 +54,7 @@ impl ForwardAuth {
         clusters: &[ClusterName],
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        let cluster = errand::cluster(&raw.cluster, clusters, diagnostics);
+        let cluster = find_cluster("`forward_auth`", &raw.cluster, clusters, diagnostics);
         let path = match &raw.path {
             None => Some(b"/".as_slice().into()),
             Some(path) => canonical_path(path)

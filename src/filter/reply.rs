@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::base::{Detail, Reason};
 use crate::http1::write::phrase_of;
-use crate::message::{BodyLength, Field, Hops, Known, ResponseHead, Span, Version};
+use crate::message::{Field, Known, ResponseHead, Span};
 
 /// An answer of our own. Cloning and sending it copies no byte of it.
 #[derive(Clone, Debug)]
@@ -145,14 +145,6 @@ impl Reply {
 
     /// The answer as a head, as if an endpoint had sent it.
     pub fn head(&self) -> ResponseHead<'_> {
-        ResponseHead {
-            bytes: &self.lines,
-            fields: &self.fields,
-            status: self.status,
-            phrase: Span::default(),
-            version: Version::Http11,
-            body: BodyLength::Exact(self.body.len() as u64),
-            hops: Hops::default(),
-        }
+        ResponseHead::whole(self.status, &self.lines, &self.fields, &self.body)
     }
 }

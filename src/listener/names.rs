@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use super::serves::who;
 use crate::base::ClusterName;
+use crate::cluster::{ClusterIx, find_cluster};
 use crate::config::raw::{self, listener::SniRule};
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
-use crate::route::{ClusterIx, HostPattern, find_cluster};
+use crate::route::HostPattern;
 use crate::tls::hello::Asked;
 
 /// Where connections go by what their client hello asks for.

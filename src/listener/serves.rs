@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::names::ServerNames;
 use crate::base::ClusterName;
+use crate::cluster::{ClusterIx, find_cluster};
 use crate::config::raw::{self, listener::Protocol};
 use crate::config::{Code, Diagnostic, Diagnostics};
 use crate::http1::limits::{number, within};
 use crate::message::key::KeyInput;
 use crate::net::bind::Transport;
-use crate::route::{ClusterIx, Clusters, Split, compile_split, find_cluster};
+use crate::route::{Clusters, Split, compile_split};
 
 const HALF_CLOSE_TIMEOUT: Duration = Duration::from_mins(5);
 const FLOW_IDLE: Duration = Duration::from_secs(30);

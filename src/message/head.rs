@@ -281,6 +281,19 @@ pub struct ResponseHead<'a> {
 }
 
 impl<'a> ResponseHead<'a> {
+    /// One of these fields, with a body that is there as a whole.
+    pub fn whole(status: u16, bytes: &'a [u8], fields: &'a [Field], body: &[u8]) -> Self {
+        Self {
+            bytes,
+            fields,
+            status,
+            phrase: Span::default(),
+            version: Version::Http11,
+            body: BodyLength::Exact(body.len() as u64),
+            hops: Hops::default(),
+        }
+    }
+
     /// A field's name as received.
     pub fn name(&self, field: &Field) -> &'a [u8] {
         field.name.of(self.bytes)

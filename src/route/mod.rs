@@ -38,7 +38,7 @@ use crate::message::RequestHead;
 use crate::message::path::Policy;
 
 pub use crate::cluster::ClusterIx;
-pub use compile::{Clusters, compile, compile_split, find_cluster};
+pub use compile::{Clusters, compile, compile_split};
 pub use condition::{ListenerSet, MethodSet, PathMatch};
 pub use demand::{Demands, FieldDemand, ValueDemand, Wanted};
 pub use explain::Miss;

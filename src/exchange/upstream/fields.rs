@@ -110,39 +110,33 @@ pub(super) fn flatten(
                 return Err(Detail::ContentLength);
             }
         }
-        let start = bytes.len();
-        bytes.extend_from_slice(name);
-        let name_end = bytes.len();
-        bytes.extend_from_slice(b": ");
-        bytes.extend_from_slice(value);
-        let value_end = bytes.len();
-        bytes.extend_from_slice(b"\r\n");
-        fields.push(Field {
-            name: Span::new(start, name_end),
-            value: Span::new(name_end + 2, value_end),
-            line_end: Span::new(0, bytes.len()).end,
-            known,
-        });
+        push((name, value), known, bytes, fields);
     }
     Ok(length)
+}
+
+/// Writes a field as HTTP/1 has it, and notes where.
+fn push((name, value): (&[u8], &[u8]), known: Known, bytes: &mut Vec<u8>, fields: &mut Vec<Field>) {
+    let start = bytes.len();
+    bytes.extend_from_slice(name);
+    let name_end = bytes.len();
+    bytes.extend_from_slice(b": ");
+    bytes.extend_from_slice(value);
+    let value_end = bytes.len();
+    bytes.extend_from_slice(b"\r\n");
+    fields.push(Field {
+        name: Span::new(start, name_end),
+        value: Span::new(name_end + 2, value_end),
+        line_end: Span::new(0, bytes.len()).end,
+        known,
+    });
 }
 
 /// The head behind which an endpoint speaks WebSocket, as HTTP/1 has it.
 pub(super) fn switched(accept: &str, bytes: &mut Vec<u8>, fields: &mut Vec<Field>) -> Start {
     for (name, value) in [("upgrade", "websocket"), ("sec-websocket-accept", accept)] {
-        let start = bytes.len();
-        bytes.extend_from_slice(name.as_bytes());
-        bytes.extend_from_slice(b": ");
-        let (name_end, value_start) = (start + name.len(), bytes.len());
-        bytes.extend_from_slice(value.as_bytes());
-        let value = Span::new(value_start, bytes.len());
-        bytes.extend_from_slice(b"\r\n");
-        fields.push(Field {
-            name: Span::new(start, name_end),
-            value,
-            line_end: Span::new(0, bytes.len()).end,
-            known: Known::of(name.as_bytes()),
-        });
+        let (name, value) = (name.as_bytes(), value.as_bytes());
+        push((name, value), Known::of(name), bytes, fields);
     }
     Start::switched(bytes.len())
 }

@@ -8,8 +8,9 @@ use bytes::Bytes;
 
 use super::super::{Action, HostPattern, NewPath, Query, Redirect, Scheme};
 use super::conditions::bad_host;
-use super::split::{Clusters, compile_split, find_cluster};
+use super::split::{Clusters, compile_split};
 use crate::base::Reason;
+use crate::cluster::find_cluster;
 use crate::config::raw::{self, route};
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
 use crate::filter::{Place, Reply, compile_fields};

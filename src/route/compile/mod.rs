@@ -5,7 +5,7 @@ mod conditions;
 mod demands;
 mod split;
 
-pub use split::{Clusters, compile_split, find_cluster};
+pub use split::{Clusters, compile_split};
 
 use super::unreachable::find_unreachable;
 use super::{Route, RouteIx, RouteLimits, RouteTable, RouteTimeouts, Rule, Trace};

@@ -3,9 +3,10 @@
 use super::super::{ClusterIx, Split};
 use crate::base::ClusterName;
 use crate::base::hash::HashKey;
+use crate::cluster::find_cluster;
 use crate::config::raw::route;
 use crate::config::types::OneOrMany;
-use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned, suggest};
+use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
 use crate::message::key::{self, Words};
 
 /// Largest weight of a part; 0 sends nothing there, until a reload says otherwise.
@@ -18,29 +19,6 @@ pub struct Clusters<'a> {
     pub names: &'a [ClusterName],
     /// What shares are drawn with, the same on all instances.
     pub hash: HashKey,
-}
-
-/// The position of a cluster that somebody names.
-pub fn find_cluster(
-    who: &str,
-    name: &Spanned<String>,
-    clusters: &[ClusterName],
-    diagnostics: &mut Diagnostics,
-) -> Option<ClusterIx> {
-    if let Some(ix) = ClusterIx::of(name, clusters) {
-        return Some(ix);
-    }
-    let cluster = name.escape_debug();
-    let message = format!("{who} sends to unknown cluster `{cluster}`");
-    let diagnostic = Diagnostic::error(Code::UnknownCluster, name.span, message)
-        .label("no cluster has this name");
-    diagnostics.push(
-        match suggest(name, clusters.iter().map(ClusterName::as_str)) {
-            Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
-            None => diagnostic,
-        },
-    );
-    None
 }
 
 /// Compiles `split` and `split_key`.
