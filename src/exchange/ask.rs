@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 use super::side::{Answer, Answered, Downstream, Piece};
 use super::{Disposition, Exchange, attempt};
 use crate::base::{Detail, Error, Reason, clock};
-use crate::cluster::ClusterIx;
 use crate::filter::{Errand, FilterChain, Heard};
 use crate::http1::body::More;
 use crate::http1::request::{HeadLimits, MAX_FIELDS, Progress, parse};
@@ -100,16 +99,24 @@ fn head(x: &Exchange, errand: &Errand) -> Result<RequestHead, Error> {
         text.extend_from_slice(asked.authority());
         text.extend_from_slice(b"\r\n");
     }
+    let mut tell = |name: &[u8], value: &[u8]| {
+        for part in [name, b": ", value, b"\r\n"] {
+            text.extend_from_slice(part);
+        }
+    };
+    // As the filters before have left them: what one of them took from the client, or found out of it (E-120).
+    let edits = &x.kit.request_edits;
     for field in asked.fields() {
         let name = asked.name(field);
         let mut listed = errand.send.iter();
-        if field.known.is_forwarding()
-            || listed.any(|send| send.as_bytes().eq_ignore_ascii_case(name))
-        {
-            text.extend_from_slice(name);
-            text.extend_from_slice(b": ");
-            text.extend_from_slice(asked.value(field));
-            text.extend_from_slice(b"\r\n");
+        let listed = listed.any(|send| send.as_bytes().eq_ignore_ascii_case(name));
+        if field.known.is_forwarding() || (listed && !edits.drops_alias(name)) {
+            tell(name, asked.value(field));
+        }
+    }
+    for name in &errand.send {
+        for value in edits.values(name.as_bytes()) {
+            tell(name.as_bytes(), value);
         }
     }
     text.extend_from_slice(b"\r\n");
@@ -149,7 +156,7 @@ fn tell(inner: &mut Exchange, asked: &RequestHead, errand: &Errand) {
 fn within(route: &Route, errand: &Errand) -> Route {
     Route {
         name: route.name.clone(),
-        action: Action::Cluster(ClusterIx(errand.cluster.0)),
+        action: Action::Cluster(errand.cluster),
         filters: FilterChain::default(),
         timeouts: RouteTimeouts {
             request: Some(errand.timeout),

@@ -113,7 +113,7 @@ fn compile_one(
             let limiter = filter.limiter();
             let span = limit.limiter.span;
             let what = format!("limiter `{}`", limiter.name);
-            check_key(limiter.key(), span, &what, diagnostics)?;
+            check_key(limiter.sources(), span, &what, diagnostics)?;
             if lets_wait(limiter) && listener.protocol.value == Protocol::Udp {
                 let message = format!("{what} lets datagrams wait");
                 diagnostics.push(
@@ -130,7 +130,7 @@ fn compile_one(
             let owner = Owner::Listener(name.clone());
             let filter = compile_concurrency_limit(limit, &owner, step, parts, diagnostics)?;
             let span = limit.key.span;
-            check_key(filter.key(), span, "this key", diagnostics)?;
+            check_key(filter.key().iter(), span, "this key", diagnostics)?;
             Some(Filter::ConcurrencyLimit(filter))
         }
         _ => {
@@ -155,13 +155,13 @@ fn lets_wait(limiter: &Limiter) -> bool {
     limiter.shared().is_some() || limiter.rules().all().any(delays)
 }
 
-fn check_key(
-    key: &[KeySource],
+fn check_key<'k>(
+    mut sources: impl Iterator<Item = &'k KeySource>,
     span: Span,
     what: &str,
     diagnostics: &mut Diagnostics,
 ) -> Option<()> {
-    let Some(wrong) = key.iter().find(|source| source.is_of_a_head()) else {
+    let Some(wrong) = sources.find(|source| source.is_of_a_head()) else {
         return Some(());
     };
     let message = format!("{what} is by `{wrong}`");

@@ -342,8 +342,8 @@ fn member(
     let diagnostic = Diagnostic::error(Code::BadNetwork, text.span, message);
     diagnostics.push(
         diagnostic
-            .note("the key is `client_ip`, so a tier without `header` is a network")
-            .hint("write `10.0.0.0/8`, or say which `header` has this value"),
+            .note("the key is `client_ip`, so a tier without `header` and `claim` is a network")
+            .hint("write `10.0.0.0/8`, or say which `header` or `claim` has this value"),
     );
     None
 }

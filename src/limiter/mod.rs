@@ -278,7 +278,12 @@ impl Limiter {
     /// Whether it tells requests apart by what tokens say.
     pub fn reads_claims(&self) -> bool {
         let claim = |source: &KeySource| matches!(source, KeySource::Claim(_));
-        self.key.iter().any(claim) || self.rules.reads_claims()
+        self.sources().any(claim)
+    }
+
+    /// What it tells requests apart by, in its key and in its tiers.
+    pub fn sources(&self) -> impl Iterator<Item = &KeySource> {
+        self.key.iter().chain(self.rules.fields())
     }
 
     /// Its numbers.

@@ -72,10 +72,12 @@ impl Rules {
         tier.map_or(&self.base, |(_, tier)| tier)
     }
 
-    /// Whether a tier is told by what a token says.
-    pub(super) fn reads_claims(&self) -> bool {
-        let claim = |member: &Member| matches!(member, Member::Field(KeySource::Claim(_), _));
-        self.tiers.iter().any(|(member, _)| claim(member))
+    /// What tiers look at beside the key.
+    pub(super) fn fields(&self) -> impl Iterator<Item = &KeySource> {
+        self.tiers.iter().filter_map(|(member, _)| match member {
+            Member::Field(source, _) => Some(source),
+            Member::Key(_) | Member::Networks(_) => None,
+        })
     }
 
     /// Every rule, that of no tier first.

@@ -51,7 +51,8 @@ pub fn compile(
             own.trusted_proxies.as_ref(),
             &CidrSet::default(),
             diagnostics,
-        ),
+        )
+        .unwrap_or_default(),
         timeouts: timeouts(&own.timeouts, ListenerTimeouts::default(), diagnostics),
         limits: limits(&own.limits, ListenerLimits::default(), diagnostics),
         http2: http2::compile(&own.http2, Limits::default(), diagnostics),
@@ -123,11 +124,16 @@ fn compile_one(
     let timeouts = timeouts(&raw.timeouts, defaults.timeouts, diagnostics);
     let (clusters, parts) = into;
     let serves = Serves::compile(raw, timeouts.first_byte, clusters, diagnostics);
-    let filters = name
-        .as_ref()
-        .and_then(|name| SessionFilters::compile(raw, name, parts, diagnostics));
+    let filters = match (protocol, &name) {
+        // Where they cannot stand that is all that is said of them.
+        (raw::listener::Protocol::Http, _) | (_, None) => Some(SessionFilters::default()),
+        (_, Some(name)) => SessionFilters::compile(raw, name, parts, diagnostics),
+    };
     let trusted = networks(raw.trusted_proxies.as_ref(), &defaults.trusted, diagnostics);
-    protocol::check_trust(raw, &trusted, diagnostics);
+    if let Some(trusted) = &trusted {
+        protocol::check_trust(raw, trusted, diagnostics);
+    }
+    let trusted = trusted.unwrap_or_default();
     let spec = ListenerSpec {
         binds: compile_binds(raw, claims, diagnostics),
         trusted,
@@ -213,12 +219,11 @@ fn networks(
     raw: Option<&Spanned<Vec<Spanned<String>>>>,
     default: &CidrSet,
     diagnostics: &mut Diagnostics,
-) -> CidrSet {
+) -> Option<CidrSet> {
     let Some(raw) = raw else {
-        return default.clone();
+        return Some(default.clone());
     };
-    let nets = networks::networks(raw, diagnostics).unwrap_or_default();
-    CidrSet::new(&nets)
+    networks::networks(raw, diagnostics).map(|nets| CidrSet::new(&nets))
 }
 
 fn timeouts(

@@ -1,4 +1,4 @@
-//! Which keys may stand on a listener of which protocol, and which of them this build has.
+//! Which keys may stand on a listener of which protocol.
 
 use crate::base::CidrSet;
 use crate::config::raw::http2::Http2;
@@ -177,7 +177,7 @@ fn http2_of(raw: &Http2) -> [Key; 14] {
     ]
 }
 
-/// Reports keys that do not belong to the protocol, and whatever this build does not have.
+/// Reports keys that do not belong to the protocol.
 pub(super) fn check(raw: &Listener, diagnostics: &mut Diagnostics) {
     let (protocol, word) = match raw.protocol.value {
         Protocol::Http => (HTTP, "http"),

@@ -183,3 +183,32 @@ fn a_client_that_leaves_takes_its_question_along() {
         (proxy.busy(auth.addr()) == 0.0).then_some(())
     });
 }
+
+/// What a filter before took from the client, or wrote, is what the service hears: nobody is asked about a name that the client
+/// made up (E-120).
+#[test]
+fn the_service_hears_what_the_filters_before_have_left() {
+    let app = Origin::start();
+    let auth = Origin::start();
+    let filters = "filters = [{ request_headers = { set = { x-user = \"ann\" }, remove = [\"cookie\"] } }, \
+                   { forward_auth = { cluster = \"auth\", send_headers = [\"x-user\", \"cookie\", \"x-kept\"] } }]";
+    let proxy = Setup::over(&[app.addr()])
+        .without_routes()
+        .cluster("auth", &[endpoint(auth.addr())], "")
+        .route("all", &format!("cluster = \"app\"\n{filters}"))
+        .start();
+    let mut client = proxy.client();
+    client.send(
+        "GET / HTTP/1.1\r\nHost: a\r\nX-User: root\r\nx_user: root\r\nCookie: s=1\r\nX-Kept: 7\r\n\r\n",
+    );
+    client.response().is(200);
+    let asked: Received = auth.wait(1);
+    for (name, value) in [
+        ("x-user", Some("ann")),
+        ("x_user", None),
+        ("cookie", None),
+        ("x-kept", Some("7")),
+    ] {
+        assert_eq!(asked.one(name), value, "{name}");
+    }
+}

@@ -68,6 +68,8 @@ fn a_token_lets_in_and_its_claims_go_to_the_endpoint() {
          claim_headers = { \"x-user\" = \"sub\", \"x-org\" = \"org.id\", \"x-name\" = \"name\" } } }",
     );
     std::fs::write(setup.dir.file("jwks.json"), set(&[&ours])).unwrap();
+    // Each worker takes new keys by itself.
+    let setup = setup.workers(1);
     let proxy = setup.start();
     let claims = json!({"iss": "https://id.example", "aud": "shop", "sub": "ann", "org": {"id": 7}, "name": "Änn\r\nX-Evil: 1"});
     let with = |name: &str, value: Value| {

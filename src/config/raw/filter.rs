@@ -261,11 +261,11 @@ pub struct Jwt {
     /// itself sends in them is removed.
     #[serde(default)]
     pub claim_headers: Named<Spanned<String>>,
-    /// Whether the endpoint gets the token's field. Default: `remove`.
+    /// Whether the endpoint gets the field, cookie or parameter that the token stands in. Default: `remove`.
     pub credentials: Option<Spanned<Credentials>>,
 }
 
-/// How a token is signed (RFC 7518, 3.1; RFC 8037).
+/// How a token is signed. The algorithms of RFC 7518, 3.1, and RFC 8037.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub enum JwtAlgorithm {
     /// A secret, with SHA-256.
@@ -332,7 +332,7 @@ pub struct ForwardAuth {
     pub host: Option<Spanned<String>>,
     /// How long it may take to answer, retries included. Range: above `0s`. Default: `2s`.
     pub timeout: Option<Spanned<Duration>>,
-    /// Fields of the request that it gets. Default: `authorization`, `cookie`.
+    /// Fields of the request that it gets, as the filters before have left them. Default: `authorization`, `cookie`.
     pub send_headers: Option<Spanned<Vec<Spanned<String>>>>,
     /// Fields of an answer that lets in: the endpoint gets them. What the client itself sends in them is removed. Default: none.
     pub copy_headers: Option<Spanned<Vec<Spanned<String>>>>,

@@ -17,10 +17,10 @@ use std::time::Duration;
 use super::api_key::source as key_source;
 use super::auth::{self, Credentials};
 use super::basic_auth::unauthorized;
-use super::compile::bad_name;
+use super::compile::{Fields, compile_fields};
 use super::kept::Keep;
 use super::live::{Decision, Live, Tally};
-use super::{Place, Reply, RequestView, Verdict, check_name, check_value};
+use super::{Place, Reply, RequestView, Verdict, check_value};
 use crate::base::{Detail, Reason, clock};
 use crate::config::raw::filter as raw;
 use crate::config::types::{FilePath, OneOrMany};
@@ -49,15 +49,12 @@ pub struct Jwt {
     from: KeySource,
     credentials: Credentials,
     /// Names of fields, and of the claims that they tell.
-    tells: Box<[Tells]>,
+    tells: Fields,
     missing: Reply,
     wrong: Box<[(Fault, Reply)]>,
     unavailable: Reply,
     tally: Arc<Tally>,
 }
-
-/// A field and a claim.
-type Tells = (Box<str>, Box<str>);
 
 #[derive(Clone, Debug)]
 enum Keys {
@@ -77,13 +74,14 @@ impl Jwt {
         let keys = keys(raw, span, live, files, diagnostics);
         let realm = auth::realm(raw.realm.as_ref(), diagnostics);
         let from = key_source(raw.from.as_ref(), FROM, "a token", diagnostics);
-        let tells = tells(raw, diagnostics);
+        let tells = compile_fields(&raw.claim_headers, Place::Request, diagnostics);
         let leeway = raw.leeway.map_or(LEEWAY, |leeway| leeway.get());
         if let Some(raw) = raw.leeway.filter(|leeway| leeway.get() > MOST_LEEWAY) {
             let message = "clocks are not that far apart: a `leeway` is at most 10m";
             diagnostics.push(Diagnostic::error(Code::BadValue, raw.span, message));
             return None;
         }
+        refuse_empty(raw, diagnostics)?;
         let algorithms = raw.algorithms.iter().flat_map(|list| list.iter());
         let policy = Policy {
             algorithms: algorithms.map(|raw| Algorithm::of(raw)).collect(),
@@ -193,20 +191,35 @@ impl Jwt {
     }
 }
 
+/// An empty list asks for nothing: whoever writes one means something else.
+fn refuse_empty(raw: &raw::Jwt, diagnostics: &mut Diagnostics) -> Option<()> {
+    let texts = |raw: &Option<Spanned<OneOrMany<String>>>| {
+        raw.as_ref().map(|raw| (raw.span, raw.value.0.is_empty()))
+    };
+    let algorithms = raw.algorithms.as_ref();
+    let lists = [
+        (
+            "algorithms",
+            algorithms.map(|raw| (raw.span, raw.is_empty())),
+        ),
+        ("issuer", texts(&raw.issuer)),
+        ("audience", texts(&raw.audience)),
+    ];
+    let mut sound = Some(());
+    for (key, list) in lists {
+        if let Some((span, true)) = list {
+            let message = format!("`{key}` is empty");
+            let diagnostic = Diagnostic::error(Code::Empty, span, message);
+            diagnostics.push(diagnostic.hint(format!("leave `{key}` out to take any")));
+            sound = None;
+        }
+    }
+    sound
+}
+
 fn texts(raw: Option<&Spanned<OneOrMany<String>>>) -> Box<[Box<str>]> {
     let all = raw.iter().flat_map(|raw| raw.value.0.iter());
     all.map(|text| text.as_str().into()).collect()
-}
-
-/// The fields that claims go into.
-fn tells(raw: &raw::Jwt, diagnostics: &mut Diagnostics) -> Option<Box<[Tells]>> {
-    let checked = raw.claim_headers.iter().map(|(name, claim)| {
-        check_name(name, Place::Request)
-            .map_err(|error| diagnostics.push(bad_name(name, error)))
-            .map(|()| (name.as_str().into(), claim.as_str().into()))
-    });
-    let checked: Vec<_> = checked.collect();
-    checked.into_iter().collect::<Result<_, _>>().ok()
 }
 
 fn keys(

@@ -28,6 +28,8 @@ const REFRESH: Duration = Duration::from_mins(10);
 const AGAIN: Duration = Duration::from_secs(10);
 /// For one fetch.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// For a connection to one address: behind a dead one there may be another.
+const CONNECT: Duration = Duration::from_secs(1);
 const MAX_BODY: usize = 1 << 20;
 const AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));
 
@@ -209,9 +211,11 @@ impl Source {
                     Some(tls) => Some(tls.towards(Some(&self.host)).ok_or("no name to verify")?),
                 },
             };
-            match upstream::connect(&spec, &[]).await {
-                Ok(stream) => return self.ask(stream).await,
-                Err(error) => {
+            let connected = tokio::time::timeout(CONNECT, upstream::connect(&spec, &[]));
+            match connected.await {
+                Ok(Ok(stream)) => return self.ask(stream).await,
+                Err(_) => failed = format!("{addr}: no connection in time"),
+                Ok(Err(error)) => {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     failed = format!("{addr}: {}", cause.unwrap_or_else(|| error.to_string()));
                 }
@@ -265,8 +269,8 @@ impl Source {
                 {
                     tracing::info!(url = self.url, "keys of tokens were fetched");
                 }
-                ok.fetch_add(1, Ordering::Relaxed);
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys));
+                ok.fetch_add(1, Ordering::Relaxed);
                 self.terms().refresh
             }
             Err(why) => {
