@@ -1,6 +1,6 @@
 //! What the interface shows of certificates: which there are, until when, and who shows them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -50,12 +50,13 @@ fn certificates(running: &Running) -> Vec<CertificateStatus> {
     for listening in &running.listeners {
         for shown in listening.tls.iter().flat_map(|tls| tls.shown()) {
             let facts = shown.facts;
-            let texts = facts.names.iter().chain(&facts.others);
+            let dns = facts.names.iter().map(|name| &**name);
+            let names = dns.chain(facts.beside()).map(str::to_owned).collect();
             let status =
                 found
                     .entry(facts.fingerprint.clone())
                     .or_insert_with(|| CertificateStatus {
-                        names: texts.map(ToString::to_string).collect(),
+                        names,
                         fingerprint: facts.fingerprint,
                         subject: facts.subject,
                         issuer: facts.issuer,
@@ -78,8 +79,13 @@ pub(super) fn collect(running: &Running, scrape: &mut Scrape) {
     for listening in &running.listeners {
         let Some(tls) = &listening.tls else { continue };
         let listener = listening.name.as_str();
+        let mut files = BTreeSet::new();
         for shown in tls.shown() {
             let file = shown.file.display().to_string();
+            // One that is listed twice is one: equal labels would add up.
+            if !files.insert(file.clone()) {
+                continue;
+            }
             let until = shown.facts.not_after as f64;
             scrape.gauge(&names::TLS_CERTIFICATE_NOT_AFTER, &[listener, &file], until);
         }

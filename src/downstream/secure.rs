@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use rustls::HandshakeKind;
+
 use super::connection::Connection;
 use crate::base::{Detail, Reason, clock};
 use crate::drain::Phase;
@@ -134,6 +136,11 @@ impl Step {
             let suite = common.negotiated_cipher_suite();
             let version = common.protocol_version();
             let client = tls::client_certificate(common, self.told);
+            let resumed = common.handshake_kind() == Some(HandshakeKind::Resumed);
+            let client = match client {
+                Ok(Some(_)) if resumed && self.tls.lists_expired() => Err(Detail::Certificate),
+                client => client,
+            };
             client.map(|client| TlsFacts {
                 version: version.map_or("", tls::version),
                 cipher: suite.map_or("", |suite| tls::suite(suite.suite())),
@@ -167,7 +174,7 @@ fn describe(connection: &Connection) -> Handshake {
             .negotiated_key_exchange_group()
             .map_or("none", |group| tls::group(group.name())),
         resumed: match common.handshake_kind() {
-            Some(rustls::HandshakeKind::Resumed) => "yes",
+            Some(HandshakeKind::Resumed) => "yes",
             _ => "no",
         },
     });

@@ -13,6 +13,9 @@ use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 
+/// What fits into one datagram of IPv4.
+const MAX_DATAGRAM: usize = 65_507;
+
 /// What passes when no status is written.
 const PASSING: StatusRange = StatusRange {
     first: 200,
@@ -109,6 +112,13 @@ pub(super) fn udp(raw: &raw::UdpCheck, span: Span, diagnostics: &mut Diagnostics
                 .label("which datagram is answered?")
                 .hint("write `send` or `send_hex`"),
         );
+        return None;
+    }
+    if send.len() > MAX_DATAGRAM {
+        let given = raw.send.as_ref().or(raw.send_hex.as_ref());
+        let message = format!("a datagram has {MAX_DATAGRAM} bytes at most");
+        let span = given.map_or(span, |given| given.span);
+        diagnostics.push(Diagnostic::error(Code::BadValue, span, message));
         return None;
     }
     Some(Check::Udp(UdpCheck { send, expect }))

@@ -90,7 +90,7 @@ metrics! {
     TLS_CERTIFICATE_NOT_AFTER: Gauge "tidegate_tls_certificate_not_after_timestamp_seconds" ["listener", "certificate"]
         "Until when a certificate that is shown is valid, by its file, in seconds since the Unix epoch.";
     TLS_RENEWALS: Counter "tidegate_tls_renewals_total" ["listener", "result"]
-        "Files of certificates, keys, authorities and revocation lists that were found changed, by result (ok, error: refused, what was in them before stays).";
+        "Certificates (with key and OCSP answer) and demands on clients (authorities and revocation lists) whose files were found changed, by result (ok, error: refused, what was in them before stays).";
     H2_CONNECTIONS: Counter "tidegate_h2_connections_total" ["listener"]
         "Client connections that spoke HTTP/2.";
     H2_ERRORS: Counter "tidegate_h2_errors_total" ["listener", "scope", "code"]

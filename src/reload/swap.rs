@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{Serving, heard};
 use crate::cluster::{self, Cluster};
+use crate::endpoint::Admin;
 use crate::metrics::{HealthCells, TransitionCause};
 use crate::snapshot::Snapshot;
 use crate::worker::Command;
@@ -22,11 +23,11 @@ pub struct Remade {
 
 impl Remade {
     /// Counts the endpoints that names lead to now, and those that they no longer do: nothing else comes or goes in a
-    /// swap.
+    /// swap. What an operator keeps away could not be used before or after.
     fn count(&self, cells: &HealthCells) {
         let keys = |cluster: &Cluster| -> HashSet<_> {
-            let keys = cluster.set.iter().map(|endpoint| endpoint.key.clone());
-            keys.collect()
+            let ready = cluster.set.iter().filter(|it| it.admin == Admin::Ready);
+            ready.map(|endpoint| endpoint.key.clone()).collect()
         };
         let (before, now) = (keys(&self.from), keys(&self.to));
         for _ in now.difference(&before) {

@@ -163,7 +163,7 @@ pub(super) fn site(raw: &raw::Config, live: &cluster::Live, diagnostics: &mut Di
 pub(super) fn key_log(raw: &raw::Config, diagnostics: &mut Diagnostics) -> Option<KeyLogFile> {
     let path = raw.runtime.danger_tls_key_log.as_ref()?;
     let shown = path.value.0.display();
-    match KeyLogFile::open(&path.value.0) {
+    match KeyLogFile::at(&path.value.0) {
         Ok(file) => {
             let text = format!("secrets of TLS connections are written to `{shown}`");
             diagnostics.push(

@@ -280,10 +280,8 @@ pub fn client_certificate(
         // A String takes everything.
         let _ = write!(lines, "X-Forwarded-Client-Cert: Hash={fingerprint}");
         element(&mut lines, "Subject", &plain(&facts.subject));
-        for name in &facts.others {
-            if name.contains(':') && name.parse::<std::net::IpAddr>().is_err() {
-                element(&mut lines, "URI", &plain(name));
-            }
+        for uri in &facts.uris {
+            element(&mut lines, "URI", &plain(uri));
         }
         for name in &facts.names {
             element(&mut lines, "DNS", &plain(name));
@@ -304,8 +302,9 @@ pub fn client_certificate(
     let names: Vec<String> = facts
         .names
         .iter()
-        .chain(&facts.others)
-        .map(|name| plain(name).replace(',', "\\2C"))
+        .map(|name| &**name)
+        .chain(facts.beside())
+        .map(|name| escaped(name, "\\,"))
         .collect();
     Ok(Some(ClientCertificate {
         subject: plain(&facts.subject).into(),
@@ -330,12 +329,17 @@ fn element(lines: &mut String, key: &str, value: &str) {
 }
 
 /// A text of visible ASCII and spaces: whatever else an authority signed is escaped as RFC 4514 does it, so that it can stand
-/// in a field (E-040) and two names never look alike.
+/// in a field (E-040).
 fn plain(text: &str) -> String {
+    escaped(text, "")
+}
+
+/// The same of a name in a list, where these are escaped too: so two lists never look alike.
+fn escaped(text: &str, also: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut buf = [0; 4];
     for c in text.chars() {
-        if c.is_ascii_graphic() || c == ' ' {
+        if (c.is_ascii_graphic() || c == ' ') && !also.contains(c) {
             out.push(c);
         } else {
             for byte in c.encode_utf8(&mut buf).bytes() {
@@ -353,6 +357,8 @@ mod tests {
     #[test]
     fn nothing_that_was_signed_can_end_a_line_or_an_element() {
         assert_eq!(plain("CN=Zoë\r\nX: 1"), "CN=Zo\\C3\\AB\\0D\\0AX: 1");
+        assert_eq!(escaped("a\\2C", "\\,"), "a\\5C2C");
+        assert_eq!(escaped("a,", "\\,"), "a\\2C");
         let mut lines = String::new();
         element(&mut lines, "Subject", "CN=a\";Hash=b\\,O=c");
         assert_eq!(lines, ";Subject=\"CN=a\\\";Hash=b\\\\,O=c\"");

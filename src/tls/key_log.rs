@@ -1,9 +1,9 @@
 //! Secrets of connections in a file, for a debugger: only where the operator asks for it by a name that says what it is.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,22 +11,55 @@ use rustls::KeyLog;
 
 use super::x509::hex;
 
-/// A file that secrets of connections are appended to: whoever has it can read what was recorded.
+/// For its owner alone.
+const MODE: u32 = 0o600;
+
+/// A file that secrets of connections are appended to: whoever has it can read what was recorded. It is made with the first
+/// secret, so that a configuration that is only looked at leaves nothing behind.
 #[derive(Clone)]
 pub struct KeyLogFile {
     path: PathBuf,
-    file: Arc<Mutex<File>>,
+    file: Arc<Mutex<Option<File>>>,
 }
 
 impl KeyLogFile {
-    /// Opens the file; one that is made is for its owner alone.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        let file = options.append(true).create(true).mode(0o600).open(path)?;
+    /// The file at this path: one that can be made there, or a regular one that can be appended to.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        match fs::symlink_metadata(path) {
+            Ok(found) if found.is_file() => drop(OpenOptions::new().append(true).open(path)?),
+            Ok(_) => return Err(io::Error::other("it is no regular file")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let folder = path.parent().filter(|folder| *folder != Path::new(""));
+                fs::metadata(folder.unwrap_or(Path::new(".")))?;
+            }
+            Err(error) => return Err(error),
+        }
         Ok(Self {
             path: path.to_path_buf(),
-            file: Arc::new(Mutex::new(file)),
+            file: Arc::default(),
         })
+    }
+
+    fn open(&self) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        let file = options
+            .append(true)
+            .create(true)
+            .mode(MODE)
+            .open(&self.path)?;
+        // One that was there already, whoever made it.
+        file.set_permissions(Permissions::from_mode(MODE))?;
+        Ok(file)
+    }
+
+    fn write(&self, line: &str) -> io::Result<()> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = match &mut *file {
+            Some(file) => file,
+            none => none.insert(self.open()?),
+        };
+        // One write a line: several connections at a time do not mix.
+        file.write_all(line.as_bytes())
     }
 }
 
@@ -47,9 +80,7 @@ impl fmt::Debug for KeyLogFile {
 impl KeyLog for KeyLogFile {
     fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
         let line = format!("{label} {} {}\n", hex(client_random), hex(secret));
-        // One write a line: several connections at a time do not mix.
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = file.write_all(line.as_bytes()) {
+        if let Err(error) = self.write(&line) {
             tracing::warn!(%error, "a secret of a connection is not in the key log");
         }
     }

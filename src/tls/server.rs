@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rustls::SupportedProtocolVersion;
 
 use super::certificate::{Certificate, Files, LoadError, Part};
-use super::clients::Demands;
+use super::clients::{Clients, Demands};
 use super::material::{Material, Read};
 use super::table::Names;
 use super::tickets::{Tickets, Whose};
@@ -76,7 +76,7 @@ const TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 pub struct ServerTls {
     listener: ListenerName,
     policy: Policy,
-    /// Exchanged when a file is another. A handshake looks once; a request does not.
+    /// Exchanged when a file is another. A handshake looks once; of requests only those for another name than the handshake's.
     material: RwLock<Arc<Material>>,
     /// What is asked of clients, for those who look at every request.
     asked: AtomicU64,
@@ -135,14 +135,14 @@ impl ServerTls {
             .live
             .listeners
             .keep_or_make(listener, Standing::default);
-        let this = |material: Material| Self {
+        let material = material(listener, &policy, read, ground.live);
+        Some(Self {
             listener: listener.clone(),
             asked: AtomicU64::new(material.asked()),
             material: RwLock::new(Arc::new(material)),
-            policy: policy.clone(),
+            policy,
             standing,
-        };
-        Some(this(material(listener, &policy, read, ground.live)))
+        })
     }
 
     fn material(&self) -> Arc<Material> {
@@ -163,9 +163,6 @@ impl ServerTls {
         for file in &news.renewed {
             tracing::info!(%listener, file = %file.display(), "a file of TLS is renewed");
         }
-        let count = |of: &AtomicU64, more: usize| of.fetch_add(more as u64, Ordering::Relaxed);
-        count(&self.standing.renewed, news.renewed.len());
-        count(&self.standing.refused, news.refused.len());
         if news.renewed.is_empty() && news.refused.is_empty() {
             return;
         }
@@ -175,14 +172,29 @@ impl ServerTls {
             .material
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        *place = material;
+        let gone = std::mem::replace(&mut *place, material);
+        drop(place);
         self.asked.store(asked, Ordering::Relaxed);
+        // Other demands on clients have other tickets, and nobody else asks for those that were.
+        drop((gone, before));
+        live.tickets.sweep();
+        let count = |of: &AtomicU64, more: usize| of.fetch_add(more as u64, Ordering::Relaxed);
+        count(&self.standing.renewed, news.renewed.len());
+        count(&self.standing.refused, news.refused.len());
     }
 
     /// The server's side of a new connection, and what it asks of the client ([`ServerTls::asked`]).
     pub fn session(&self) -> Result<(Session, u64), rustls::Error> {
         let material = self.material();
         Ok((Session::server(&material.config)?, material.asked()))
+    }
+
+    /// Whether lists of revoked certificates have expired: then nobody is let in by what a handshake found before, which
+    /// resumes without asking a verifier.
+    pub fn lists_expired(&self) -> bool {
+        let material = self.material();
+        let clients = material.read.clients.as_ref();
+        clients.is_some_and(Clients::lists_expired)
     }
 
     /// What is asked of clients, as a number; 0: nothing.
@@ -279,8 +291,9 @@ fn read(
         diagnostics.push(error.diagnostic(span));
     };
     let read = Read::all(&policy.certificates, policy.clients.as_ref(), &mut refuse);
-    for (raw, certificate) in raw.certificates.iter().zip(&read.certificates) {
-        if read.certificates.len() == policy.certificates.len() {
+    // Where one is missing they do not stand in the same order.
+    if read.certificates.len() == policy.certificates.len() {
+        for (raw, certificate) in raw.certificates.iter().zip(&read.certificates) {
             warn_of_time(raw, certificate, diagnostics);
         }
     }

@@ -14,7 +14,9 @@ use x509_cert::ext::pkix::name::GeneralName;
 pub struct Facts {
     /// DNS names, in lower case; a first label `*` stands for any one label.
     pub names: Vec<Box<str>>,
-    /// All other names that it is for, as they are written: addresses, URIs and mail addresses.
+    /// URIs that it is for, as they are written.
+    pub uris: Vec<Box<str>>,
+    /// Addresses and mail addresses that it is for, as they are written.
     pub others: Vec<Box<str>>,
     /// Who it was made for (RFC 4514).
     pub subject: String,
@@ -34,21 +36,26 @@ impl Facts {
     /// Whether it has exactly this name: a DNS name in any case, an address, a URI or a mail address.
     pub fn is_for(&self, name: &str) -> bool {
         self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
-            || self.others.iter().any(|own| **own == *name)
+            || self.beside().any(|own| *own == *name)
+    }
+
+    /// All names that are not DNS names.
+    pub fn beside(&self) -> impl Iterator<Item = &str> {
+        self.uris.iter().chain(&self.others).map(|name| &**name)
     }
 
     /// Reads a certificate in DER; `None` when it is not one.
     pub fn read(der: &[u8]) -> Option<Self> {
         let certificate = Certificate::from_der(der).ok()?;
         let tbs = certificate.tbs_certificate();
-        let (mut names, mut others) = (Vec::new(), Vec::new());
+        let (mut names, mut uris, mut others) = (Vec::new(), Vec::new(), Vec::new());
         if let Ok(Some((_, SubjectAltName(listed)))) = tbs.get_extension::<SubjectAltName>() {
             for name in listed {
                 match name {
                     GeneralName::DnsName(name) => {
                         names.push(name.as_str().to_ascii_lowercase().into_boxed_str());
                     }
-                    GeneralName::UniformResourceIdentifier(uri) => others.push(uri.as_str().into()),
+                    GeneralName::UniformResourceIdentifier(uri) => uris.push(uri.as_str().into()),
                     GeneralName::Rfc822Name(mail) => others.push(mail.as_str().into()),
                     GeneralName::IpAddress(octets) => {
                         others.extend(address(octets.as_bytes()).map(|it| it.to_string().into()));
@@ -61,6 +68,7 @@ impl Facts {
         let serial = tbs.serial_number().as_bytes();
         Some(Self {
             names,
+            uris,
             others,
             subject: tbs.subject().to_string(),
             issuer: tbs.issuer().to_string(),

@@ -6,7 +6,6 @@ use crate::support::tls::{Authority, Kind, ask, connect, run, shown};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::Arc;
 
 fn five(authority: &Authority) -> Vec<crate::support::tls::Issued> {
@@ -181,10 +180,7 @@ fn what_was_shown_is_judged_whatever_the_order_of_the_file() {
             authority.issue(&["c.example"]),
         ]
     });
-    let name = ServerName::try_from("a.example").unwrap();
-    let mut connection = rustls::ClientConnection::new(bed.client(), name).unwrap();
-    let mut socket = TcpStream::connect(bed.proxy.web).unwrap();
-    let mut kept = rustls::Stream::new(&mut connection, &mut socket);
+    let mut kept = connect(bed.proxy.web, "a.example", &bed.client()).unwrap();
     let mut status = |host: &str| {
         let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
         kept.write_all(request.as_bytes()).unwrap();
