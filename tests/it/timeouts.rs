@@ -75,9 +75,7 @@ fn connect_ends_with_the_client() {
     proxy.wait_metric("tidegate_upstream_requests_active", &[], |active| {
         active == 1.0
     });
-    let socket = socket2::SockRef::from(&client.wire.stream);
-    socket.set_linger(Some(Duration::ZERO)).unwrap();
-    drop(client);
+    client.reset();
     let line = proxy.wait_log(1).remove(0);
     assert_eq!(
         (&line["reason"], &line["phase"]),

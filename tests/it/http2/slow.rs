@@ -100,7 +100,7 @@ fn what_the_kernel_has_is_not_held() {
 /// E-132: what another stream of the connection moves is not this one's progress.
 #[test]
 fn a_stream_whose_window_stays_shut_is_reset_beside_one_that_flows() {
-    let origin = origin(512 * MIB);
+    let origin = origin(64 * MIB);
     let proxy = Setup::over(&[origin.addr()])
         .workers(1)
         .listener("timeouts = { write = \"1s\" }")
