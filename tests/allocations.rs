@@ -169,7 +169,7 @@ fn proxy(origin: std::net::SocketAddr, log: &str) -> std::net::SocketAddr {
     let (done, effective) = tokio::sync::oneshot::channel();
     let open = vec![(
         Listening {
-            addr,
+            addr: tidegate::base::ListenAddr::Inet(addr),
             listener,
             transport,
         },

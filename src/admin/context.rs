@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::base::ListenerName;
+use crate::base::{ListenAddr, ListenerName};
 use crate::cluster::Cluster;
 use crate::config::Diagnostics;
 use crate::limit::{Ledger, Level};
@@ -76,7 +75,7 @@ pub struct Listening {
     /// Its name.
     pub name: ListenerName,
     /// Where it listens, with real ports.
-    pub addrs: Vec<SocketAddr>,
+    pub addrs: Vec<ListenAddr>,
     /// What it shows to clients.
     pub tls: Option<Arc<ServerTls>>,
 }

@@ -34,6 +34,7 @@ pub use context::{Context, Listening, Loaded, Reload, Reloaded, Running, Swap};
 pub use live::register;
 pub use readiness::Readiness;
 
+use crate::listener::admin::Exposure;
 use guard::Guard;
 use serve::Limits;
 
@@ -43,7 +44,7 @@ pub async fn serve(bound: Bound, context: Context) -> io::Result<Infallible> {
 }
 
 async fn serve_within(limits: Limits, bound: Bound, context: Context) -> io::Result<Infallible> {
-    let exposure = bound.addr().exposure();
+    let exposure = Exposure::of(&bound.addr());
     let running = context.running.clone();
     // A reload may change the token while the socket stays.
     let guard = move || Guard {

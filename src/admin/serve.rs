@@ -21,9 +21,10 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt;
 
+use crate::net::unix::SocketFile;
 use crate::task;
 
-use super::bind::{Bound, Socket, SocketFile};
+use super::bind::{Bound, Socket};
 use super::guard::Guard;
 
 /// How much the interface gives to its clients.

@@ -8,11 +8,11 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
 
 use super::*;
-use crate::base::{ClusterName, ListenerName};
+use crate::base::{ClusterName, ListenAddr, ListenerName};
 use crate::cluster::{self, Live, Site};
 use crate::config::{self, Code, Diagnostic, Diagnostics, Span};
 use crate::endpoint::{Admin, ConnectionSlot};
-use crate::listener::admin::{AdminBind, Token};
+use crate::listener::admin::Token;
 use crate::metrics::{Hub, ReloadResult};
 
 const TOKEN: &str = "0123456789abcdef";
@@ -20,7 +20,7 @@ const TOKEN: &str = "0123456789abcdef";
 /// An interface over a small configuration, and the order that it passes on.
 struct Rig {
     context: Context,
-    addr: AdminBind,
+    addr: ListenAddr,
 }
 
 fn running() -> Running {
@@ -38,7 +38,7 @@ fn running() -> Running {
         hash: "c0ffee".to_owned(),
         listeners: vec![Listening {
             name: ListenerName::parse("web").unwrap(),
-            addrs: vec!["127.0.0.1:8080".parse().unwrap()],
+            addrs: vec![ListenAddr::parse("127.0.0.1:8080").unwrap()],
             tls: None,
         }],
         clusters: vec![Arc::new(cluster)],
@@ -62,7 +62,7 @@ fn applied() -> Reloaded {
 
 /// Runs `test` beside an interface on `bind`.
 fn with_admin<F: Future<Output = ()> + 'static>(
-    bind: &AdminBind,
+    bind: &ListenAddr,
     token: Option<&str>,
     reloaded: fn() -> Reloaded,
     test: impl FnOnce(Rig) -> F,
@@ -72,7 +72,7 @@ fn with_admin<F: Future<Output = ()> + 'static>(
 
 fn with_limits<F: Future<Output = ()> + 'static>(
     limits: Limits,
-    bind: &AdminBind,
+    bind: &ListenAddr,
     token: Option<&str>,
     reloaded: fn() -> Reloaded,
     test: impl FnOnce(Rig) -> F,
@@ -117,8 +117,8 @@ fn with_limits<F: Future<Output = ()> + 'static>(
     }));
 }
 
-fn loopback() -> AdminBind {
-    AdminBind::Inet("127.0.0.1:0".parse().unwrap())
+fn loopback() -> ListenAddr {
+    ListenAddr::Inet("127.0.0.1:0".parse().unwrap())
 }
 
 #[derive(Debug)]
@@ -150,8 +150,8 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str
 impl Rig {
     fn tcp(&self) -> SocketAddr {
         match &self.addr {
-            AdminBind::Inet(addr) => *addr,
-            AdminBind::Unix(path) => panic!("{}", path.display()),
+            ListenAddr::Inet(addr) => *addr,
+            ListenAddr::Unix(path) => panic!("{}", path.display()),
         }
     }
 
@@ -335,7 +335,7 @@ fn strangers_are_turned_away_before_anything_is_done() {
 #[test]
 fn a_unix_socket_needs_no_token() {
     let path = std::env::temp_dir().join(format!("tg-admin-{}-serve", std::process::id()));
-    let bind = AdminBind::Unix(path.clone());
+    let bind = ListenAddr::Unix(path.clone());
     with_admin(&bind, Some(TOKEN), applied, |_| async move {
         let stream = UnixStream::connect(&path).await.unwrap();
         let request = "POST /api/v1/reload HTTP/1.1\r\nHost: anything\r\n\r\n";

@@ -1,7 +1,7 @@
-//! Where an endpoint is: an IP address and a port, or a unix socket.
+//! Where an endpoint is, where is listened, and who is at the other end: an IP address and a port, or a unix socket.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// One address in a cluster.
@@ -68,6 +68,70 @@ impl fmt::Display for EndpointAddr {
             Self::Inet(addr) => addr.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
+    }
+}
+
+/// Where is listened.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum ListenAddr {
+    /// An IP address. Port 0: the kernel chooses.
+    Inet(SocketAddr),
+    /// A unix stream socket, by the absolute path of its file.
+    Unix(PathBuf),
+}
+
+impl ListenAddr {
+    /// Parses `IP:port`, `[IPv6]:port` or `unix:/path`.
+    pub fn parse(text: &str) -> Result<Self, AddrError> {
+        if let Ok(addr) = text.parse() {
+            return Ok(Self::Inet(addr));
+        }
+        EndpointAddr::parse(text).map(|addr| match addr {
+            EndpointAddr::Inet(addr) => Self::Inet(addr),
+            EndpointAddr::Unix(path) => Self::Unix(path),
+        })
+    }
+
+    /// Its port; none of a unix socket.
+    pub const fn port(&self) -> Option<u16> {
+        match self {
+            Self::Inet(addr) => Some(addr.port()),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for ListenAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(addr) => addr.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Who is at the other end of a client's connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Peer {
+    /// An IP address and a port.
+    Inet(SocketAddr),
+    /// A process of this machine, over a unix socket.
+    Unix,
+}
+
+impl Peer {
+    /// Whom trust and limits are about. Who comes over a unix socket is on this machine, as who comes from loopback.
+    pub const fn addr(self) -> SocketAddr {
+        match self {
+            Self::Inet(addr) => addr,
+            Self::Unix => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+        }
+    }
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(addr: SocketAddr) -> Self {
+        Self::Inet(addr)
     }
 }
 

@@ -16,7 +16,7 @@ pub mod reason;
 pub(crate) mod scale;
 pub mod secret;
 
-pub use addr::EndpointAddr;
+pub use addr::{EndpointAddr, ListenAddr, Peer};
 pub use cidr::CidrSet;
 pub use detail::Detail;
 pub use error::Error;

@@ -1,15 +1,12 @@
 //! What a connection keeps between its exchanges.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-
 use super::counted::{Counted, Spoken};
 use super::linger::Patience;
-use crate::base::ListenerName;
+use crate::base::{ListenerName, Peer};
 use crate::drain::Phase;
 use crate::http1::request::HeadLimits;
 use crate::limit::{Charge, Level};
@@ -49,8 +46,8 @@ impl Connection {
     pub(super) fn new(
         local: &Rc<Local>,
         listener: ListenerName,
-        stream: TcpStream,
-        peer: SocketAddr,
+        stream: Stream,
+        peer: Peer,
         spec: &ListenerSpec,
         counted: &Rc<Counted>,
     ) -> Self {
@@ -59,7 +56,7 @@ impl Connection {
             most => most,
         };
         Self {
-            stream: stream.into(),
+            stream,
             local: Rc::clone(local),
             memory: Charge::new(&local.credit),
             requests: Cell::new(requests),

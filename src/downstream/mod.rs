@@ -28,15 +28,13 @@ mod tcp;
 mod tunnel;
 mod udp;
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 
-use tokio::net::TcpStream;
-
-use crate::base::{Detail, ListenerName, Reason};
+use crate::base::{Detail, ListenerName, Peer, Reason};
 use crate::limit::Level;
 use crate::listener::Serves;
 use crate::message::forwarded::{Trust, trust};
+use crate::net::Stream;
 use crate::worker::Local;
 use crate::worker::local::{Admission, ClientSlot};
 use connection::Connection;
@@ -51,8 +49,8 @@ pub use udp::serve_datagrams;
 pub fn serve(
     local: Rc<Local>,
     listener: ListenerName,
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: Stream,
+    peer: Peer,
 ) -> impl Future<Output = ()> {
     let admitted = admit(&local, listener, stream, peer);
     async move {
@@ -116,8 +114,8 @@ struct Admitted {
 fn admit(
     local: &Rc<Local>,
     listener: ListenerName,
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: Stream,
+    peer: Peer,
 ) -> Option<Admitted> {
     let view = local.view();
     // A connection that waited in the queue of a listener which is gone by now is served by its last rules.
@@ -136,15 +134,16 @@ fn admit(
         settings.cells.rejected(Reason::ConnLimit, Detail::Process);
         return None;
     };
-    let cap = match trust(peer.ip(), &spec.trusted) {
+    let source = peer.addr().ip();
+    let cap = match trust(source, &spec.trusted) {
         Trust::Proxy => 0,
         Trust::Stranger => spec.limits.connections_per_client,
     };
-    let Some(client) = local.process.admit_client(peer.ip(), cap) else {
+    let Some(client) = local.process.admit_client(source, cap) else {
         settings.cells.rejected(Reason::ConnLimit, Detail::Client);
         return None;
     };
-    let preface = match preface::Step::admit(spec, peer) {
+    let preface = match preface::Step::admit(spec, source) {
         Ok(step) => step,
         Err(error) => {
             settings.cells.rejected(error.reason(), error.detail());

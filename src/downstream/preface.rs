@@ -1,7 +1,7 @@
 //! The PROXY protocol in front of a connection, from peers that are trusted to speak for others.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ enum Need {
 
 impl Step {
     /// What this peer has to say first; an error when it may not speak for others and would have to.
-    pub(super) fn admit(spec: &ListenerSpec, peer: SocketAddr) -> Result<Option<Self>, Error> {
-        let trusted = || spec.trusted.contains(peer.ip());
+    pub(super) fn admit(spec: &ListenerSpec, peer: IpAddr) -> Result<Option<Self>, Error> {
+        let trusted = || spec.trusted.contains(peer);
         let need = match spec.proxy_protocol {
             ProxyProtocol::Off => return Ok(None),
             // What a stranger says is taken for what it wants to have carried.

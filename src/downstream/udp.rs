@@ -220,7 +220,7 @@ impl Desk {
             return Err(Lost::Full);
         }
         let started = clock::now();
-        let facts = ConnectionFacts::new(self.listener.borrow().clone(), client);
+        let facts = ConnectionFacts::new(self.listener.borrow().clone(), client.into());
         let journal = &self.local.journal;
         let listener = terms.listener().ok_or(Lost::Closing)?;
         let (udp, unbound) = (Transport::Udp, &listener.unbound);

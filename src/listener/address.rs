@@ -2,12 +2,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::base::{EndpointAddr, ListenAddr};
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
 use crate::net::bind::Transport;
 
 /// Whether two sockets of one kind cannot listen on both: the same port, and the same address or one that stands for
 /// all of its family. IPv6 sockets take IPv6 alone, so the families never meet. Port 0 is never taken.
-pub fn overlaps(a: SocketAddr, b: SocketAddr) -> bool {
+pub fn overlaps(a: &ListenAddr, b: &ListenAddr) -> bool {
+    let (ListenAddr::Inet(a), ListenAddr::Inet(b)) = (a, b) else {
+        return a == b;
+    };
     a.port() == b.port()
         && a.port() != 0
         && a.is_ipv4() == b.is_ipv4()
@@ -21,7 +25,7 @@ pub(super) struct Claims(Vec<Claim>);
 #[derive(Debug)]
 struct Claim {
     transport: Transport,
-    addr: SocketAddr,
+    addr: ListenAddr,
     span: Span,
     who: String,
 }
@@ -31,13 +35,13 @@ impl Claims {
     pub(super) fn claim(
         &mut self,
         transport: Transport,
-        addr: SocketAddr,
+        addr: ListenAddr,
         span: Span,
         who: &str,
         diagnostics: &mut Diagnostics,
     ) {
         // Datagram sockets live in a world of their own.
-        let meets = |claim: &&Claim| claim.transport == transport && overlaps(claim.addr, addr);
+        let meets = |claim: &&Claim| claim.transport == transport && overlaps(&claim.addr, &addr);
         if let Some(first) = self.0.iter().find(meets) {
             let message = match (first.addr == addr, first.who == who) {
                 (true, true) => format!("{who} listens on {addr} twice"),
@@ -65,11 +69,7 @@ impl Claims {
 }
 
 /// Parses one entry of `bind`.
-pub(super) fn parse(text: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<SocketAddr> {
-    if text.starts_with("unix:") {
-        diagnostics.unsupported(text.span, "listening on a unix socket");
-        return None;
-    }
+pub(super) fn parse(text: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<ListenAddr> {
     let bad = |label: &str| {
         Diagnostic::error(
             Code::BadAddress,
@@ -84,8 +84,13 @@ pub(super) fn parse(text: &Spanned<String>, diagnostics: &mut Diagnostics) -> Op
                 .hint("write the IPv4 address")
         }
         Ok(SocketAddr::V6(v6)) if v6.scope_id() != 0 => bad("scopes are not supported"),
-        Ok(addr) => return Some(addr),
-        Err(_) => bad("expected `IP:port` or `[IPv6]:port`").hint(hint(text)),
+        Ok(addr) => return Some(ListenAddr::Inet(addr)),
+        Err(_) if text.starts_with("unix:") => match EndpointAddr::parse(text) {
+            Ok(EndpointAddr::Unix(path)) => return Some(ListenAddr::Unix(path)),
+            Ok(EndpointAddr::Inet(addr)) => return Some(ListenAddr::Inet(addr)),
+            Err(error) => bad(&error.to_string()),
+        },
+        Err(_) => bad("expected `IP:port`, `[IPv6]:port` or `unix:/path`").hint(hint(text)),
     };
     diagnostics.push(problem);
     None

@@ -4,9 +4,8 @@
 use std::fmt;
 use std::hint;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
-use crate::base::EndpointAddr;
+use crate::base::ListenAddr;
 use crate::base::addr::AddrError;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned, raw};
 
@@ -21,38 +20,9 @@ const MIN_TOKEN: usize = 16;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AdminSpec {
     /// Where it listens.
-    pub bind: AdminBind,
+    pub bind: ListenAddr,
     /// What a change must carry; `None` only on loopback and on a unix socket.
     pub token: Option<Token>,
-}
-
-/// An address of the interface.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum AdminBind {
-    /// TCP. Port 0: the kernel chooses.
-    Inet(SocketAddr),
-    /// A unix socket that only its owner may use.
-    Unix(PathBuf),
-}
-
-impl AdminBind {
-    /// Who can reach it.
-    pub fn exposure(&self) -> Exposure {
-        match self {
-            Self::Unix(_) => Exposure::Unix,
-            Self::Inet(addr) if addr.ip().to_canonical().is_loopback() => Exposure::Loopback,
-            Self::Inet(_) => Exposure::Network,
-        }
-    }
-}
-
-impl fmt::Display for AdminBind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Inet(addr) => addr.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
 }
 
 /// Who can reach the interface.
@@ -64,6 +34,17 @@ pub enum Exposure {
     Loopback,
     /// Other machines.
     Network,
+}
+
+impl Exposure {
+    /// Who can reach it at this address.
+    pub fn of(bind: &ListenAddr) -> Self {
+        match bind {
+            ListenAddr::Unix(_) => Self::Unix,
+            ListenAddr::Inet(addr) if addr.ip().to_canonical().is_loopback() => Self::Loopback,
+            ListenAddr::Inet(_) => Self::Network,
+        }
+    }
 }
 
 /// What a change must carry. Never printed.
@@ -94,7 +75,7 @@ impl AdminSpec {
     /// Compiles the table. Binds nothing.
     pub fn compile(raw: &Spanned<raw::Admin>, diagnostics: &mut Diagnostics) -> Option<Self> {
         let bind = match &raw.bind {
-            None => Some(AdminBind::Inet(DEFAULT_BIND)),
+            None => Some(ListenAddr::Inet(DEFAULT_BIND)),
             Some(text) => compile_bind(text, diagnostics),
         };
         let token = match &raw.token {
@@ -102,7 +83,7 @@ impl AdminSpec {
             Some(secret) => compile_token(secret, diagnostics).map(Some),
         };
         let (bind, token) = (bind?, token?);
-        if bind.exposure() == Exposure::Network && token.is_none() {
+        if Exposure::of(&bind) == Exposure::Network && token.is_none() {
             let span = raw.bind.as_ref().map_or(raw.span, |bind| bind.span);
             diagnostics.push(
                 Diagnostic::error(
@@ -122,13 +103,9 @@ impl AdminSpec {
     }
 }
 
-fn compile_bind(text: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<AdminBind> {
-    if let Ok(addr) = text.value.parse() {
-        return Some(AdminBind::Inet(addr));
-    }
-    let error = match EndpointAddr::parse(&text.value) {
-        Ok(EndpointAddr::Inet(addr)) => return Some(AdminBind::Inet(addr)),
-        Ok(EndpointAddr::Unix(path)) => return Some(AdminBind::Unix(path)),
+fn compile_bind(text: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<ListenAddr> {
+    let error = match ListenAddr::parse(&text.value) {
+        Ok(addr) => return Some(addr),
         Err(error) => error,
     };
     let found = text.value.escape_debug();
@@ -195,7 +172,7 @@ mod tests {
 
     #[test]
     fn loopback_and_unix_need_no_token() {
-        assert_eq!(compile("").unwrap().bind, AdminBind::Inet(DEFAULT_BIND));
+        assert_eq!(compile("").unwrap().bind, ListenAddr::Inet(DEFAULT_BIND));
         for (bind, exposure) in [
             ("127.0.0.2:0", Exposure::Loopback),
             ("[::1]:9901", Exposure::Loopback),
@@ -203,7 +180,7 @@ mod tests {
         ] {
             let spec = compile(&format!("bind = \"{bind}\"")).unwrap();
             assert_eq!(spec.bind.to_string(), bind);
-            assert_eq!(spec.bind.exposure(), exposure);
+            assert_eq!(Exposure::of(&spec.bind), exposure);
         }
     }
 

@@ -7,10 +7,11 @@ use super::address::{self, Claims};
 use super::admin::DEFAULT_BIND;
 use super::heads::{self, Heads};
 use super::http2;
+use super::unix;
 use super::{
     H2c, HalfClose, ListenerLimits, ListenerSpec, ListenerTimeouts, ProxyProtocol, Serves, protocol,
 };
-use crate::base::{CidrSet, ListenerName};
+use crate::base::{CidrSet, ListenAddr, ListenerName};
 use crate::config::networks;
 use crate::config::raw::{self, Config};
 use crate::config::types::{ByteSize, Duration as RawDuration};
@@ -95,8 +96,8 @@ fn claim_admin(raw: &Config, claims: &mut Claims, diagnostics: &mut Diagnostics)
         return;
     };
     let (addr, span) = match &admin.bind {
-        Some(bind) => (bind.value.parse(), bind.span),
-        None => (Ok(DEFAULT_BIND), admin.span),
+        Some(bind) => (ListenAddr::parse(&bind.value), bind.span),
+        None => (Ok(ListenAddr::Inet(DEFAULT_BIND)), admin.span),
     };
     if let Ok(addr) = addr {
         claims.claim(
@@ -134,8 +135,10 @@ fn compile_one(
         protocol::check_trust(raw, trusted, diagnostics);
     }
     let trusted = trusted.unwrap_or_default();
+    let binds = compile_binds(raw, claims, diagnostics);
     let spec = ListenerSpec {
-        binds: compile_binds(raw, claims, diagnostics),
+        access: unix::access(raw, &binds, diagnostics),
+        binds,
         trusted,
         timeouts,
         limits: limits(&raw.limits, defaults.limits, diagnostics),
@@ -193,7 +196,7 @@ fn compile_binds(
     raw: &raw::Listener,
     claims: &mut Claims,
     diagnostics: &mut Diagnostics,
-) -> Vec<std::net::SocketAddr> {
+) -> Vec<ListenAddr> {
     if raw.bind.is_empty() {
         diagnostics.push(
             Diagnostic::error(Code::Empty, raw.bind.span, "`bind` is empty")
@@ -208,7 +211,7 @@ fn compile_binds(
                 raw::listener::Protocol::Udp => Transport::Udp,
             };
             let who = format!("listener `{}`", raw.name.escape_debug());
-            claims.claim(transport, addr, text.span, &who, diagnostics);
+            claims.claim(transport, addr.clone(), text.span, &who, diagnostics);
             binds.push(addr);
         }
     }

@@ -18,12 +18,12 @@ mod http2;
 mod names;
 mod protocol;
 mod serves;
+mod unix;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{CidrSet, ListenerName};
+use crate::base::{CidrSet, ListenAddr, ListenerName};
 use crate::filter::SessionFilters;
 use crate::http1::limits::BodyLimits;
 use crate::http1::request::{HeadLimits, MAX_NAME};
@@ -31,6 +31,7 @@ use crate::http2::Limits;
 use crate::message::forwarded;
 use crate::message::forwarded::Proto;
 use crate::message::path;
+use crate::net::unix::Access;
 use crate::tls::ServerTls;
 
 pub use address::overlaps;
@@ -45,7 +46,9 @@ pub struct ListenerSpec {
     /// The name in logs and metrics.
     pub name: ListenerName,
     /// Where to listen, at least one. Port 0: any that is free.
-    pub binds: Vec<SocketAddr>,
+    pub binds: Vec<ListenAddr>,
+    /// Who may connect to those that are unix sockets.
+    pub access: Access,
     /// What is done with its connections.
     pub serves: Serves,
     /// What sessions of layer 4 go through before that.

@@ -23,6 +23,7 @@ fn keys(raw: &Listener) -> Vec<Key> {
     let Listener {
         name: _,
         bind: _,
+        unix,
         protocol: _,
         h2c,
         proxy_protocol,
@@ -44,6 +45,7 @@ fn keys(raw: &Listener) -> Vec<Key> {
         udp,
     } = raw;
     let mut keys = vec![
+        ("unix", HTTP | TCP, at(unix.as_ref())),
         ("h2c", HTTP, at(h2c.as_ref())),
         ("half_close", HTTP, at(half_close.as_ref())),
         ("proxy_protocol", HTTP | TCP, at(proxy_protocol.as_ref())),

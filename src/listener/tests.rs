@@ -65,7 +65,7 @@ fn a_listener_gets_its_own_values_then_the_defaults_then_ours() {
     let [a, b] = specs.as_slice() else { panic!() };
     assert_eq!(
         a.binds,
-        ["127.0.0.1:8080", "[::1]:8080"].map(|bind| bind.parse().unwrap())
+        ["127.0.0.1:8080", "[::1]:8080"].map(|bind| ListenAddr::parse(bind).unwrap())
     );
     assert!(a.trusted.contains("10.1.1.1".parse().unwrap()) && b.trusted.is_empty());
     let seconds = [a.timeouts.header, a.timeouts.idle, a.timeouts.body].map(|it| it.as_secs());
@@ -149,8 +149,8 @@ fn every_flaw_of_a_listener_is_told() {
             "C0205]: `[::ffff:127.0.0.1]:80` is not an address to listen on",
         ),
         (
-            "'unix:/run/a.sock'",
-            "C0401]: listening on a unix socket: not supported by this build",
+            "'unix:run/a.sock'",
+            "C0205]: `unix:run/a.sock` is not an address to listen on",
         ),
     ] {
         assert_eq!(
@@ -192,6 +192,10 @@ fn an_address_is_taken_once() {
         (
             "'[::1]:80', '[::]:80'",
             Some("listener `l` listens on [::]:80, which listener `l` takes with [::1]:80"),
+        ),
+        (
+            "'unix:/run/a', 'unix:/run/b', 'unix:/run/a'",
+            Some("listener `l` listens on unix:/run/a twice"),
         ),
         ("'0.0.0.0:80', '[::]:80'", None),
         ("'127.0.0.1:80', '127.0.0.2:80'", None),

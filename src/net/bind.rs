@@ -3,8 +3,12 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
 
 use super::socket;
+use super::unix::{SocketFile, Unplaced};
+use crate::base::ListenAddr;
 
 /// What is listened for, and what a session is carried by.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -32,6 +36,37 @@ pub enum Opened {
     Tcp(TcpListener),
     /// One that datagrams come to.
     Udp(UdpSocket),
+    /// One that listens, the same for all workers.
+    Unix(UnixListener, Arc<SocketFile>),
+}
+
+/// Sockets that are bound and do not listen yet.
+#[derive(Debug)]
+pub enum Ready {
+    /// Of an IP address.
+    Inet(Group),
+    /// Of a file, for so many workers.
+    Unix(Unplaced, usize),
+}
+
+impl Ready {
+    /// Starts to listen; where, and the socket of each worker.
+    pub fn listen(self) -> io::Result<(ListenAddr, Vec<Opened>)> {
+        match self {
+            Self::Inet(group) => Ok((ListenAddr::Inet(group.addr), group.listen()?)),
+            Self::Unix(unplaced, workers) => {
+                let (listener, file) = unplaced.place()?;
+                let file = Arc::new(file);
+                // No SO_REUSEPORT here: all of them wait at one queue.
+                let opened = (0..workers).map(|_| {
+                    let listener = listener.try_clone()?;
+                    Ok(Opened::Unix(listener, Arc::clone(&file)))
+                });
+                let opened: io::Result<Vec<_>> = opened.collect();
+                Ok((ListenAddr::Unix(file.path().to_path_buf()), opened?))
+            }
+        }
+    }
 }
 
 /// Why there is no socket to an endpoint.

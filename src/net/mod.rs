@@ -21,6 +21,7 @@ pub mod secure;
 pub mod socket;
 pub mod splice;
 pub mod stream;
+pub mod unix;
 
 pub use accept::Acceptor;
 pub use deadline::{Deadlines, Timer};

@@ -63,6 +63,11 @@ pub fn datagrams(addr: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// A unix stream socket, not yet bound.
+pub fn unix_stream() -> io::Result<Socket> {
+    Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)
+}
+
 /// Sends a datagram over a connected socket. Asks the kernel at once: the runtime does not know yet that a new socket can be
 /// written to.
 pub fn send<S: std::os::fd::AsFd>(socket: &S, datagram: &[u8]) -> io::Result<usize> {

@@ -259,7 +259,7 @@ impl Record {
                 Some(client) => Value::Address(client),
                 None => Value::Plain(self.facts.source_text().as_bytes()),
             },
-            Field::Peer => Value::Plain(self.facts.peer_text.as_bytes()),
+            Field::Peer => Value::Plain(self.facts.peer_logged().as_bytes()),
             Field::Listener => Value::Plain(self.facts.listener.as_str().as_bytes()),
             Field::Method => text_or_absent(head.method_token()),
             Field::Host if self.counts.transport().is_some() => {

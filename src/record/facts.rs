@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use crate::base::ListenerName;
+use crate::base::{ListenerName, Peer};
 use crate::message::forwarded::Proto;
 use crate::net::preface::Ends;
 
@@ -14,7 +14,7 @@ pub struct ConnectionFacts {
     /// The listener that took the connection.
     pub listener: ListenerName,
     /// The other end.
-    pub peer: SocketAddr,
+    pub peer: Peer,
     /// The peer's IP address as text.
     pub peer_text: Box<str>,
     /// What a proxy in front has told of the connection that this one stands for.
@@ -78,8 +78,8 @@ impl ClientCertificate {
 
 impl ConnectionFacts {
     /// Facts of a connection; an IPv4 peer of a dual-stack socket is shown as IPv4.
-    pub fn new(listener: ListenerName, peer: SocketAddr) -> Rc<Self> {
-        let text = peer.ip().to_canonical().to_string();
+    pub fn new(listener: ListenerName, peer: Peer) -> Rc<Self> {
+        let text = peer.addr().ip().to_canonical().to_string();
         Rc::new(Self {
             listener,
             peer,
@@ -124,12 +124,23 @@ impl ConnectionFacts {
 
     /// Who is at the other end, as far as the PROXY protocol tells: whom trust and limits are about.
     pub fn source(&self) -> SocketAddr {
-        self.told.get().map_or(self.peer, |(ends, _)| ends.source)
+        match self.told.get() {
+            Some((ends, _)) => ends.source,
+            None => self.peer.addr(),
+        }
     }
 
     /// Its IP address as text.
     pub fn source_text(&self) -> &str {
         self.told.get().map_or(&self.peer_text, |(_, text)| text)
+    }
+
+    /// What the log says of the peer.
+    pub fn peer_logged(&self) -> &str {
+        match self.peer {
+            Peer::Inet(_) => &self.peer_text,
+            Peer::Unix => "unix",
+        }
     }
 
     /// It was accepted at this address of ours.
@@ -142,7 +153,7 @@ impl ConnectionFacts {
         let told = self.told.get().map(|(ends, _)| *ends);
         told.or_else(|| {
             Some(Ends {
-                source: self.peer,
+                source: self.peer.addr(),
                 destination: *self.local.get()?,
             })
         })

@@ -48,7 +48,7 @@ fields! {
     RequestId = "request_id";
     /// Address of the client, as told by trusted proxies.
     Client = "client";
-    /// Address of the peer of the connection.
+    /// Address of the peer of the connection; `unix` over a unix socket.
     Peer = "peer";
     /// Name of the listener.
     Listener = "listener";

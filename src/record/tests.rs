@@ -33,7 +33,7 @@ fn rig(plan: Arc<AccessLog>, max_queued: usize) -> Rig {
     let peer: SocketAddr = "192.0.2.7:4711".parse().unwrap();
     Rig {
         cells: hub.exchange(0, "web", "-"),
-        facts: ConnectionFacts::new(ListenerName::parse("web").unwrap(), peer),
+        facts: ConnectionFacts::new(ListenerName::parse("web").unwrap(), peer.into()),
         hub,
         writer,
         sink,

@@ -51,7 +51,7 @@ fn listeners(before: &Snapshot, after: &Snapshot, lines: &mut Vec<String>) {
         if let Some(old) = before.listeners.iter().find(same)
             && old != listener
         {
-            let addrs = |binds: &[std::net::SocketAddr]| -> Vec<String> {
+            let addrs = |binds: &[crate::base::ListenAddr]| -> Vec<String> {
                 binds.iter().map(ToString::to_string).collect()
             };
             let what = format!("listener `{}`: address", listener.name);

@@ -14,15 +14,14 @@
 mod changes;
 mod debounce;
 mod load;
+mod prepare;
 mod resolve;
 mod sockets;
 mod swap;
 pub mod watch;
 
-use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -31,21 +30,22 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::base::{ListenerName, clock};
+use crate::base::{ListenAddr, ListenerName, clock};
 use crate::cluster::Sweeper;
 use crate::config::Diagnostics;
 use crate::health::Prober;
 use crate::limit::Ledger;
 use crate::listener::overlaps;
 use crate::metrics::Hub;
-use crate::net::bind::{Group, Opened};
-use crate::record::{LogWriter, Sink};
+use crate::net::bind::{Opened, Transport};
+use crate::record::LogWriter;
 use crate::snapshot::Snapshot;
 use crate::worker::{Command, Listening, Process};
 
-use sockets::{Claim, Open, Sockets, Wanted};
+use sockets::Open;
 
 pub use load::{Attempt, Effort, Plan, Tried, Trigger, attempt, plan};
+pub use prepare::{Prepared, Unready};
 pub use swap::{Remade, remake};
 
 /// How long it may take until all workers have closed a socket that was given up.
@@ -53,104 +53,6 @@ const GIVING_UP: Duration = Duration::from_secs(2);
 
 /// How long is waited for a worker to say that it runs a new configuration. It takes it on in any case.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Why a right configuration could not take effect.
-#[derive(Debug)]
-pub enum Unready {
-    /// An address cannot be listened on, for this listener.
-    Bind(SocketAddr, ListenerName, io::Error),
-    /// The access log cannot be opened.
-    AccessLog(io::Error),
-}
-
-impl fmt::Display for Unready {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bind(addr, listener, error) => {
-                write!(
-                    f,
-                    "cannot listen on {addr} (listener `{listener}`): {error}"
-                )
-            }
-            Self::AccessLog(error) => write!(f, "cannot open the access log: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for Unready {}
-
-/// A configuration with everything that it needs: only [`Serving::commit`] is left.
-#[derive(Debug)]
-pub struct Prepared {
-    plan: Plan,
-    keep: Vec<Open>,
-    /// With a socket for each worker.
-    bound: Vec<(Open, Vec<Opened>)>,
-    sink: Option<Sink>,
-}
-
-impl Plan {
-    /// Binds what is not bound yet and opens what must be open. Listening is the last step: only then does
-    /// the kernel take connections for us.
-    pub fn prepare(self, serving: &Serving) -> Result<Prepared, Unready> {
-        let output = self.snapshot.access_log.output();
-        let sink = if serving.epoch > 0 && serving.snapshot.access_log.output() == output {
-            None
-        } else {
-            Some(Sink::open(output).map_err(Unready::AccessLog)?)
-        };
-        let wanted = self.snapshot.binds().filter_map(|(ix, addr)| {
-            let listener = self.snapshot.listeners.get(ix)?;
-            Some((addr, listener.name.clone(), listener.serves.transport()))
-        });
-        let sockets = Sockets::new(&serving.open, wanted);
-        let mut groups = Vec::with_capacity(sockets.bind.len());
-        for wanted in sockets.bind {
-            groups.push((wanted.bind(serving.process.workers)?, wanted));
-        }
-        let mut bound = Vec::with_capacity(groups.len());
-        for (group, wanted) in groups {
-            bound.push(wanted.listen(group)?);
-        }
-        Ok(Prepared {
-            plan: self,
-            keep: sockets.keep,
-            bound,
-            sink,
-        })
-    }
-}
-
-impl Wanted {
-    fn bind(&self, workers: usize) -> Result<Group, Unready> {
-        match self.claim {
-            Claim::Unproved => Group::bind(self.asked, self.transport, workers),
-            Claim::Ours => Group::bind_beside(self.asked, self.transport, workers),
-        }
-        .map_err(|error| Unready::Bind(self.asked, self.listener.clone(), error))
-    }
-
-    fn listen(self, group: Group) -> Result<(Open, Vec<Opened>), Unready> {
-        let Self {
-            asked,
-            listener,
-            transport,
-            ..
-        } = self;
-        let addr = group.addr;
-        match group.listen() {
-            Ok(sockets) => {
-                let what = Listening {
-                    addr,
-                    listener,
-                    transport,
-                };
-                Ok((Open { asked, what }, sockets))
-            }
-            Err(error) => Err(Unready::Bind(asked, listener, error)),
-        }
-    }
-}
 
 /// What took effect.
 #[derive(Debug)]
@@ -175,7 +77,7 @@ pub struct Serving {
     sweeper: Sweeper,
     open: Vec<Open>,
     /// Addresses that were given up, and when: workers take a moment to empty their queues.
-    given_up: Vec<(SocketAddr, Instant)>,
+    given_up: Vec<(ListenAddr, Transport, Instant)>,
     snapshot: Arc<Snapshot>,
     epoch: u64,
 }
@@ -229,10 +131,10 @@ impl Serving {
     }
 
     /// Where a listener really listens.
-    pub fn addrs(&self, listener: &ListenerName) -> Vec<SocketAddr> {
+    pub fn addrs(&self, listener: &ListenerName) -> Vec<ListenAddr> {
         let open = self.open.iter();
         open.filter(|open| open.what.listener == *listener)
-            .map(|open| open.what.addr)
+            .map(|open| open.what.addr.clone())
             .collect()
     }
 
@@ -261,13 +163,19 @@ impl Serving {
 
     /// Whether what could not be made ready may be in a moment: the address is one that we are giving up ourselves.
     pub fn settles(&self, unready: &Unready) -> bool {
-        let Unready::Bind(addr, _, error) = unready else {
+        let Unready::Bind {
+            addr,
+            transport,
+            error,
+            ..
+        } = unready
+        else {
             return false;
         };
         let now = clock::now();
         error.kind() == io::ErrorKind::AddrInUse
-            && self.given_up.iter().any(|(gone, since)| {
-                overlaps(*gone, *addr) && clock::between(*since, now) < GIVING_UP
+            && self.given_up.iter().any(|(gone, of, since)| {
+                of == transport && overlaps(gone, addr) && clock::between(*since, now) < GIVING_UP
             })
     }
 
@@ -320,12 +228,17 @@ impl Serving {
     /// Writes down what is open no more.
     fn give_up(&mut self, open: &[Open]) {
         let now = clock::now();
-        let stays = |addr| open.iter().any(|open| open.what.addr == addr);
-        let gone = self.open.iter().map(|open| open.what.addr);
-        let gone = gone.filter(|addr| !stays(*addr));
+        let stays = |old: &&Open| {
+            let is_it = |new: &Open| {
+                new.what.addr == old.what.addr && new.what.transport == old.what.transport
+            };
+            open.iter().any(is_it)
+        };
+        let gone = self.open.iter().filter(|old| !stays(old));
         self.given_up
-            .retain(|(_, since)| clock::between(*since, now) < GIVING_UP);
-        self.given_up.extend(gone.map(|addr| (addr, now)));
+            .retain(|(_, _, since)| clock::between(*since, now) < GIVING_UP);
+        self.given_up
+            .extend(gone.map(|it| (it.what.addr.clone(), it.what.transport, now)));
     }
 
     /// Gives each worker the configuration and its sockets, and waits until all run it. What is open then.

@@ -1,8 +1,6 @@
 //! Which sockets stay, which are bound: the difference between what is open and what is wanted.
 
-use std::net::SocketAddr;
-
-use crate::base::ListenerName;
+use crate::base::{ListenAddr, ListenerName};
 use crate::listener::overlaps;
 use crate::net::bind::Transport;
 use crate::worker::Listening;
@@ -11,7 +9,7 @@ use crate::worker::Listening;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Open {
     /// As it was written; port 0: any.
-    pub(super) asked: SocketAddr,
+    pub(super) asked: ListenAddr,
     /// As it is, and for which listener.
     pub(super) what: Listening,
 }
@@ -19,7 +17,7 @@ pub(super) struct Open {
 /// An address to be listened on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Wanted {
-    pub(super) asked: SocketAddr,
+    pub(super) asked: ListenAddr,
     pub(super) listener: ListenerName,
     pub(super) transport: Transport,
     pub(super) claim: Claim,
@@ -45,7 +43,7 @@ pub(super) struct Sockets {
 impl Sockets {
     pub(super) fn new(
         open: &[Open],
-        wanted: impl Iterator<Item = (SocketAddr, ListenerName, Transport)>,
+        wanted: impl Iterator<Item = (ListenAddr, ListenerName, Transport)>,
     ) -> Self {
         let mut left: Vec<&Open> = open.iter().collect();
         let mut sockets = Self::default();
@@ -54,10 +52,10 @@ impl Sockets {
             let found = left.iter().position(|open| {
                 open.asked == asked
                     && open.what.transport == transport
-                    && (asked.port() != 0 || open.what.listener == listener)
+                    && (asked.port() != Some(0) || open.what.listener == listener)
             });
             if let Some(index) = found {
-                let addr = left.remove(index).what.addr;
+                let addr = left.remove(index).what.addr.clone();
                 let what = Listening {
                     addr,
                     listener,
@@ -68,7 +66,7 @@ impl Sockets {
             }
             let ours = open
                 .iter()
-                .any(|it| it.what.transport == transport && overlaps(it.what.addr, asked));
+                .any(|it| it.what.transport == transport && overlaps(&it.what.addr, &asked));
             sockets.bind.push(Wanted {
                 asked,
                 listener,
@@ -90,9 +88,9 @@ mod tests {
 
     fn open(asked: &str, addr: &str, listener: &str) -> Open {
         Open {
-            asked: asked.parse().unwrap(),
+            asked: ListenAddr::parse(asked).unwrap(),
             what: Listening {
-                addr: addr.parse().unwrap(),
+                addr: ListenAddr::parse(addr).unwrap(),
                 listener: name(listener),
                 transport: Transport::Tcp,
             },
@@ -102,7 +100,8 @@ mod tests {
     fn plan(open: &[Open], wanted: &[(&str, &str)]) -> Sockets {
         let wanted = wanted
             .iter()
-            .map(|(addr, listener)| (addr.parse().unwrap(), name(listener), Transport::Tcp));
+            .map(|(addr, listener)| (ListenAddr::parse(addr).unwrap(), name(listener)));
+        let wanted = wanted.map(|(addr, name)| (addr, name, Transport::Tcp));
         Sockets::new(open, wanted)
     }
 
@@ -168,9 +167,12 @@ mod tests {
     #[test]
     fn datagrams_have_ports_of_their_own() {
         let before = [open("127.0.0.1:53", "127.0.0.1:53", "a")];
-        let addr = "127.0.0.1:53".parse().unwrap();
+        let addr = ListenAddr::parse("127.0.0.1:53").unwrap();
         let both = [Transport::Udp, Transport::Tcp];
-        let after = Sockets::new(&before, both.map(|it| (addr, name("a"), it)).into_iter());
+        let after = Sockets::new(
+            &before,
+            both.map(|it| (addr.clone(), name("a"), it)).into_iter(),
+        );
         assert_eq!(after.keep, before);
         assert_eq!(after.bind[0].transport, Transport::Udp);
         assert_eq!(after.bind[0].claim, Claim::Unproved);

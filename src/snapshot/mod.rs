@@ -16,10 +16,9 @@ mod trial;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::base::ClusterName;
+use crate::base::{ClusterName, ListenAddr};
 use crate::cluster::Cluster;
 use crate::dns;
 use crate::limiter::Limiter;
@@ -88,10 +87,10 @@ impl Snapshot {
     }
 
     /// Every address that is listened on, with its listener's position.
-    pub fn binds(&self) -> impl Iterator<Item = (usize, SocketAddr)> {
+    pub fn binds(&self) -> impl Iterator<Item = (usize, &ListenAddr)> {
         self.listeners
             .iter()
             .enumerate()
-            .flat_map(|(ix, listener)| listener.binds.iter().map(move |&addr| (ix, addr)))
+            .flat_map(|(ix, listener)| listener.binds.iter().map(move |addr| (ix, addr)))
     }
 }

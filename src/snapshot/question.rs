@@ -156,8 +156,9 @@ fn find_listener<'s>(
         Proto::Http => 80,
         Proto::Https => 443,
     });
-    let on_port =
-        |(_, spec): &(usize, &ListenerSpec)| spec.binds.iter().any(|bind| bind.port() == port);
+    let on_port = |(_, spec): &(usize, &ListenerSpec)| {
+        spec.binds.iter().any(|bind| bind.port() == Some(port))
+    };
     let mut again = listeners.clone();
     let found = listeners.find(on_port).or_else(|| again.next());
     found.ok_or(NotAsked::NoListener)

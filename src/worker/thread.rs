@@ -3,20 +3,20 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::local::{Local, Process};
-use crate::base::{Detail, ListenerName, Reason, clock};
+use crate::base::{Detail, ListenAddr, ListenerName, Peer, Reason, clock};
 use crate::drain::Phase;
 use crate::metrics::ListenerCells;
+use crate::net::Stream;
 use crate::net::accept::{Acceptor, Failure};
 use crate::net::bind::{Opened, Transport};
 use crate::net::deadline::{Deadlines, TICK};
@@ -28,7 +28,7 @@ use crate::task;
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Listening {
     /// The address it is bound to.
-    pub addr: SocketAddr,
+    pub addr: ListenAddr,
     /// The listener that its connections belong to.
     pub listener: ListenerName,
     /// What it is listened for.
@@ -94,7 +94,7 @@ pub struct Start {
 /// was told to drain and its last connection is gone, or at once when forced.
 pub fn spawn<S, F, D, G>(start: Start, serve: S, datagrams: D) -> io::Result<Worker>
 where
-    S: Fn(Rc<Local>, ListenerName, TcpStream, SocketAddr) -> F + Clone + Send + 'static,
+    S: Fn(Rc<Local>, ListenerName, Stream, Peer) -> F + Clone + Send + 'static,
     F: Future<Output = ()> + 'static,
     D: Fn(Rc<Local>, Rc<RefCell<ListenerName>>, UdpSocket, oneshot::Receiver<()>) -> G,
     D: Send + 'static,
@@ -119,7 +119,7 @@ where
 /// A socket that is accepted on. Dropping it empties the socket's queue and closes it.
 struct Accepting {
     transport: Transport,
-    addr: SocketAddr,
+    addr: ListenAddr,
     listener: Rc<RefCell<ListenerName>>,
     stop: Option<oneshot::Sender<()>>,
 }
@@ -138,7 +138,7 @@ fn keep_sockets(accepting: &RefCell<Vec<Accepting>>, keep: &[Listening]) {
 
 async fn run<S, F, D, G>(start: Start, mut inbox: mpsc::Receiver<Command>, serve: S, datagrams: D)
 where
-    S: Fn(Rc<Local>, ListenerName, TcpStream, SocketAddr) -> F + Clone + 'static,
+    S: Fn(Rc<Local>, ListenerName, Stream, Peer) -> F + Clone + 'static,
     F: Future<Output = ()> + 'static,
     D: Fn(Rc<Local>, Rc<RefCell<ListenerName>>, UdpSocket, oneshot::Receiver<()>) -> G,
     G: Future<Output = ()> + 'static,
@@ -170,7 +170,10 @@ where
                     keep_sockets(&accepting, &keep);
                     for (what, socket) in open {
                         match socket {
-                            Opened::Tcp(socket) => begin(&local, &accepting, what, socket, serve.clone()),
+                            Opened::Tcp(socket) => begin(&local, &accepting, what, Acceptor::tcp(socket), serve.clone()),
+                            Opened::Unix(socket, file) => {
+                                begin(&local, &accepting, what, Acceptor::unix(socket, file), serve.clone());
+                            }
                             Opened::Udp(socket) => begin_datagrams(&local, &accepting, what, socket, &datagrams),
                         }
                     }
@@ -209,7 +212,7 @@ fn begin_datagrams<D, G>(
     D: Fn(Rc<Local>, Rc<RefCell<ListenerName>>, UdpSocket, oneshot::Receiver<()>) -> G,
     G: Future<Output = ()> + 'static,
 {
-    let addr = what.addr;
+    let addr = what.addr.clone();
     let (listener, stopped) = enlist(accepting, what);
     match UdpSocket::from_std(socket) {
         Ok(socket) => {
@@ -241,15 +244,15 @@ fn begin<S, F>(
     local: &Rc<Local>,
     accepting: &RefCell<Vec<Accepting>>,
     what: Listening,
-    socket: std::net::TcpListener,
+    acceptor: io::Result<Acceptor>,
     serve: S,
 ) where
-    S: Fn(Rc<Local>, ListenerName, TcpStream, SocketAddr) -> F + 'static,
+    S: Fn(Rc<Local>, ListenerName, Stream, Peer) -> F + 'static,
     F: Future<Output = ()> + 'static,
 {
-    let addr = what.addr;
+    let addr = what.addr.clone();
     let (listener, stopped) = enlist(accepting, what);
-    let mut acceptor = match Acceptor::new(socket) {
+    let mut acceptor = match acceptor {
         Ok(acceptor) => acceptor,
         Err(error) => {
             tracing::error!(%error, %addr, "cannot accept on a listening socket");
@@ -272,7 +275,7 @@ fn begin<S, F>(
                         if !matches!(failure, Failure::Connection(_)) {
                             local.pool.clear();
                         }
-                        back_off(addr, cells.as_deref(), failure).await;
+                        back_off(&addr, cells.as_deref(), failure).await;
                     }
                 },
             }
@@ -284,14 +287,9 @@ fn begin<S, F>(
     });
 }
 
-fn take<S, F>(
-    local: &Rc<Local>,
-    listener: ListenerName,
-    stream: TcpStream,
-    peer: SocketAddr,
-    serve: &S,
-) where
-    S: Fn(Rc<Local>, ListenerName, TcpStream, SocketAddr) -> F,
+fn take<S, F>(local: &Rc<Local>, listener: ListenerName, stream: Stream, peer: Peer, serve: &S)
+where
+    S: Fn(Rc<Local>, ListenerName, Stream, Peer) -> F,
     F: Future<Output = ()> + 'static,
 {
     let presence = local.presence.join();
@@ -307,7 +305,7 @@ fn cells(local: &Local, listener: &ListenerName) -> Option<Arc<ListenerCells>> {
     Some(Arc::clone(&found.cells))
 }
 
-async fn back_off(addr: SocketAddr, cells: Option<&ListenerCells>, failure: Failure) {
+async fn back_off(addr: &ListenAddr, cells: Option<&ListenerCells>, failure: Failure) {
     let rejected = || {
         if let Some(cells) = cells {
             cells.rejected(Reason::Overloaded, Detail::NoFiles);

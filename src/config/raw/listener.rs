@@ -17,8 +17,10 @@ use crate::config::types::{Choice, Duration, OneOrMany};
 pub struct Listener {
     /// Its name.
     pub name: Spanned<String>,
-    /// Addresses, `IP:port`.
+    /// Addresses, `IP:port`; http and tcp also `unix:/path`.
     pub bind: Spanned<Vec<Spanned<String>>>,
+    /// Who may connect to the unix sockets in `bind`. Default: who runs the process.
+    pub unix: Option<Spanned<Unix>>,
     /// What is spoken.
     pub protocol: Spanned<Protocol>,
     /// HTTP/2 without TLS. Default: `prior_knowledge`.
@@ -63,6 +65,18 @@ pub struct Listener {
     pub tcp: Option<Spanned<Tcp>>,
     /// udp: flows of datagrams.
     pub udp: Option<Spanned<Udp>>,
+}
+
+/// `unix` of a listener: whose the files of its unix sockets are.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unix {
+    /// Permissions, in octal: `"660"` lets the group connect, too. Default: `600`.
+    pub mode: Option<Spanned<String>>,
+    /// The owner, by name or number. Default: who runs the process.
+    pub owner: Option<Spanned<String>>,
+    /// The group, by name or number. Default: that of who runs the process.
+    pub group: Option<Spanned<String>>,
 }
 
 /// `protocol` of a listener: what is spoken.

@@ -7,6 +7,7 @@ mod real;
 mod sni;
 mod tcp;
 mod udp;
+mod unix;
 
 use crate::support::{Setup, ports};
 use std::net::SocketAddr;
