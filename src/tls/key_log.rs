@@ -30,7 +30,7 @@ impl KeyLogFile {
             Ok(_) => return Err(io::Error::other("it is no regular file")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let folder = path.parent().filter(|folder| *folder != Path::new(""));
-                fs::metadata(folder.unwrap_or(Path::new(".")))?;
+                fs::metadata(folder.unwrap_or_else(|| Path::new(".")))?;
             }
             Err(error) => return Err(error),
         }
