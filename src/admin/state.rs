@@ -16,7 +16,7 @@ pub(super) const STATES: [&str; 6] = [
 
 /// The state of an endpoint, whatever its cap says: a full one is a healthy one.
 pub(super) fn state(endpoint: &Endpoint) -> &'static str {
-    let circuit = &endpoint.state.outlier.circuit;
+    let circuit = endpoint.state.circuit();
     match endpoint.availability(0) {
         Availability::Available | Availability::Full | Availability::Ejected
             if circuit.state() == State::HalfOpen =>
@@ -39,12 +39,10 @@ pub(super) fn why(
 ) -> &'static str {
     let operator = said.is_some_and(|said| said.admin().is_some());
     match (availability, operator) {
-        (Availability::Available, _)
-            if endpoint.state.outlier.circuit.state() == State::HalfOpen =>
-        {
+        (Availability::Available, _) if endpoint.state.circuit().state() == State::HalfOpen => {
             "it was ejected, and the next request decides"
         }
-        (Availability::Ejected, _) if endpoint.state.outlier.circuit.state() == State::HalfOpen => {
+        (Availability::Ejected, _) if endpoint.state.circuit().state() == State::HalfOpen => {
             "it was ejected, and a request is on trial"
         }
         (Availability::Ejected, _) => "real traffic failed there",

@@ -58,9 +58,8 @@ impl Field<'_> {
         if matches!(self.pass, Pass::Fresh) && self.input.tried.contains(ix) {
             return false;
         }
-        self.set.endpoint(ix).is_some_and(|endpoint| {
-            let availability = endpoint.availability_heeding(self.input.cap, self.heed);
-            availability == Availability::Available
+        self.set.glance(ix).is_some_and(|glance| {
+            glance.availability(self.input.cap, self.heed) == Availability::Available
         })
     }
 
@@ -81,9 +80,9 @@ impl Field<'_> {
     }
 
     fn warmth(&self, ix: EndpointIx, ramp: Ramp) -> f64 {
-        let endpoint = self.set.endpoint(ix);
-        endpoint.map_or(1.0, |endpoint| {
-            endpoint.warmth(self.input.now, ramp.time) / ramp.warmest
+        let glance = self.set.glance(ix);
+        glance.map_or(1.0, |glance| {
+            glance.state.warmth(self.input.now, ramp.time) / ramp.warmest
         })
     }
 
@@ -109,24 +108,24 @@ impl Field<'_> {
     /// Load and weight of an endpoint that may be picked.
     #[inline]
     pub(super) fn load(&self, ix: EndpointIx) -> Option<(u64, u64)> {
-        let endpoint = self.set.endpoint(ix)?;
+        let glance = self.set.glance(ix)?;
         Some((
-            u64::from(endpoint.state.in_flight()),
-            u64::from(endpoint.weight),
+            u64::from(glance.state.in_flight()),
+            u64::from(glance.weight),
         ))
     }
 
     /// What asking this endpoint costs now, in seconds; `None` while nobody knows.
     #[inline]
     pub(super) fn cost(&self, ix: EndpointIx) -> Option<f64> {
-        self.set.endpoint(ix)?.state.pace.cost(self.input.now)
+        self.set.glance(ix)?.state.pace.cost(self.input.now)
     }
 
     /// Whether this endpoint asked to be left alone.
     #[inline]
     pub(super) fn is_held(&self, ix: EndpointIx) -> bool {
         self.set
-            .endpoint(ix)
-            .is_some_and(|e| e.state.pace.is_held(self.input.now))
+            .glance(ix)
+            .is_some_and(|glance| glance.state.pace.is_held(self.input.now))
     }
 }

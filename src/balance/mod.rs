@@ -354,8 +354,8 @@ enum Left {
 fn left(set: &EndpointSet, heed: Heed, cap: u32) -> Left {
     let mut left = Left::Nobody;
     let members = set.tiers().iter().flat_map(Tier::members);
-    for endpoint in members.filter_map(|&ix| set.endpoint(ix)) {
-        match endpoint.availability_heeding(cap, heed) {
+    for glance in members.filter_map(|&ix| set.glance(ix)) {
+        match glance.availability(cap, heed) {
             Availability::Available => return Left::Free,
             Availability::Full => left = Left::Full,
             _ => {}

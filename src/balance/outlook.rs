@@ -151,7 +151,9 @@ impl Count {
                 self.available += 1;
                 if !policy.slow_start.is_zero() {
                     endpoint.state.serves(now);
-                    self.warmest = self.warmest.max(endpoint.warmth(now, policy.slow_start));
+                    self.warmest = self
+                        .warmest
+                        .max(endpoint.state.warmth(now, policy.slow_start));
                 }
             }
             Availability::Unhealthy | Availability::Ejected => {

@@ -24,7 +24,7 @@ impl Cluster {
     /// A request is about to go to this endpoint, which was picked; `None` when another one is on trial there.
     #[inline]
     pub fn visit(&self, endpoint: &Endpoint) -> Option<Visit> {
-        match endpoint.state.outlier.circuit.enter() {
+        match endpoint.state.circuit().enter() {
             // An ejected one is picked only where the cluster would rather try it than nobody.
             Entry::Free | Entry::Shut(_) => Some(Visit::Ordinary),
             Entry::Trial => Some(Visit::Trial),
@@ -39,7 +39,7 @@ impl Cluster {
         match visit {
             Visit::Ordinary => cell.good(&self.outlier, now),
             Visit::Trial => {
-                if cell.circuit.pass(self.outlier.successes, now) {
+                if endpoint.state.circuit().pass(self.outlier.successes, now) {
                     cell.forget();
                     cells.became_healthy(TransitionCause::Passive);
                     let (cluster, endpoint) = (self.name.as_str(), &*endpoint.text);
@@ -67,11 +67,16 @@ impl Cluster {
     ) {
         let cell = &endpoint.state.outlier;
         if visit == Visit::Trial {
-            if let Some(opening) = cell.circuit.fail(&self.outlier.timing, now, chance()) {
+            if let Some(opening) =
+                endpoint
+                    .state
+                    .circuit()
+                    .fail(&self.outlier.timing, now, chance())
+            {
                 self.crowd.wake();
                 self.tell(endpoint, EjectionCause::Probation, opening, cells);
             }
-        } else if cell.circuit.is_closed()
+        } else if endpoint.state.circuit().is_closed()
             && let Some(cause) = cell.bad(&self.outlier, now)
         {
             self.eject(endpoint, cause, now, chance, cells);
@@ -81,7 +86,7 @@ impl Cluster {
     /// The attempt ended without showing anything of the endpoint: the client left.
     pub fn left(&self, endpoint: &Endpoint, visit: Visit) {
         if visit == Visit::Trial {
-            endpoint.state.outlier.circuit.leave();
+            endpoint.state.circuit().leave();
         }
     }
 
@@ -103,7 +108,7 @@ impl Cluster {
         };
         let out = |other: &&_| {
             let other: &Endpoint = other;
-            !other.state.outlier.circuit.is_closed()
+            !other.state.circuit().is_closed()
         };
         let gone = self.set.iter().map(|other| &**other).filter(out).count();
         // Probes may have taken out others: whoever is left is not taken out on top of that.
@@ -117,7 +122,11 @@ impl Cluster {
             return;
         }
         let cell = &endpoint.state.outlier;
-        if let Some(opening) = cell.circuit.open(&self.outlier.timing, now, chance()) {
+        if let Some(opening) = endpoint
+            .state
+            .circuit()
+            .open(&self.outlier.timing, now, chance())
+        {
             self.crowd.wake();
             cell.forget();
             cells.became_unhealthy(TransitionCause::Passive);
@@ -163,7 +172,7 @@ impl Cluster {
         let means: Vec<_> = self.set.iter().map(|endpoint| mean(endpoint)).collect();
         if let Some(worst) = slowest(&means, rule)
             && let Some(endpoint) = self.set.iter().nth(worst)
-            && endpoint.state.outlier.circuit.is_closed()
+            && endpoint.state.circuit().is_closed()
         {
             self.eject(endpoint, EjectionCause::Latency, now, chance, cells);
         }
@@ -173,7 +182,7 @@ impl Cluster {
     fn end_ejections(&self, now: Moment) -> bool {
         let mut away = false;
         for endpoint in self.set.iter() {
-            let circuit = &endpoint.state.outlier.circuit;
+            let circuit = endpoint.state.circuit();
             if circuit.is_closed() {
                 continue;
             }

@@ -2,7 +2,7 @@
 //! set of them that a balancer picks from.
 //!
 //! **Invariants.** Identity is (cluster, address): weight, tier and timeouts never enter it. Counts go up when
-//! a guard is made and down exactly once, when it is dropped; who waits for what it gives back is then called. One function, [`Endpoint::availability`], says
+//! a guard is made and down exactly once, when it is dropped; who waits for what it gives back is then called. One function, `availability`, says
 //! whether an endpoint may be picked.
 //!
 //! **Not here.** Which endpoint is picked (`balance`), who probes (`health`), connections (`upstream`).
@@ -15,7 +15,6 @@ pub mod tried;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use crate::base::{ClusterName, EndpointAddr};
 use crate::health::HealthCell;
@@ -23,7 +22,7 @@ use crate::upstream::ConnectSpec;
 
 pub use gate::{Gate, Permit, QueueTerms, Seat, Turn, Want};
 pub use seen::{Outcome, Pace, Seen};
-pub use set::{EndpointIx, EndpointSet, Tier, Zone};
+pub use set::{EndpointIx, EndpointSet, Glance, Tier, Zone};
 pub use state::{Admin, ConnectionSlot, EndpointState, InFlight};
 pub use tried::{MAX_TRIED, Tried};
 
@@ -129,53 +128,52 @@ impl Endpoint {
         self.state.pace.observe(seen);
     }
 
-    /// How far this endpoint is on its way to its full share, `ramp` after it began to serve: linear, from a tenth,
-    /// so that it has something to warm up by, to 1.
-    #[inline]
-    pub fn warmth(&self, now: Instant, ramp: Duration) -> f64 {
-        const LEAST: f64 = 0.1;
-        match self.state.serving(now) {
-            None => LEAST,
-            Some(age) => (age.as_secs_f64() / ramp.as_secs_f64()).clamp(LEAST, 1.0),
-        }
-    }
-
     /// Whether this endpoint may be picked while it may have `cap` connections (0: any number).
     #[inline]
     pub fn availability(&self, cap: u32) -> Availability {
-        self.availability_heeding(cap, Heed::Everything)
-    }
-
-    /// The same for one who does not heed everything that speaks against it.
-    #[inline]
-    pub fn availability_heeding(&self, cap: u32, heed: Heed) -> Availability {
-        match self.state.admin() {
-            Admin::Ready => self.fitness(cap, heed),
-            Admin::Drain => Availability::Draining,
-            Admin::Disabled => Availability::Disabled,
-        }
+        availability(&self.state, self.health.as_deref(), cap, Heed::Everything)
     }
 
     /// The same for a client that is bound to this endpoint: one that runs empty keeps those that it has.
     pub fn availability_to_bound(&self, cap: u32) -> Availability {
         match self.state.admin() {
-            Admin::Ready | Admin::Drain => self.fitness(cap, Heed::Everything),
+            Admin::Ready | Admin::Drain => {
+                fitness(&self.state, self.health.as_deref(), cap, Heed::Everything)
+            }
             Admin::Disabled => Availability::Disabled,
         }
     }
+}
 
-    #[inline]
-    fn fitness(&self, cap: u32, heed: Heed) -> Availability {
-        let unhealthy = || self.health.as_ref().is_some_and(|cell| !cell.is_healthy());
-        if heed == Heed::Everything && unhealthy() {
-            return Availability::Unhealthy;
-        }
-        if heed == Heed::Everything && !self.state.outlier.circuit.admits() {
-            return Availability::Ejected;
-        }
-        if cap != 0 && self.state.connections() >= cap {
-            return Availability::Full;
-        }
-        Availability::Available
+#[inline]
+fn availability(
+    state: &EndpointState,
+    health: Option<&HealthCell>,
+    cap: u32,
+    heed: Heed,
+) -> Availability {
+    match state.admin() {
+        Admin::Ready => fitness(state, health, cap, heed),
+        Admin::Drain => Availability::Draining,
+        Admin::Disabled => Availability::Disabled,
     }
+}
+
+#[inline]
+fn fitness(
+    state: &EndpointState,
+    health: Option<&HealthCell>,
+    cap: u32,
+    heed: Heed,
+) -> Availability {
+    if heed == Heed::Everything && health.is_some_and(|cell| !cell.is_healthy()) {
+        return Availability::Unhealthy;
+    }
+    if heed == Heed::Everything && !state.circuit().admits() {
+        return Availability::Ejected;
+    }
+    if cap != 0 && state.connections() >= cap {
+        return Availability::Full;
+    }
+    Availability::Available
 }

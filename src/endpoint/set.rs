@@ -3,7 +3,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use super::Endpoint;
+use super::{Availability, Endpoint, EndpointState, Heed};
+use crate::health::HealthCell;
 
 /// Position of an endpoint in its [`EndpointSet`].
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -13,8 +14,28 @@ pub struct EndpointIx(pub u32);
 #[derive(Debug)]
 pub struct EndpointSet {
     endpoints: Vec<Arc<Endpoint>>,
+    /// One for each of them.
+    glances: Vec<Glance>,
     tiers: Vec<Tier>,
     shape: u64,
+}
+
+/// What a pick reads of an endpoint. They lie side by side, so that the reads of a scan do not wait for each other.
+#[derive(Debug)]
+pub struct Glance {
+    /// See [`Endpoint::state`].
+    pub state: Arc<EndpointState>,
+    /// See [`Endpoint::weight`].
+    pub weight: u32,
+    health: Option<Arc<HealthCell>>,
+}
+
+impl Glance {
+    /// Whether the endpoint may be picked while it may have `cap` connections (0: any number), by who heeds so much.
+    #[inline]
+    pub fn availability(&self, cap: u32, heed: Heed) -> Availability {
+        super::availability(&self.state, self.health.as_deref(), cap, heed)
+    }
 }
 
 /// The endpoints of one priority.
@@ -51,9 +72,15 @@ impl EndpointSet {
             (&endpoint.key, endpoint.weight, endpoint.tier).hash(&mut hasher);
             endpoint.origin.zone.hash(&mut hasher);
         }
+        let glance = |endpoint: &Arc<Endpoint>| Glance {
+            state: Arc::clone(&endpoint.state),
+            weight: endpoint.weight,
+            health: endpoint.health.clone(),
+        };
         Self {
             tiers,
             shape: hasher.finish(),
+            glances: endpoints.iter().map(glance).collect(),
             endpoints,
         }
     }
@@ -62,6 +89,12 @@ impl EndpointSet {
     #[inline]
     pub fn endpoint(&self, ix: EndpointIx) -> Option<&Arc<Endpoint>> {
         self.endpoints.get(ix.0 as usize)
+    }
+
+    /// What a pick reads of the endpoint at `ix`.
+    #[inline]
+    pub fn glance(&self, ix: EndpointIx) -> Option<&Glance> {
+        self.glances.get(ix.0 as usize)
     }
 
     /// Every endpoint, in the order of the configuration.

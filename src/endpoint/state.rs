@@ -10,7 +10,7 @@ use super::Pace;
 use super::gate::{Gate, Want};
 use crate::base::clock;
 use crate::health::{HealthCell, Status};
-use crate::outlier::OutlierCell;
+use crate::outlier::{Circuit, OutlierCell};
 use crate::state::Registry;
 
 /// An operator's word on an endpoint.
@@ -54,21 +54,30 @@ impl Admin {
 }
 
 /// State of one (cluster, address), shared by all workers and kept over a reload.
+///
+/// What every pick reads of every endpoint that it looks at is `at_once`, on one line of cache: a balancer that looks at ten
+/// thousand waits for so many lines and no more.
 #[derive(Debug, Default)]
 pub struct EndpointState {
-    in_flight: CachePadded<AtomicU32>,
-    connections: AtomicU32,
-    admin: AtomicU8,
-    /// Stamp of when it was first seen to serve since it last did not; 0: it was not seen to.
-    serving: AtomicU64,
+    at_once: CachePadded<AtOnce>,
     /// What attempts have shown.
     pub pace: Pace,
-    /// What attempts have shown, and whether they led to an ejection.
+    /// What attempts have shown.
     pub outlier: OutlierCell,
     /// One cell for each check by which this endpoint is judged in a living configuration.
     health: Registry<u64, HealthCell>,
     /// Who waits for a connection; one for all endpoints of the cluster.
     gate: Arc<Gate>,
+}
+
+#[derive(Debug, Default)]
+struct AtOnce {
+    in_flight: AtomicU32,
+    connections: AtomicU32,
+    admin: AtomicU8,
+    /// Stamp of when it was first seen to serve since it last did not; 0: it was not seen to.
+    serving: AtomicU64,
+    circuit: Circuit,
 }
 
 impl EndpointState {
@@ -83,7 +92,7 @@ impl EndpointState {
     /// Exchanges under way.
     #[inline]
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        self.at_once.in_flight.load(Ordering::Relaxed)
     }
 
     /// Connections leased or being made, by all workers. An idle connection does not count: the cap
@@ -91,39 +100,58 @@ impl EndpointState {
     /// wait by the worker that owns it.
     #[inline]
     pub fn connections(&self) -> u32 {
-        self.connections.load(Ordering::Relaxed)
+        self.at_once.connections.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is ejected for what attempts have shown.
+    #[inline]
+    pub fn circuit(&self) -> &Circuit {
+        &self.at_once.circuit
     }
 
     /// An operator's word.
     #[inline]
     pub fn admin(&self) -> Admin {
-        Admin::from_u8(self.admin.load(Ordering::Relaxed))
+        Admin::from_u8(self.at_once.admin.load(Ordering::Relaxed))
     }
 
     /// Sets an operator's word and gives the one before; exchanges under way go on.
     pub fn set_admin(&self, admin: Admin) -> Admin {
-        Admin::from_u8(self.admin.swap(admin as u8, Ordering::Relaxed))
+        Admin::from_u8(self.at_once.admin.swap(admin as u8, Ordering::Relaxed))
     }
 
     /// How long it has been serving; `None`: nobody saw it serve since it last did not.
     #[inline]
     pub fn serving(&self, now: Instant) -> Option<Duration> {
-        let since = self.serving.load(Ordering::Relaxed);
+        let since = self.at_once.serving.load(Ordering::Relaxed);
         let age = clock::stamp(now).saturating_sub(since);
         (since != 0).then(|| Duration::from_nanos(age))
     }
 
+    /// How far this endpoint is on its way to its full share, `ramp` after it began to serve: linear, from a tenth,
+    /// so that it has something to warm up by, to 1.
+    #[inline]
+    pub fn warmth(&self, now: Instant, ramp: Duration) -> f64 {
+        const LEAST: f64 = 0.1;
+        match self.serving(now) {
+            None => LEAST,
+            Some(age) => (age.as_secs_f64() / ramp.as_secs_f64()).clamp(LEAST, 1.0),
+        }
+    }
+
     /// It is seen to serve.
     pub fn serves(&self, now: Instant) {
-        if self.serving.load(Ordering::Relaxed) == 0 {
-            self.serving.store(clock::stamp(now), Ordering::Relaxed);
+        if self.at_once.serving.load(Ordering::Relaxed) == 0 {
+            self.at_once
+                .serving
+                .store(clock::stamp(now), Ordering::Relaxed);
         }
     }
 
     /// It is seen not to.
     pub fn serves_not(&self) {
-        if self.serving.load(Ordering::Relaxed) != 0 {
-            self.serving.store(0, Ordering::Relaxed);
+        if self.at_once.serving.load(Ordering::Relaxed) != 0 {
+            self.at_once.serving.store(0, Ordering::Relaxed);
         }
     }
 
@@ -146,7 +174,7 @@ impl InFlight {
     /// Counts one more.
     #[inline]
     pub fn begin(state: &Arc<EndpointState>) -> Self {
-        state.in_flight.fetch_add(1, Ordering::Relaxed);
+        state.at_once.in_flight.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(state))
     }
 }
@@ -154,7 +182,7 @@ impl InFlight {
 impl Drop for InFlight {
     #[inline]
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.at_once.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -169,6 +197,7 @@ impl ConnectionSlot {
     pub fn take(state: &Arc<EndpointState>, cap: u32) -> Option<Self> {
         let limit = if cap == 0 { u32::MAX } else { cap };
         state
+            .at_once
             .connections
             .fetch_update(Ordering::SeqCst, Ordering::Relaxed, |taken| {
                 (taken < limit).then_some(taken + 1)
@@ -182,7 +211,7 @@ impl Drop for ConnectionSlot {
     #[inline]
     fn drop(&mut self) {
         // First this, then the look at who waits: see `gate`.
-        self.0.connections.fetch_sub(1, Ordering::SeqCst);
+        self.0.at_once.connections.fetch_sub(1, Ordering::SeqCst);
         self.0.gate.freed(Want::Connection);
     }
 }

@@ -3,15 +3,12 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::{Circuit, Moment, OutlierPolicy, Window};
+use super::{Moment, OutlierPolicy, Window};
 use crate::metrics::EjectionCause;
 
-/// Observations of one endpoint, by all workers. The circuit is read by everyone who picks, and what is
-/// written for every attempt lies on lines of its own.
+/// Observations of one endpoint, by all workers. What is written for every attempt lies on lines of its own.
 #[derive(Debug, Default)]
 pub struct OutlierCell {
-    /// Whether it is ejected.
-    pub circuit: Circuit,
     /// Failures in a row.
     streak: AtomicU32,
     answers: Window,

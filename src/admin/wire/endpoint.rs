@@ -88,7 +88,7 @@ impl EndpointStatus {
         said: Option<&Override>,
         now: Instant,
     ) -> Self {
-        let circuit = &endpoint.state.outlier.circuit;
+        let circuit = endpoint.state.circuit();
         let availability = endpoint.availability(cluster.bulkhead.connections_per_endpoint);
         Self {
             address: endpoint.text.to_string(),

@@ -218,7 +218,7 @@ impl World {
     fn look(&mut self) {
         let mut out = 0;
         for (endpoint, story) in self.cluster.set.iter().zip(&mut self.stories) {
-            let state = endpoint.state.outlier.circuit.state();
+            let state = endpoint.state.circuit().state();
             let serving = state == State::Closed;
             out += usize::from(!serving);
             story.turns += u64::from(serving != story.serving);
