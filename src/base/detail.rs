@@ -39,6 +39,10 @@ details! {
     TeUnsupported = "te_unsupported", 501;
     /// Malformed chunk (E-013, E-014).
     Chunk = "chunk", 0;
+    /// Malformed base64 in a body of gRPC-Web.
+    Base64 = "base64", 0;
+    /// A body of gRPC-Web that is not messages: an unknown kind, or one that breaks off.
+    GrpcMessage = "grpc_message", 0;
     /// Malformed or forbidden trailer section (E-025).
     Trailers = "trailers", 0;
     /// Malformed field name (E-016, E-021, E-022).

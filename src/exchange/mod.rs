@@ -28,6 +28,7 @@ mod outgoing;
 mod own;
 mod pause;
 mod place;
+mod recode;
 mod refuse;
 mod retry;
 mod side;
@@ -234,7 +235,7 @@ pub fn run<D: Downstream>(
         };
         let served = match served {
             Ok(served) => served,
-            Err(error) => refuse::tell(&mut x, &mut down, &timer, &view, error).await,
+            Err(error) => refuse::tell(&mut x, &mut down, &timer, &view, None, error).await,
         };
         let (read, sent) = down.bodies();
         x.record.request_bytes(read);
@@ -301,7 +302,14 @@ async fn serve<D: Downstream>(
         }
     }
     match target {
-        Target::Cluster(cluster) => attempt::forward(x, down, timer, route, cluster).await,
+        Target::Cluster(cluster) => match x.kit.kept.take_recode() {
+            None => attempt::forward(x, down, timer, route, cluster).await,
+            // Boxed: few routes change bodies.
+            Some(recode) => {
+                let on = (view, route);
+                Ok(Box::pin(recode::forward(x, down, timer, on, cluster, recode)).await)
+            }
+        },
         Target::Redirect(redirect) => {
             let asked = match filters::scheme(x) {
                 Proto::Http => Scheme::Http,

@@ -9,7 +9,6 @@ use crate::base::reason::Side;
 use crate::base::{Detail, Error, Reason, clock};
 use crate::filter::Reply;
 use crate::http1::body::More;
-use crate::message::grpc::{Speaks, speaks};
 use crate::message::{BodyLength, Method, Upgrade};
 use crate::net::Timer;
 use crate::route::Route;
@@ -24,15 +23,20 @@ pub(super) async fn reply<D: Downstream>(
     route: &Route,
     reply: &Reply,
 ) -> Result<Served, Error> {
-    let told;
-    let reply = match (reply.reason(), speaks(x.record.head())) {
+    let told = match reply.reason() {
         // What is configured is sent as it is.
-        (Reason::LocalReply, _) | (_, Speaks::Http) => reply,
-        (reason, Speaks::Grpc) => {
-            told = grpc::refusal(reason, reply.detail(), Reply::RETRY_AFTER);
-            &told
-        }
+        Reason::LocalReply => None,
+        reason => grpc::refusal(x.record.head(), reason, reply.detail(), Reply::RETRY_AFTER),
     };
+    let reply = told.as_ref().unwrap_or(reply);
+    filter(x, route, reply);
+    x.end(reply.reason(), reply.detail());
+    let sent = send(x, down, timer, reply, Author::Proxy).await;
+    sent.map(|()| Served::Whole)
+}
+
+/// The filters see an answer of ours as they see any.
+fn filter(x: &mut Exchange, route: &Route, reply: &Reply) {
     let beside = Beside {
         record: &x.record,
         client: x.client,
@@ -47,17 +51,15 @@ pub(super) async fn reply<D: Downstream>(
         route,
         &reply.head(),
     );
-    x.end(reply.reason(), reply.detail());
-    let sent = send(x, down, timer, reply, Author::Proxy).await;
-    sent.map(|()| Served::Whole)
 }
 
-/// Ends an exchange that failed: tells the client if that is still possible.
+/// Ends an exchange that failed: tells the client if that is still possible, through the filters of the route where it is given.
 pub(super) async fn tell<D: Downstream>(
     x: &mut Exchange,
     down: &mut D,
     timer: &Timer,
     view: &View,
+    route: Option<&Route>,
     error: Error,
 ) -> Served {
     let (reason, detail) = (error.reason(), error.detail());
@@ -73,10 +75,11 @@ pub(super) async fn tell<D: Downstream>(
         Side::Upstream | Side::Local => Author::Proxy,
     };
     let wait = x.retry_after.unwrap_or(Reply::RETRY_AFTER);
-    let refusal = match speaks(x.record.head()) {
-        Speaks::Http => Reply::refusal_after(reason, detail, wait),
-        Speaks::Grpc => grpc::refusal(reason, detail, wait),
-    };
+    let refusal = grpc::refusal(x.record.head(), reason, detail, wait)
+        .unwrap_or_else(|| Reply::refusal_after(reason, detail, wait));
+    if let Some(route) = route {
+        filter(x, route, &refusal);
+    }
     match send(x, down, timer, &refusal, author).await {
         Ok(()) => Served::Whole,
         Err(_) => Served::Cut,

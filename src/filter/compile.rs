@@ -3,8 +3,8 @@
 use super::live::Live as FilterLive;
 use super::{
     ApiKey, BasicAuth, ConcurrencyLimit, Cors, FieldError, Filter, FilterChain, ForwardAuth,
-    IpAccess, Jwt, MethodAccess, Place, RateLimit, RequestHeaders, RequestId, ResponseHeaders,
-    Rewrite, SecurityHeaders,
+    GrpcWeb, IpAccess, Jwt, MethodAccess, Place, RateLimit, RequestHeaders, RequestId,
+    ResponseHeaders, Rewrite, SecurityHeaders,
 };
 use super::{check_name, check_value};
 use crate::base::{ClusterName, RouteName};
@@ -121,6 +121,7 @@ fn compile_one(
             ForwardAuth::compile(auth, tally, parts.clusters, diagnostics).map(Filter::ForwardAuth)
         }
         Raw::Cors(cors) => Cors::compile(cors, diagnostics).map(Filter::Cors),
+        Raw::GrpcWeb(raw_filter::GrpcWeb {}) => Some(Filter::GrpcWeb(GrpcWeb)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::auth::Proof;
 use super::errand::Heard;
+use super::recode::Recode;
 use crate::limit::{Decision, Outcome, Place};
 use crate::limiter::Ruling;
 use crate::message::Claims;
@@ -19,6 +20,8 @@ pub enum Keep {
     Place(Place),
     /// What a token says that was found sound.
     Claims(Claims),
+    /// What it does with the bodies.
+    Recode(Recode),
 }
 
 /// What a client is told of its quota; times in whole seconds, rounded up.
@@ -77,8 +80,19 @@ impl Kept {
         let mut kept = self.0.iter().rev();
         kept.find_map(|(_, keep)| match keep {
             Keep::Claims(claims) => Some(claims),
-            Keep::Quota(_) | Keep::Place(_) => None,
+            Keep::Quota(_) | Keep::Place(_) | Keep::Recode(_) => None,
         })
+    }
+
+    /// What is done with the bodies: the first filter that changes them does it.
+    #[inline]
+    pub fn take_recode(&mut self) -> Option<Recode> {
+        let recodes = |(_, keep): &(usize, Keep)| matches!(keep, Keep::Recode(_));
+        let at = self.0.iter().position(recodes)?;
+        match self.0.remove(at) {
+            (_, Keep::Recode(recode)) => Some(recode),
+            _ => None,
+        }
     }
 
     /// Keeps something of the filter at this step.

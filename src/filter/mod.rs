@@ -2,7 +2,7 @@
 //!
 //! Turns a request that found its route into one that may go on, or into an answer of our own. A filter sees a
 //! narrow view and returns a [`Verdict`]; it changes fields through [`Edits`] alone, which the one writer
-//! applies, so that nothing a filter does can touch framing.
+//! applies, and bodies through a [`Recode`], so that nothing a filter does can touch framing.
 //!
 //! **Invariants.** Names and values of every change were validated when the filter was compiled: no filter can
 //! write a line end, a framing field, a field of one hop or what this proxy says of the client. Local answers
@@ -22,12 +22,14 @@ mod errand;
 mod facts;
 mod field;
 mod forward_auth;
+pub mod grpc_web;
 mod ip_access;
 mod jwt;
 mod kept;
 mod live;
 mod method_access;
 mod rate_limit;
+mod recode;
 mod reply;
 mod request_headers;
 mod request_id;
@@ -54,12 +56,14 @@ pub use errand::{Errand, Heard};
 pub use facts::Facts;
 pub use field::{FieldError, Place, check_name, check_value};
 pub use forward_auth::ForwardAuth;
+pub use grpc_web::GrpcWeb;
 pub use ip_access::IpAccess;
 pub use jwt::Jwt;
 pub use kept::{Keep, Kept, Over, Progress, Quota};
 pub use live::{Live, Tally};
 pub use method_access::MethodAccess;
 pub use rate_limit::RateLimit;
+pub use recode::{Recode, Recoded};
 pub use reply::Reply;
 pub use request_headers::RequestHeaders;
 pub use request_id::RequestId;
@@ -100,6 +104,8 @@ pub enum Filter {
     RequestId(RequestId),
     /// Tells browsers to be careful.
     SecurityHeaders(SecurityHeaders),
+    /// Makes calls of gRPC of those of scripts in browsers.
+    GrpcWeb(GrpcWeb),
 }
 
 impl Filter {
@@ -120,6 +126,7 @@ impl Filter {
             Self::Rewrite(_) => "rewrite",
             Self::RequestId(_) => "request_id",
             Self::SecurityHeaders(_) => "security_headers",
+            Self::GrpcWeb(_) => "grpc_web",
         }
     }
 }
@@ -226,6 +233,12 @@ impl FilterChain {
         self.0.iter().map(Filter::as_str)
     }
 
+    /// Whether it makes calls of gRPC of other requests.
+    pub fn speaks_grpc(&self) -> bool {
+        let mut filters = self.0.iter();
+        filters.any(|filter| matches!(filter, Filter::GrpcWeb(_)))
+    }
+
     /// Begins what its filters do beside requests. To be called when the configuration is in effect.
     pub fn settle(&self) {
         for filter in &self.0 {
@@ -252,6 +265,7 @@ impl FilterChain {
                 Filter::ConcurrencyLimit(filter) => filter.on_request(view),
                 Filter::Rewrite(filter) => filter.on_request(view),
                 Filter::RequestId(filter) => filter.on_request(view),
+                Filter::GrpcWeb(filter) => filter.on_request(view),
                 Filter::ResponseHeaders(_) | Filter::SecurityHeaders(_) => Verdict::Continue,
             };
             match verdict {
@@ -281,6 +295,7 @@ impl FilterChain {
                 Filter::Cors(filter) => filter.on_response(view),
                 Filter::RateLimit(filter) => filter.on_response(view),
                 Filter::ResponseHeaders(filter) => filter.on_response(view),
+                Filter::GrpcWeb(filter) => filter.on_response(view),
             }
         }
     }

@@ -7,17 +7,41 @@ use std::time::Duration;
 
 use super::field::Known;
 use super::head::RequestHead;
+use super::hops;
 use super::method::Method;
 
 const KIND: &[u8] = b"application/grpc";
+const WEB: &[u8] = b"application/grpc-web";
+const WEB_TEXT: &[u8] = b"application/grpc-web-text";
 
-/// Whether a request expects an answer of gRPC.
+/// What of gRPC a request expects in its answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Speaks {
-    /// It does.
+    /// A status behind the answer, in its trailers.
     Grpc,
-    /// It is plain HTTP, or something that is carried by it (gRPC-Web).
+    /// The same in the body: scripts in browsers see no trailers. Bodies of the request stand in this form.
+    Web(Form),
+    /// Nothing: it is plain HTTP.
     Http,
+}
+
+/// How the body of gRPC-Web is written ("gRPC Web", `PROTOCOL-WEB.md` of the gRPC project).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Form {
+    /// As it is.
+    Binary,
+    /// In base64.
+    Text,
+}
+
+impl Form {
+    /// Its content type, but for the format of messages.
+    pub const fn kind(self) -> &'static [u8] {
+        match self {
+            Self::Binary => WEB,
+            Self::Text => WEB_TEXT,
+        }
+    }
 }
 
 /// By method and content type of the request.
@@ -26,12 +50,38 @@ pub fn speaks(head: &RequestHead) -> Speaks {
         return Speaks::Http;
     }
     let kind = head.first(Known::ContentType).unwrap_or_default();
-    let (start, rest) = kind.split_at_checked(KIND.len()).unwrap_or_default();
-    if start.eq_ignore_ascii_case(KIND) && matches!(rest.first(), None | Some(b'+' | b';' | b' ')) {
+    if behind(kind, KIND).is_some() {
         Speaks::Grpc
     } else {
-        Speaks::Http
+        form(kind).map_or(Speaks::Http, Speaks::Web)
     }
+}
+
+/// What stands behind a content type of gRPC: the format of messages (`+proto`) and parameters.
+pub fn format(kind: &[u8]) -> Option<&[u8]> {
+    behind(kind, KIND)
+}
+
+/// The same of gRPC-Web.
+pub fn web_format(kind: &[u8]) -> Option<&[u8]> {
+    behind(kind, WEB).or_else(|| behind(kind, WEB_TEXT))
+}
+
+/// How an answer is written for who sent this: as it asks for it, else as the request is.
+pub fn wanted(head: &RequestHead, sent: Form) -> Form {
+    let mut accepted = head.values(b"accept").flat_map(hops::tokens);
+    accepted.find_map(form).unwrap_or(sent)
+}
+
+fn form(kind: &[u8]) -> Option<Form> {
+    let is = |form: Form| behind(kind, form.kind()).map(|_| form);
+    is(Form::Binary).or_else(|| is(Form::Text))
+}
+
+fn behind<'k>(kind: &'k [u8], name: &[u8]) -> Option<&'k [u8]> {
+    let (start, rest) = kind.split_at_checked(name.len())?;
+    let ends = matches!(rest.first(), None | Some(b'+' | b';' | b' '));
+    (ends && start.eq_ignore_ascii_case(name)).then_some(rest)
 }
 
 /// Most digits of a time.
@@ -86,20 +136,54 @@ mod tests {
 
     #[test]
     fn a_request_is_grpc_by_its_content_type() {
-        for (kind, speaks_grpc) in [
-            ("application/grpc", true),
-            ("application/grpc+proto", true),
-            ("Application/gRPC; charset=x", true),
-            ("application/grpc-web", false),
-            ("application/grpc-web-text+proto", false),
-            ("application/grpcx", false),
-            ("text/plain", false),
+        for (kind, spoken) in [
+            ("application/grpc", Speaks::Grpc),
+            ("application/grpc+proto", Speaks::Grpc),
+            ("Application/gRPC; charset=x", Speaks::Grpc),
+            ("application/grpc-web", Speaks::Web(Form::Binary)),
+            ("application/gRPC-Web+proto", Speaks::Web(Form::Binary)),
+            ("application/grpc-web-text", Speaks::Web(Form::Text)),
+            ("application/grpc-web-text+proto", Speaks::Web(Form::Text)),
+            ("application/grpc-website", Speaks::Http),
+            ("application/grpcx", Speaks::Http),
+            ("text/plain", Speaks::Http),
         ] {
             let mut head = RequestHead::default().with_field("content-type", kind);
             assert_eq!(speaks(&head), Speaks::Http, "GET {kind}");
             head.method = Method::Post;
-            assert_eq!(speaks(&head) == Speaks::Grpc, speaks_grpc, "{kind}");
+            assert_eq!(speaks(&head), spoken, "{kind}");
         }
         assert_eq!(speaks(&RequestHead::default()), Speaks::Http);
+    }
+
+    #[test]
+    fn an_answer_has_the_form_that_is_asked_for() {
+        for (accept, form) in [
+            ("application/grpc-web-text", Form::Text),
+            ("*/*, application/grpc-web-text+proto", Form::Text),
+            (
+                "application/grpc-web, application/grpc-web-text",
+                Form::Binary,
+            ),
+            ("*/*", Form::Binary),
+        ] {
+            let head = RequestHead::default().with_field("accept", accept);
+            assert_eq!(wanted(&head, Form::Binary), form, "{accept}");
+        }
+        assert_eq!(wanted(&RequestHead::default(), Form::Text), Form::Text);
+    }
+
+    #[test]
+    fn formats_stand_behind() {
+        assert_eq!(
+            format(b"application/grpc+proto;a=b"),
+            Some(&b"+proto;a=b"[..])
+        );
+        assert_eq!(format(b"application/grpc-web"), None);
+        assert_eq!(
+            web_format(b"application/grpc-web-text+json"),
+            Some(&b"+json"[..])
+        );
+        assert_eq!(web_format(b"application/grpc"), None);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Snapshot;
 use super::settings::{self, ProcessSettings};
-use super::trial;
+use super::{spoken, trial};
 use crate::base::hash::HashKey;
 use crate::base::{ClusterName, ListenerName};
 use crate::cluster::{self, Cluster, Site};
@@ -80,9 +80,11 @@ pub fn compile(
     if diagnostics.has_errors() {
         return None;
     }
+    let routes = routes?;
+    spoken::check(raw, &routes, &clusters, diagnostics);
     let snapshot = Snapshot {
         listeners: listeners?.into_iter().map(Arc::new).collect(),
-        routes: Arc::new(routes?),
+        routes: Arc::new(routes),
         clusters,
         limiters: limiters.into_vec(),
         process: process?,

@@ -12,6 +12,7 @@ mod compile;
 mod machine;
 pub mod question;
 mod settings;
+mod spoken;
 mod trial;
 #[cfg(test)]
 mod tests;

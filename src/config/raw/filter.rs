@@ -37,6 +37,8 @@ pub enum Filter {
     ForwardAuth(ForwardAuth),
     /// Requests of other sites' scripts.
     Cors(Cors),
+    /// Calls of scripts in browsers become calls of gRPC.
+    GrpcWeb(GrpcWeb),
 }
 
 impl Filter {
@@ -57,6 +59,7 @@ impl Filter {
             Self::Jwt(_) => "jwt",
             Self::ForwardAuth(_) => "forward_auth",
             Self::Cors(_) => "cors",
+            Self::GrpcWeb(_) => "grpc_web",
         }
     }
 }
@@ -370,3 +373,9 @@ pub enum CorsCredentials {
     /// They may not.
     Omit,
 }
+
+/// `grpc_web`: requests of `application/grpc-web` and `application/grpc-web-text` go to the cluster as `application/grpc`, and
+/// answers come back so; all others pass. Clusters of the route speak HTTP/2. It has no settings.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrpcWeb {}

@@ -59,8 +59,9 @@ impl Limits {
                 .request
                 .map_or(Tick::NEVER, |limit| timer.deadlines().after(limit)),
         };
-        if grpc::speaks(x.record.head()) == Speaks::Grpc {
-            limits.of_call(x.record.head(), timer.deadlines());
+        match grpc::speaks(x.record.head()) {
+            Speaks::Grpc | Speaks::Web(_) => limits.of_call(x.record.head(), timer.deadlines()),
+            Speaks::Http => {}
         }
         limits
     }

@@ -28,7 +28,8 @@ pub(super) fn request(x: &mut Exchange, endpoint: &Endpoint) -> Result<Request<(
     }
     // Trailers are carried; gRPC servers insist on hearing it.
     let te = head.first(Known::Te).unwrap_or_default();
-    if hops::tokens(te).any(|token| token.eq_ignore_ascii_case(b"trailers")) {
+    let asked = hops::tokens(te).any(|token| token.eq_ignore_ascii_case(b"trailers"));
+    if asked && kit.request_edits.values(b"te").next().is_none() {
         lines.extend_from_slice(b"te: trailers\r\n");
     }
     let websocket = head.upgrade() == Upgrade::WebSocket;

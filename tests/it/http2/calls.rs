@@ -12,14 +12,14 @@ use std::process::{Child, Command, Stdio};
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/http2/calls.py");
 
 /// An endpoint of `grpcio`, in a process of its own.
-struct Server {
+pub struct Server {
     child: Child,
-    addr: SocketAddr,
+    pub addr: SocketAddr,
 }
 
 impl Server {
     /// With these files, its certificate and key, it speaks TLS.
-    fn start(files: &[PathBuf]) -> Self {
+    pub fn start(files: &[PathBuf]) -> Self {
         let mut child = Command::new(python())
             .args([PROGRAM, "serve"])
             .args(files)

@@ -5,6 +5,7 @@ mod frames;
 mod leaving;
 mod meters;
 mod slow;
+mod web;
 mod websockets;
 
 use crate::support::frames::Peer;
