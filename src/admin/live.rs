@@ -54,6 +54,11 @@ pub fn register(
                 scrape.add(&names::AUTH_DECISIONS, &labels, count);
             }
         }
+        for shown in live.filters.pages() {
+            for (origin, count) in shown.counts() {
+                scrape.add(&names::ERROR_PAGES, &[shown.pages.as_str(), origin], count);
+            }
+        }
         for source in live.filters.sources() {
             for (result, count) in source.fetches() {
                 scrape.add(&names::JWKS_FETCHES, &[&source.url, result], count);

@@ -175,6 +175,8 @@ details! {
     Overload = "overload", 0;
     /// The endpoint that it was bound to is unhealthy or disabled (`on_endpoint_down`).
     EndpointDown = "endpoint_down", 0;
+    /// The endpoint's answer has a page of ours in its place (`error_pages.NAME.endpoints`).
+    Replaced = "replaced", 0;
     /// Not retried: the method is not idempotent and bytes may have been taken.
     NotIdempotent = "not_idempotent", 0;
     /// Not retried: the body cannot be sent again.

@@ -20,5 +20,5 @@ pub use addr::{EndpointAddr, ListenAddr, Peer};
 pub use cidr::CidrSet;
 pub use detail::Detail;
 pub use error::Error;
-pub use name::{ClusterName, LimiterName, ListenerName, RouteName};
+pub use name::{ClusterName, LimiterName, ListenerName, PagesName, RouteName};
 pub use reason::{Phase, Reason, Side};

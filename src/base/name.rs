@@ -91,8 +91,22 @@ name! {
     ClusterName
 }
 name! {
+    /// Error pages.
+    PagesName
+}
+name! {
     /// A rate limiter.
     LimiterName
+}
+
+impl RouteName {
+    /// What stands for no route. None can be configured under it.
+    pub fn none() -> Self {
+        Self(Self::NONE.into())
+    }
+
+    /// The same as text.
+    pub const NONE: &str = "-";
 }
 
 #[cfg(test)]

@@ -169,7 +169,7 @@ impl Reader {
                     format!("`{key}` can stand only in the main file"),
                 )
                 .label("this file is included by another")
-                .note("an included file holds listeners, routes, tests, clusters, limiters and stores"),
+                .note("an included file holds listeners, routes, tests, clusters, error_pages, limiters and stores"),
             );
             return;
         }
@@ -195,6 +195,10 @@ impl Reader {
             "clusters" => {
                 let items = self.table(key, value, span);
                 self.raw.clusters.extend(items);
+            }
+            "error_pages" => {
+                let items = self.table(key, value, span);
+                self.raw.error_pages.extend(items);
             }
             "limiters" => {
                 let items = self.table(key, value, span);

@@ -18,9 +18,12 @@ pub(super) fn look_over(config: &Config, diagnostics: &mut Diagnostics) {
     duplicates("route", routes, diagnostics);
     duplicates("cluster", clusters, diagnostics);
     duplicates("limiter", limiters, diagnostics);
+    let pages = config.error_pages.iter().map(|(name, _)| name);
+    duplicates("error pages", pages, diagnostics);
     routed(config, diagnostics);
     unused(config, diagnostics);
     unused_limiters(config, diagnostics);
+    unused_pages(config, diagnostics);
 }
 
 fn duplicates<'a>(
@@ -91,6 +94,9 @@ fn unused(config: &Config, diagnostics: &mut Diagnostics) {
         let split = listener.split.iter().flat_map(|split| split.iter());
         used.extend(split.map(|part| part.cluster.as_str()));
     }
+    let pages = config.error_pages.iter();
+    let pages = pages.flat_map(|(_, pages)| &pages.pages);
+    used.extend(pages.filter_map(|page| Some(page.cluster.as_ref()?.as_str())));
     for (name, _) in config.clusters.iter() {
         if !used.contains(name.value.as_str()) {
             let message = format!("cluster `{}` is never used", name.escape_debug());
@@ -128,6 +134,27 @@ fn unused_limiters(config: &Config, diagnostics: &mut Diagnostics) {
             diagnostics.push(
                 Diagnostic::warning(Code::Unused, name.span, message)
                     .label("it is among nobody's filters"),
+            );
+        }
+    }
+}
+
+/// Warns of pages that nobody is shown.
+fn unused_pages(config: &Config, diagnostics: &mut Diagnostics) {
+    let of_routes = config.routes.iter().map(|route| &route.error_pages);
+    let of_listeners = config.listeners.iter().map(|it| &it.error_pages);
+    let used: HashSet<&str> = of_routes
+        .chain(of_listeners)
+        .chain([&config.defaults.listener.error_pages])
+        .flatten()
+        .map(|name| name.as_str())
+        .collect();
+    for (name, _) in config.error_pages.iter() {
+        if !used.contains(name.value.as_str()) {
+            let message = format!("error pages `{}` are never used", name.escape_debug());
+            diagnostics.push(
+                Diagnostic::warning(Code::Unused, name.span, message)
+                    .label("no listener and no route names them"),
             );
         }
     }

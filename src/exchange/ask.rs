@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use super::side::{Answer, Answered, Downstream, Piece};
 use super::{Disposition, Exchange, attempt};
-use crate::base::{Detail, Error, Reason, clock};
+use crate::base::{Detail, Error, Reason, RouteName, clock};
 use crate::filter::{Errand, FilterChain, Heard};
 use crate::http1::body::More;
 use crate::http1::request::{HeadLimits, MAX_FIELDS, Progress, parse};
@@ -27,7 +27,7 @@ use crate::worker::local::group;
 const MOST_HEAD: usize = 2 << 20;
 
 /// Asks; `None`: there was no whole answer in time.
-pub(super) async fn ask(x: &Exchange, route: &Route, errand: &Errand) -> Option<Heard> {
+pub(super) async fn ask(x: &Exchange, route: Option<&Route>, errand: &Errand) -> Option<Heard> {
     let heard = tokio::time::timeout(errand.timeout, hear(x, route, errand));
     let error = match heard.await {
         Ok(Ok(heard)) => return Some(heard),
@@ -43,7 +43,7 @@ pub(super) async fn ask(x: &Exchange, route: &Route, errand: &Errand) -> Option<
     None
 }
 
-async fn hear(x: &Exchange, route: &Route, errand: &Errand) -> Result<Heard, Error> {
+async fn hear(x: &Exchange, route: Option<&Route>, errand: &Errand) -> Result<Heard, Error> {
     let view = Rc::clone(&x.view);
     let cluster = view.clusters.get(errand.cluster.index());
     let cluster = cluster.ok_or_else(|| Error::from(Reason::Internal))?;
@@ -60,6 +60,8 @@ async fn hear(x: &Exchange, route: &Route, errand: &Errand) -> Result<Heard, Err
         client: x.client,
         started: now,
         own: None,
+        // No answer to a question leads to another.
+        pages: None,
         retry_after: None,
         memory: Charge::new(&local.credit),
     };
@@ -153,11 +155,12 @@ fn tell(inner: &mut Exchange, asked: &RequestHead, errand: &Errand) {
 }
 
 /// The route's name, and nothing else of it.
-fn within(route: &Route, errand: &Errand) -> Route {
+fn within(route: Option<&Route>, errand: &Errand) -> Route {
     Route {
-        name: route.name.clone(),
+        name: route.map_or_else(RouteName::none, |route| route.name.clone()),
         action: Action::Cluster(errand.cluster),
         filters: FilterChain::default(),
+        pages: None,
         timeouts: RouteTimeouts {
             request: Some(errand.timeout),
             ..RouteTimeouts::default()

@@ -283,6 +283,13 @@ impl<D: Downstream> Attempts<'_, D> {
         }
     }
 
+    /// An attempt whose answer is not passed on: another one is paid for.
+    fn paid(&self, status: u16, pause: Duration, reused: Reused) -> Failed {
+        let mut failed = self.failed(Error::from(Reason::RetriesExhausted), reused);
+        (failed.failure.status, failed.paid) = (Some(status), Some(pause));
+        failed
+    }
+
     /// One attempt at one endpoint.
     async fn once(
         &mut self,
@@ -302,19 +309,15 @@ impl<D: Downstream> Attempts<'_, D> {
         };
         self.x.record.attempt(&cluster.cluster.name, &endpoint.text);
         let left = self.timer.deadlines().until(self.limits.total);
-        let whose = match self.x.own {
-            Some(_) => Whose::Client,
-            None => Whose::Anybody,
-        };
-        let checked = checkout(self.x, cluster, place, endpoint, source, left, began);
-        let checked = match unless_gone(self.down, self.upload, checked).await {
+        let whose = own::whose(self.x);
+        let out = checkout(self.x, cluster, place, endpoint, source, left, began);
+        let Checked { link, reused, held } = match unless_gone(self.down, self.upload, out).await {
             Ok(checked) => checked,
             Err(error) => {
                 watch.ended(&error, Reused::Fresh);
                 return Err(Failed::untouched(error, self.outgoing.resendable()));
             }
         };
-        let Checked { link, reused, held } = checked;
         let terms = Terms {
             route: self.route,
             timer: self.timer,
@@ -353,14 +356,18 @@ impl<D: Downstream> Attempts<'_, D> {
             Err(error) if error.detail() == Detail::StreamReset => Reused::Fresh,
             _ => reused,
         };
+        let answered = |status| {
+            let now = clock::now();
+            cluster.cells.responded(status, clock::between(began, now));
+            now
+        };
         match ended {
             Ok(Ended::Whole {
                 status,
                 not_retried,
             }) => {
-                let now = clock::now();
+                let now = answered(status);
                 watch.done(now);
-                cluster.cells.responded(status, clock::between(began, now));
                 self.x.record.phase(Phase::Last);
                 self.x.record.end(Reason::Completed, not_retried, now);
                 if let Link::Http1(stream) = link {
@@ -369,21 +376,20 @@ impl<D: Downstream> Attempts<'_, D> {
                 Ok(Served::Whole)
             }
             Ok(Ended::Switched) => {
-                let now = clock::now();
-                watch.done(now);
-                cluster.cells.responded(101, clock::between(began, now));
+                watch.done(answered(101));
                 match link {
                     Link::Http1(stream) => Ok(Served::Switched(stream, held, self.limits.tunnel)),
                     Link::Http2(_) => Err(self.failed(Error::from(Reason::Internal), reused)),
                 }
             }
+            // Its connection is not kept: nobody reads the rest.
+            Ok(Ended::Replaced(reply)) => {
+                watch.done(answered(reply.status()));
+                Ok(Served::Replaced(reply))
+            }
             Ok(Ended::Retryable(status, pause)) => {
-                cluster
-                    .cells
-                    .responded(status, clock::between(began, clock::now()));
-                let mut failed = self.failed(Error::from(Reason::RetriesExhausted), reused);
-                (failed.failure.status, failed.paid) = (Some(status), Some(pause));
-                Err(failed)
+                answered(status);
+                Err(self.paid(status, pause, reused))
             }
             Err(error) => {
                 watch.ended(&error, reused);

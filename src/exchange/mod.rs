@@ -26,6 +26,7 @@ mod grpc;
 mod head;
 mod outgoing;
 mod own;
+mod page;
 mod pause;
 mod place;
 mod recode;
@@ -44,7 +45,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::{Detail, Error, Reason};
 use crate::endpoint::{ConnectionSlot, Endpoint, InFlight, Permit};
-use crate::filter::{Kept, Progress, Reply, Verdict};
+use crate::filter::{Kept, PagesIx, Progress, Reply, Verdict};
 use crate::http1::body::BodyReader;
 use crate::limit::{Charge, Level};
 use crate::message::forwarded::{self, Proto, Trust};
@@ -160,6 +161,8 @@ pub struct Exchange {
     started: Instant,
     /// The client's own connection, on its way to the attempt that uses it.
     own: Option<Stream>,
+    /// What the client is shown when something failed.
+    pages: Option<PagesIx>,
     /// How long the client of a refusal should wait, where that is known.
     retry_after: Option<Duration>,
     memory: Charge,
@@ -187,11 +190,13 @@ impl Exchange {
             client: peer,
             started: now,
             own: None,
+            pages: None,
             retry_after: None,
             memory: Charge::new(&local.credit),
         };
         x.weigh(0);
         if let Some(listener) = x.view.listeners.get(listener) {
+            x.pages = listener.spec.pages;
             let trusted = &listener.spec.trusted;
             x.trust = forwarded::trust(peer, trusted);
             if x.trust == Trust::Proxy {
@@ -243,12 +248,12 @@ pub fn run<D: Downstream>(
         let mut kit = x.kit;
         let kept = match &served {
             Served::Switched(..) => std::mem::take(&mut kit.kept),
-            Served::Whole | Served::Cut => Kept::default(),
+            Served::Whole | Served::Cut | Served::Replaced(_) => Kept::default(),
         };
         x.local.give_kit(kit);
         match served {
             Served::Whole => down.finish(),
-            Served::Cut => down.break_off(),
+            Served::Cut | Served::Replaced(_) => down.break_off(),
             Served::Switched(stream, held, idle) => Disposition::Tunnel(Box::new(Tunnel {
                 stream,
                 record: x.record,
@@ -266,6 +271,8 @@ enum Served {
     Whole,
     /// The response broke off after its head, or there is nobody to answer.
     Cut,
+    /// The client is to have this in the place of the endpoint's response.
+    Replaced(Box<Reply>),
     /// The endpoint agreed to change the protocol.
     Switched(Stream, Held, Duration),
 }
@@ -297,13 +304,16 @@ async fn serve<D: Downstream>(
             Verdict::Respond(reply) => return refuse::reply(x, down, timer, route, &reply).await,
             // Boxed: a wait is rare, and its room would be in every exchange.
             Verdict::Wait(until) => {
-                progress.resume(Box::pin(pause(x, down, timer, route, until)).await?);
+                progress.resume(Box::pin(pause(x, down, timer, Some(route), until)).await?);
             }
         }
     }
     match target {
         Target::Cluster(cluster) => match x.kit.kept.take_recode() {
-            None => attempt::forward(x, down, timer, route, cluster).await,
+            None => match attempt::forward(x, down, timer, route, cluster).await? {
+                Served::Replaced(reply) => refuse::reply(x, down, timer, route, &reply).await,
+                served => Ok(served),
+            },
             // Boxed: few routes change bodies.
             Some(recode) => {
                 let on = (view, route);
@@ -374,5 +384,6 @@ fn find_route<'v>(x: &mut Exchange, view: &'v View) -> Result<&'v Route, Error> 
     let listener = view.listeners.get(x.listener).ok_or(INTERNAL)?;
     let cells = listener.routes.get(ix.index()).ok_or(INTERNAL)?;
     x.record.matched(&route.name, cells);
+    x.pages = route.pages.or(x.pages);
     Ok(route)
 }

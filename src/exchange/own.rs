@@ -20,6 +20,14 @@ pub(super) enum Whose {
     Client,
 }
 
+/// Who may use the connection of the attempt that begins.
+pub(super) fn whose(x: &Exchange) -> Whose {
+    match x.own {
+        Some(_) => Whose::Client,
+        None => Whose::Anybody,
+    }
+}
+
 /// Whether an answer offers an authentication that belongs to the connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Challenge {

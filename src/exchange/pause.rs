@@ -33,7 +33,7 @@ pub(super) async fn unless<T>(
     .await
 }
 
-async fn over(x: &Exchange, route: &Route, until: Until) -> Over {
+async fn over(x: &Exchange, route: Option<&Route>, until: Until) -> Over {
     match until {
         Until::Turn(time) => {
             tokio::time::sleep(time).await;
@@ -51,10 +51,10 @@ pub(super) async fn pause<D: Downstream>(
     x: &Exchange,
     down: &mut D,
     timer: &Timer,
-    route: &Route,
+    route: Option<&Route>,
     until: Until,
 ) -> Result<Over, Error> {
-    let longest = route.timeouts.request;
+    let longest = route.and_then(|route| route.timeouts.request);
     let due = longest.map_or(Tick::NEVER, |limit| timer.deadlines().after(limit));
     let mut over = pin!(over(x, route, until));
     poll_fn(|cx| {

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 
 use super::filters::{self, Beside};
+use super::page::page;
 use super::side::{Answer, Answered, Author, Downstream, Piece};
 use super::{Exchange, Served, grpc};
 use crate::base::reason::Side;
@@ -29,6 +30,8 @@ pub(super) async fn reply<D: Downstream>(
         reason => grpc::refusal(x.record.head(), reason, reply.detail(), Reply::RETRY_AFTER),
     };
     let reply = told.as_ref().unwrap_or(reply);
+    let paged = page(x, down, timer, Some(route), reply).await;
+    let reply = paged.as_ref().unwrap_or(reply);
     filter(x, route, reply);
     x.end(reply.reason(), reply.detail());
     let sent = send(x, down, timer, reply, Author::Proxy).await;
@@ -77,10 +80,13 @@ pub(super) async fn tell<D: Downstream>(
     let wait = x.retry_after.unwrap_or(Reply::RETRY_AFTER);
     let refusal = grpc::refusal(x.record.head(), reason, detail, wait)
         .unwrap_or_else(|| Reply::refusal_after(reason, detail, wait));
+    let paged = page(x, down, timer, route, &refusal).await;
+    x.end(reason, detail);
+    let refusal = paged.as_ref().unwrap_or(&refusal);
     if let Some(route) = route {
-        filter(x, route, &refusal);
+        filter(x, route, refusal);
     }
-    match send(x, down, timer, &refusal, author).await {
+    match send(x, down, timer, refusal, author).await {
         Ok(()) => Served::Whole,
         Err(_) => Served::Cut,
     }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Proofs;
 use super::jwt::{Identity, Source};
-use crate::base::RouteName;
+use super::pages::Shown;
+use crate::base::{PagesName, RouteName};
 use crate::state::Registry;
 
 /// What every filter that a configuration or an exchange still holds knows. One for the process.
@@ -15,6 +16,7 @@ pub struct Live {
     pub proofs: Arc<Proofs>,
     tallies: Registry<(RouteName, &'static str), Tally>,
     sources: Registry<Identity, Source>,
+    shown: Registry<PagesName, Shown>,
 }
 
 /// How often the filters of one kind on one route let in, and how often not.
@@ -88,6 +90,16 @@ impl Live {
         self.sources.alive()
     }
 
+    /// How often pages of this name were shown.
+    pub(super) fn shown(&self, pages: &PagesName) -> Arc<Shown> {
+        self.shown.keep_or_make(pages, || Shown::new(pages.clone()))
+    }
+
+    /// How often error pages were shown.
+    pub fn pages(&self) -> Vec<Arc<Shown>> {
+        self.shown.alive()
+    }
+
     /// Everything that is counted.
     pub fn tallies(&self) -> Vec<Arc<Tally>> {
         self.tallies.alive()
@@ -97,5 +109,6 @@ impl Live {
     pub fn sweep(&self) {
         self.tallies.sweep();
         self.sources.sweep();
+        self.shown.sweep();
     }
 }

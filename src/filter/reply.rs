@@ -18,6 +18,16 @@ pub struct Reply {
     lines: Bytes,
     fields: Arc<[Field]>,
     body: Bytes,
+    wording: Wording,
+}
+
+/// Whose words the body is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Wording {
+    /// What the configuration, or a service, has to say: it is sent as it is.
+    Given,
+    /// The short text that says why there is no answer: a page may take its place.
+    Short,
 }
 
 impl Reply {
@@ -54,6 +64,7 @@ impl Reply {
             lines: lines.into(),
             fields: index.into(),
             body,
+            wording: Wording::Given,
         }
     }
 
@@ -102,6 +113,7 @@ impl Reply {
         fields.extend_from_slice(more);
         Self {
             detail,
+            wording: Wording::Short,
             ..Self::new(status, reason, fields, Bytes::from(body))
         }
     }
@@ -132,6 +144,55 @@ impl Reply {
     pub const fn detail(&self) -> Detail {
         self.detail
     }
+
+    /// Whose words its body is.
+    pub const fn wording(&self) -> Wording {
+        self.wording
+    }
+
+    /// The same with another body, of this type and with these fields beside those that it has.
+    #[must_use]
+    pub fn with_page<'a>(
+        &'a self,
+        kind: &'a [u8],
+        more: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        body: Bytes,
+    ) -> Self {
+        let head = self.head();
+        let own = head
+            .fields
+            .iter()
+            .filter(|field| field.known != Known::ContentType)
+            .map(|field| (head.name(field), head.value(field)));
+        let kind: (&[u8], &[u8]) = (b"content-type", kind);
+        Self {
+            detail: self.detail,
+            ..Self::new(
+                self.status,
+                self.reason,
+                std::iter::once(kind).chain(own).chain(more),
+                body,
+            )
+        }
+    }
+
+    /// What stands for an endpoint's answer that a page takes the place of: its status, and what of its fields a client needs to
+    /// act on it.
+    pub fn instead(head: &ResponseHead<'_>) -> Self {
+        let kept = head
+            .fields
+            .iter()
+            .map(|field| (head.name(field), head.value(field)))
+            .filter(|(name, _)| {
+                let mut names = Self::KEPT.iter();
+                names.any(|kept| kept.eq_ignore_ascii_case(name))
+            })
+            .collect::<Vec<_>>();
+        let body = format!("{} {}\n", head.status, phrase_of(head.status));
+        Self::told(head.status, Reason::Completed, Detail::Replaced, &kept).with_body(body.into())
+    }
+
+    const KEPT: [&[u8]; 4] = [b"allow", b"retry-after", b"set-cookie", b"www-authenticate"];
 
     /// The fields, each `name: value CRLF`, back to back.
     pub const fn lines(&self) -> &Bytes {

@@ -14,9 +14,9 @@ use super::{
 use crate::base::{CidrSet, ListenAddr, ListenerName};
 use crate::config::networks;
 use crate::config::raw::{self, Config};
-use crate::config::types::{ByteSize, Duration as RawDuration};
+use crate::config::types::{ByteSize, Duration as RawDuration, Named};
 use crate::config::{Code, Diagnostic, Diagnostics, Severity, Spanned};
-use crate::filter::{Parts, SessionFilters};
+use crate::filter::{PagesIx, Parts, SessionFilters, pages};
 use crate::http1::limits::{RawBodyLimits, number, size, within};
 use crate::http1::request::MAX_FIELDS;
 use crate::http2::Limits;
@@ -62,6 +62,8 @@ pub fn compile(
             &Heads::default(),
             diagnostics,
         ),
+        pages: pages::find(own.error_pages.as_ref(), &raw.error_pages, diagnostics),
+        all_pages: &raw.error_pages,
     };
     let mut claims = Claims::default();
     claim_admin(raw, &mut claims, diagnostics);
@@ -81,12 +83,15 @@ pub fn compile(
 }
 
 /// What listeners start from.
-struct Settings {
+struct Settings<'a> {
     trusted: CidrSet,
     timeouts: ListenerTimeouts,
     limits: ListenerLimits,
     http2: Limits,
     heads: Heads,
+    pages: Option<PagesIx>,
+    /// Those that listeners may name.
+    all_pages: &'a Named<raw::ErrorPages>,
 }
 
 /// The admin interface takes its address first: it is not a listener, but it listens. Whether its address
@@ -112,7 +117,7 @@ fn claim_admin(raw: &Config, claims: &mut Claims, diagnostics: &mut Diagnostics)
 
 fn compile_one(
     raw: &raw::Listener,
-    defaults: &Settings,
+    defaults: &Settings<'_>,
     into: (Clusters<'_>, Parts<'_>),
     claims: &mut Claims,
     ground: tls::Ground<'_>,
@@ -159,6 +164,8 @@ fn compile_one(
         forwarding: heads.forwarding,
         identity: heads.identity,
         path: heads.path,
+        pages: pages::find(raw.error_pages.as_ref(), defaults.all_pages, diagnostics)
+            .or(defaults.pages),
         serves: serves?,
         filters: filters?,
         tls: match (&raw.tls, &name) {

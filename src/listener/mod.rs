@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{CidrSet, ListenAddr, ListenerName};
-use crate::filter::SessionFilters;
+use crate::filter::{PagesIx, SessionFilters};
 use crate::http1::limits::BodyLimits;
 use crate::http1::request::{HeadLimits, MAX_NAME};
 use crate::http2::Limits;
@@ -73,6 +73,8 @@ pub struct ListenerSpec {
     pub http2: Limits,
     /// What the end of a client's sending side means while its request is served.
     pub half_close: HalfClose,
+    /// What clients are shown when something failed.
+    pub pages: Option<PagesIx>,
     /// TLS, where it is spoken.
     pub tls: Option<Arc<ServerTls>>,
 }

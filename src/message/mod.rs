@@ -8,6 +8,7 @@
 //!
 //! **Not here.** Reading from sockets, and the syntax of any protocol.
 
+pub mod accept;
 pub mod alias;
 pub mod auth;
 pub mod authority;

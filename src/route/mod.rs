@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::RouteName;
-use crate::filter::{FilterChain, Reply};
+use crate::filter::{FilterChain, PagesIx, Reply};
 use crate::message::RequestHead;
 use crate::message::path::Policy;
 
@@ -80,6 +80,8 @@ pub struct Route {
     pub action: Action,
     /// The steps before and after it.
     pub filters: FilterChain,
+    /// What clients are shown when something failed; `None`: what the listener says.
+    pub pages: Option<PagesIx>,
     /// How long its parts may take.
     pub timeouts: RouteTimeouts,
     /// How large its parts may be.

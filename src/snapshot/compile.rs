@@ -61,6 +61,7 @@ pub fn compile(
         kept: &live.filters,
         clusters: &names,
     };
+    let pages = filter::pages::compile(raw, &names, &live.filters, files.beside(), diagnostics);
     let seed = raw.runtime.hash_seed.as_ref();
     let known = route::Clusters {
         names: &names,
@@ -86,6 +87,7 @@ pub fn compile(
         listeners: listeners?.into_iter().map(Arc::new).collect(),
         routes: Arc::new(routes),
         clusters,
+        pages: pages?,
         limiters: limiters.into_vec(),
         process: process?,
         access_log: access_log?,

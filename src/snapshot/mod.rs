@@ -22,6 +22,7 @@ use std::sync::Arc;
 use crate::base::{ClusterName, ListenAddr};
 use crate::cluster::Cluster;
 use crate::dns;
+use crate::filter::ErrorPages;
 use crate::limiter::Limiter;
 use crate::listener::ListenerSpec;
 use crate::record::AccessLog;
@@ -39,6 +40,8 @@ pub struct Snapshot {
     pub routes: Arc<RouteTable>,
     /// Clusters, sorted by name.
     pub clusters: Vec<Arc<Cluster>>,
+    /// Error pages, in the order of the file.
+    pub pages: Vec<Arc<ErrorPages>>,
     /// Rate limiters, sorted by name.
     pub limiters: Vec<Arc<Limiter>>,
     /// What the process as a whole keeps to.

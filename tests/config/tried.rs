@@ -211,11 +211,14 @@ fn compiled(text: &str) -> Result<String, String> {
         .collect();
     let kept = limiter::Live::default();
     let limiters = limiter::compile(raw, &kept, found);
+    let files = tidegate::config::Beside::default();
+    let filters = filter::Live::default();
+    let pages = filter::pages::compile(raw, &names, &filters, &files, found);
     let parts = filter::Parts {
         limiters: &limiters,
         live: &kept,
-        files: &tidegate::config::Beside::default(),
-        kept: &filter::Live::default(),
+        files: &files,
+        kept: &filters,
         clusters: &names,
     };
     let known = route::Clusters {
@@ -234,7 +237,7 @@ fn compiled(text: &str) -> Result<String, String> {
     let routes = routes.unwrap();
     let routes = routes.routes();
     Ok(format!(
-        "{admin:?}{listeners:?}{access_log:?}{dns:?}{clusters:?}{routes:?}"
+        "{admin:?}{listeners:?}{access_log:?}{dns:?}{clusters:?}{routes:?}{pages:?}"
     ))
 }
 

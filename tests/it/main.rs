@@ -30,6 +30,7 @@ mod demo;
 mod discovery;
 mod drain;
 mod endpoints;
+mod error_pages;
 mod events;
 mod explain;
 mod faults;

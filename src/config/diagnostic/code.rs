@@ -106,6 +106,8 @@ codes! {
     BadVariable = "C0223",
     /// A test of the configuration that fails.
     FailedTest = "C0224",
+    /// A name that no error pages have.
+    UnknownPages = "C0225",
     /// A certificate, or its key, that cannot be used.
     BadCertificate = "C0240",
 

@@ -37,6 +37,8 @@ pub struct ListenerDefaults {
     pub identity_headers: Option<Spanned<Vec<Spanned<String>>>>,
     /// What is done with unusual paths.
     pub path_policy: Option<Spanned<PathPolicy>>,
+    /// One of `[error_pages]`. Default: none.
+    pub error_pages: Option<Spanned<String>>,
     /// Timeouts.
     #[serde(default)]
     pub timeouts: ListenerTimeouts,

@@ -37,6 +37,8 @@ pub struct Listener {
     pub identity_headers: Option<Spanned<Vec<Spanned<String>>>>,
     /// What is done with unusual paths; each key wins over the defaults.
     pub path_policy: Option<Spanned<PathPolicy>>,
+    /// http: one of `[error_pages]`; wins over the defaults.
+    pub error_pages: Option<Spanned<String>>,
     /// Timeouts; each wins over the defaults.
     #[serde(default)]
     pub timeouts: ListenerTimeouts,

@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod defaults;
 pub mod dns;
 pub mod endpoint;
+pub mod error_pages;
 pub mod filter;
 pub mod health;
 pub mod http2;
@@ -37,6 +38,7 @@ pub use cluster::Cluster;
 pub use defaults::Defaults;
 pub use dns::Dns;
 pub use endpoint::Endpoint;
+pub use error_pages::{ErrorPage, ErrorPages};
 pub use filter::Filter;
 pub use health::Health;
 pub use http2::{ClusterHttp2, Http2};
@@ -81,6 +83,8 @@ pub struct Config {
     pub tests: Vec<Spanned<RouteTest>>,
     /// `[clusters.NAME]`.
     pub clusters: Named<Cluster>,
+    /// `[error_pages.NAME]`: what clients are shown when something failed.
+    pub error_pages: Named<ErrorPages>,
     /// `[limiters.NAME]`: rate limiters.
     pub limiters: Named<Limiter>,
     /// `[stores]`: shared counters.
@@ -99,6 +103,7 @@ pub const KEYS: &[&str] = &[
     "routes",
     "tests",
     "clusters",
+    "error_pages",
     "limiters",
     "stores",
 ];

@@ -59,6 +59,8 @@ pub struct Route {
     pub redirect: Option<Spanned<Redirect>>,
     /// Action: answer from here.
     pub respond: Option<Spanned<Respond>>,
+    /// One of `[error_pages]`; wins over the listener's.
+    pub error_pages: Option<Spanned<String>>,
     /// What is refused in the paths of this route, beyond what its listeners refuse.
     pub path_policy: Option<Spanned<RoutePathPolicy>>,
     /// Timeouts; each wins over the cluster's and the defaults.

@@ -25,6 +25,7 @@ use super::upstream::{Http2, Upstream};
 use super::watch::Watch;
 use crate::base::{Detail, Error, Phase, Reason};
 use crate::endpoint::Endpoint;
+use crate::filter::Reply;
 use crate::http1::body::More;
 use crate::http1::limits::ResponseLimits;
 use crate::http1::response::Persist;
@@ -80,6 +81,8 @@ pub(super) enum Ended {
     /// The response is one that the configuration retries; nothing was passed on. The retry is paid for, and comes
     /// after this pause.
     Retryable(u16, Duration),
+    /// The client is to have this in the place of the response.
+    Replaced(Box<Reply>),
 }
 
 /// One attempt under way.

@@ -7,9 +7,11 @@ use super::{After, Ended, Reading, Step, Transfer, Upload};
 use crate::base::{Detail, Error, Phase, Reason, clock};
 use crate::exchange::filters::{self, Beside};
 use crate::exchange::own::challenge;
+use crate::exchange::page::replaces;
 use crate::exchange::retry::{Decision, Failure, Reused, decide};
 use crate::exchange::side::{Answer, Answered, Author, Downstream, Piece};
 use crate::exchange::upstream::{Room, Upstream};
+use crate::filter::Reply;
 use crate::http1::body::More;
 use crate::http1::response::Start;
 use crate::message::{BodyLength, Known, Upgrade, keep_alive};
@@ -144,6 +146,11 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         self.x.record.phase(Phase::Data);
         self.x.record.status(status);
         self.status = status;
+        if switching == Upgrade::None && status >= 400 && replaces(self.x, status) {
+            let kit = &*self.x.kit;
+            let reply = Reply::instead(&start.head(&kit.partial, &kit.fields));
+            return Ok(Step::Ended(Ended::Replaced(Box::new(reply))));
+        }
         let piece = match switching {
             Upgrade::WebSocket => self.up.switched(),
             Upgrade::None => self.up.first(cx, start, room)?,

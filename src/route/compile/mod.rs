@@ -12,13 +12,10 @@ use super::{Route, RouteIx, RouteLimits, RouteTable, RouteTimeouts, Rule, Trace}
 use crate::base::{ListenerName, RouteName};
 use crate::config::raw::path::Stricter;
 use crate::config::raw::{self, Config};
-use crate::config::types::{ByteSize, Duration};
+use crate::config::types::{ByteSize, Duration, Named};
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
 use crate::filter;
 use crate::message::path::{self, Policy};
-
-/// The label of exchanges that found no route.
-const NO_ROUTE: &str = "-";
 
 /// Compiles all routes. Reports everything that is wrong with them, and warns of those that can never match.
 ///
@@ -35,6 +32,7 @@ pub fn compile(
         listeners,
         clusters,
         parts,
+        pages: &raw.error_pages,
     };
     let defaults = &raw.defaults.route;
     let routes: Vec<_> = raw
@@ -53,6 +51,7 @@ struct Names<'a> {
     listeners: &'a [ListenerName],
     clusters: Clusters<'a>,
     parts: filter::Parts<'a>,
+    pages: &'a Named<raw::ErrorPages>,
 }
 
 fn compile_one(
@@ -67,10 +66,12 @@ fn compile_one(
         .as_ref()
         .and_then(|name| filter::compile(filter::Of { name, raw }, names.parts, diagnostics));
     let action = action::compile(raw, names.clusters, diagnostics);
+    let pages = filter::pages::find(raw.error_pages.as_ref(), names.pages, diagnostics);
     let route = Route {
         name: name?,
         action: action?,
         filters: filters?,
+        pages,
         timeouts: timeouts(&raw.timeouts, &defaults.timeouts, diagnostics)?,
         limits: limits(&raw.limits, &defaults.limits),
         path: raw.path_policy.as_deref().map(path_policy),
@@ -84,7 +85,7 @@ fn compile_one(
 
 fn compile_name(raw: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<RouteName> {
     let problem = match RouteName::parse(raw) {
-        Ok(name) if name.as_str() != NO_ROUTE => return Some(name),
+        Ok(name) if name.as_str() != RouteName::NONE => return Some(name),
         Ok(_) => "in logs and metrics it stands for no route".to_owned(),
         Err(error) => error.to_string(),
     };

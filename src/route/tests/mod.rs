@@ -95,6 +95,7 @@ fn prefix(path: &str) -> PathMatch {
 
 fn table(rules: Vec<Rule>) -> RouteTable {
     let route = |at: usize| Route {
+        pages: None,
         name: RouteName::parse(&format!("r{at}")).unwrap(),
         action: Action::Cluster(ClusterIx(0)),
         filters: FilterChain::default(),

@@ -1,0 +1,52 @@
+//! Error pages: what a client is shown instead of the short text of a refusal.
+
+use std::sync::Arc;
+
+use super::Exchange;
+use super::pause::pause;
+use super::side::Downstream;
+use crate::filter::{ErrorPages, Over, Reply, Until};
+use crate::limit::Level;
+use crate::message::grpc::{Speaks, speaks};
+use crate::net::Timer;
+use crate::route::Route;
+
+/// The answer with its page, where there is one. A cluster that does not give its page, in time and while the client is there, is
+/// like none.
+pub(super) async fn page<D: Downstream>(
+    x: &Exchange,
+    down: &mut D,
+    timer: &Timer,
+    route: Option<&Route>,
+    reply: &Reply,
+) -> Option<Reply> {
+    let pages = pages(x)?;
+    // A call hears `grpc-status` and nothing else.
+    if speaks(x.record.head()) != Speaks::Http {
+        return None;
+    }
+    if let Some(errand) = pages.errand(reply)
+        && x.local.credit.level() < Level::Full
+    {
+        let until = Until::Heard(Arc::new(errand));
+        // Boxed: a wait is rare, and its room would be in every exchange.
+        let heard = match Box::pin(pause(x, down, timer, route, until)).await {
+            Ok(Over::Heard(heard)) => heard,
+            Ok(_) | Err(_) => None,
+        };
+        if let Some(page) = pages.heard(reply, heard.as_ref()) {
+            return Some(page);
+        }
+    }
+    pages.own(reply, x.record.head(), x.record.request_id())
+}
+
+fn pages(x: &Exchange) -> Option<&ErrorPages> {
+    let pages = x.view.snapshot.pages.get(x.pages?.index());
+    pages.map(|pages| &**pages)
+}
+
+/// Whether a page takes the place of an endpoint's answer with this status.
+pub(super) fn replaces(x: &Exchange, status: u16) -> bool {
+    pages(x).is_some_and(|pages| pages.replaces(status)) && speaks(x.record.head()) == Speaks::Http
+}
