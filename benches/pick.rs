@@ -50,6 +50,7 @@ fn set(size: u32, weights: u32, every: u32) -> EndpointSet {
                 protocol: tidegate::upstream::Protocol::Http1,
                 preface: None,
                 tls: None,
+                socket: tidegate::upstream::SocketSpec::default(),
             }),
             key: EndpointKey {
                 cluster: cluster.clone(),

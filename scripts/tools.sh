@@ -18,6 +18,7 @@ wanted=(
   redis-benchmark:redis-tools
   redis-server:redis-server
   slowhttptest:slowhttptest
+  ss:iproute2
   strace:strace
   taskset:util-linux
   testssl:testssl.sh

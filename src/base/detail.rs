@@ -113,6 +113,8 @@ details! {
     Idle = "idle", 0;
     /// The kernel has no local port left (E-150).
     NoPorts = "no_ports", 0;
+    /// The address or the interface that connections are to come from is not ours.
+    NoSource = "no_source", 0;
     /// Out of file descriptors (E-134).
     NoFiles = "no_files", 0;
     /// Memory is short (`runtime.memory`).

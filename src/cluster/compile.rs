@@ -8,15 +8,17 @@ use super::{
     bulkhead, endpoints, limits, protocol, retry, sticky,
 };
 use crate::balance::{Balancer, Policy};
-use crate::base::ClusterName;
+use crate::base::{ClusterName, EndpointAddr};
 use crate::config::raw::cluster::{SendProxyProtocol, UpstreamProtocol};
 use crate::config::raw::defaults::ClusterDefaults;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned, raw, types};
 use crate::endpoint::{Endpoint, EndpointSet};
 use crate::health::{self, HealthSpec};
 use crate::net::preface::Version;
+use crate::net::{Liveness, Source};
 use crate::outlier;
 use crate::tls::ClientTls;
+use crate::upstream::SocketSpec;
 
 const CONNECT: Duration = Duration::from_secs(3);
 const RESPONSE: Duration = Duration::from_mins(1);
@@ -71,12 +73,17 @@ pub fn compile(
         }
     };
     let members = endpoints::compile(name, &raw.endpoints, tls.as_ref(), live, diagnostics);
-    let members = members.and_then(|members| Some(Members::new(members, protocol?, preface)));
+    let socket = socket(raw, diagnostics);
+    let source = socket.source.clone();
+    let members = members.and_then(|it| Some(Members::new(it, protocol?, preface, socket)));
     let made = members
         .as_ref()
         .map(|members| members.assemble(name, spec, live));
     if let (Some(spec), Some(made)) = (spec, &made) {
         reachable(spec, &made.set, raw, diagnostics);
+    }
+    if let (Some(source), Some(made)) = (source, &made) {
+        reachable_from(&source, &made.set, raw, diagnostics);
     }
     let health = match health {
         Probes::On(spec) => Some(spec),
@@ -162,6 +169,40 @@ fn reachable(
         diagnostics.push(
             Diagnostic::error(Code::Conflict, span.unwrap_or_default(), text)
                 .hint("write both `address` and `port`, or neither"),
+        );
+    }
+}
+
+fn socket(raw: &raw::Cluster, diagnostics: &mut Diagnostics) -> SocketSpec {
+    let Some(raw) = raw.socket.as_ref() else {
+        return SocketSpec::default();
+    };
+    SocketSpec {
+        liveness: Liveness::compile(raw.keepalive, raw.user_timeout, diagnostics),
+        source: Source::compile(raw, diagnostics),
+    }
+}
+
+/// IPv4 does not lead to IPv6.
+fn reachable_from(
+    source: &Source,
+    set: &EndpointSet,
+    raw: &raw::Cluster,
+    diagnostics: &mut Diagnostics,
+) {
+    let stray = |endpoint: &&Arc<Endpoint>| match endpoint.key.addr {
+        EndpointAddr::Inet(addr) => !source.reaches(addr),
+        EndpointAddr::Unix(_) => false,
+    };
+    let written = raw
+        .socket
+        .as_ref()
+        .and_then(|socket| socket.source.as_ref());
+    if let (Some(endpoint), Some(written)) = (set.iter().find(stray), written) {
+        let message = format!("`source` has no address to reach `{}` from", endpoint.text);
+        diagnostics.push(
+            Diagnostic::error(Code::Conflict, written.span, message)
+                .label("all of the other family"),
         );
     }
 }

@@ -14,7 +14,7 @@ use crate::endpoint::{Admin, Endpoint, EndpointKey, EndpointSet, Origin};
 use crate::health::HealthSpec;
 use crate::net::preface::Version;
 use crate::tls::TlsSpec;
-use crate::upstream::{ConnectSpec, Protocol};
+use crate::upstream::{ConnectSpec, Protocol, SocketSpec};
 
 /// Where an endpoint is, or where that is to be asked.
 #[derive(Clone, Debug)]
@@ -77,6 +77,8 @@ pub struct Members {
     pub protocol: Protocol,
     /// Whether they are told of clients by the PROXY protocol.
     pub preface: Option<Version>,
+    /// What the kernel is asked for, of connections to them.
+    socket: SocketSpec,
 }
 
 /// A set, and what was known when it was made.
@@ -100,6 +102,7 @@ impl Members {
         mut written: Vec<Member>,
         protocol: Protocol,
         preface: Option<Version>,
+        socket: SocketSpec,
     ) -> Self {
         // Where HTTP/2 is spoken, it is asked for.
         if let Protocol::Http2(_) = protocol {
@@ -111,6 +114,7 @@ impl Members {
             written,
             protocol,
             preface,
+            socket,
         }
     }
 
@@ -163,6 +167,7 @@ impl Members {
                     protocol: self.protocol,
                     preface: self.preface,
                     tls: member.tls.clone(),
+                    socket: self.socket.clone(),
                 };
                 endpoints.push(Arc::new(endpoint(key, spec, tier, origin, health, live)));
             };

@@ -210,6 +210,7 @@ impl Cluster {
                             .tls
                             .clone()
                             .filter(|_| spec.tls == ProbeTls::AsTraffic),
+                        socket: endpoint.spec.socket.clone(),
                     },
                     spec: Arc::clone(spec),
                     cell: Arc::clone(endpoint.health.as_ref()?),

@@ -157,6 +157,9 @@ fn admit(
             return None;
         }
     };
+    if !spec.liveness.is_silent() {
+        stream.watch_over(&spec.liveness);
+    }
     let connection = Connection::new(local, listener, stream, peer, spec, &counted);
     let connection = Rc::new(connection);
     if view.tells_addresses

@@ -20,11 +20,12 @@ use super::place::{Missing, look};
 use super::retry::Reused;
 use super::tcp::Session;
 use super::watch::{Passage, Watch};
-use crate::base::{Detail, EndpointAddr, Error, Phase, Reason, clock};
+use crate::base::{Detail, Error, Phase, Reason, clock};
 use crate::endpoint::{Availability, Endpoint, Tried};
 use crate::metrics::SessionCells;
-use crate::net::{bind, files, socket};
+use crate::net::socket;
 use crate::snapshot::Snapshot;
+use crate::upstream;
 use crate::worker::ClusterView;
 
 /// What the task of a flow and the reader of its listener's socket share.
@@ -230,25 +231,15 @@ fn seek<'x>(
     }
 }
 
-/// A socket that hears this endpoint alone.
+/// A socket that hears this endpoint alone. TLS and a header of the PROXY protocol are for streams: nothing is sent without what
+/// was asked for.
 fn connect(endpoint: &Endpoint) -> Result<UdpSocket, Error> {
     let spec = &endpoint.spec;
-    let plain = spec.tls.is_none() && spec.preface.is_none();
-    let EndpointAddr::Inet(addr) = &spec.addr else {
-        return Err(NOT_FOR_DATAGRAMS);
-    };
-    if !plain {
-        return Err(NOT_FOR_DATAGRAMS);
+    if spec.tls.is_some() || spec.preface.is_some() {
+        return Err(Error::new(Reason::NoEndpoint, Detail::Incompatible));
     }
-    let connected = bind::datagrams_to(*addr, files::first_reserved());
-    connected.map_err(|error| match error {
-        bind::NotConnected::Crowded => Error::new(Reason::Overloaded, Detail::NoFiles),
-        bind::NotConnected::Failed => Error::from(Reason::ConnectRefused),
-    })
+    upstream::datagrams(spec)
 }
-
-/// TLS, a header of the PROXY protocol and unix sockets are for streams: nothing is sent without what was asked for.
-const NOT_FOR_DATAGRAMS: Error = Error::new(Reason::NoEndpoint, Detail::Incompatible);
 
 async fn answers(
     session: &mut Session<'_>,

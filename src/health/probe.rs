@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::spec::{Check, Connections, HealthSpec, TcpCheck, UdpCheck};
 use super::{command, grpc, http};
 use crate::base::{ClusterName, EndpointAddr, Error};
-use crate::net::{Stream, bind, files};
+use crate::net::Stream;
 use crate::upstream::{self, ConnectSpec};
 
 /// How much of a body is searched, in bytes.
@@ -99,7 +99,7 @@ pub(super) async fn run(
     let header = spec.header();
     match &spec.check {
         Check::Tcp(check) => converse(check, connect(at, &header).await?).await,
-        Check::Udp(check) => exchange(check, &at.addr).await,
+        Check::Udp(check) => exchange(check, at).await,
         Check::Http(check) => {
             let before = match before {
                 Some(Kept::Http(connection)) => Some(connection),
@@ -170,12 +170,8 @@ where
 
 /// Sends a datagram and looks at the one that comes back. A port that nobody listens on says so (ICMP), which the connected
 /// socket is told; silence is the timeout's.
-async fn exchange(check: &UdpCheck, addr: &EndpointAddr) -> Result<(), Failure> {
-    let EndpointAddr::Inet(addr) = addr else {
-        return Err(Failure::Broken(io::ErrorKind::Unsupported.into()));
-    };
-    let none = || Failure::Broken(io::ErrorKind::AddrNotAvailable.into());
-    let socket = bind::datagrams_to(*addr, files::first_reserved()).map_err(|_| none())?;
+async fn exchange(check: &UdpCheck, at: &ConnectSpec) -> Result<(), Failure> {
+    let socket = upstream::datagrams(at).map_err(Failure::Connect)?;
     socket.send(&check.send).await.map_err(Failure::Broken)?;
     let mut answer = vec![0; MAX_BODY];
     let len = socket.recv(&mut answer).await.map_err(Failure::Broken)?;

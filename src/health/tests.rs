@@ -159,6 +159,7 @@ fn target(addr: &EndpointAddr, spec: HealthSpec) -> Target {
             protocol: Protocol::Http1,
             preface: None,
             tls: None,
+            socket: crate::upstream::SocketSpec::default(),
         },
         cell: Arc::new(HealthCell::new(spec.policy.initial)),
         spec: Arc::new(spec),

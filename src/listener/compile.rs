@@ -20,6 +20,7 @@ use crate::filter::{PagesIx, Parts, SessionFilters, pages};
 use crate::http1::limits::{RawBodyLimits, number, size, within};
 use crate::http1::request::MAX_FIELDS;
 use crate::http2::Limits;
+use crate::net::Liveness;
 use crate::net::bind::Transport;
 use crate::route::Clusters;
 use crate::tls::{self, Inside, ServerTls};
@@ -142,6 +143,13 @@ fn compile_one(
     let trusted = trusted.unwrap_or_default();
     let binds = compile_binds(raw, claims, diagnostics);
     let spec = ListenerSpec {
+        liveness: {
+            let socket = raw.socket.as_ref().map(|socket| &socket.value);
+            let (keepalive, user) = socket
+                .map(|it| (it.keepalive, it.user_timeout))
+                .unwrap_or_default();
+            Liveness::compile(keepalive, user, diagnostics)
+        },
         access: unix::access(raw, &binds, diagnostics),
         binds,
         trusted,

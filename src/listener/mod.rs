@@ -31,6 +31,7 @@ use crate::http2::Limits;
 use crate::message::forwarded;
 use crate::message::forwarded::Proto;
 use crate::message::path;
+use crate::net::Liveness;
 use crate::net::unix::Access;
 use crate::tls::ServerTls;
 
@@ -49,6 +50,8 @@ pub struct ListenerSpec {
     pub binds: Vec<ListenAddr>,
     /// Who may connect to those that are unix sockets.
     pub access: Access,
+    /// What the kernel is asked to watch of its connections.
+    pub liveness: Liveness,
     /// What is done with its connections.
     pub serves: Serves,
     /// What sessions of layer 4 go through before that.

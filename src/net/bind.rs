@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
@@ -66,36 +65,6 @@ impl Ready {
                 Ok((ListenAddr::Unix(file.path().to_path_buf()), opened?))
             }
         }
-    }
-}
-
-/// Why there is no socket to an endpoint.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum NotConnected {
-    /// There are no descriptors for it.
-    Crowded,
-    /// There is no way to the address.
-    Failed,
-}
-
-/// A socket for datagrams to and from this address alone. Its descriptor must be below `reserved`.
-pub fn datagrams_to(
-    addr: SocketAddr,
-    reserved: RawFd,
-) -> Result<tokio::net::UdpSocket, NotConnected> {
-    let crowded = |error: &io::Error| super::accept::is_exhaustion(error);
-    let connected = socket::datagrams(addr).and_then(|socket| {
-        socket.connect(&addr.into())?;
-        Ok(socket)
-    });
-    match connected {
-        Ok(socket) if socket.as_raw_fd() >= reserved => Err(NotConnected::Crowded),
-        Ok(socket) => {
-            let socket = tokio::net::UdpSocket::from_std(socket.into());
-            socket.map_err(|_| NotConnected::Crowded)
-        }
-        Err(error) if crowded(&error) => Err(NotConnected::Crowded),
-        Err(_) => Err(NotConnected::Failed),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every socket option, one function each.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
@@ -93,13 +93,30 @@ pub fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)
 }
 
-/// Keep-alive probes for connections that may be silent for long: tunnels and pooled connections.
-pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+/// Keep-alive probes after this much silence, three of them. The kernel counts whole seconds.
+pub fn keep_alive(stream: &TcpStream, after: Duration) -> io::Result<()> {
+    let whole = Duration::from_secs(after.as_secs() + u64::from(after.subsec_nanos() > 0));
     let probes = TcpKeepalive::new()
-        .with_time(Duration::from_secs(30))
-        .with_interval(Duration::from_secs(10))
+        .with_time(whole.max(Duration::from_secs(1)))
+        .with_interval((whole / 3).max(Duration::from_secs(1)))
         .with_retries(3);
     SockRef::from(stream).set_tcp_keepalive(&probes)
+}
+
+/// How long what was sent may stay unacknowledged (tcp(7), `TCP_USER_TIMEOUT`).
+pub fn user_timeout(stream: &TcpStream, time: Duration) -> io::Result<()> {
+    SockRef::from(stream).set_tcp_user_timeout(Some(time))
+}
+
+/// What is sent leaves by this interface, whatever the routes say (socket(7), `SO_BINDTODEVICE`).
+pub fn leave_by<S: std::os::fd::AsFd>(socket: &S, interface: &str) -> io::Result<()> {
+    SockRef::from(socket).bind_device(Some(interface.as_bytes()))
+}
+
+/// A socket that is not connected yet comes from this address; its port is found then.
+pub fn leave_from<S: std::os::fd::AsFd>(socket: &S, from: IpAddr) -> io::Result<()> {
+    setsockopt(socket, sockopt::IpBindAddressNoPort, &true)?;
+    SockRef::from(socket).bind(&SocketAddr::new(from, 0).into())
 }
 
 /// What one look at a quiet connection shows.

@@ -1,19 +1,20 @@
 //! A byte stream, TCP or unix, bare or under TLS, that both directions of one connection may use at once.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustls::CommonState;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::Pipe;
 use super::io::Io;
 use super::secure::{HandshakeError, Secure, Session};
 use super::socket::{self, Quiet};
+use super::{Liveness, Pipe};
 
 /// A connected stream. Methods take `&self`; each borrows the socket for one system call. Under TLS the same methods
 /// carry plaintext; without it they cost one branch more than the socket's own.
@@ -21,7 +22,21 @@ use super::socket::{self, Quiet};
 pub struct Stream {
     io: RefCell<Io>,
     tls: OnceCell<Box<RefCell<Secure>>>,
+    probed: Cell<Probed>,
 }
+
+/// Who says whether the kernel probes a silent peer.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Probed {
+    /// Whoever uses the connection.
+    #[default]
+    AsUsual,
+    /// A configuration has.
+    AsTold,
+}
+
+/// Silence after which the kernel probes a peer where nobody says anything else.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
@@ -40,6 +55,7 @@ impl Stream {
         Self {
             io: RefCell::new(io),
             tls: OnceCell::new(),
+            probed: Cell::default(),
         }
     }
 
@@ -191,10 +207,31 @@ impl Stream {
         }
     }
 
-    /// Turns on keep-alive probes.
+    /// Asks the kernel for what a configuration says. What it says of keep-alive probes is the last word.
+    pub fn watch_over(&self, liveness: &Liveness) {
+        let Io::Tcp(io) = &*self.io.borrow() else {
+            return;
+        };
+        if let Some(after) = liveness.keepalive {
+            self.probed.set(Probed::AsTold);
+            if !after.is_zero()
+                && let Err(error) = socket::keep_alive(io, after)
+            {
+                tracing::debug!(%error, "cannot set SO_KEEPALIVE");
+            }
+        }
+        if !liveness.user_timeout.is_zero()
+            && let Err(error) = socket::user_timeout(io, liveness.user_timeout)
+        {
+            tracing::debug!(%error, "cannot set TCP_USER_TIMEOUT");
+        }
+    }
+
+    /// Turns on keep-alive probes, as it may be silent for long, unless a configuration has had its say.
     pub fn keep_alive(&self) {
-        if let Io::Tcp(io) = &*self.io.borrow()
-            && let Err(error) = socket::keep_alive(io)
+        if self.probed.get() == Probed::AsUsual
+            && let Io::Tcp(io) = &*self.io.borrow()
+            && let Err(error) = socket::keep_alive(io, KEEP_ALIVE)
         {
             tracing::debug!(%error, "cannot set SO_KEEPALIVE");
         }
@@ -246,5 +283,50 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Self::poll_shutdown(&self, cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use socket2::SockRef;
+
+    #[tokio::test]
+    async fn the_kernel_is_asked_for_what_is_said() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let seconds = Duration::from_secs;
+        for (keepalive, asked, usual) in [
+            (None, None, Some((30, 10))),
+            (Some(seconds(0)), None, None),
+            (
+                Some(Duration::from_millis(6500)),
+                Some((7, 2)),
+                Some((7, 2)),
+            ),
+            (Some(seconds(2)), Some((2, 1)), Some((2, 1))),
+        ] {
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await;
+            let stream = Stream::from(stream.unwrap());
+            let probes = || {
+                let Io::Tcp(io) = &*stream.io.borrow() else {
+                    panic!("another socket");
+                };
+                let io = SockRef::from(io);
+                let times = (
+                    io.tcp_keepalive_time().unwrap(),
+                    io.tcp_keepalive_interval().unwrap(),
+                );
+                let on = io.keepalive().unwrap();
+                let told = io.tcp_user_timeout().unwrap();
+                (on.then_some((times.0.as_secs(), times.1.as_secs())), told)
+            };
+            stream.watch_over(&Liveness {
+                keepalive,
+                user_timeout: seconds(20),
+            });
+            assert_eq!(probes(), (asked, Some(seconds(20))));
+            stream.keep_alive();
+            assert_eq!(probes().0, usual, "{keepalive:?}");
+        }
     }
 }

@@ -2,14 +2,15 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::AsRawFd;
 
 use rustls::CommonState;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UdpSocket, UnixStream};
 
 use super::{ConnectSpec, Protocol};
 use crate::base::{Detail, EndpointAddr, Error, Reason};
 use crate::net::accept::is_exhaustion;
-use crate::net::{HandshakeError, Stream, socket};
+use crate::net::{HandshakeError, NoSource, Stream, files, socket};
 use crate::tls::{self, TlsSpec};
 
 /// Connects to what `spec` says, and sends this header of the PROXY protocol first (empty: none), before TLS. The deadline is the
@@ -57,14 +58,45 @@ fn failed(spec: &ConnectSpec, error: HandshakeError) -> Error {
 async fn open(spec: &ConnectSpec) -> Result<Stream, Error> {
     match &spec.addr {
         EndpointAddr::Inet(addr) => {
-            let stream = TcpStream::connect(addr).await.map_err(translate)?;
+            let stream = match &spec.socket.source {
+                None => TcpStream::connect(addr).await,
+                Some(source) => source.connect(*addr).await.map_err(sourceless)?,
+            };
+            let stream = stream.map_err(translate)?;
             if let Err(error) = socket::tune(&stream) {
                 tracing::debug!(%error, "cannot set TCP_NODELAY");
             }
-            Ok(stream.into())
+            let stream = Stream::from(stream);
+            if !spec.socket.liveness.is_silent() {
+                stream.watch_over(&spec.socket.liveness);
+            }
+            Ok(stream)
         }
         EndpointAddr::Unix(path) => Ok(UnixStream::connect(path).await.map_err(translate)?.into()),
     }
+}
+
+/// A socket for datagrams to and from the endpoint alone. Its descriptor is none of those that are not for traffic.
+pub fn datagrams(spec: &ConnectSpec) -> Result<UdpSocket, Error> {
+    let EndpointAddr::Inet(addr) = &spec.addr else {
+        // A file carries byte streams alone; no configuration leads here.
+        return Err(Error::new(Reason::NoEndpoint, Detail::Incompatible));
+    };
+    let socket = socket::datagrams(*addr).map_err(translate)?;
+    if socket.as_raw_fd() >= files::first_reserved() {
+        return Err(Error::new(Reason::Overloaded, Detail::NoFiles));
+    }
+    if let Some(source) = &spec.socket.source {
+        source.bind(&socket, *addr).map_err(sourceless)?;
+    }
+    socket.connect(&(*addr).into()).map_err(translate)?;
+    UdpSocket::from_std(socket.into()).map_err(translate)
+}
+
+/// An address or an interface that is not ours.
+fn sourceless(NoSource(error): NoSource) -> Error {
+    tracing::debug!(%error, "cannot connect from where the configuration says");
+    Error::caused(Reason::Overloaded, Detail::NoSource, error)
 }
 
 /// No port (EADDRNOTAVAIL 99) and no descriptor are our own shortage, not the endpoint's failure (E-150).

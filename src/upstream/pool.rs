@@ -215,6 +215,7 @@ mod tests {
             protocol: Protocol::Http1,
             preface: None,
             tls: None,
+            socket: crate::upstream::SocketSpec::default(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::base::EndpointAddr;
 use crate::net::preface::Version;
+use crate::net::{Liveness, Source};
 use crate::tls::TlsSpec;
 
 /// Everything that goes into a connection to an endpoint. It is the only input to `connect` and the key
@@ -18,6 +19,17 @@ pub struct ConnectSpec {
     pub preface: Option<Version>,
     /// TLS, where it is spoken.
     pub tls: Option<TlsSpec>,
+    /// What the kernel is asked for.
+    pub socket: SocketSpec,
+}
+
+/// Options of a connection.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub struct SocketSpec {
+    /// How it finds out that the endpoint is gone.
+    pub liveness: Liveness,
+    /// Where it comes from; `None`: what the kernel finds best.
+    pub source: Option<Source>,
 }
 
 /// What is spoken to an endpoint.

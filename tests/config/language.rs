@@ -21,6 +21,7 @@ const ORDER: &[&str] = &[
     "http2",
     "path",
     "timeouts",
+    "socket",
     "tls",
     "route",
     "filter",

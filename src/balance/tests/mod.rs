@@ -40,6 +40,7 @@ fn endpoint(port: usize, weight: u32, tier: u8) -> Arc<Endpoint> {
             protocol: crate::upstream::Protocol::Http1,
             preface: None,
             tls: None,
+            socket: crate::upstream::SocketSpec::default(),
         }),
         key: EndpointKey {
             cluster: ClusterName::parse("c").unwrap(),

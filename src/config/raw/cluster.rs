@@ -9,6 +9,7 @@ use super::health::Health;
 use super::http2::ClusterHttp2;
 use super::outlier::{Breaker, Outlier};
 use super::retry::Retry;
+use super::socket::ClusterSocket;
 use super::timeouts::{ClusterLimits, ClusterTimeouts};
 use super::tls::ClusterTls;
 use crate::config::span::Spanned;
@@ -52,6 +53,8 @@ pub struct Cluster {
     pub tls: Option<Spanned<ClusterTls>>,
     /// What becomes of tunnels to an endpoint that probes find unhealthy, or that is disabled. Default: `keep`.
     pub on_endpoint_down: Option<Spanned<OnEndpointDown>>,
+    /// Options of connections to endpoints, probes included.
+    pub socket: Option<Spanned<ClusterSocket>>,
     /// Whether a PROXY protocol header goes first. Default: `off`.
     pub send_proxy_protocol: Option<Spanned<SendProxyProtocol>>,
 }

@@ -6,6 +6,7 @@ use super::filter::Filter;
 use super::http2::Http2;
 use super::path::PathPolicy;
 use super::route::SplitPart;
+use super::socket::ListenerSocket;
 use super::timeouts::{ListenerLimits, ListenerTimeouts};
 use super::tls::ListenerTls;
 use crate::config::span::Spanned;
@@ -50,6 +51,8 @@ pub struct Listener {
     pub http2: Http2,
     /// `[listeners.tls]`.
     pub tls: Option<Spanned<ListenerTls>>,
+    /// Options of its connections.
+    pub socket: Option<Spanned<ListenerSocket>>,
     /// tcp and udp: where to.
     pub cluster: Option<Spanned<String>>,
     /// tcp and udp: shares of several clusters, in the place of `cluster`.

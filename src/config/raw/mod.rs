@@ -27,6 +27,7 @@ pub mod route;
 pub mod route_test;
 pub mod runtime;
 pub mod secret;
+pub mod socket;
 pub mod store;
 pub mod timeouts;
 pub mod tls;

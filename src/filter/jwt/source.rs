@@ -210,6 +210,7 @@ impl Source {
                     None => None,
                     Some(tls) => Some(tls.towards(Some(&self.host)).ok_or("no name to verify")?),
                 },
+                socket: upstream::SocketSpec::default(),
             };
             let connected = tokio::time::timeout(CONNECT, upstream::connect(&spec, &[]));
             match connected.await {

@@ -209,6 +209,7 @@ mod tests {
             protocol: Protocol::Http2(settings),
             preface: None,
             tls: None,
+            socket: crate::upstream::SocketSpec::default(),
         });
         let means = Means {
             spec: &spec,

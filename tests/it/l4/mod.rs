@@ -5,6 +5,7 @@ mod policy;
 mod preface;
 mod real;
 mod sni;
+mod sockets;
 mod tcp;
 mod udp;
 mod unix;
