@@ -15,6 +15,7 @@ use crate::limit::{Ledger, Level};
 use crate::limiter::Limiter;
 use crate::listener::admin::Token;
 use crate::metrics::{Hub, ReloadResult};
+use crate::route::RouteTable;
 use crate::snapshot::Live;
 use crate::tls::ServerTls;
 
@@ -63,6 +64,8 @@ pub struct Running {
     pub clusters: Vec<Arc<Cluster>>,
     /// Rate limiters.
     pub limiters: Vec<Arc<Limiter>>,
+    /// Routes.
+    pub routes: Arc<RouteTable>,
     /// How the last load ended.
     pub last_load: Loaded,
     /// What a change must carry.

@@ -14,9 +14,9 @@ use crate::snapshot::Live;
 use crate::task;
 use crate::upstream::Protocol;
 
-use super::certificates;
 use super::context::Running;
 use super::state::{STATES, state};
+use super::{certificates, maintenance};
 
 /// Makes `hub` show endpoints and tasks at every scrape. Called once.
 pub fn register(
@@ -44,6 +44,7 @@ pub fn register(
             scrape.gauge(&names::PANIC_ACTIVE, &[name], f64::from(u8::from(panics)));
             scrape.gauge(&names::UPSTREAM_ENDPOINT_OVERRIDES, &[name], said);
         }
+        maintenance::collect(&live.maintenance, scrape);
         certificates::collect(&running, scrape);
         for limiter in &running.limiters {
             collect_limiter(limiter, scrape);

@@ -18,6 +18,7 @@ mod context;
 mod guard;
 mod limiters;
 mod live;
+mod maintenance;
 mod readiness;
 mod routes;
 mod serve;

@@ -16,6 +16,7 @@ use super::certificates;
 use super::clusters;
 use super::context::Context;
 use super::limiters;
+use super::maintenance;
 use super::wire::{ReloadAnswer, Status};
 
 /// What `/` says.
@@ -35,6 +36,11 @@ GET  /api/v1/limiters                                       rate limiters: numbe
 GET  /api/v1/limiters/{limiter}                             one of them
 PUT  /api/v1/limiters/{limiter}                             { \"rate\": 50, \"per\": \"1m\", \"burst\": 80, \"ttl\": \"10m\" }
 DELETE /api/v1/limiters/{limiter}                           take that back
+GET  /api/v1/maintenance                                    what is out of service
+PUT  /api/v1/maintenance                                    { \"retry_after\": \"5m\", \"allow\": [\"10.0.0.0/8\"], \"ttl\": \"1h\" }
+PUT  /api/v1/maintenance/listeners/{listener}               the same for what comes in there
+PUT  /api/v1/maintenance/routes/{route}                     the same for one route
+DELETE /api/v1/maintenance…                                 take that back
 GET  /api/v1/certificates                                   what listeners show: names, until when, from which files
 POST /api/v1/reload   load the configuration again
 ";
@@ -52,6 +58,7 @@ pub(super) fn router(context: Context) -> Router {
         .route("/api/v1/reload", post(reload))
         .merge(clusters::router())
         .merge(limiters::router())
+        .merge(maintenance::router())
         .merge(certificates::router())
         .fallback(async || (StatusCode::NOT_FOUND, "no such path; see /\n"))
         .method_not_allowed_fallback(async || {

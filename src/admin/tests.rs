@@ -43,6 +43,7 @@ fn running() -> Running {
         }],
         clusters: vec![Arc::new(cluster)],
         limiters: Vec::new(),
+        routes: Arc::new(crate::route::RouteTable::new(Vec::new())),
         last_load: Loaded {
             result: ReloadResult::Ok,
             at: Duration::from_secs(1_700_000_000),
@@ -208,7 +209,8 @@ fn metrics_and_status_show_what_runs() {
         let expected = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_seconds": 0,
-            "not_ready": ["starting"],
+            "maintenance": [],
+                "not_ready": ["starting"],
             "overload": { "level": "normal", "memory_bytes": 0, "memory_limit_bytes": 1_u64 << 30 },
             "configuration": {
                 "epoch": 7, "hash": "c0ffee",

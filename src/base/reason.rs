@@ -126,6 +126,8 @@ reasons! {
     Unauthorized = "unauthorized", 401, Local, Nobody, Never;
     /// Refused by an access rule.
     Denied = "denied", 403, Local, Nobody, Never;
+    /// An operator has taken it out of service for now.
+    Maintenance = "maintenance", 503, Local, Nobody, Never;
     /// Who is to say whether a request may go on does not say so.
     AuthUnavailable = "auth_unavailable", 503, Local, Nobody, Never;
     /// Over a rate limit.

@@ -1,7 +1,8 @@
-//! What is refused of a head that its codec took: what is meant for another connection.
+//! What is refused of a head that its codec took: what is meant for another connection, and what is out of service.
 
 use super::Exchange;
 use crate::base::{Error, Reason};
+use crate::route::Route;
 use crate::worker::View;
 
 /// A client that asked for one name and now asks for another is answered only where it would have been shown the same
@@ -28,5 +29,18 @@ pub(super) fn belongs_here(x: &Exchange, view: &View) -> Result<(), Error> {
         Ok(())
     } else {
         Err(Error::from(Reason::Misdirected))
+    }
+}
+
+/// Whether an operator lets this client in now. Asked of requests without a route, too: all may be out of service.
+pub(super) fn is_served(x: &mut Exchange, view: &View, route: Option<&Route>) -> Result<(), Error> {
+    let listener = &x.record.facts().listener;
+    let maintenance = &view.snapshot.maintenance;
+    match maintenance.refuses(listener, route.map(|it| &it.name), x.client, x.started) {
+        None => Ok(()),
+        Some(wait) => {
+            x.retry_after = Some(wait);
+            Err(Error::from(Reason::Maintenance))
+        }
     }
 }

@@ -292,7 +292,9 @@ async fn serve<D: Downstream>(
         return Err(NO_MEMORY);
     }
     head::belongs_here(x, view)?;
-    let route = find_route(x, view)?;
+    let route = find_route(x, view);
+    head::is_served(x, view, route.as_ref().ok().copied())?;
+    let route = route?;
     #[cfg(debug_assertions)]
     fault::strike(x.record.head());
     route.admits(x.record.head())?;

@@ -340,6 +340,7 @@ impl Control {
                 .collect(),
             clusters: snapshot.clusters.clone(),
             limiters: snapshot.limiters.clone(),
+            routes: Arc::clone(&snapshot.routes),
             last_load,
             token: snapshot
                 .process

@@ -11,6 +11,7 @@ use crate::cluster::{self, Cluster, Site};
 use crate::config::raw::tls::ClientAuth::{Optional, Required};
 use crate::config::{Beside, Code, Diagnostic, Diagnostics, Files, Spanned, raw};
 use crate::record::AccessLog;
+use crate::route::Maintenance;
 use crate::{filter, limiter, listener, route, tls};
 
 /// What outlives a configuration, by identity. One for the process.
@@ -24,6 +25,8 @@ pub struct Live {
     pub tls: tls::Live,
     /// What filters know.
     pub filters: filter::Live,
+    /// What is out of service.
+    pub maintenance: Arc<Maintenance>,
 }
 
 /// What a configuration is compiled for.
@@ -88,6 +91,7 @@ pub fn compile(
         routes: Arc::new(routes),
         clusters,
         pages: pages?,
+        maintenance: Arc::clone(&live.maintenance),
         limiters: limiters.into_vec(),
         process: process?,
         access_log: access_log?,

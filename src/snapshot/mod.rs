@@ -26,7 +26,7 @@ use crate::filter::ErrorPages;
 use crate::limiter::Limiter;
 use crate::listener::ListenerSpec;
 use crate::record::AccessLog;
-use crate::route::RouteTable;
+use crate::route::{Maintenance, RouteTable};
 
 pub use compile::{Live, Purpose, compile};
 pub use settings::{LogFormat, LogLevel, ProcessSettings, WorkersBy};
@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub routes: Arc<RouteTable>,
     /// Clusters, sorted by name.
     pub clusters: Vec<Arc<Cluster>>,
+    /// What is out of service, whatever the file says.
+    pub maintenance: Arc<Maintenance>,
     /// Error pages, in the order of the file.
     pub pages: Vec<Arc<ErrorPages>>,
     /// Rate limiters, sorted by name.

@@ -44,6 +44,7 @@ mod http2;
 mod jwt;
 mod l4;
 mod limits;
+mod maintenance;
 mod notify;
 mod outlier;
 mod overload;

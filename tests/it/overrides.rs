@@ -1,28 +1,16 @@
 //! What an operator says of endpoints while the process runs: states, weights, for a while or for good.
 
 use crate::support::load::{Shape, Style};
-use crate::support::{Answer, Client, Gate, Origin, Proxy, Reload, Setup, eventually, weighted};
+use crate::support::{Answer, Gate, Origin, Proxy, Reload, Setup, eventually, weighted};
 use serde_json::{Value, json};
 
 fn path(origin: &Origin) -> String {
     format!("/api/v1/clusters/app/endpoints/{}", origin.addr())
 }
 
-fn ask(proxy: &Proxy, method: &str, path: &str, body: &str) -> (u16, Value) {
-    let mut client = Client::connect(proxy.admin);
-    client.send(format!(
-        "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n{body}",
-        proxy.admin,
-        body.len()
-    ));
-    let response = client.response_to(method);
-    let json = serde_json::from_slice(&response.body).unwrap_or(Value::Null);
-    (response.status, json)
-}
-
 #[track_caller]
 fn put(proxy: &Proxy, origin: &Origin, body: &Value) -> Value {
-    let (status, json) = ask(proxy, "PUT", &path(origin), &body.to_string());
+    let (status, json) = proxy.order("PUT", &path(origin), &body.to_string());
     assert_eq!(status, 200, "{json}");
     json
 }
@@ -83,7 +71,7 @@ fn a_draining_endpoint_runs_empty() {
     eventually("the last one closes", || {
         (one.open_connections() == 0).then_some(())
     });
-    let (status, shown) = ask(&proxy, "DELETE", &path(&one), "");
+    let (status, shown) = proxy.order("DELETE", &path(&one), "");
     assert_eq!((status, &shown["state"]), (200, &"healthy".into()));
     assert!(names(&proxy).contains('1'));
 }
@@ -159,7 +147,7 @@ fn an_override_ends_with_its_time() {
     eventually("it serves again", || {
         names(&proxy).contains('1').then_some(())
     });
-    let (_, shown) = ask(&proxy, "GET", &path(&one), "");
+    let (_, shown) = proxy.order("GET", &path(&one), "");
     assert_eq!(shown["override"], Value::Null);
     proxy.wait_output("override ended");
     for to in ["healthy", "unhealthy"] {
@@ -188,7 +176,7 @@ fn an_override_survives_reloads_until_the_file_says_something_else() {
     reload(&[second.clone(), first.clone()]);
     assert_eq!(names(&proxy), "2".repeat(20), "kept");
     reload(std::slice::from_ref(&second));
-    let (_, shown) = ask(&proxy, "GET", "/api/v1/clusters/app", "");
+    let (_, shown) = proxy.order("GET", "/api/v1/clusters/app", "");
     assert_eq!(
         shown["absent"][0]["address"],
         one.addr().to_string(),
@@ -199,7 +187,7 @@ fn an_override_survives_reloads_until_the_file_says_something_else() {
     assert_eq!(names(&proxy), "2".repeat(20), "kept while it was away");
 
     reload(&[weighted(one.addr(), 2), second.clone()]);
-    let (_, shown) = ask(&proxy, "GET", &path(&one), "");
+    let (_, shown) = proxy.order("GET", &path(&one), "");
     assert_eq!(
         (&shown["weight"], &shown["state"]),
         (&2.into(), &"draining".into()),
@@ -207,7 +195,7 @@ fn an_override_survives_reloads_until_the_file_says_something_else() {
     );
     let disabled = format!("{{ address = \"{}\", state = \"disabled\" }}", one.addr());
     reload(&[disabled, second]);
-    let (_, shown) = ask(&proxy, "GET", &path(&one), "");
+    let (_, shown) = proxy.order("GET", &path(&one), "");
     assert_eq!(
         (&shown["state"], &shown["why"]),
         (&"disabled".into(), &"the file says so".into())

@@ -19,6 +19,7 @@ use crate::metrics::{DnsOutcome, Hub};
 use crate::outlier::Moment;
 
 use crate::admin::context::{Context, Loaded, Running};
+use crate::admin::maintenance::ClosedStatus;
 
 use endpoint::OverrideStatus;
 
@@ -34,6 +35,8 @@ pub(super) struct Status {
     not_ready: Vec<&'static str>,
     overload: Overload,
     configuration: Configuration,
+    /// What is out of service.
+    maintenance: Vec<ClosedStatus>,
     listeners: Vec<Listener>,
     clusters: Vec<ClusterStatus>,
 }
@@ -179,6 +182,19 @@ pub(super) struct LimiterOrder {
     pub(super) ttl: Option<Duration>,
 }
 
+/// The body of `PUT /api/v1/maintenance…`: all that is said, in place of what was said before.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MaintenanceOrder {
+    /// Without it: a minute.
+    pub(super) retry_after: Option<Duration>,
+    /// Addresses and networks of clients that are served all the same.
+    #[serde(default)]
+    pub(super) allow: Vec<String>,
+    /// Without it: until it is taken back.
+    pub(super) ttl: Option<Duration>,
+}
+
 /// A state that an operator may give.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -213,6 +229,7 @@ impl Status {
             not_ready: context.not_ready(),
             overload: Overload::of(&context.ledger),
             configuration: Configuration::of(&running),
+            maintenance: ClosedStatus::list(&context.live.maintenance),
             listeners: running
                 .listeners
                 .iter()

@@ -120,6 +120,24 @@ impl Proxy {
             .expect("admin answers")
     }
 
+    /// An order to the admin listener; what it says, where that is JSON.
+    pub fn order(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let mut client = Client::connect(self.admin);
+        client.send(format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n{body}",
+            self.admin,
+            body.len()
+        ));
+        let response = client.response_to(method);
+        let json = serde_json::from_slice(&response.body).unwrap_or(Value::Null);
+        (response.status, json)
+    }
+
+    /// What it was started with.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
     pub fn metrics(&self) -> Metrics {
         let response = self.admin_get("/metrics");
         response.is(200);
