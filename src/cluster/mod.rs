@@ -51,7 +51,7 @@ pub use members::{Knowledge, Members};
 pub use named::{ClusterIx, find_cluster};
 pub use outlier::Visit;
 pub use overrides::{Lapse, Override, Overrides, TooMany};
-pub use retry::{Backoff, Budget, Methods, RetryOn, RetryPolicy};
+pub use retry::{Backoff, Budget, Methods, RetryOn, RetryPolicy, Said};
 pub use sticky::Sticky;
 pub use sweeper::Sweeper;
 

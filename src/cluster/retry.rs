@@ -7,7 +7,7 @@ use crate::config::raw::retry as raw;
 use crate::config::types::{self, ByteSize};
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned};
 use crate::endpoint::MAX_TRIED;
-use crate::message::Method;
+use crate::message::{Method, grpc};
 
 /// The retry policy of a cluster.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,13 +39,37 @@ pub struct RetryOn {
     pub response_timeout: bool,
     /// The response has one of these statuses.
     pub statuses: Vec<RangeInclusive<u16>>,
+    /// It is nothing but one of these statuses of gRPC.
+    pub grpc: grpc::Codes,
 }
 
 impl RetryOn {
-    /// Whether a response with this status is tried again.
+    /// Whether a response that says this is tried again.
     #[inline]
-    pub fn status(&self, status: u16) -> bool {
-        self.statuses.iter().any(|range| range.contains(&status))
+    pub fn says(&self, said: Said) -> bool {
+        match said {
+            Said::Status(status) => self.statuses.iter().any(|range| range.contains(&status)),
+            Said::Grpc(code) => self.grpc.has(code),
+        }
+    }
+}
+
+/// What of an answer may be why it is not passed on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Said {
+    /// Its status.
+    Status(u16),
+    /// A status of gRPC that is all there is of it, which is said with HTTP 200.
+    Grpc(grpc::Code),
+}
+
+impl Said {
+    /// The status of HTTP.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Status(status) => status,
+            Self::Grpc(_) => 200,
+        }
     }
 }
 
@@ -164,6 +188,7 @@ fn on(raw: Option<&Spanned<Vec<Spanned<raw::RetryOn>>>>) -> RetryOn {
         reset: raw.is_none(),
         response_timeout: false,
         statuses: Vec::new(),
+        grpc: grpc::Codes::default(),
     };
     for ending in raw.into_iter().flat_map(|list| &list.value) {
         match ending.value {
@@ -171,9 +196,20 @@ fn on(raw: Option<&Spanned<Vec<Spanned<raw::RetryOn>>>>) -> RetryOn {
             raw::RetryOn::Reset => on.reset = true,
             raw::RetryOn::ResponseTimeout => on.response_timeout = true,
             raw::RetryOn::Status(range) => on.statuses.push(range.first..=range.last),
+            raw::RetryOn::Grpc(status) => on.grpc = on.grpc.with(code(status)),
         }
     }
     on
+}
+
+const fn code(raw: raw::GrpcStatus) -> grpc::Code {
+    match raw {
+        raw::GrpcStatus::Cancelled => grpc::Code::Cancelled,
+        raw::GrpcStatus::DeadlineExceeded => grpc::Code::DeadlineExceeded,
+        raw::GrpcStatus::ResourceExhausted => grpc::Code::ResourceExhausted,
+        raw::GrpcStatus::Internal => grpc::Code::Internal,
+        raw::GrpcStatus::Unavailable => grpc::Code::Unavailable,
+    }
 }
 
 fn methods(

@@ -17,6 +17,7 @@ use super::watch::{ON_TRIAL, Passage, Watch};
 use super::{Exchange, Served};
 use crate::base::reason::Blame;
 use crate::base::{Detail, Error, Phase, Reason, clock};
+use crate::cluster::Said;
 use crate::drain;
 use crate::endpoint::{EndpointIx, Tried};
 use crate::http1::body::More;
@@ -167,7 +168,7 @@ impl<D: Downstream> Attempts<'_, D> {
             }
             self.account.made(cause.take(), RetryResult::Failure);
             let blamed = error.reason().row().blame == Blame::Endpoint;
-            if blamed && failure.status.is_none() {
+            if blamed && failure.said.is_none() {
                 self.cluster
                     .cells
                     .failed(clock::between(began, clock::now()));
@@ -273,7 +274,7 @@ impl<D: Downstream> Attempts<'_, D> {
         Failed {
             failure: Failure {
                 reason: error.reason(),
-                status: None,
+                said: None,
                 accepted: self.outgoing.accepted(),
                 reused,
                 resendable: self.outgoing.resendable(),
@@ -284,9 +285,9 @@ impl<D: Downstream> Attempts<'_, D> {
     }
 
     /// An attempt whose answer is not passed on: another one is paid for.
-    fn paid(&self, status: u16, pause: Duration, reused: Reused) -> Failed {
+    fn paid(&self, said: Said, pause: Duration, reused: Reused) -> Failed {
         let mut failed = self.failed(Error::from(Reason::RetriesExhausted), reused);
-        (failed.failure.status, failed.paid) = (Some(status), Some(pause));
+        (failed.failure.said, failed.paid) = (Some(said), Some(pause));
         failed
     }
 
@@ -387,9 +388,9 @@ impl<D: Downstream> Attempts<'_, D> {
                 watch.done(answered(reply.status()));
                 Ok(Served::Replaced(reply))
             }
-            Ok(Ended::Retryable(status, pause)) => {
-                answered(status);
-                Err(self.paid(status, pause, reused))
+            Ok(Ended::Retryable(said, pause)) => {
+                answered(said.status());
+                Err(self.paid(said, pause, reused))
             }
             Err(error) => {
                 watch.ended(&error, reused);

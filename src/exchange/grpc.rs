@@ -1,5 +1,5 @@
-//! How a call of gRPC is told that it failed here: by a status in the head of an answer without a body; of gRPC-Web, by a
-//! body that is nothing but the status.
+//! What calls of gRPC come to. One that failed here is told by a status in the head of an answer without a body; one of
+//! gRPC-Web, by a body that is nothing but the status. What endpoints say is read for counts, and for retries.
 
 use std::time::Duration;
 
@@ -7,30 +7,67 @@ use bytes::Bytes;
 
 use crate::base::{Detail, Reason};
 use crate::filter::{Reply, grpc_web};
-use crate::message::grpc::{self, Speaks};
-use crate::message::{Known, RequestHead};
+use crate::message::grpc::{self, Code, Speaks};
+use crate::message::{Known, RequestHead, ResponseHead};
+use crate::metrics::Outcome;
 
-/// A code of gRPC, as it is written. `docs/grpc.md` has the table.
-const fn code(reason: Reason) -> &'static [u8] {
+/// What a call comes to that ends so here. `docs/grpc.md` has the table.
+const fn code(reason: Reason) -> Code {
     match reason {
         Reason::MaxDuration
         | Reason::ResponseTimeout
         | Reason::UpstreamIdle
         | Reason::HeaderTimeout
-        | Reason::BodyTimeout => b"4",
-        Reason::Denied => b"7",
+        | Reason::BodyTimeout => Code::DeadlineExceeded,
+        Reason::Denied => Code::PermissionDenied,
         Reason::RateLimited
         | Reason::BodyTooLarge
         | Reason::HeadersTooLarge
-        | Reason::UriTooLong => b"8",
-        Reason::NoRoute => b"12",
+        | Reason::UriTooLong => Code::ResourceExhausted,
+        Reason::NoRoute => Code::Unimplemented,
         Reason::BadRequest
         | Reason::ClientProtocol
         | Reason::UpstreamProtocol
-        | Reason::Internal => b"13",
-        Reason::Unauthorized => b"16",
-        _ => b"14",
+        | Reason::Internal => Code::Internal,
+        Reason::Unauthorized => Code::Unauthenticated,
+        _ => Code::Unavailable,
     }
+}
+
+const STATUS: &[u8] = b"grpc-status";
+
+/// What an answer still owes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Owes {
+    /// Nothing that we look for.
+    #[default]
+    Nothing,
+    /// A status of gRPC, at its end.
+    Status,
+}
+
+/// What the head of an answer of gRPC says; `None`: it is not one.
+#[inline]
+pub(super) fn told(head: &ResponseHead<'_>) -> Option<Outcome> {
+    let kind = head.first(Known::ContentType)?;
+    grpc::format(kind)?;
+    let status = head.values(STATUS).next();
+    Some(status.map_or(Outcome::None, outcome))
+}
+
+/// What these trailer lines say of a call.
+pub(super) fn behind(lines: &[u8]) -> Outcome {
+    let mut lines = lines.split(|&byte| byte == b'\n');
+    let status = lines.find_map(|line| {
+        let (name, value) = line.split_at_checked(STATUS.len())?;
+        let value = value.strip_prefix(b":")?.trim_ascii();
+        name.eq_ignore_ascii_case(STATUS).then_some(value)
+    });
+    status.map_or(Outcome::None, outcome)
+}
+
+fn outcome(status: &[u8]) -> Outcome {
+    Code::parse(status).map_or(Outcome::Other, Outcome::Code)
 }
 
 /// The answer to a call; `wait` is told where HTTP would tell it.
@@ -50,7 +87,7 @@ pub(super) fn refusal(
     }
     let wait = wait.as_millis().div_ceil(1000).max(1).to_string();
     let status: [(&[u8], &[u8]); 2] = [
-        (b"grpc-status", code(reason)),
+        (STATUS, code(reason).digits().as_bytes()),
         (b"grpc-message", message.as_bytes()),
     ];
     let mut kind = b"application/grpc".to_vec();

@@ -311,17 +311,20 @@ async fn serve<D: Downstream>(
         }
     }
     match target {
-        Target::Cluster(cluster) => match x.kit.kept.take_recode() {
-            None => match attempt::forward(x, down, timer, route, cluster).await? {
+        Target::Cluster(cluster) => {
+            let served = match x.kit.kept.take_recode() {
+                None => attempt::forward(x, down, timer, route, cluster).await?,
+                // Boxed: few routes change bodies.
+                Some(recode) => {
+                    let on = (view, route);
+                    Box::pin(recode::forward(x, down, timer, on, cluster, recode)).await
+                }
+            };
+            match served {
                 Served::Replaced(reply) => refuse::reply(x, down, timer, route, &reply).await,
                 served => Ok(served),
-            },
-            // Boxed: few routes change bodies.
-            Some(recode) => {
-                let on = (view, route);
-                Ok(Box::pin(recode::forward(x, down, timer, on, cluster, recode)).await)
             }
-        },
+        }
         Target::Redirect(redirect) => {
             let asked = match filters::scheme(x) {
                 Proto::Http => Scheme::Http,

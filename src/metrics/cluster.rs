@@ -7,6 +7,7 @@ use crate::base::{Detail, Reason};
 
 use super::cell::{Counter, Distribution, Gauge, Histogram};
 use super::codes::{CodeSums, Codes, NO_RESPONSE};
+use super::grpc::{GrpcCells, GrpcSums, Outcome};
 
 /// How a retry ended.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -96,6 +97,7 @@ pub struct ClusterCells {
     retries: Rare<(Reason, RetryResult)>,
     retry_denied: Rare<Detail>,
     rejected: Rare<Reason>,
+    grpc: GrpcCells,
 }
 
 impl ClusterCells {
@@ -103,6 +105,11 @@ impl ClusterCells {
     pub fn responded(&self, status: u16, duration: Duration) {
         self.codes.count(status);
         self.duration.observe(duration);
+    }
+
+    /// Counts what an answer of gRPC says.
+    pub fn called(&self, outcome: Outcome) {
+        self.grpc.count(outcome);
     }
 
     /// Counts an attempt that ended without a response.
@@ -190,6 +197,7 @@ pub(super) struct ClusterSums {
     pub(super) retries: Vec<((Reason, RetryResult), u64)>,
     pub(super) retry_denied: Vec<(Detail, u64)>,
     pub(super) rejected: Vec<(Reason, u64)>,
+    pub(super) grpc: GrpcSums,
 }
 
 impl ClusterSums {
@@ -209,5 +217,6 @@ impl ClusterSums {
         self.retries.extend(cells.retries.read());
         self.retry_denied.extend(cells.retry_denied.read());
         self.rejected.extend(cells.rejected.read());
+        self.grpc.absorb(&cells.grpc);
     }
 }

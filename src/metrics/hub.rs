@@ -320,6 +320,7 @@ fn collect_cluster(cluster: &str, shards: &Shards<ClusterCells>, scrape: &mut Sc
         let labels = [cluster, reason.as_str()];
         scrape.add(&names::UPSTREAM_REJECTED, &labels, *count);
     }
+    sums.grpc.collect(cluster, scrape);
 }
 
 fn collect_http2(cluster: &str, sums: &Http2Sums, scrape: &mut Scrape) {

@@ -161,6 +161,8 @@ metrics! {
         "HTTP/2 connections that endpoints ended with a GOAWAY that names an error.";
     UPSTREAM_HTTP2_PINGS_LOST: Counter "tidegate_upstream_http2_pings_lost_total" ["cluster"]
         "HTTP/2 connections to endpoints that were given up because a PING was not answered.";
+    GRPC_RESPONSES: Counter "tidegate_grpc_responses_total" ["cluster", "status"]
+        "Answers of gRPC by endpoints, by what they say at their end (ok, unavailable …; _other: a number that gRPC does not have; none: nothing).";
     UPSTREAM_RETRIES: Counter "tidegate_upstream_retries_total" ["cluster", "reason", "result"]
         "Retries, by what caused them and how they ended (success, failure).";
     UPSTREAM_RETRY_DENIED: Counter "tidegate_upstream_retry_denied_total" ["cluster", "reason"]

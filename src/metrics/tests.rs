@@ -65,6 +65,7 @@ fn busy() -> std::sync::Arc<Hub> {
         cluster.retried(Reason::ConnectRefused, RetryResult::Success);
         cluster.retry_denied(Detail::BudgetEmpty);
         cluster.rejected(Reason::NoEndpoint);
+        cluster.called(Outcome::None);
         let session = hub.session(worker, "db", "db");
         session.finish(Reason::Completed, Duration::from_secs(1), 10, 20);
         session.datagrams.received.inc();

@@ -283,7 +283,7 @@ fn kind(rust: &str, tables: &[Table]) -> String {
         "i32" => "number, also below 0",
         "f64" => "decimal number",
         "Workers" => "`\"auto\"` or number",
-        "RetryOn" => "`connect`, `reset`, `response_timeout` or status",
+        "RetryOn" => "`connect`, `reset`, `response_timeout`, status or `grpc_…`",
         "Endpoint" => "address or table",
         name => match index.get(name).map(|table| (table.kind, *table)) {
             Some((Kind::Keys, _)) => "table",

@@ -85,7 +85,7 @@ fn what_is_not_written_has_the_documented_default() {
     assert_eq!((retry.attempts, retry.replay_buffer), (2, 65_536));
     assert_eq!(retry.per_try_timeout, None);
     assert!(retry.on.connect && retry.on.reset);
-    assert!(!retry.on.response_timeout && !retry.on.status(503));
+    assert!(!retry.on.response_timeout && !retry.on.says(Said::Status(503)));
     assert!(retry.methods.contains(Method::Put) && !retry.methods.contains(Method::Post));
     assert_eq!(
         retry.budget,
@@ -193,7 +193,7 @@ fn everything_written_arrives() {
 
     let retry = &cluster.retry;
     assert!(!retry.on.connect && retry.on.response_timeout);
-    assert!(retry.on.status(503) && !retry.on.status(502));
+    assert!(retry.on.says(Said::Status(503)) && !retry.on.says(Said::Status(502)));
     assert!(retry.methods.contains(Method::Post) && !retry.methods.contains(Method::Get));
     assert_eq!(retry.per_try_timeout, Some(Duration::from_secs(3)));
     assert_eq!(

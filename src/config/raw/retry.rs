@@ -60,7 +60,36 @@ pub enum RetryOn {
     ResponseTimeout,
     /// The response has one of these statuses.
     Status(StatusRange),
+    /// The response is nothing but this status of gRPC.
+    Grpc(GrpcStatus),
 }
+
+/// A status of gRPC by which an endpoint may say that another could do better.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum GrpcStatus {
+    /// 1.
+    Cancelled,
+    /// 4.
+    DeadlineExceeded,
+    /// 8.
+    ResourceExhausted,
+    /// 13.
+    Internal,
+    /// 14.
+    Unavailable,
+}
+
+const WORDS: &[&str] = &[
+    "connect",
+    "reset",
+    "response_timeout",
+    "grpc_cancelled",
+    "grpc_deadline_exceeded",
+    "grpc_resource_exhausted",
+    "grpc_internal",
+    "grpc_unavailable",
+    "500-599",
+];
 
 struct RetryOnReader;
 
@@ -68,20 +97,23 @@ impl Visitor<'_> for RetryOnReader {
     type Value = RetryOn;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`connect`, `reset`, `response_timeout` or a status code")
+        f.write_str("`connect`, `reset`, `response_timeout`, a status code or a status of gRPC")
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<RetryOn, E> {
-        match text {
-            "connect" => Ok(RetryOn::Connect),
-            "reset" => Ok(RetryOn::Reset),
-            "response_timeout" => Ok(RetryOn::ResponseTimeout),
+        Ok(match text {
+            "connect" => RetryOn::Connect,
+            "reset" => RetryOn::Reset,
+            "response_timeout" => RetryOn::ResponseTimeout,
+            "grpc_cancelled" => RetryOn::Grpc(GrpcStatus::Cancelled),
+            "grpc_deadline_exceeded" => RetryOn::Grpc(GrpcStatus::DeadlineExceeded),
+            "grpc_resource_exhausted" => RetryOn::Grpc(GrpcStatus::ResourceExhausted),
+            "grpc_internal" => RetryOn::Grpc(GrpcStatus::Internal),
+            "grpc_unavailable" => RetryOn::Grpc(GrpcStatus::Unavailable),
             _ => StatusRange::parse(text)
                 .map(RetryOn::Status)
-                .ok_or_else(|| {
-                    E::unknown_variant(text, &["connect", "reset", "response_timeout", "500-599"])
-                }),
-        }
+                .ok_or_else(|| E::unknown_variant(text, WORDS))?,
+        })
     }
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<RetryOn, E> {

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::base::reason::Retry;
 use crate::base::{Detail, Error, Reason};
-use crate::cluster::RetryPolicy;
+use crate::cluster::{RetryPolicy, Said};
 use crate::limit::{Grant, Level};
 use crate::message::Method;
-use crate::metrics::RetryResult;
+use crate::metrics::{Outcome, RetryResult};
 use crate::worker::ClusterView;
 
 /// How an attempt failed before any byte of a response that may be passed on.
@@ -17,8 +17,8 @@ use crate::worker::ClusterView;
 pub(super) struct Failure {
     /// Why.
     pub(super) reason: Reason,
-    /// Whether it is an answer with a status that the configuration retries.
-    pub(super) status: Option<u16>,
+    /// If it is an answer that the configuration retries, what of it says so.
+    pub(super) said: Option<Said>,
     /// Bytes of the request that the kernel took.
     pub(super) accepted: u64,
     /// Whether the connection had served another request before.
@@ -58,13 +58,14 @@ enum Case {
     Reset,
     ResponseTimeout,
     Status,
+    Grpc,
     Final,
 }
 
 /// Which requests a row tries again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Who {
-    /// Any method: nothing of it can have been done.
+    /// Any method: nothing of it can have been done; or the operator says of what an endpoint says that it may be.
     Any,
     /// A method of `methods`, if all that was sent is kept.
     Repeatable,
@@ -79,7 +80,7 @@ enum On {
     Connect,
     Reset,
     ResponseTimeout,
-    Status,
+    Said,
 }
 
 /// A row of the table.
@@ -106,14 +107,18 @@ impl Case {
             Self::FreshUntouched => row(Who::Any, On::Connect, OtherEndpoint),
             Self::Reset => row(Who::Repeatable, On::Reset, OtherEndpoint),
             Self::ResponseTimeout => row(Who::Repeatable, On::ResponseTimeout, OtherEndpoint),
-            Self::Status => row(Who::Repeatable, On::Status, OtherEndpoint),
+            Self::Status => row(Who::Repeatable, On::Said, OtherEndpoint),
+            // Every call is a POST, and who lists these statuses says that calls which end so may be made again.
+            Self::Grpc => row(Who::Any, On::Said, OtherEndpoint),
             Self::Final => row(Who::Nobody, On::Always, Stop(Detail::None)),
         }
     }
 
     fn of(failure: &Failure, policy: &RetryPolicy) -> Self {
-        if failure.status.is_some() {
-            return Self::Status;
+        match failure.said {
+            Some(Said::Status(_)) => return Self::Status,
+            Some(Said::Grpc(_)) => return Self::Grpc,
+            None => {}
         }
         match (failure.reason.row().retry, failure.reused) {
             (Retry::OtherEndpoint, _) => Self::NoConnection,
@@ -145,7 +150,7 @@ impl Failed {
         Self {
             failure: Failure {
                 reason: error.reason(),
-                status: None,
+                said: None,
                 accepted: 0,
                 reused: Reused::Fresh,
                 resendable,
@@ -164,9 +169,7 @@ pub(super) fn decide(policy: &RetryPolicy, method: Method, failure: &Failure) ->
         On::Connect => policy.on.connect,
         On::Reset => policy.on.reset,
         On::ResponseTimeout => policy.on.response_timeout,
-        On::Status => failure
-            .status
-            .is_some_and(|status| policy.on.status(status)),
+        On::Said => failure.said.is_some_and(|said| policy.on.says(said)),
     };
     if !listed {
         return Decision::Stop(Detail::None);
@@ -255,6 +258,11 @@ impl<'x> Account<'x> {
             why => why,
         };
         Error::new(error.reason(), detail)
+    }
+
+    /// Counts what an answer of gRPC says.
+    pub(super) fn called(&self, outcome: Outcome) {
+        self.cluster.cells.called(outcome);
     }
 
     /// Counts a retry that was made, by what caused it.

@@ -3,8 +3,9 @@ use std::path::Path;
 
 use super::*;
 use crate::cluster::{Backoff, Budget, Methods, RetryOn};
+use crate::message::grpc::{Code, Codes};
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     Case::NoConnection,
     Case::PooledUntouched,
     Case::PooledDead,
@@ -12,6 +13,7 @@ const CASES: [Case; 8] = [
     Case::Reset,
     Case::ResponseTimeout,
     Case::Status,
+    Case::Grpc,
     Case::Final,
 ];
 
@@ -23,6 +25,7 @@ fn policy() -> RetryPolicy {
             reset: true,
             response_timeout: true,
             statuses: vec![503..=503],
+            grpc: Codes::default().with(Code::Unavailable),
         },
         methods: Methods::new([Method::Get, Method::Put]),
         per_try_timeout: None,
@@ -47,12 +50,16 @@ fn failure(case: Case) -> Failure {
         Case::FreshUntouched => (Reason::UpstreamReset, 0, Reused::Fresh),
         Case::Reset => (Reason::UpstreamReset, 40, Reused::Fresh),
         Case::ResponseTimeout => (Reason::ResponseTimeout, 40, Reused::Fresh),
-        Case::Status => (Reason::RetriesExhausted, 40, Reused::Fresh),
+        Case::Status | Case::Grpc => (Reason::RetriesExhausted, 40, Reused::Fresh),
         Case::Final => (Reason::UpstreamTruncated, 40, Reused::Fresh),
     };
     Failure {
         reason,
-        status: (case == Case::Status).then_some(503),
+        said: match case {
+            Case::Status => Some(Said::Status(503)),
+            Case::Grpc => Some(Said::Grpc(Code::Unavailable)),
+            _ => None,
+        },
         accepted,
         reused,
         resendable: true,
@@ -60,7 +67,7 @@ fn failure(case: Case) -> Failure {
 }
 
 /// E-201: whatever the configuration lists, a method that it does not call repeatable is sent again only where
-/// the kernel took no byte of it.
+/// the kernel took no byte of it, or where the answer itself is a listed status of gRPC.
 #[test]
 fn a_post_is_sent_again_only_where_nothing_was_taken() {
     for case in CASES {
@@ -73,6 +80,10 @@ fn a_post_is_sent_again_only_where_nothing_was_taken() {
                 case,
                 Case::NoConnection | Case::PooledUntouched | Case::FreshUntouched
             );
+            if case == Case::Grpc {
+                assert_eq!(decision, Decision::OtherEndpoint);
+                continue;
+            }
             assert_eq!(again, untouched, "{case:?} {method:?}");
             assert!(!again || failure.accepted == 0, "{case:?}");
             if case != Case::Final && !again {
@@ -103,6 +114,7 @@ fn what_is_not_listed_is_left() {
         reset: false,
         response_timeout: false,
         statuses: Vec::new(),
+        grpc: Codes::default(),
     };
     for case in CASES {
         let decision = decide(&policy, Method::Get, &failure(case));
@@ -168,6 +180,7 @@ fn table() -> String {
         let row = case.row();
         let ended = told(case);
         let who = match row.who {
+            Who::Any if row.on == On::Said => "any method, if all that was sent is kept",
             Who::Any => "any method: nothing was written",
             Who::Repeatable => "a method of `methods`, if all that was sent is kept",
             Who::Nobody => "never",
@@ -178,7 +191,7 @@ fn table() -> String {
             On::Connect => "`connect`",
             On::Reset => "`reset`",
             On::ResponseTimeout => "`response_timeout`",
-            On::Status => "the status",
+            On::Said => "the status",
         };
         let (place, costs) = match row.then {
             Decision::FreshConnection => ("the same endpoint, a new connection, once", "nothing"),
@@ -211,6 +224,7 @@ fn told(case: Case) -> &'static str {
             "`response_timeout`, by `timeouts.response` or `retry.per_try_timeout`"
         }
         Case::Status => "an answer with a listed status",
+        Case::Grpc => "an answer that is nothing but a listed status of gRPC, in its head",
         Case::Final => {
             "the answer had begun (`upstream_truncated`, `upstream_idle`) or broke the protocol (`upstream_protocol`)"
         }

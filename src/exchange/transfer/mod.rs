@@ -17,6 +17,7 @@ use tokio::time::Sleep;
 
 use super::Exchange;
 use super::finish::Behind;
+use super::grpc::Owes;
 use super::outgoing::Outgoing;
 use super::own::Challenge;
 use super::retry::Account;
@@ -24,6 +25,7 @@ use super::side::Downstream;
 use super::upstream::{Http2, Upstream};
 use super::watch::Watch;
 use crate::base::{Detail, Error, Phase, Reason};
+use crate::cluster::Said;
 use crate::endpoint::Endpoint;
 use crate::filter::Reply;
 use crate::http1::body::More;
@@ -80,7 +82,7 @@ pub(super) enum Ended {
     Switched,
     /// The response is one that the configuration retries; nothing was passed on. The retry is paid for, and comes
     /// after this pause.
-    Retryable(u16, Duration),
+    Retryable(Said, Duration),
     /// The client is to have this in the place of the response.
     Replaced(Box<Reply>),
 }
@@ -106,6 +108,8 @@ pub(super) struct Transfer<'x, D, U> {
     reading: Reading,
     interims: u32,
     status: u16,
+    /// What of gRPC the answer still owes.
+    owes: Owes,
     /// Whether the request body has been read to its end.
     body: More,
     begun: bool,
@@ -202,6 +206,7 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
             reading: Reading::Head,
             interims: 0,
             status: 0,
+            owes: Owes::Nothing,
             body,
             begun: false,
             upload_due: Tick::NEVER,

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::{After, Ended, Reading, Step, Transfer, Upload};
 use crate::base::{Detail, Error, Phase, Reason, clock};
+use crate::cluster::Said;
 use crate::exchange::filters::{self, Beside};
+use crate::exchange::grpc::{self, Owes};
 use crate::exchange::own::challenge;
 use crate::exchange::page::replaces;
 use crate::exchange::retry::{Decision, Failure, Reused, decide};
@@ -14,7 +16,9 @@ use crate::exchange::upstream::{Room, Upstream};
 use crate::filter::Reply;
 use crate::http1::body::More;
 use crate::http1::response::Start;
+use crate::message::grpc::Code;
 use crate::message::{BodyLength, Known, Upgrade, keep_alive};
+use crate::metrics::Outcome;
 use crate::net::deadline::Tick;
 
 impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
@@ -123,10 +127,11 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         let kit = &*self.x.kit;
         self.watch
             .answered(&start.head(&kit.partial, &kit.fields), now);
+        let said = self.said(start);
         if switching == Upgrade::None
-            && let Some(pause) = self.retries(status)
+            && let Some(pause) = self.retries(said)
         {
-            return Ok(Step::Ended(Ended::Retryable(status, pause)));
+            return Ok(Step::Ended(Ended::Retryable(said, pause)));
         }
         let carried = match switching {
             Upgrade::WebSocket => self.carries(),
@@ -214,15 +219,36 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         Ok(Step::Moved)
     }
 
-    /// Whether this status is tried again; if so the retry is paid for, and comes after the pause.
-    fn retries(&mut self, status: u16) -> Option<Duration> {
+    /// What of the answer may be why it is not passed on: a call that failed before its first message has its status in its head.
+    fn said(&mut self, start: &Start) -> Said {
+        let kit = &*self.x.kit;
+        let head = start.head(&kit.partial, &kit.fields);
+        let told = grpc::told(&head);
+        self.owes = match told {
+            Some(Outcome::None) => Owes::Status,
+            _ => Owes::Nothing,
+        };
+        match told {
+            Some(outcome @ (Outcome::Code(_) | Outcome::Other)) => self.account.called(outcome),
+            Some(Outcome::None) | None => {}
+        }
+        match (told, head.body) {
+            (Some(Outcome::Code(code)), BodyLength::Exact(0)) if code != Code::Ok => {
+                Said::Grpc(code)
+            }
+            _ => Said::Status(head.status),
+        }
+    }
+
+    /// Whether an answer that says this is tried again; if so the retry is paid for, and comes after the pause.
+    fn retries(&mut self, said: Said) -> Option<Duration> {
         let policy = self.account.policy();
-        if !policy.on.status(status) {
+        if !policy.on.says(said) {
             return None;
         }
         let failure = Failure {
             reason: Reason::RetriesExhausted,
-            status: Some(status),
+            said: Some(said),
             accepted: self.up.accepted(),
             reused: Reused::Fresh,
             resendable: self.up.resendable(),
@@ -278,6 +304,9 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         }
         let (lines, dropped) = self.up.trailers()?.towards(self.down.carries());
         self.x.record.trailers_dropped(dropped);
+        if std::mem::take(&mut self.owes) == Owes::Status {
+            self.account.called(grpc::behind(&lines));
+        }
         Ok(lines)
     }
 

@@ -65,6 +65,72 @@ fn the_callers_timeout_bounds_the_exchange() {
     gate.open();
 }
 
+/// An endpoint that says at once that another could do better is taken at its word, where the operator lists it.
+#[test]
+fn calls_are_tried_again_by_their_status() {
+    let head = |more: &[(&str, &str)]| {
+        let kind = [("content-type", "application/grpc")];
+        Act::Head(200, fields(&[&kind, more].concat()))
+    };
+    let busy = Streams::answering(move |request| match &*request.path {
+        "/late" => vec![head(&[]), Act::Trailers(fields(&[("grpc-status", "14")]))],
+        "/other" => vec![Act::Bare, head(&[("grpc-status", "9")])],
+        _ => vec![
+            Act::Bare,
+            head(&[("grpc-status", "14"), ("grpc-message", "busy")]),
+        ],
+    });
+    let free = Streams::answering(move |_| {
+        vec![
+            head(&[]),
+            Act::Data(vec![0; 5]),
+            Act::Trailers(fields(&[("grpc-status", "0")])),
+        ]
+    });
+    let keys = |on: &str| {
+        format!(
+            "balancer = \"round_robin\"\noutlier = {{ max_ejected = 0 }}\n\
+             retry = {{ on = [{on}], budget = {{ ratio = 1.0, min_per_second = 100 }} }}"
+        )
+    };
+    let addrs = [busy.addr(), free.addr()];
+    let proxy = over(&addrs, &keys("\"grpc_unavailable\", \"grpc_internal\"")).start();
+    for _ in 0..10 {
+        let response = call(&proxy, "/", "");
+        assert!(!response.head.has("grpc-status"), "{response:?}");
+        assert_eq!(response.body, [0; 5]);
+    }
+    let attempts = |line: &serde_json::Value| line["attempts"].as_u64().unwrap_or_default();
+    let twice = proxy
+        .wait_log(10)
+        .iter()
+        .filter(|line| attempts(line) == 2)
+        .count();
+    assert!(twice >= 3, "{twice} met the busy one");
+    let told = |status| {
+        let labels = [("cluster", "app"), ("status", status)];
+        proxy.metric("tidegate_grpc_responses_total", &labels)
+    };
+    assert_eq!((told("ok"), told("unavailable")), (10.0, twice as f64));
+    let labels = [("cluster", "app"), ("result", "success")];
+    let made = proxy.metric("tidegate_upstream_retries_total", &labels);
+    assert_eq!(made, twice as f64);
+    // What is not listed, and what comes behind a head that is not all, is passed on.
+    for (path, status) in [("/other", "failed_precondition"), ("/late", "unavailable")] {
+        let before = told(status);
+        for _ in 0..4 {
+            call(&proxy, path, "");
+        }
+        assert_eq!(told(status) - before, 2.0, "{path}");
+    }
+    // Without a word of the operator it is an answer like any other.
+    let proxy = over(&addrs, &keys("\"503\"")).start();
+    for _ in 0..4 {
+        call(&proxy, "/", "");
+    }
+    assert!(proxy.wait_log(4).iter().all(|line| attempts(line) == 1));
+}
+
 /// Silence in a stream is not the end of it.
 #[test]
 fn a_stream_may_be_silent() {

@@ -3,12 +3,16 @@
 //! Source: "gRPC over HTTP2" (`PROTOCOL-HTTP2.md` of the gRPC project), for the grammar of `grpc-timeout` and of the
 //! content type; its "HTTP to gRPC Status Code Mapping" is what clients make of an answer that is not gRPC.
 
+mod code;
+
 use std::time::Duration;
 
 use super::field::Known;
 use super::head::RequestHead;
 use super::hops;
 use super::method::Method;
+
+pub use code::{Code, Codes};
 
 const KIND: &[u8] = b"application/grpc";
 const WEB: &[u8] = b"application/grpc-web";
