@@ -1,0 +1,180 @@
+//! One attempt: a connection to the place that was picked, what passes over it, and what that comes to.
+
+use std::future::poll_fn;
+use std::time::{Duration, Instant};
+
+use super::Attempts;
+use crate::base::{Detail, Error, Phase, Reason, clock};
+use crate::cluster::Said;
+use crate::endpoint::EndpointIx;
+use crate::exchange::Served;
+use crate::exchange::checkout::{Checked, Link, Source, checkout, unless_gone};
+use crate::exchange::finish::{self, Sent};
+use crate::exchange::own::{self, Whose};
+use crate::exchange::place::{self, Place};
+use crate::exchange::retry::{Failed, Failure, Reused};
+use crate::exchange::side::Downstream;
+use crate::exchange::transfer::{self, Ended, Over, Terms, Transfer};
+use crate::exchange::upstream::Http1;
+use crate::exchange::watch::{ON_TRIAL, Watch};
+use crate::http1::body::More;
+use crate::http1::response::Persist;
+use crate::net::Stream;
+
+impl<D: Downstream> Attempts<'_, D> {
+    /// Keeps the endpoint's connection after a whole answer, where it may be used again.
+    fn put_back(&self, ix: EndpointIx, stream: Stream, whose: Whose, over: &Over) {
+        let waits = self.outgoing.pending(&self.x.kit.outgoing);
+        let sent = match self.upload {
+            More::Ended if !waits => Sent::Whole,
+            _ => Sent::Part,
+        };
+        let asked = self.x.record.head().upgrade();
+        let persist = finish::endpoint(over.says, sent, over.behind, asked);
+        let parting = over.parting;
+        let preface = self.cluster.cluster.members.preface;
+        let Some(set) = self.cluster.idle.get(ix.0 as usize) else {
+            return;
+        };
+        let clock = self.timer.deadlines();
+        match (
+            persist,
+            own::bound(self.x, preface, whose, parting.challenge),
+        ) {
+            (Persist::Reuse, Whose::Client) => self.down.private().keep(stream, set),
+            (Persist::Later, Whose::Client) | (Persist::Close, _) => {}
+            (Persist::Reuse, Whose::Anybody) => set.put(stream, clock, parting.keep_alive),
+            (Persist::Later, Whose::Anybody) => set.put_aside(stream, clock, parting.keep_alive),
+        }
+    }
+
+    /// An attempt that ended so.
+    fn failed(&self, error: Error, reused: Reused) -> Failed {
+        Failed {
+            failure: Failure {
+                reason: error.reason(),
+                said: None,
+                accepted: self.outgoing.accepted(),
+                reused,
+                resendable: self.outgoing.resendable(),
+            },
+            error,
+            paid: None,
+        }
+    }
+
+    /// An attempt whose answer is not passed on: another one is paid for.
+    fn paid(&self, said: Said, pause: Duration, reused: Reused) -> Failed {
+        let mut failed = self.failed(Error::from(Reason::RetriesExhausted), reused);
+        (failed.failure.said, failed.paid) = (Some(said), Some(pause));
+        failed
+    }
+
+    /// One attempt at one endpoint.
+    pub(super) async fn once(
+        &mut self,
+        place: Place,
+        source: Source,
+        began: Instant,
+    ) -> Result<Served, Failed> {
+        let (cluster, ix) = (self.cluster, place.ix);
+        let tried = self.tried.contains(ix);
+        let cookie = place::cookie(cluster, &place);
+        let Some(endpoint) = cluster.cluster.set.endpoint(ix) else {
+            let error = Error::from(Reason::Internal);
+            return Err(Failed::untouched(error, self.outgoing.resendable()));
+        };
+        let Some(watch) = Watch::begin(self.passage, endpoint, tried, began) else {
+            return Err(Failed::untouched(ON_TRIAL, self.outgoing.resendable()));
+        };
+        self.x.record.attempt(&cluster.cluster.name, &endpoint.text);
+        let left = self.timer.deadlines().until(self.limits.total);
+        let whose = own::whose(self.x);
+        let out = checkout(self.x, cluster, place, endpoint, source, left, began);
+        let Checked { link, reused, held } = match unless_gone(self.down, self.upload, out).await {
+            Ok(checked) => checked,
+            Err(error) => {
+                watch.ended(&error, Reused::Fresh);
+                return Err(Failed::untouched(error, self.outgoing.resendable()));
+            }
+        };
+        let terms = Terms {
+            route: self.route,
+            timer: self.timer,
+            watch: &watch,
+            limits: self.limits,
+            account: &self.account,
+            cookie,
+            answers: &cluster.cluster.limits,
+        };
+        let (ended, over) = match &link {
+            Link::Http1(stream) => {
+                let sends = self.x.record.head().body();
+                let up = Http1::new(stream, &mut self.outgoing, sends, terms.answers);
+                let mut transfer = Transfer::new(self.x, self.down, up, terms, self.upload);
+                let ended = poll_fn(|cx| transfer.poll(cx)).await;
+                (ended, transfer.over())
+            }
+            Link::Http2(seat) => {
+                // Boxed: most exchanges need not carry its size.
+                let (x, down, outgoing) = (&mut *self.x, &mut *self.down, &mut self.outgoing);
+                Box::pin(transfer::http2(
+                    x,
+                    down,
+                    seat,
+                    endpoint,
+                    outgoing,
+                    terms,
+                    self.upload,
+                ))
+                .await
+            }
+        };
+        self.upload = over.body;
+        // A stream that was reset says nothing of its connection.
+        let reused = match &ended {
+            Err(error) if error.detail() == Detail::StreamReset => Reused::Fresh,
+            _ => reused,
+        };
+        let answered = |status| {
+            let now = clock::now();
+            cluster.cells.responded(status, clock::between(began, now));
+            now
+        };
+        match ended {
+            Ok(Ended::Whole {
+                status,
+                not_retried,
+            }) => {
+                let now = answered(status);
+                watch.done(now);
+                self.x.record.phase(Phase::Last);
+                self.x.record.end(Reason::Completed, not_retried, now);
+                if let Link::Http1(stream) = link {
+                    self.put_back(ix, stream, whose, &over);
+                }
+                Ok(Served::Whole)
+            }
+            Ok(Ended::Switched) => {
+                watch.done(answered(101));
+                match link {
+                    Link::Http1(stream) => Ok(Served::Switched(stream, held, self.limits.tunnel)),
+                    Link::Http2(_) => Err(self.failed(Error::from(Reason::Internal), reused)),
+                }
+            }
+            // Its connection is not kept: nobody reads the rest.
+            Ok(Ended::Replaced(reply)) => {
+                watch.done(answered(reply.status()));
+                Ok(Served::Replaced(reply))
+            }
+            Ok(Ended::Retryable(said, pause)) => {
+                answered(said.status());
+                Err(self.paid(said, pause, reused))
+            }
+            Err(error) => {
+                watch.ended(&error, reused);
+                Err(self.failed(error, reused))
+            }
+        }
+    }
+}
