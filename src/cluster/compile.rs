@@ -13,7 +13,7 @@ use crate::config::raw::cluster::{SendProxyProtocol, UpstreamProtocol};
 use crate::config::raw::defaults::ClusterDefaults;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned, raw, types};
 use crate::endpoint::{Endpoint, EndpointSet};
-use crate::health::{self, HealthSpec};
+use crate::health::{self, Check, HealthSpec};
 use crate::net::preface::Version;
 use crate::net::{Liveness, Source};
 use crate::outlier;
@@ -153,14 +153,27 @@ fn preface(raw: &raw::Cluster, diagnostics: &mut Diagnostics) -> Option<Version>
     Some(version)
 }
 
-/// A port of its own leads nowhere from a unix socket.
+/// A port of its own leads nowhere from a unix socket, and neither do datagrams.
 fn reachable(
     spec: &HealthSpec,
     set: &EndpointSet,
     raw: &raw::Cluster,
     diagnostics: &mut Diagnostics,
 ) {
-    let stray = |endpoint: &&Arc<Endpoint>| spec.elsewhere.of(&endpoint.key.addr).is_none();
+    let probed = |endpoint: &Arc<Endpoint>| spec.elsewhere.of(&endpoint.key.addr);
+    let file = |endpoint: &&Arc<Endpoint>| matches!(probed(endpoint), Some(EndpointAddr::Unix(_)));
+    if let (Check::Udp(_), Some(endpoint)) = (&spec.check, set.iter().find(file)) {
+        let span = raw.health.as_ref().map(|raw| raw.span).unwrap_or_default();
+        let text = format!(
+            "`{}` is a unix socket: it takes no datagrams",
+            endpoint.text
+        );
+        diagnostics.push(
+            Diagnostic::error(Code::Conflict, span, text)
+                .hint("probe it by `tcp`, or write both `address` and `port`"),
+        );
+    }
+    let stray = |endpoint: &&Arc<Endpoint>| probed(endpoint).is_none();
     let keys = raw.health.as_ref();
     let keys = keys.map(|raw| (raw.port.map(|port| port.span), raw.address.as_ref()));
     if let (Some(endpoint), Some((port, address))) = (set.iter().find(stray), keys) {

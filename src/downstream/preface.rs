@@ -10,7 +10,7 @@ use crate::base::{CidrSet, Detail, Error, Reason};
 use crate::drain::Phase;
 use crate::listener::{ListenerSpec, ProxyProtocol};
 use crate::message::forwarded::{Trust, trust};
-use crate::net::preface::{Carrier, MAX, Preface, Progress, parse};
+use crate::net::preface::{Carrier, Ends, MAX, Preface, Progress, SIGNATURE, parse};
 use crate::worker::local::{ClientSlot, HEADROOM};
 
 /// What is awaited before the first byte of a connection.
@@ -128,6 +128,35 @@ impl Step {
         }
     }
 }
+
+/// What stands in front of a datagram: both ends of the flow that it speaks for, and how many bytes. From peers that are not trusted
+/// it is theirs, like all the rest.
+pub(super) fn of_datagram(
+    spec: &ListenerSpec,
+    peer: IpAddr,
+    datagram: &[u8],
+) -> Result<(Option<Ends>, usize), Error> {
+    let trusted = || spec.trusted.contains(peer);
+    match spec.proxy_protocol {
+        ProxyProtocol::Off => return Ok((None, 0)),
+        ProxyProtocol::Accept if !trusted() => return Ok((None, 0)),
+        ProxyProtocol::Require if !trusted() => {
+            return Err(Error::new(Reason::PrefaceInvalid, Detail::Untrusted));
+        }
+        ProxyProtocol::Accept | ProxyProtocol::Require => {}
+    }
+    match parse(datagram, Carrier::Datagram) {
+        Ok(Progress::Whole(preface, used)) => Ok((preface.ends, used)),
+        // A few bytes of a client may be the first of a header, too; its whole signature and not all of it behind is broken.
+        Ok(Progress::Partial) if datagram.len() >= SIGNATURE.len() => Err(INVALID),
+        Ok(Progress::Other | Progress::Partial) if spec.proxy_protocol == ProxyProtocol::Accept => {
+            Ok((None, 0))
+        }
+        Ok(Progress::Other | Progress::Partial) | Err(_) => Err(INVALID),
+    }
+}
+
+const INVALID: Error = Error::new(Reason::PrefaceInvalid, Detail::None);
 
 /// Takes what was looked at: it is there, so that one read has all of it.
 fn taken(cx: &mut Context<'_>, connection: &Connection, buf: &mut [u8]) -> bool {

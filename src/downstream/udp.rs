@@ -14,6 +14,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::oneshot;
 
 use super::flows::Flows;
+use super::preface::of_datagram;
 use crate::base::{Detail, ListenerName, Reason, clock};
 use crate::drain::Phase;
 use crate::exchange::admit;
@@ -166,19 +167,31 @@ impl Desk {
             };
             let datagram = scratch.get(..len).unwrap_or_default();
             if let Some(line) = self.find(ends) {
-                Self::pass(&line, datagram);
+                Self::pass(&line, self.behind_preface(ends, datagram));
                 continue;
             }
             // The flow's own step takes the worker's buffer, too.
             let mut first = local.take_buffer();
             first.extend_from_slice(datagram);
             drop(scratch);
-            match self.open(ends, cx) {
-                Ok(line) => Self::pass(&line, &first),
+            match self.open(ends, &first, cx) {
+                Ok((line, used)) => Self::pass(&line, first.get(used..).unwrap_or_default()),
                 Err(lost) => self.lost(lost),
             }
             local.give_buffer(first);
         }
+    }
+
+    /// What of a datagram is the client's. The first of its flow has said who it is; a header in a later one says nothing new.
+    fn behind_preface<'d>(&self, ends: Ends, datagram: &'d [u8]) -> &'d [u8] {
+        let Some(listener) = self.terms.as_ref().and_then(Terms::listener) else {
+            return datagram;
+        };
+        let used = match of_datagram(&listener.spec, ends.peer.ip(), datagram) {
+            Ok((_, used)) => used,
+            Err(_) => 0,
+        };
+        datagram.get(used..).unwrap_or_default()
     }
 
     fn lost(&self, lost: Lost) {
@@ -212,25 +225,42 @@ impl Desk {
     }
 
     /// A flow for a client that has none, with its endpoint picked and its task started.
-    fn open(&self, ends: Ends, cx: &mut Context<'_>) -> Result<Rc<Line>, Lost> {
-        let client = ends.peer;
+    /// How many of the bytes of its first datagram are not the client's.
+    fn open(
+        &self,
+        ends: Ends,
+        first: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Result<(Rc<Line>, usize), Lost> {
         let terms = self.terms.as_ref().filter(|_| !self.closing);
         let terms = terms.ok_or(Lost::Closing)?;
         if self.local.credit.level() == Level::Full {
             return Err(Lost::Full);
         }
         let started = clock::now();
-        let facts = ConnectionFacts::new(self.listener.borrow().clone(), client.into());
-        let journal = &self.local.journal;
         let listener = terms.listener().ok_or(Lost::Closing)?;
+        let preface = of_datagram(&listener.spec, ends.peer.ip(), first);
+        let (told, used) = preface.map_err(|error| {
+            listener.cells.rejected(error.reason(), error.detail());
+            Lost::Refused
+        })?;
+        let facts = ConnectionFacts::new(self.listener.borrow().clone(), ends.peer.into());
+        if let Some(told) = told {
+            facts.told(told);
+        }
+        if terms.view.tells_addresses {
+            facts.accepted_at(self.socket.local(&ends));
+        }
+        let client = facts.source().ip();
+        let journal = &self.local.journal;
         let (udp, unbound) = (Transport::Udp, &listener.unbound);
         let mut record = Record::session(journal, &facts, udp, unbound, started);
-        let admitted = admit::flow(&mut record, client.ip(), started, &listener.spec.filters);
+        let admitted = admit::flow(&mut record, client, started, &listener.spec.filters);
         let kept = admitted.map_err(|error| {
             record.end(error.reason(), error.detail(), started);
             Lost::Refused
         })?;
-        let ix = terms.spec.way.choose(&key_input(&record, client.ip()));
+        let ix = terms.spec.way.choose(&key_input(&record, client));
         let Some((ix, cluster)) =
             ix.and_then(|ix| Some((ix, terms.view.clusters.get(ix.index())?)))
         else {
@@ -252,7 +282,7 @@ impl Desk {
                 local: &local,
                 cluster: &cluster,
                 record: &mut record,
-                client: client.ip(),
+                client,
                 started,
             };
             let answer = |datagram: &[u8]| {
@@ -282,7 +312,7 @@ impl Desk {
                 }
                 let presence = self.local.presence.join();
                 task::spawn_holding("flow", presence, flow);
-                Ok(line)
+                Ok((line, used))
             }
         }
     }

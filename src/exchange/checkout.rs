@@ -194,7 +194,7 @@ pub(super) async fn fresh(
     began: Instant,
 ) -> Result<Stream, Error> {
     let (limit, reason) = limit(left, cluster.cluster.timeouts.connect);
-    let preface = preface(record, endpoint);
+    let preface = preface(record, endpoint, Carrier::Stream);
     let connected = upstream::connect(&endpoint.spec, &preface);
     let connected = tokio::time::timeout(limit, connected)
         .await
@@ -209,7 +209,7 @@ pub(super) async fn fresh(
 }
 
 /// What goes in front of a new connection; empty where the endpoint is told nothing.
-fn preface(record: &Record, endpoint: &Endpoint) -> Vec<u8> {
+pub(super) fn preface(record: &Record, endpoint: &Endpoint, carrier: Carrier) -> Vec<u8> {
     let Some(version) = endpoint.spec.preface else {
         return Vec::new();
     };
@@ -221,5 +221,5 @@ fn preface(record: &Record, endpoint: &Endpoint) -> Vec<u8> {
         alpn: facts.protocol(),
         unique_id: Some(record.request_id().as_bytes()),
     };
-    outgoing.bytes(Carrier::Stream)
+    outgoing.bytes(carrier)
 }

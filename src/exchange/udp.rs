@@ -16,6 +16,7 @@ use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
 use super::Held;
+use super::checkout::preface;
 use super::place::{Missing, look};
 use super::retry::Reused;
 use super::tcp::Session;
@@ -23,6 +24,7 @@ use super::watch::{Passage, Watch};
 use crate::base::{Detail, Error, Phase, Reason, clock};
 use crate::endpoint::{Availability, Endpoint, Tried};
 use crate::metrics::SessionCells;
+use crate::net::preface::Carrier;
 use crate::net::socket;
 use crate::snapshot::Snapshot;
 use crate::upstream;
@@ -46,6 +48,8 @@ pub struct Line {
 #[derive(Debug)]
 struct Upstream {
     socket: UdpSocket,
+    /// What its first datagram is to begin with, until one has.
+    preface: RefCell<Vec<u8>>,
     endpoint: RefCell<Arc<Endpoint>>,
 }
 
@@ -84,8 +88,17 @@ impl Line {
         // Counted before it is known whether the kernel takes it: it came.
         self.bytes.set(self.bytes.get() + datagram.len() as u64);
         self.datagrams.set(self.datagrams.get() + 1);
-        match socket::send(&upstream.socket, datagram) {
-            Ok(_) => Ok(()),
+        let mut preface = upstream.preface.borrow_mut();
+        let sent = if preface.is_empty() {
+            socket::send(&upstream.socket, datagram)
+        } else {
+            socket::send_two(&upstream.socket, &preface, datagram)
+        };
+        match sent {
+            Ok(_) => {
+                *preface = Vec::new();
+                Ok(())
+            }
             // The port answered an earlier one with ICMP: whoever asks the socket first is told (udp(7)).
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 self.end(Reason::ConnectRefused, Detail::None);
@@ -219,9 +232,11 @@ fn seek<'x>(
         session.record.attempt(&policy.name, &endpoint.text);
         session.record.phase(Phase::Connect);
         let held = Held::begin(place.slot, endpoint).with(permit);
-        let socket = connect(endpoint).inspect_err(|error| watch.ended(error, Reused::Fresh))?;
+        let socket = upstream::datagrams(&endpoint.spec)
+            .inspect_err(|error| watch.ended(error, Reused::Fresh))?;
         let upstream = Upstream {
             socket,
+            preface: RefCell::new(preface(session.record, endpoint, Carrier::Datagram)),
             endpoint: RefCell::new(Arc::clone(endpoint)),
         };
         session.record.phase(Phase::Data);
@@ -229,16 +244,6 @@ fn seek<'x>(
         let _ = line.upstream.set(upstream);
         return Ok((watch, held));
     }
-}
-
-/// A socket that hears this endpoint alone. TLS and a header of the PROXY protocol are for streams: nothing is sent without what
-/// was asked for.
-fn connect(endpoint: &Endpoint) -> Result<UdpSocket, Error> {
-    let spec = &endpoint.spec;
-    if spec.tls.is_some() || spec.preface.is_some() {
-        return Err(Error::new(Reason::NoEndpoint, Detail::Incompatible));
-    }
-    upstream::datagrams(spec)
 }
 
 async fn answers(

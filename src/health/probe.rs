@@ -99,7 +99,7 @@ pub(super) async fn run(
     let header = spec.header();
     match &spec.check {
         Check::Tcp(check) => converse(check, connect(at, &header).await?).await,
-        Check::Udp(check) => exchange(check, at).await,
+        Check::Udp(check) => exchange(check, at, &header).await,
         Check::Http(check) => {
             let before = match before {
                 Some(Kept::Http(connection)) => Some(connection),
@@ -170,9 +170,10 @@ where
 
 /// Sends a datagram and looks at the one that comes back. A port that nobody listens on says so (ICMP), which the connected
 /// socket is told; silence is the timeout's.
-async fn exchange(check: &UdpCheck, at: &ConnectSpec) -> Result<(), Failure> {
+async fn exchange(check: &UdpCheck, at: &ConnectSpec, header: &[u8]) -> Result<(), Failure> {
     let socket = upstream::datagrams(at).map_err(Failure::Connect)?;
-    socket.send(&check.send).await.map_err(Failure::Broken)?;
+    let datagram = [header, &check.send].concat();
+    socket.send(&datagram).await.map_err(Failure::Broken)?;
     let mut answer = vec![0; MAX_BODY];
     let len = socket.recv(&mut answer).await.map_err(Failure::Broken)?;
     let mut search = Search::new(&check.expect);

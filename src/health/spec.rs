@@ -171,6 +171,8 @@ impl HealthSpec {
     /// something else may listen, which does not expect it.
     pub fn header(&self) -> Vec<u8> {
         match self.preface {
+            // Version 1 has no word for datagrams.
+            Some(Version::V1) if matches!(self.check, Check::Udp(_)) => Vec::new(),
             Some(version) if self.elsewhere == Elsewhere::default() => {
                 Outgoing::local(version).bytes(Carrier::Stream)
             }

@@ -50,8 +50,16 @@ fn keys(raw: &Listener) -> Vec<Key> {
         ("unix", HTTP | TCP, at(unix.as_ref())),
         ("h2c", HTTP, at(h2c.as_ref())),
         ("half_close", HTTP, at(half_close.as_ref())),
-        ("proxy_protocol", HTTP | TCP, at(proxy_protocol.as_ref())),
-        ("trusted_proxies", HTTP | TCP, at(trusted_proxies.as_ref())),
+        (
+            "proxy_protocol",
+            HTTP | TCP | UDP,
+            at(proxy_protocol.as_ref()),
+        ),
+        (
+            "trusted_proxies",
+            HTTP | TCP | UDP,
+            at(trusted_proxies.as_ref()),
+        ),
         ("forwarding_headers", HTTP, at(forwarding_headers.as_ref())),
         ("identity_headers", HTTP, at(identity_headers.as_ref())),
         ("path_policy", HTTP, at(path_policy.as_ref())),

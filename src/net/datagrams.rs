@@ -5,7 +5,7 @@
 //! `IP_PKTINFO`; RFC 3542, 6.1).
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::task::{Context, Poll, ready};
 
@@ -28,9 +28,9 @@ pub struct Datagrams {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Bound {
     /// One address.
-    One,
-    /// All of its family.
-    Any,
+    One(SocketAddr),
+    /// All of its family, at this port.
+    Any(SocketAddr),
 }
 
 /// Both ends of a flow.
@@ -75,12 +75,24 @@ struct Told([u8; 64]);
 impl Datagrams {
     /// Over this socket of [`socket::bind_datagrams`](super::socket::bind_datagrams).
     pub fn new(socket: UdpSocket) -> io::Result<Self> {
-        let bound = match socket.local_addr()?.ip() {
-            IpAddr::V4(addr) if addr.is_unspecified() => Bound::Any,
-            IpAddr::V6(addr) if addr.is_unspecified() => Bound::Any,
-            _ => Bound::One,
+        let addr = socket.local_addr()?;
+        let bound = if addr.ip().is_unspecified() {
+            Bound::Any(addr)
+        } else {
+            Bound::One(addr)
         };
         Ok(Self { socket, bound })
+    }
+
+    /// The address of ours that a flow goes to.
+    pub fn local(&self, ends: &Ends) -> SocketAddr {
+        let (Bound::One(addr) | Bound::Any(addr)) = self.bound;
+        let ip = match ends.own {
+            None => addr.ip(),
+            Some(Own::V4(own)) => own.into(),
+            Some(Own::V6(own, _)) => own.into(),
+        };
+        SocketAddr::new(ip, addr.port())
     }
 
     /// The next datagram: its length, and between whom it went.
@@ -89,7 +101,7 @@ impl Datagrams {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<(usize, Ends)>> {
-        if self.bound == Bound::One {
+        if let Bound::One(_) = self.bound {
             let mut buf = ReadBuf::new(buf);
             let peer = ready!(self.socket.poll_recv_from(cx, &mut buf))?;
             let ends = Ends { peer, own: None };
@@ -203,6 +215,7 @@ mod tests {
                 let (len, ends) = met.unwrap();
                 assert_eq!(&buf[..len], b"ping");
                 assert_eq!(ends.peer, client.local_addr().unwrap());
+                assert_eq!(socket.local(&ends), asked);
                 assert_eq!(
                     ends.own.is_some(),
                     bind.contains("0.0.0.0") || bind.contains("::")

@@ -1,6 +1,6 @@
 //! Every socket option, one function each.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -66,6 +66,11 @@ pub fn datagrams(addr: SocketAddr) -> io::Result<Socket> {
 /// A unix stream socket, not yet bound.
 pub fn unix_stream() -> io::Result<Socket> {
     Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)
+}
+
+/// Sends a datagram of two pieces, as [`send`].
+pub fn send_two<S: std::os::fd::AsFd>(socket: &S, first: &[u8], rest: &[u8]) -> io::Result<usize> {
+    SockRef::from(socket).send_vectored(&[IoSlice::new(first), IoSlice::new(rest)])
 }
 
 /// Sends a datagram over a connected socket. Asks the kernel at once: the runtime does not know yet that a new socket can be

@@ -85,9 +85,11 @@ pub fn compile(
         return None;
     }
     let routes = routes?;
+    let listeners = listeners?;
     spoken::check(raw, &routes, &clusters, diagnostics);
+    spoken::datagrams(raw, &listeners, &clusters, diagnostics);
     let snapshot = Snapshot {
-        listeners: listeners?.into_iter().map(Arc::new).collect(),
+        listeners: listeners.into_iter().map(Arc::new).collect(),
         routes: Arc::new(routes),
         clusters,
         pages: pages?,

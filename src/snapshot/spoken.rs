@@ -1,8 +1,12 @@
-//! Whether clusters understand what filters of routes make of requests.
+//! Whether clusters understand what comes to them: what filters of routes make of requests, and datagrams.
 
+use crate::base::EndpointAddr;
 use crate::cluster::Cluster;
 use crate::config::raw::filter::Filter;
-use crate::config::{Code, Diagnostic, Diagnostics, raw};
+use crate::config::{Code, Diagnostic, Diagnostics, Span, raw};
+use crate::endpoint::Endpoint;
+use crate::listener::{ListenerSpec, Serves};
+use crate::net::preface::Version;
 use crate::route::{Action, ClusterIx, RouteTable};
 use crate::upstream::Protocol;
 use std::sync::Arc;
@@ -36,6 +40,65 @@ pub(super) fn check(
             );
         }
     }
+}
+
+/// Refuses udp listeners for clusters that datagrams cannot be sent to: nothing is sent without what was asked for.
+pub(super) fn datagrams(
+    raw: &raw::Config,
+    listeners: &[ListenerSpec],
+    clusters: &[Arc<Cluster>],
+    diagnostics: &mut Diagnostics,
+) {
+    for (raw_listener, spec) in raw.listeners.iter().zip(listeners) {
+        let Serves::Udp(_) = spec.serves else {
+            continue;
+        };
+        let named = raw_listener.cluster.as_ref().map(|it| it.span);
+        let split = raw_listener.split.as_ref().map(|it| it.span);
+        let span = named.or(split).unwrap_or(raw_listener.name.span);
+        let targets = spec.serves.clusters().into_iter();
+        for cluster in targets.filter_map(|ix| clusters.get(ix.index())) {
+            let Some((_, written)) = raw
+                .clusters
+                .iter()
+                .find(|(it, _)| it.value == cluster.name.as_str())
+            else {
+                continue;
+            };
+            for (stream, what) in streams(cluster, written) {
+                let text = format!("cluster `{}` takes no datagrams", cluster.name);
+                diagnostics.push(
+                    Diagnostic::error(Code::Conflict, span, text)
+                        .label("sends datagrams there")
+                        .also(stream, what),
+                );
+            }
+        }
+    }
+}
+
+/// What of a cluster is for byte streams alone, and where it says so.
+fn streams(cluster: &Cluster, written: &raw::Cluster) -> Vec<(Span, &'static str)> {
+    let mut found = Vec::new();
+    if cluster
+        .set
+        .iter()
+        .any(|endpoint| endpoint.spec.tls.is_some())
+    {
+        let at = written
+            .tls
+            .as_ref()
+            .map_or(written.endpoints.span, |tls| tls.span);
+        found.push((at, "TLS is spoken over byte streams"));
+    }
+    if let (Some(Version::V1), Some(at)) = (cluster.members.preface, &written.send_proxy_protocol) {
+        found.push((at.span, "only `v2` has a word for datagrams"));
+    }
+    let file = |endpoint: &Arc<Endpoint>| matches!(endpoint.key.addr, EndpointAddr::Unix(_));
+    if cluster.set.iter().any(file) {
+        found.push((written.endpoints.span, "a unix socket carries byte streams"));
+    }
+    found
 }
 
 fn targets(action: &Action) -> Vec<ClusterIx> {

@@ -55,7 +55,7 @@ pub struct Cluster {
     pub on_endpoint_down: Option<Spanned<OnEndpointDown>>,
     /// Options of connections to endpoints, probes included.
     pub socket: Option<Spanned<ClusterSocket>>,
-    /// Whether a PROXY protocol header goes first. Default: `off`.
+    /// Whether a PROXY protocol header goes first; with datagrams `v2`, in the first of a flow. Default: `off`.
     pub send_proxy_protocol: Option<Spanned<SendProxyProtocol>>,
 }
 

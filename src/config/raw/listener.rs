@@ -26,7 +26,7 @@ pub struct Listener {
     pub protocol: Spanned<Protocol>,
     /// HTTP/2 without TLS. Default: `prior_knowledge`.
     pub h2c: Option<Spanned<H2c>>,
-    /// Whether a PROXY protocol header comes first. Default: `off`.
+    /// Whether a PROXY protocol header comes first; of udp version 2 in the first datagram of a flow. Default: `off`.
     pub proxy_protocol: Option<Spanned<ProxyProtocol>>,
     /// What it means that a client closes its sending side while its request is served. Default: `continue`.
     pub half_close: Option<Spanned<HalfClose>>,

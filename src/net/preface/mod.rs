@@ -13,7 +13,7 @@ pub use parse::{Carrier, MAX, Malformed, Progress, parse};
 pub use write::{Outgoing, Version};
 
 /// The twelve bytes that version 2 begins with (2.2).
-const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
+pub const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 
 /// What version 1 begins with (2.1).
 const WORD: &[u8] = b"PROXY ";

@@ -1,6 +1,7 @@
 //! The PROXY protocol, in and out.
 
 use super::tcp_over;
+use super::udp::{Echo, asked, client};
 use crate::support::bytes::{ByteServer, dial, echoes, ended, exactly};
 use crate::support::{Client, Origin, Reload, Setup, eventually, ports};
 use std::io::{Read, Write};
@@ -370,4 +371,114 @@ fn haproxy_is_a_receiver_and_a_sender() {
         lines.iter().all(|line| line["reason"] == "completed"),
         "{lines:?}"
     );
+}
+
+/// Version 2 in front of a datagram: of IPv4, from `192.0.2.7:4711`.
+fn in_datagram(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = binary(0x21, b"\xea\0\x01x");
+    bytes[13] = 0x12;
+    [&bytes, payload].concat()
+}
+
+fn heard(socket: &std::net::UdpSocket) -> Vec<u8> {
+    let mut buf = [0; 512];
+    let len = socket.recv(&mut buf).unwrap();
+    buf[..len].to_vec()
+}
+
+const FLOW: [(&str, &str); 2] = [("listener", "dns"), ("cluster", "app")];
+
+fn datagrams(server: SocketAddr, keys: &str, cluster: &str) -> (Setup, SocketAddr) {
+    let addr = ports::free();
+    let setup = Setup::over_with(&[server], cluster).tail(&format!(
+        "[[listeners]]\nname = \"dns\"\nbind = [\"{addr}\"]\nprotocol = \"udp\"\ncluster = \"app\"\n{keys}\n"
+    ));
+    (setup, addr)
+}
+
+/// F-40: the first datagram of a flow says whose it is; nothing of it reaches the endpoint but what is behind the header.
+#[test]
+fn a_flow_is_the_clients_that_its_first_datagram_names() {
+    let echo = Echo::named("");
+    for (word, bare) in [("require", None), ("accept", Some("bare"))] {
+        let filters = "filters = [{ ip_access = { deny = [\"192.0.2.8\"] } }]";
+        let (setup, addr) = datagrams(echo.addr, &format!("{}\n{filters}", keys(word)), "");
+        let proxy = setup.runtime("drain_timeout", "\"100ms\"").start();
+        let socket = client([127, 0, 0, 1], addr);
+        let say = |bytes: &[u8]| {
+            socket.send(bytes).unwrap();
+            String::from_utf8(heard(&socket)).unwrap()
+        };
+        assert_eq!(say(&in_datagram(b"first")), "first");
+        assert_eq!(say(b"second"), "second");
+        assert_eq!(say(&in_datagram(b"third")), "third", "said again");
+        let other = client([127, 0, 0, 1], addr);
+        let mut denied = in_datagram(b"refused");
+        denied[19] = 8;
+        for bytes in [&denied[..], &in_datagram(b"")[..20]] {
+            other.send(bytes).unwrap();
+        }
+        let dropped = [("listener", "dns"), ("cause", "refused")];
+        let cells = "tidegate_l4_datagrams_dropped_total";
+        proxy.wait_metric(cells, &dropped, |sum| sum >= 2.0);
+        other.send(b"bare").unwrap();
+        if let Some(text) = bare {
+            assert_eq!(heard(&other), text.as_bytes());
+        } else {
+            proxy.wait_metric(cells, &dropped, |sum| sum == 3.0);
+        }
+        let stranger = client([127, 0, 0, 2], addr);
+        stranger.send(&in_datagram(b"mine")).unwrap();
+        if bare.is_some() {
+            let whole = in_datagram(b"mine");
+            assert_eq!(heard(&stranger), whole, "what a stranger says is its own");
+        } else {
+            let labels = [
+                ("listener", "dns"),
+                ("reason", "preface_invalid"),
+                ("detail", "untrusted"),
+            ];
+            proxy.wait_metric(CLOSED, &labels, |sum| sum == 1.0);
+        }
+        let mut proxy = proxy;
+        proxy.terminate();
+        let line = proxy.wait_line("the flow", |line| line["bytes_in"] == 16);
+        assert_eq!(
+            (&line["client"], &line["peer"]),
+            (&"192.0.2.7".into(), &"127.0.0.1".into())
+        );
+    }
+}
+
+#[test]
+fn the_first_datagram_of_a_flow_tells_the_endpoint_of_the_client() {
+    let echo = Echo::named("");
+    for bind in ["127.0.0.1", "0.0.0.0"] {
+        let (setup, addr) = datagrams(
+            echo.addr,
+            "",
+            "send_proxy_protocol = \"v2\"\nhealth = { interval = \"50ms\", check = { udp = { send = \"probe\", expect = \"probe\" } } }",
+        );
+        let setup = setup.replace(
+            &format!("bind = [\"{addr}\"]"),
+            &format!("bind = [\"{bind}:{}\"]", addr.port()),
+        );
+        let proxy = setup.start();
+        let socket = client([127, 0, 0, 9], addr);
+        socket.send(b"first").unwrap();
+        let whole = heard(&socket);
+        let (header, payload) = whole.split_at(whole.len() - 5);
+        assert_eq!(payload, b"first");
+        assert_eq!(&header[..12], b"\r\n\r\n\0\r\nQUIT\n");
+        assert_eq!(&header[12..14], [0x21, 0x12]);
+        assert_eq!(header[16..24], [127, 0, 0, 9, 127, 0, 0, 1]);
+        let port = socket.local_addr().unwrap().port().to_be_bytes();
+        assert_eq!(header[24..28], [port, addr.port().to_be_bytes()].concat());
+        assert_eq!(
+            asked(&socket, "second"),
+            "second",
+            "the others come as they are"
+        );
+        proxy.wait_metric("tidegate_l4_sessions_active", &FLOW, |active| active == 1.0);
+    }
 }

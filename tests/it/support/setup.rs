@@ -137,6 +137,13 @@ impl Setup {
         self
     }
 
+    /// The same with another text in what [`Setup::tail`] has added.
+    pub fn replace(mut self, from: &str, to: &str) -> Self {
+        assert!(self.tail.contains(from), "{}", self.tail);
+        self.tail = self.tail.replace(from, to);
+        self
+    }
+
     pub fn log_path(&self) -> PathBuf {
         self.dir.file("access.log")
     }
