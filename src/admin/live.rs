@@ -55,6 +55,11 @@ pub fn register(
                 scrape.add(&names::AUTH_DECISIONS, &labels, count);
             }
         }
+        for flows in live.filters.slowed() {
+            for (way, count) in flows.waits() {
+                scrape.add(&names::BANDWIDTH_WAITS, &[flows.route.as_str(), way], count);
+            }
+        }
         for shown in live.filters.pages() {
             for (origin, count) in shown.counts() {
                 scrape.add(&names::ERROR_PAGES, &[shown.pages.as_str(), origin], count);

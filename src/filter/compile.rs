@@ -2,8 +2,8 @@
 
 use super::live::Live as FilterLive;
 use super::{
-    ApiKey, BasicAuth, ConcurrencyLimit, Cors, FieldError, Filter, FilterChain, ForwardAuth,
-    GrpcWeb, IpAccess, Jwt, MethodAccess, Place, RateLimit, RequestHeaders, RequestId,
+    ApiKey, BandwidthLimit, BasicAuth, ConcurrencyLimit, Cors, FieldError, Filter, FilterChain,
+    ForwardAuth, GrpcWeb, IpAccess, Jwt, MethodAccess, Place, RateLimit, RequestHeaders, RequestId,
     ResponseHeaders, Rewrite, SecurityHeaders,
 };
 use super::{check_name, check_value};
@@ -86,12 +86,15 @@ fn compile_one(
         Raw::ConcurrencyLimit(limit) => {
             let owner = Owner::Route(of.name.clone());
             let filter = compile_concurrency_limit(limit, &owner, step, parts, diagnostics)?;
-            let claim = |source: &KeySource| matches!(source, KeySource::Claim(_));
-            if filter.key().iter().any(claim) {
-                let what = || "this limit".to_owned();
-                after_jwt(what, limit.key.span, of, step, diagnostics)?;
-            }
+            reads_claims(filter.key(), limit.key.span, of, step, diagnostics)?;
             Some(Filter::ConcurrencyLimit(filter))
+        }
+        Raw::BandwidthLimit(limit) => {
+            let at = (of.name, step);
+            let filter = BandwidthLimit::compile(limit, raw.span, at, parts, diagnostics)?;
+            let span = limit.key.as_ref().map_or(raw.span, |key| key.span);
+            reads_claims(filter.key(), span, of, step, diagnostics)?;
+            Some(Filter::BandwidthLimit(filter))
         }
         Raw::Rewrite(rewrite) => {
             Rewrite::compile(rewrite, raw.span, of.raw, diagnostics).map(Filter::Rewrite)
@@ -123,6 +126,20 @@ fn compile_one(
         Raw::Cors(cors) => Cors::compile(cors, diagnostics).map(Filter::Cors),
         Raw::GrpcWeb(raw_filter::GrpcWeb {}) => Some(Filter::GrpcWeb(GrpcWeb)),
     }
+}
+
+/// A key of claims stands behind what finds them.
+fn reads_claims(
+    key: &[KeySource],
+    span: Span,
+    of: Of<'_>,
+    step: usize,
+    diagnostics: &mut Diagnostics,
+) -> Option<()> {
+    if key.iter().any(|it| matches!(it, KeySource::Claim(_))) {
+        return after_jwt(|| "this limit".to_owned(), span, of, step, diagnostics);
+    }
+    Some(())
 }
 
 /// What reads claims stands behind what finds them.

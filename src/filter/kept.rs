@@ -1,6 +1,7 @@
 //! What a filter keeps from the request: for the response, or until the end of the exchange.
 
 use super::auth::Proof;
+use super::bandwidth_limit::{Throttle, Way};
 use super::errand::Heard;
 use super::recode::Recode;
 use crate::limit::{Decision, Outcome, Place};
@@ -22,6 +23,8 @@ pub enum Keep {
     Claims(Claims),
     /// What it does with the bodies.
     Recode(Recode),
+    /// How fast bodies pass, one way.
+    Throttle(Throttle),
 }
 
 /// What a client is told of its quota; times in whole seconds, rounded up.
@@ -75,12 +78,36 @@ impl Kept {
         self.0.clear();
     }
 
+    /// Whether bodies may pass no faster than at some rate.
+    pub fn is_throttled(&self) -> bool {
+        let mut kept = self.0.iter();
+        kept.any(|(_, keep)| matches!(keep, Keep::Throttle(_)))
+    }
+
+    /// What slows down this way.
+    pub fn throttles(&self, way: Way) -> impl Iterator<Item = &Throttle> {
+        let kept = self.0.iter().filter_map(|(_, keep)| match keep {
+            Keep::Throttle(throttle) => Some(throttle),
+            _ => None,
+        });
+        kept.filter(move |throttle| throttle.way() == way)
+    }
+
+    /// The same, to be told what has moved.
+    pub fn throttles_mut(&mut self, way: Way) -> impl Iterator<Item = &mut Throttle> {
+        let kept = self.0.iter_mut().filter_map(|(_, keep)| match keep {
+            Keep::Throttle(throttle) => Some(throttle),
+            _ => None,
+        });
+        kept.filter(move |throttle| throttle.way() == way)
+    }
+
     /// What is known of who asks: the last token counts.
     pub fn claims(&self) -> Option<&Claims> {
         let mut kept = self.0.iter().rev();
         kept.find_map(|(_, keep)| match keep {
             Keep::Claims(claims) => Some(claims),
-            Keep::Quota(_) | Keep::Place(_) | Keep::Recode(_) => None,
+            Keep::Quota(_) | Keep::Place(_) | Keep::Recode(_) | Keep::Throttle(_) => None,
         })
     }
 

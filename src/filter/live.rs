@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Proofs;
+use super::bandwidth_limit::Flows;
 use super::jwt::{Identity, Source};
 use super::pages::Shown;
 use crate::base::{PagesName, RouteName};
@@ -17,6 +18,7 @@ pub struct Live {
     tallies: Registry<(RouteName, &'static str), Tally>,
     sources: Registry<Identity, Source>,
     shown: Registry<PagesName, Shown>,
+    flows: Registry<(RouteName, usize), Flows>,
 }
 
 /// How often the filters of one kind on one route let in, and how often not.
@@ -90,6 +92,17 @@ impl Live {
         self.sources.alive()
     }
 
+    /// What the `bandwidth_limit` at this step of a route knows.
+    pub(super) fn flows(&self, route: &RouteName, step: usize) -> Arc<Flows> {
+        self.flows
+            .keep_or_make(&(route.clone(), step), || Flows::new(route.clone()))
+    }
+
+    /// Everything that is slowed down.
+    pub fn slowed(&self) -> Vec<Arc<Flows>> {
+        self.flows.alive()
+    }
+
     /// How often pages of this name were shown.
     pub(super) fn shown(&self, pages: &PagesName) -> Arc<Shown> {
         self.shown.keep_or_make(pages, || Shown::new(pages.clone()))
@@ -110,5 +123,6 @@ impl Live {
         self.tallies.sweep();
         self.sources.sweep();
         self.shown.sweep();
+        self.flows.sweep();
     }
 }

@@ -13,6 +13,7 @@
 
 mod api_key;
 mod auth;
+mod bandwidth_limit;
 mod basic_auth;
 mod changes;
 mod compile;
@@ -48,6 +49,7 @@ use crate::message::{Edits, RequestHead, ResponseHead};
 
 pub use api_key::ApiKey;
 pub use auth::{Job, Proof, Proofs};
+pub use bandwidth_limit::{BandwidthLimit, Throttle, Way};
 pub use basic_auth::BasicAuth;
 pub use changes::Changes;
 pub use compile::{Fields, Of, Parts, compile, compile_fields};
@@ -100,6 +102,8 @@ pub enum Filter {
     RateLimit(RateLimit),
     /// Limits how many are under way.
     ConcurrencyLimit(ConcurrencyLimit),
+    /// Limits how fast bodies pass.
+    BandwidthLimit(BandwidthLimit),
     /// Sends another path or host to the endpoint.
     Rewrite(Rewrite),
     /// Tells the name of the exchange.
@@ -125,6 +129,7 @@ impl Filter {
             Self::Cors(_) => "cors",
             Self::RateLimit(_) => "rate_limit",
             Self::ConcurrencyLimit(_) => "concurrency_limit",
+            Self::BandwidthLimit(_) => "bandwidth_limit",
             Self::Rewrite(_) => "rewrite",
             Self::RequestId(_) => "request_id",
             Self::SecurityHeaders(_) => "security_headers",
@@ -265,6 +270,7 @@ impl FilterChain {
                 Filter::Cors(filter) => filter.on_request(view),
                 Filter::RateLimit(filter) => filter.on_request(view),
                 Filter::ConcurrencyLimit(filter) => filter.on_request(view),
+                Filter::BandwidthLimit(filter) => filter.on_request(view),
                 Filter::Rewrite(filter) => filter.on_request(view),
                 Filter::RequestId(filter) => filter.on_request(view),
                 Filter::GrpcWeb(filter) => filter.on_request(view),
@@ -285,6 +291,7 @@ impl FilterChain {
             match filter {
                 Filter::RequestHeaders(_)
                 | Filter::ConcurrencyLimit(_)
+                | Filter::BandwidthLimit(_)
                 | Filter::Rewrite(_)
                 | Filter::IpAccess(_)
                 | Filter::BasicAuth(_)

@@ -8,6 +8,7 @@
 //! what a denial means for an exchange (`exchange`).
 
 pub mod budget;
+mod lanes;
 pub mod ledger;
 pub mod line;
 pub mod meter;
@@ -20,6 +21,7 @@ pub mod top;
 mod tests;
 
 pub use budget::{Grant, RetryBudget};
+pub use lanes::{Lane, Lanes};
 pub use ledger::{Charge, Credit, Ledger, Level};
 pub use meters::Meters;
 pub use places::{Place, Places};

@@ -204,6 +204,8 @@ metrics! {
         "Keys that were forgotten for room while they still counted; raise max_keys, or key by something that a client cannot choose.";
     MAINTENANCE: Gauge "tidegate_maintenance_active" ["scope", "name"]
         "1 for what an operator has taken out of service: all, a listener, a route.";
+    BANDWIDTH_WAITS: Counter "tidegate_bandwidth_waits_total" ["route", "direction"]
+        "Waits of bodies for `bandwidth_limit` (direction download, upload).";
     ERROR_PAGES: Counter "tidegate_error_pages_total" ["pages", "origin"]
         "Answers that got an error page (origin own, cluster), and pages that their cluster did not give (missing).";
     AUTH_DECISIONS: Counter "tidegate_auth_decisions_total" ["route", "filter", "decision"]

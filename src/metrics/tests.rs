@@ -114,6 +114,7 @@ fn busy() -> std::sync::Arc<Hub> {
         scrape.add(&names::JWKS_FETCHES, &["https://a/", "ok"], 1);
         scrape.gauge(&names::JWKS_AGE, &["https://a/"], 1.0);
         scrape.gauge(&names::MAINTENANCE, &["route", "shop"], 1.0);
+        scrape.add(&names::BANDWIDTH_WAITS, &["dl", "upload"], 1);
         scrape.add(&names::ERROR_PAGES, &["site", "own"], 1);
         scrape.add(&names::AUTH_DECISIONS, &["api", "forward_auth", "allow"], 1);
         for metric in [&names::MEMORY, &names::MEMORY_LIMIT, &names::OVERLOAD_LEVEL] {

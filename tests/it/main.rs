@@ -23,6 +23,7 @@ mod accesslog;
 mod admin;
 mod auth;
 mod balance;
+mod bandwidth;
 mod bulkhead;
 mod cors;
 mod counts;

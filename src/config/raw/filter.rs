@@ -17,6 +17,8 @@ pub enum Filter {
     RateLimit(RateLimit),
     /// A limit on requests in flight for each key.
     ConcurrencyLimit(ConcurrencyLimit),
+    /// A limit on bytes a second of bodies.
+    BandwidthLimit(BandwidthLimit),
     /// Another path or host towards the endpoint.
     Rewrite(Rewrite),
     /// Edits fields of the request.
@@ -49,6 +51,7 @@ impl Filter {
             Self::MethodAccess(_) => "method_access",
             Self::RateLimit(_) => "rate_limit",
             Self::ConcurrencyLimit(_) => "concurrency_limit",
+            Self::BandwidthLimit(_) => "bandwidth_limit",
             Self::Rewrite(_) => "rewrite",
             Self::RequestHeaders(_) => "request_headers",
             Self::ResponseHeaders(_) => "response_headers",
@@ -104,6 +107,20 @@ pub struct ConcurrencyLimit {
     pub key: Spanned<OneOrMany<String>>,
     /// Most in flight for one key. Range: at least `1`.
     pub max: Spanned<u32>,
+}
+
+/// `bandwidth_limit`: how many bytes a second of bodies pass. Heads, and answers of our own, pass as ever.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BandwidthLimit {
+    /// Bytes a second towards the client. Range: at least `1KiB`. Default: no limit.
+    pub download: Option<Spanned<ByteSize>>,
+    /// Bytes a second from the client. Range: at least `1KiB`. Default: no limit.
+    pub upload: Option<Spanned<ByteSize>>,
+    /// Who shares a rate: all requests with the same key. Default: nobody, each request has its own.
+    pub key: Option<Spanned<OneOrMany<String>>>,
+    /// The first bytes of each body, which pass as fast as they can. Default: `0B`.
+    pub after: Option<Spanned<ByteSize>>,
 }
 
 /// `rewrite`. What the client asked for still decides keys and is logged.

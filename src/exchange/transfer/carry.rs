@@ -25,7 +25,8 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
     /// Whether bytes are carried once the protocol is changed.
     pub(super) fn carries(&self) -> After {
         match (self.down.after(), self.up.after()) {
-            (After::Handed, After::Handed) => After::Handed,
+            // What is handed over, nobody slows down.
+            (After::Handed, After::Handed) if self.throttled.is_none() => After::Handed,
             _ => After::Carried,
         }
     }

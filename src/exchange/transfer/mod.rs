@@ -6,6 +6,7 @@
 mod carry;
 mod limits;
 mod response;
+mod throttle;
 mod upload;
 
 use std::future::{Future, poll_fn};
@@ -39,6 +40,7 @@ use crate::upstream::shared::Seat;
 
 pub use carry::After;
 pub(super) use limits::Limits;
+use throttle::Throttled;
 
 /// What an answer says of the connection that it came over.
 #[derive(Clone, Copy, Debug)]
@@ -126,6 +128,7 @@ pub(super) struct Transfer<'x, D, U> {
     unsent: usize,
     idle: Duration,
     carried: After,
+    throttled: Option<Box<Throttled>>,
 }
 
 /// What of an exchange and its cluster an attempt goes by.
@@ -189,6 +192,7 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
             More::Follows => Upload::Body,
             More::Ended => Upload::Sent,
         };
+        let throttled = Throttled::of(&x.kit.kept);
         Self {
             x,
             down,
@@ -219,6 +223,7 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
             unsent: 0,
             idle: limits.response_idle,
             carried: After::Handed,
+            throttled,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::throttle::Turn;
 use super::{After, Ended, Reading, Step, Transfer, Upload};
 use crate::base::{Detail, Error, Phase, Reason, clock};
 use crate::cluster::Said;
@@ -13,7 +14,7 @@ use crate::exchange::page::replaces;
 use crate::exchange::retry::{Decision, Failure, Reused, decide};
 use crate::exchange::side::{Answer, Answered, Author, Downstream, Piece};
 use crate::exchange::upstream::{Room, Upstream};
-use crate::filter::Reply;
+use crate::filter::{Reply, Way};
 use crate::http1::body::More;
 use crate::http1::response::Start;
 use crate::message::grpc::Code;
@@ -48,13 +49,17 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         let mut scratch = local.scratch();
         let mut room = Room {
             scratch: &mut scratch,
-            len: local.read_len(),
+            len: self.piece(Way::Down, local.read_len()),
         };
+        let has_turn = self.has_turn(cx);
         let polled = match self.reading {
             Reading::Head => self.poll_head(cx, &mut room)?,
+            Reading::Body if !has_turn => Poll::Pending,
             Reading::Body | Reading::Switched => match self.up.poll_piece(cx, &mut room) {
                 Poll::Ready(piece) => {
-                    self.last(cx, &mut scratch, piece?)?;
+                    let piece = piece?;
+                    self.last(cx, &mut scratch, piece)?;
+                    self.throttle(Way::Down, piece.len);
                     self.advanced();
                     Poll::Ready(Step::Moved)
                 }
@@ -70,6 +75,21 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
             return Err(error);
         }
         Ok(Step::Waits)
+    }
+
+    /// Whether more of the body may be read now. While it may not, the endpoint's silence is our own doing.
+    fn has_turn(&mut self, cx: &mut Context<'_>) -> bool {
+        match self.turn(cx, Way::Down) {
+            Turn::Now => true,
+            Turn::Came => {
+                self.advanced();
+                true
+            }
+            Turn::Waits => {
+                self.response_due = Tick::NEVER;
+                false
+            }
+        }
     }
 
     /// The client does not read: it has its time, and must be quick enough. Meanwhile the endpoint's silence is our
@@ -207,6 +227,7 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
             self.down.head(cx, &answer, room.scratch, first)?;
             self.down.piece(cx, room.scratch, last, &trailers)?;
         }
+        self.throttle(Way::Down, piece.len);
         match (switching, carried) {
             (Upgrade::WebSocket, After::Handed) => {
                 self.reading = Reading::Switched;

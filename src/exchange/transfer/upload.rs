@@ -2,10 +2,12 @@
 
 use std::task::{Context, Poll};
 
+use super::throttle::Turn;
 use super::{After, Reading, Transfer, Upload};
 use crate::base::{Detail, Error, Reason};
 use crate::exchange::side::{Answered, Downstream};
 use crate::exchange::upstream::Upstream;
+use crate::filter::Way;
 use crate::http1::body::More;
 use crate::http1::trailers::Carries;
 use crate::message::trailer::Dropped;
@@ -91,6 +93,14 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
     }
 
     fn read_piece(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
+        match self.turn(cx, Way::Up) {
+            Turn::Now => {}
+            Turn::Came => self.awaits_body(),
+            Turn::Waits => {
+                self.awaits_no_body();
+                return Ok(Poll::Pending);
+            }
+        }
         let local = std::rc::Rc::clone(&self.x.local);
         let mut scratch = local.scratch();
         let piece = match self.down.poll_body(cx, &mut scratch) {
@@ -117,6 +127,7 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         {
             return Err(Error::from(Reason::BodyTooLarge));
         }
+        self.throttle(Way::Up, piece.len);
         self.body = piece.more;
         self.body_pace.moved(self.clock().tick(), piece.len);
         if piece.more == More::Ended {

@@ -3,6 +3,7 @@
 mod calls;
 mod frames;
 mod leaving;
+mod limited;
 mod meters;
 mod slow;
 mod web;
