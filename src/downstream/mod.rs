@@ -11,6 +11,7 @@
 //! **Cancel safety.** The task of a connection is never cancelled while the process lives; a panic in it ends this
 //! connection only.
 
+mod answers;
 mod connection;
 mod counted;
 mod flows;

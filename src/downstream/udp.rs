@@ -3,7 +3,7 @@
 //! One task reads the socket; one more for each flow reads what its endpoint answers. The kernel hashes the addresses and ports
 //! of a datagram to choose among the sockets of a group (`SO_REUSEPORT`, socket(7)), so that a flow stays with its worker.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use tokio::net::UdpSocket;
 use tokio::sync::oneshot;
 
+use super::answers::Answers;
 use super::flows::Flows;
 use super::preface::of_datagram;
 use crate::base::{Detail, ListenerName, Reason, clock};
@@ -24,6 +25,7 @@ use crate::limit::Level;
 use crate::listener::{Serves, UdpSpec};
 use crate::metrics::{Lost, SessionCells};
 use crate::net::Timer;
+use crate::net::batch::Batch;
 use crate::net::datagrams::{Datagrams, Ends};
 use crate::net::deadline::{TICK, Tick};
 use crate::record::{ConnectionFacts, Record, Transport};
@@ -31,6 +33,9 @@ use crate::task;
 use crate::worker::local::group;
 use crate::worker::view::ListenerView;
 use crate::worker::{Local, View};
+
+/// Batches that are read in one turn.
+const BATCHES: usize = 8;
 
 type Table = Rc<RefCell<Flows<Ends, Rc<Line>, Tick>>>;
 
@@ -59,11 +64,17 @@ pub async fn serve_datagrams(
         seen: 0,
         view,
         closing: false,
+        overflow: Cell::new(0),
+        answers: Rc::default(),
+        incoming: Rc::default(),
     };
     desk.learn();
     let mut stopped = pin!(stopped);
+    let mut batch = Batch::default();
     poll_fn(|cx| {
         timer.watch(cx);
+        desk.answers.watch(cx);
+        desk.answers.flush(&desk.socket);
         if !desk.closing && stopped.as_mut().poll(cx).is_ready() {
             desk.closing = true;
         }
@@ -72,7 +83,7 @@ pub async fn serve_datagrams(
             return Poll::Ready(());
         }
         desk.expire();
-        let due = match desk.read(cx) {
+        let due = match desk.read(cx, &mut batch) {
             Read::Done => desk.next_due(),
             Read::Failed => desk.local.deadlines.after(TICK),
         };
@@ -113,6 +124,12 @@ struct Desk {
     seen: u64,
     view: Rc<View>,
     closing: bool,
+    /// How many datagrams the socket had no room for, as far as was told.
+    overflow: Cell<u32>,
+    /// What goes back to clients at the end of the turn.
+    answers: Rc<Answers>,
+    /// What comes from endpoints, one flow at a time.
+    incoming: Rc<RefCell<Batch>>,
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -146,39 +163,57 @@ impl Desk {
         });
     }
 
-    /// Reads what is there. The runtime's budget ends the loop when others wait.
-    fn read(&mut self, cx: &mut Context<'_>) -> Read {
+    /// Reads what is there, so much at a time.
+    fn read(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Read {
         let view = self.local.view();
         if !Rc::ptr_eq(&view, &self.view) {
             self.view = view;
             self.learn();
         }
-        let local = Rc::clone(&self.local);
         let socket = Rc::clone(&self.socket);
-        loop {
-            let mut scratch = local.scratch();
-            let (len, ends) = match socket.poll_receive(cx, &mut scratch) {
-                Poll::Ready(Ok(received)) => received,
+        for _ in 0..BATCHES {
+            match socket.poll_fill(cx, batch) {
+                Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
                     tracing::debug!(%error, "cannot read datagrams; waiting");
                     return Read::Failed;
                 }
                 Poll::Pending => return Read::Done,
-            };
-            let datagram = scratch.get(..len).unwrap_or_default();
-            if let Some(line) = self.find(ends) {
-                Self::pass(&line, self.behind_preface(ends, datagram));
-                continue;
             }
-            // The flow's own step takes the worker's buffer, too.
-            let mut first = local.take_buffer();
-            first.extend_from_slice(datagram);
-            drop(scratch);
-            match self.open(ends, &first, cx) {
-                Ok((line, used)) => Self::pass(&line, first.get(used..).unwrap_or_default()),
-                Err(lost) => self.lost(lost),
+            for met in batch.iter() {
+                if let Some(sum) = met.overflowed {
+                    self.overflowed(sum);
+                }
+                if let Some(ends) = met.ends {
+                    self.take(ends, met.bytes, cx);
+                }
             }
-            local.give_buffer(first);
+        }
+        // Others have a turn, too.
+        cx.waker().wake_by_ref();
+        Read::Done
+    }
+
+    /// One datagram: to the flow of its client, or to a new one.
+    fn take(&self, ends: Ends, datagram: &[u8], cx: &mut Context<'_>) {
+        if let Some(line) = self.find(ends) {
+            Self::pass(&line, self.behind_preface(ends, datagram));
+            return;
+        }
+        match self.open(ends, datagram, cx) {
+            Ok((line, used)) => Self::pass(&line, datagram.get(used..).unwrap_or_default()),
+            Err(lost) => self.lost(lost),
+        }
+    }
+
+    /// Counts what the socket had no room for, of which the kernel tells the sum.
+    fn overflowed(&self, sum: u32) {
+        let more = sum.wrapping_sub(self.overflow.replace(sum));
+        if let Some(terms) = self.terms.as_ref().filter(|_| more > 0) {
+            terms
+                .cells
+                .datagrams
+                .lost_many(Lost::Overflow, u64::from(more));
         }
     }
 
@@ -277,6 +312,7 @@ impl Desk {
         let (idle, responses) = (terms.spec.idle, terms.spec.responses);
         let (local, flows) = (Rc::clone(&self.local), Rc::clone(&self.flows));
         let (socket, ours) = (Rc::clone(&self.socket), Rc::clone(&line));
+        let (answers, incoming) = (Rc::clone(&self.answers), Rc::clone(&self.incoming));
         let mut flow = Box::pin(async move {
             let session = Session {
                 local: &local,
@@ -288,12 +324,9 @@ impl Desk {
             let answer = |datagram: &[u8]| {
                 let due = local.deadlines.after(idle);
                 flows.borrow_mut().touch(ends, due);
-                match socket.answer(datagram, ends) {
-                    Ok(()) => cells.datagrams.sent.inc(),
-                    Err(_) => cells.datagrams.lost(Lost::Send),
-                }
+                answers.push(&socket, datagram, ends, &cells);
             };
-            let (reason, detail) = carry(session, &ours, responses, answer).await;
+            let (reason, detail) = carry(session, &ours, responses, &incoming, answer).await;
             let is_ours = |line: &Rc<Line>| Rc::ptr_eq(line, &ours);
             flows.borrow_mut().remove_if(ends, is_ours);
             record.end(reason, detail, clock::now());

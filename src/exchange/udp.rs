@@ -12,7 +12,6 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
 use super::Held;
@@ -24,6 +23,8 @@ use super::watch::{Passage, Watch};
 use crate::base::{Detail, Error, Phase, Reason, clock};
 use crate::endpoint::{Availability, Endpoint, Tried};
 use crate::metrics::SessionCells;
+use crate::net::batch::Batch;
+use crate::net::datagrams::poll_fill;
 use crate::net::preface::Carrier;
 use crate::net::socket;
 use crate::snapshot::Snapshot;
@@ -159,11 +160,13 @@ impl Line {
 }
 
 /// Carries one flow: picks its endpoint at the first poll, so that the first datagram can be sent right after it, and hands
-/// every answer to `answer` until the flow ends. `responses` are awaited for each datagram; 0: any number.
+/// every answer to `answer` until the flow ends. `responses` are awaited for each datagram; 0: any number. Answers come through
+/// `batch`, which is not borrowed while it waits.
 pub async fn carry(
     session: Session<'_>,
     line: &Line,
     responses: u32,
+    batch: &RefCell<Batch>,
     answer: impl FnMut(&[u8]),
 ) -> (Reason, Detail) {
     let cluster = session.cluster;
@@ -179,7 +182,7 @@ pub async fn carry(
             return (error.reason(), error.detail());
         }
     };
-    let (reason, detail) = answers(&mut session, line, &watch, responses, answer).await;
+    let (reason, detail) = answers(&mut session, line, &watch, responses, batch, answer).await;
     if let Reason::ConnectRefused | Reason::UpstreamReset = reason {
         let error = Error::new(reason, detail);
         watch.ended(&error, Reused::Fresh);
@@ -251,12 +254,12 @@ async fn answers(
     line: &Line,
     watch: &Watch<'_>,
     responses: u32,
+    batch: &RefCell<Batch>,
     mut answer: impl FnMut(&[u8]),
 ) -> (Reason, Detail) {
     let Some(upstream) = line.upstream.get() else {
         return (Reason::Internal, Detail::None);
     };
-    let local = session.local;
     let record = &mut *session.record;
     poll_fn(|cx| {
         line.watch(cx);
@@ -264,23 +267,24 @@ async fn answers(
             if let Some(ended) = line.ended.get() {
                 return Poll::Ready(ended);
             }
-            let mut scratch = local.scratch();
-            let mut buf = ReadBuf::new(&mut scratch);
-            match upstream.socket.poll_recv(cx, &mut buf) {
+            let mut batch = batch.borrow_mut();
+            match poll_fill(&upstream.socket, cx, &mut batch) {
                 Poll::Ready(Ok(())) => {
-                    let answered = line.answered.get() + 1;
-                    line.answered.set(answered);
-                    if answered == 1 {
-                        let now = clock::now();
-                        watch.connected(now);
-                        record.first_byte(now);
-                        record.phase(Phase::Last);
-                    }
-                    record.response_bytes(buf.filled().len() as u64);
-                    answer(buf.filled());
-                    let wanted = line.datagrams.get().saturating_mul(u64::from(responses));
-                    if responses > 0 && answered >= wanted {
-                        return Poll::Ready((Reason::Completed, Detail::None));
+                    for datagram in batch.iter() {
+                        let answered = line.answered.get() + 1;
+                        line.answered.set(answered);
+                        if answered == 1 {
+                            let now = clock::now();
+                            watch.connected(now);
+                            record.first_byte(now);
+                            record.phase(Phase::Last);
+                        }
+                        record.response_bytes(datagram.bytes.len() as u64);
+                        answer(datagram.bytes);
+                        let wanted = line.datagrams.get().saturating_mul(u64::from(responses));
+                        if responses > 0 && answered >= wanted {
+                            return Poll::Ready((Reason::Completed, Detail::None));
+                        }
                     }
                 }
                 Poll::Ready(Err(error)) => {

@@ -124,7 +124,7 @@ metrics! {
     L4_DATAGRAMS: Counter "tidegate_l4_datagrams_total" ["listener", "cluster", "direction"]
         "Datagrams of flows, by direction (in: from clients to endpoints, out: to clients).";
     L4_DATAGRAMS_DROPPED: Counter "tidegate_l4_datagrams_dropped_total" ["listener", "cluster", "cause"]
-        "Datagrams that were dropped, by cause (no_endpoint, full, send, closing, refused).";
+        "Datagrams that were dropped, by cause (no_endpoint, full, send, closing, refused, overflow).";
     L4_TERMINATIONS: Counter "tidegate_l4_terminations_total" ["listener", "cluster", "reason"]
         "Sessions of layer 4 ended, by reason.";
 

@@ -37,15 +37,18 @@ pub enum Lost {
     Closing,
     /// A filter of the listener let it begin no flow.
     Refused,
+    /// It came when the socket had no room: its worker was behind.
+    Overflow,
 }
 
 impl Lost {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::NoEndpoint,
         Self::Full,
         Self::Send,
         Self::Closing,
         Self::Refused,
+        Self::Overflow,
     ];
 
     const fn as_str(self) -> &'static str {
@@ -55,6 +58,7 @@ impl Lost {
             Self::Send => "send",
             Self::Closing => "closing",
             Self::Refused => "refused",
+            Self::Overflow => "overflow",
         }
     }
 }
@@ -72,8 +76,13 @@ pub struct Datagrams {
 impl Datagrams {
     /// One was dropped.
     pub fn lost(&self, why: Lost) {
+        self.lost_many(why, 1);
+    }
+
+    /// Datagrams that were dropped here.
+    pub fn lost_many(&self, why: Lost, count: u64) {
         if let Some(counter) = self.lost.get(why as usize) {
-            counter.inc();
+            counter.add(count);
         }
     }
 }

@@ -4,33 +4,21 @@
 //! finds best, which need not be the one that was asked, and a client that is strict takes no answer from another (ip(7),
 //! `IP_PKTINFO`; RFC 3542, 6.1).
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsRawFd;
 use std::task::{Context, Poll, ready};
 
-use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
-use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage,
-    recvmsg, sendmsg,
-};
-use tokio::io::{Interest, ReadBuf};
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
+
+use super::batch::{Batch, Piece, send};
 
 /// A socket of a listener.
 #[derive(Debug)]
 pub struct Datagrams {
     socket: UdpSocket,
-    bound: Bound,
-}
-
-/// What a socket is bound to.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Bound {
-    /// One address.
-    One(SocketAddr),
-    /// All of its family, at this port.
-    Any(SocketAddr),
+    /// What it is bound to.
+    bound: SocketAddr,
 }
 
 /// Both ends of a flow.
@@ -44,142 +32,77 @@ pub struct Ends {
 
 /// An address of ours.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-enum Own {
+pub(super) enum Own {
     V4(Ipv4Addr),
     /// With the interface where the address alone does not say it (RFC 4007).
     V6(Ipv6Addr, u32),
 }
 
-impl Own {
-    fn of(message: &ControlMessageOwned) -> Option<Self> {
-        match message {
-            // Of a broadcast it is the address of the interface, which can be answered from.
-            ControlMessageOwned::Ipv4PacketInfo(told) => {
-                let bytes = told.ipi_spec_dst.s_addr.to_ne_bytes();
-                Some(Self::V4(Ipv4Addr::from(bytes)))
-            }
-            ControlMessageOwned::Ipv6PacketInfo(told) => {
-                let addr = Ipv6Addr::from(told.ipi6_addr.s6_addr);
-                let scoped = addr.is_unicast_link_local();
-                Some(Self::V6(addr, if scoped { told.ipi6_ifindex } else { 0 }))
-            }
-            _ => None,
-        }
+impl Ends {
+    pub(super) const fn new(peer: SocketAddr, own: Option<Own>) -> Self {
+        Self { peer, own }
+    }
+
+    pub(super) const fn own(&self) -> Option<Own> {
+        self.own
     }
 }
-
-/// Where the kernel writes what it tells beside the bytes: one of the two is 40 bytes long at most. Aligned as a `cmsghdr`.
-#[repr(align(8))]
-struct Told([u8; 64]);
 
 impl Datagrams {
     /// Over this socket of [`socket::bind_datagrams`](super::socket::bind_datagrams).
     pub fn new(socket: UdpSocket) -> io::Result<Self> {
-        let addr = socket.local_addr()?;
-        let bound = if addr.ip().is_unspecified() {
-            Bound::Any(addr)
-        } else {
-            Bound::One(addr)
-        };
+        let bound = socket.local_addr()?;
         Ok(Self { socket, bound })
     }
 
     /// The address of ours that a flow goes to.
     pub fn local(&self, ends: &Ends) -> SocketAddr {
-        let (Bound::One(addr) | Bound::Any(addr)) = self.bound;
         let ip = match ends.own {
-            None => addr.ip(),
+            None => self.bound.ip(),
             Some(Own::V4(own)) => own.into(),
             Some(Own::V6(own, _)) => own.into(),
         };
-        SocketAddr::new(ip, addr.port())
+        SocketAddr::new(ip, self.bound.port())
     }
 
-    /// The next datagram: its length, and between whom it went.
-    pub fn poll_receive(
-        &self,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<(usize, Ends)>> {
-        if let Bound::One(_) = self.bound {
-            let mut buf = ReadBuf::new(buf);
-            let peer = ready!(self.socket.poll_recv_from(cx, &mut buf))?;
-            let ends = Ends { peer, own: None };
-            return Poll::Ready(Ok((buf.filled().len(), ends)));
-        }
-        loop {
-            ready!(self.socket.poll_recv_ready(cx))?;
-            let received = self
-                .socket
-                .try_io(Interest::READABLE, || receive(&self.socket, buf));
-            match received {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                received => return Poll::Ready(received),
+    /// Takes datagrams that came.
+    pub fn poll_fill(&self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<io::Result<()>> {
+        poll_fill(&self.socket, cx, batch)
+    }
+
+    /// Sends these back, each from where the other came to; how many the kernel took. An error is about the first. Does not ask the
+    /// runtime, which may not know yet that a new socket can be written to.
+    pub fn answer(&self, pieces: &[Piece<'_>]) -> io::Result<usize> {
+        send(&self.socket, pieces)
+    }
+}
+
+/// Takes datagrams that came over this socket. A call that did not fill the batch has taken all, so that the next waits without a
+/// system call: what comes from then on is told by the kernel anew.
+pub fn poll_fill(
+    socket: &UdpSocket,
+    cx: &mut Context<'_>,
+    batch: &mut Batch,
+) -> Poll<io::Result<()>> {
+    loop {
+        ready!(socket.poll_recv_ready(cx))?;
+        match socket.try_io(Interest::READABLE, || batch.receive(socket)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Poll::Ready(Err(error)),
+            Ok(()) => {
+                if !batch.is_full() {
+                    let drained = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+                    let _ = socket.try_io(Interest::READABLE, drained);
+                }
+                return Poll::Ready(Ok(()));
             }
         }
     }
-
-    /// Sends one back, from where the other came to.
-    pub fn answer(&self, datagram: &[u8], ends: Ends) -> io::Result<()> {
-        match ends.own {
-            None => self.socket.try_send_to(datagram, ends.peer).map(drop),
-            Some(own) => self.socket.try_io(Interest::WRITABLE, || {
-                send(&self.socket, datagram, ends.peer, own)
-            }),
-        }
-    }
-}
-
-fn receive(socket: &UdpSocket, buf: &mut [u8]) -> io::Result<(usize, Ends)> {
-    let mut told = Told([0; 64]);
-    let mut parts = [IoSliceMut::new(buf)];
-    let flags = MsgFlags::empty();
-    let message =
-        recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut told.0), flags)?;
-    let peer = message.address.as_ref().and_then(peer);
-    let own = message.cmsgs()?.find_map(|message| Own::of(&message));
-    let peer = peer.ok_or(io::ErrorKind::InvalidData)?;
-    Ok((message.bytes, Ends { peer, own }))
-}
-
-fn peer(addr: &SockaddrStorage) -> Option<SocketAddr> {
-    let v4 = addr.as_sockaddr_in().map(|&addr| SocketAddr::from(addr));
-    v4.or_else(|| addr.as_sockaddr_in6().map(|&addr| SocketAddr::from(addr)))
-}
-
-fn send(socket: &UdpSocket, datagram: &[u8], peer: SocketAddr, own: Own) -> io::Result<()> {
-    let (fd, parts) = (socket.as_raw_fd(), [IoSlice::new(datagram)]);
-    let flags = MsgFlags::empty();
-    match (own, peer) {
-        (Own::V4(addr), SocketAddr::V4(peer)) => {
-            let told = in_pktinfo {
-                // The route says which interface.
-                ipi_ifindex: 0,
-                ipi_spec_dst: in_addr {
-                    s_addr: u32::from_ne_bytes(addr.octets()),
-                },
-                ipi_addr: in_addr { s_addr: 0 },
-            };
-            let told = [ControlMessage::Ipv4PacketInfo(&told)];
-            sendmsg(fd, &parts, &told, flags, Some(&SockaddrIn::from(peer)))?;
-        }
-        (Own::V6(addr, interface), SocketAddr::V6(peer)) => {
-            let told = in6_pktinfo {
-                ipi6_addr: in6_addr {
-                    s6_addr: addr.octets(),
-                },
-                ipi6_ifindex: interface,
-            };
-            let told = [ControlMessage::Ipv6PacketInfo(&told)];
-            sendmsg(fd, &parts, &told, flags, Some(&SockaddrIn6::from(peer)))?;
-        }
-        _ => return Err(io::ErrorKind::InvalidInput.into()),
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::batch::SLOTS;
     use super::super::socket::bind_datagrams;
     use super::*;
     use std::future::poll_fn;
@@ -190,43 +113,92 @@ mod tests {
     }
 
     /// One client sends to two addresses of a socket that is bound to any, and to one that is bound to it: each
-    /// answers from where it was asked.
-    #[test]
-    fn an_answer_leaves_from_the_address_that_was_asked() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            for (bind, asked, from) in [
-                ("0.0.0.0:0", "127.0.0.7", "127.0.0.1:0"),
-                ("0.0.0.0:0", "127.0.0.8", "127.0.0.9:0"),
-                ("127.0.0.7:0", "127.0.0.7", "127.0.0.1:0"),
-                ("[::]:0", "::1", "[::1]:0"),
-            ] {
-                let socket = bound(bind);
-                let port = socket.local_addr().unwrap().port();
-                let socket = Datagrams::new(socket).unwrap();
-                let asked = SocketAddr::new(asked.parse().unwrap(), port);
-                let client = bound(from);
+    /// answers from where it was asked, also from the second call on.
+    #[tokio::test]
+    async fn an_answer_leaves_from_the_address_that_was_asked() {
+        let mut batch = Batch::default();
+        for (bind, asked, from) in [
+            ("0.0.0.0:0", "127.0.0.7", "127.0.0.1:0"),
+            ("0.0.0.0:0", "127.0.0.8", "127.0.0.9:0"),
+            ("127.0.0.7:0", "127.0.0.7", "127.0.0.1:0"),
+            ("[::]:0", "::1", "[::1]:0"),
+            ("[::1]:0", "::1", "[::1]:0"),
+        ] {
+            let socket = bound(bind);
+            let port = socket.local_addr().unwrap().port();
+            let socket = Datagrams::new(socket).unwrap();
+            let asked = SocketAddr::new(asked.parse().unwrap(), port);
+            let client = bound(from);
+            for _ in 0..2 {
                 client.send_to(b"ping", asked).await.unwrap();
-                let mut buf = [0; 16];
-                let met = poll_fn(|cx| socket.poll_receive(cx, &mut buf)).await;
-                let (len, ends) = met.unwrap();
-                assert_eq!(&buf[..len], b"ping");
+                poll_fn(|cx| socket.poll_fill(cx, &mut batch))
+                    .await
+                    .unwrap();
+                let met: Vec<_> = batch.iter().collect();
+                assert_eq!(met.len(), 1);
+                assert_eq!(met[0].bytes, b"ping");
+                let ends = met[0].ends.unwrap();
                 assert_eq!(ends.peer, client.local_addr().unwrap());
                 assert_eq!(socket.local(&ends), asked);
                 assert_eq!(
                     ends.own.is_some(),
-                    bind.contains("0.0.0.0") || bind.contains("::")
+                    bind.contains("0.0.0.0") || bind.contains("[::]")
                 );
-                poll_fn(|cx| socket.socket.poll_send_ready(cx))
-                    .await
-                    .unwrap();
-                socket.answer(b"pong", ends).unwrap();
-                let (len, answered) = client.recv_from(&mut buf).await.unwrap();
-                assert_eq!((&buf[..len], answered), (&b"pong"[..], asked), "{bind}");
+                let piece = Piece {
+                    bytes: b"pong",
+                    ends,
+                };
+                assert_eq!(socket.answer(&[piece, piece]).unwrap(), 2);
+                let mut buf = [0; 16];
+                for _ in 0..2 {
+                    let (len, answered) = client.recv_from(&mut buf).await.unwrap();
+                    assert_eq!((&buf[..len], answered), (&b"pong"[..], asked), "{bind}");
+                }
             }
-        });
+        }
+    }
+
+    /// More than a call takes, of all lengths, in their order; and what the socket had no room for is counted.
+    #[tokio::test]
+    async fn many_come_in_order_and_those_without_room_are_counted() {
+        let socket = bound("127.0.0.1:0");
+        let to = socket.local_addr().unwrap();
+        let socket = Datagrams::new(socket).unwrap();
+        let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let count = 2 * SLOTS + 3;
+        for length in 0..count {
+            client.send_to(&vec![7; length], to).unwrap();
+        }
+        let mut batch = Batch::default();
+        let mut seen = Vec::new();
+        while seen.len() < count {
+            poll_fn(|cx| socket.poll_fill(cx, &mut batch))
+                .await
+                .unwrap();
+            seen.extend(batch.iter().map(|met| met.bytes.len()));
+        }
+        assert_eq!(seen, (0..count).collect::<Vec<_>>());
+        let sent = 20_000;
+        for _ in 0..sent {
+            client.send_to(&[7; 1200], to).unwrap();
+        }
+        let mut took = 0;
+        let mut waker = Context::from_waker(std::task::Waker::noop());
+        tokio::task::yield_now().await;
+        while let Poll::Ready(filled) = tokio::task::unconstrained(poll_fn(|_| {
+            Poll::Ready(socket.poll_fill(&mut waker, &mut batch))
+        }))
+        .await
+        {
+            filled.unwrap();
+            took += batch.iter().count();
+        }
+        client.send_to(b"last", to).unwrap();
+        poll_fn(|cx| socket.poll_fill(cx, &mut batch))
+            .await
+            .unwrap();
+        let last = batch.iter().last().unwrap();
+        let lost = last.overflowed.map_or(0, |lost| lost as usize);
+        assert_eq!(took + lost, sent);
     }
 }

@@ -10,6 +10,7 @@
 //! between them.
 
 pub mod accept;
+pub mod batch;
 pub mod bind;
 pub mod datagrams;
 pub mod deadline;

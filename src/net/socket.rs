@@ -8,6 +8,9 @@ use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::TcpStream;
 
+/// Room for datagrams of a listener that wait for their worker.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
 /// Length of the accept queue. The kernel caps it at `net.core.somaxconn` (listen(2)).
 pub const BACKLOG: i32 = 4096;
 
@@ -35,6 +38,10 @@ pub fn prove_free(addr: SocketAddr) -> io::Result<()> {
 pub fn bind_datagrams(addr: SocketAddr) -> io::Result<Socket> {
     let socket = datagrams(addr)?;
     socket.set_reuse_port(true)?;
+    // What it has no room for is told with what comes behind (socket(7), `SO_RXQ_OVFL`). The kernel gives as much room as
+    // `net.core.rmem_max` allows.
+    setsockopt(&socket, sockopt::RxqOvfl, &1)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     if addr.ip().is_unspecified() {
         match addr {
             SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,

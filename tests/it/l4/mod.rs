@@ -1,6 +1,7 @@
 //! Layer 4: byte streams and datagrams.
 
 mod exact;
+mod flows;
 mod policy;
 mod preface;
 mod real;

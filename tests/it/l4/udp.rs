@@ -49,6 +49,12 @@ impl Echo {
     }
 }
 
+impl Echo {
+    pub(super) fn taken(&self) -> usize {
+        self.taken.load(Ordering::SeqCst)
+    }
+}
+
 impl Drop for Echo {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);

@@ -1,0 +1,300 @@
+//! Many datagrams by one system call (recvmmsg(2), sendmmsg(2)).
+//!
+//! The crates that wrap these calls do not reset what the kernel writes into their headers, so that what it tells beside the bytes is
+//! lost from the second call on.
+
+#![expect(
+    unsafe_code,
+    reason = "no crate wraps these calls so that they can be used twice"
+)]
+
+use std::io;
+use std::mem::zeroed;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsRawFd, RawFd};
+use std::ptr;
+
+use nix::libc;
+use nix::sys::socket::{SockaddrIn, SockaddrIn6};
+
+use super::datagrams::{Ends, Own};
+
+/// Datagrams of one call.
+pub const SLOTS: usize = 32;
+/// The longest datagram, rounded up. Of its memory only pages that were written to are there.
+const SLOT: usize = 64 << 10;
+
+/// Where the kernel writes what it tells beside the bytes: an address of ours takes 40 at most, a count 24. Aligned as a
+/// `cmsghdr`.
+#[derive(Clone, Copy)]
+#[repr(align(8))]
+struct Told([u8; 96]);
+
+/// Room for datagrams that come, and what is told of them.
+pub struct Batch {
+    bytes: Box<[u8]>,
+    headers: Box<[libc::mmsghdr]>,
+    parts: Box<[libc::iovec]>,
+    names: Box<[libc::sockaddr_storage]>,
+    told: Box<[Told]>,
+    met: usize,
+}
+
+impl std::fmt::Debug for Batch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batch")
+            .field("met", &self.met)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One that came.
+#[derive(Clone, Copy, Debug)]
+pub struct Met<'b> {
+    /// Its bytes.
+    pub bytes: &'b [u8],
+    /// Between whom it went.
+    pub ends: Option<Ends>,
+    /// How many the socket had no room for until it came, in all.
+    pub overflowed: Option<u32>,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        // SAFETY: all of these are plain numbers and pointers of the kernel's interface, for which zeros are a value.
+        let (header, part, name) = unsafe { (zeroed(), zeroed(), zeroed()) };
+        Self {
+            bytes: vec![0; SLOTS * SLOT].into_boxed_slice(),
+            headers: vec![header; SLOTS].into_boxed_slice(),
+            parts: vec![part; SLOTS].into_boxed_slice(),
+            names: vec![name; SLOTS].into_boxed_slice(),
+            told: vec![Told([0; 96]); SLOTS].into_boxed_slice(),
+            met: 0,
+        }
+    }
+}
+
+impl Batch {
+    /// Takes what is there, up to its room. Fails when nothing is, `WouldBlock`.
+    pub fn receive<S: AsRawFd>(&mut self, socket: &S) -> io::Result<()> {
+        self.met = 0;
+        let slots = self.bytes.chunks_exact_mut(SLOT).zip(&mut self.told);
+        let heads = self
+            .headers
+            .iter_mut()
+            .zip(&mut self.parts)
+            .zip(&mut self.names);
+        for ((bytes, told), ((header, part), name)) in slots.zip(heads) {
+            part.iov_base = bytes.as_mut_ptr().cast();
+            part.iov_len = SLOT;
+            let header = &mut header.msg_hdr;
+            header.msg_name = ptr::from_mut(name).cast();
+            header.msg_namelen = size(name);
+            header.msg_iov = part;
+            header.msg_iovlen = 1;
+            header.msg_control = told.0.as_mut_ptr().cast();
+            header.msg_controllen = told.0.len();
+            header.msg_flags = 0;
+        }
+        // SAFETY: each header points at memory of `self`, with its length, which nothing else uses until the call returns.
+        let met = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                self.headers.as_mut_ptr(),
+                number(SLOTS),
+                libc::MSG_DONTWAIT,
+                ptr::null_mut(),
+            )
+        };
+        self.met = usize::try_from(met).map_err(|_| io::Error::last_os_error())?;
+        Ok(())
+    }
+
+    /// Whether there may be more.
+    pub fn is_full(&self) -> bool {
+        self.met == SLOTS
+    }
+
+    /// What came with the last call.
+    pub fn iter(&self) -> impl Iterator<Item = Met<'_>> {
+        let slots = self
+            .bytes
+            .chunks_exact(SLOT)
+            .zip(&self.headers)
+            .zip(&self.names);
+        slots.take(self.met).map(|((bytes, header), name)| {
+            let (own, overflowed) = told(&header.msg_hdr);
+            let peer = peer(name).filter(|_| header.msg_hdr.msg_namelen > 0);
+            Met {
+                bytes: bytes.get(..header.msg_len as usize).unwrap_or(bytes),
+                ends: peer.map(|peer| Ends::new(peer, own)),
+                overflowed,
+            }
+        })
+    }
+}
+
+/// Length of a structure of the kernel's interface.
+fn size<T>(_: &T) -> libc::socklen_t {
+    number(size_of::<T>())
+}
+
+/// A length of ours, which is never near what the type holds.
+fn number(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(0)
+}
+
+fn peer(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
+    let name = ptr::from_ref(name);
+    // SAFETY: `name` is a reference; it is large enough and aligned for an address of any family, and the family says which one
+    // the kernel wrote, now or before; all of its bytes are numbers.
+    unsafe {
+        match libc::c_int::from((*name).ss_family) {
+            libc::AF_INET => {
+                let addr = SockaddrIn::from(*name.cast::<libc::sockaddr_in>());
+                Some(SocketAddrV4::from(addr).into())
+            }
+            libc::AF_INET6 => {
+                let addr = SockaddrIn6::from(*name.cast::<libc::sockaddr_in6>());
+                Some(SocketAddrV6::from(addr).into())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What stands beside the bytes: to which address of ours they came, and how many others did not.
+fn told(header: &libc::msghdr) -> (Option<Own>, Option<u32>) {
+    let (mut own, mut overflowed) = (None, None);
+    // SAFETY: `msg_control` points at memory of the batch that `header` is of, and the kernel has set `msg_controllen` to what it
+    // wrote there. The macros of cmsg(3) stay within it; what a message holds is read unaligned, as its type says.
+    unsafe {
+        let mut next = libc::CMSG_FIRSTHDR(header);
+        while let Some(message) = next.as_ref() {
+            let content = libc::CMSG_DATA(next);
+            match (message.cmsg_level, message.cmsg_type) {
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                    let told = content.cast::<libc::in_pktinfo>().read_unaligned();
+                    // Of a broadcast it is the address of the interface, which can be answered from.
+                    let bytes = told.ipi_spec_dst.s_addr.to_ne_bytes();
+                    own = Some(Own::V4(Ipv4Addr::from(bytes)));
+                }
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                    let told = content.cast::<libc::in6_pktinfo>().read_unaligned();
+                    let addr = Ipv6Addr::from(told.ipi6_addr.s6_addr);
+                    let scoped = addr.is_unicast_link_local();
+                    own = Some(Own::V6(addr, if scoped { told.ipi6_ifindex } else { 0 }));
+                }
+                (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
+                    overflowed = Some(content.cast::<u32>().read_unaligned());
+                }
+                _ => {}
+            }
+            next = libc::CMSG_NXTHDR(header, next);
+        }
+    }
+    (own, overflowed)
+}
+
+/// One to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'b> {
+    /// Its bytes.
+    pub bytes: &'b [u8],
+    /// To whom, and from where.
+    pub ends: Ends,
+}
+
+/// Sends the first [`SLOTS`] of these; how many the kernel took. An error is about the first.
+pub fn send<S: AsRawFd>(socket: &S, pieces: &[Piece<'_>]) -> io::Result<usize> {
+    // SAFETY: as in `Batch::default`.
+    let mut headers: [libc::mmsghdr; SLOTS] = unsafe { zeroed() };
+    // SAFETY: the same.
+    let mut parts: [libc::iovec; SLOTS] = unsafe { zeroed() };
+    let mut names = [const { Name::None }; SLOTS];
+    let mut told = [Told([0; 96]); SLOTS];
+    let heads = headers.iter_mut().zip(&mut parts);
+    let beside = names.iter_mut().zip(&mut told);
+    let mut count = 0;
+    for (piece, ((header, part), (name, told))) in pieces.iter().zip(heads.zip(beside)) {
+        part.iov_base = piece.bytes.as_ptr().cast_mut().cast();
+        part.iov_len = piece.bytes.len();
+        *name = Name::of(piece.ends.peer);
+        let header = &mut header.msg_hdr;
+        (header.msg_name, header.msg_namelen) = name.raw();
+        header.msg_iov = part;
+        header.msg_iovlen = 1;
+        if let Some(own) = piece.ends.own() {
+            header.msg_control = told.0.as_mut_ptr().cast();
+            header.msg_controllen = told.0.len();
+            header.msg_controllen = write_own(header, own);
+        }
+        count += 1;
+    }
+    call(
+        socket.as_raw_fd(),
+        headers.get_mut(..count).unwrap_or_default(),
+    )
+}
+
+fn call(socket: RawFd, headers: &mut [libc::mmsghdr]) -> io::Result<usize> {
+    let count = number(headers.len());
+    // SAFETY: `send` has let each header point at bytes of its caller, which the kernel reads alone, and at memory of its own
+    // frame, all with their lengths.
+    let sent = unsafe { libc::sendmmsg(socket, headers.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Says that a datagram leaves from this address of ours; how many bytes that takes.
+fn write_own(header: &libc::msghdr, own: Own) -> usize {
+    // SAFETY: the control buffer of `header` is a `Told`: zeroed, aligned, and larger than either message, so that there is a first
+    // header and room for what is written behind it.
+    unsafe {
+        let message = libc::CMSG_FIRSTHDR(header);
+        let content = libc::CMSG_DATA(message);
+        let (level, kind, length) = match own {
+            Own::V4(addr) => {
+                let mut told: libc::in_pktinfo = zeroed();
+                // The route says which interface.
+                told.ipi_spec_dst.s_addr = u32::from_ne_bytes(addr.octets());
+                content.cast::<libc::in_pktinfo>().write_unaligned(told);
+                (libc::IPPROTO_IP, libc::IP_PKTINFO, size(&told))
+            }
+            Own::V6(addr, interface) => {
+                let mut told: libc::in6_pktinfo = zeroed();
+                told.ipi6_addr.s6_addr = addr.octets();
+                told.ipi6_ifindex = interface;
+                content.cast::<libc::in6_pktinfo>().write_unaligned(told);
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, size(&told))
+            }
+        };
+        (*message).cmsg_level = level;
+        (*message).cmsg_type = kind;
+        (*message).cmsg_len = libc::CMSG_LEN(length) as usize;
+        libc::CMSG_SPACE(length) as usize
+    }
+}
+
+/// An address as the kernel takes it.
+enum Name {
+    None,
+    V4(SockaddrIn),
+    V6(SockaddrIn6),
+}
+
+impl Name {
+    fn of(addr: SocketAddr) -> Self {
+        match addr {
+            SocketAddr::V4(addr) => Self::V4(addr.into()),
+            SocketAddr::V6(addr) => Self::V6(addr.into()),
+        }
+    }
+
+    fn raw(&self) -> (*mut libc::c_void, libc::socklen_t) {
+        match self {
+            Self::None => (ptr::null_mut(), 0),
+            Self::V4(addr) => (ptr::from_ref(addr).cast_mut().cast(), size(addr)),
+            Self::V6(addr) => (ptr::from_ref(addr).cast_mut().cast(), size(addr)),
+        }
+    }
+}

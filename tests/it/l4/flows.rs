@@ -1,0 +1,206 @@
+//! Many flows at once: nothing is misdelivered, what is lost is counted, and a flow stays where it is.
+
+use super::udp::{Echo, asked, client};
+use crate::support::process::signal;
+use crate::support::{Proxy, Reload, Setup, eventually, ports};
+use std::collections::HashMap;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+const SESSIONS: &str = "tidegate_l4_sessions_total";
+const FLOWS: [(&str, &str); 2] = [("listener", "many"), ("cluster", "app")];
+
+fn listener(addr: SocketAddr, keys: &str) -> String {
+    format!(
+        "[[listeners]]\nname = \"many\"\nbind = [\"{addr}\"]\nprotocol = \"udp\"\ncluster = \"app\"\n{keys}\n"
+    )
+}
+
+/// How many datagrams over how many flows; `TIDEGATE_DATAGRAMS` and `TIDEGATE_FLOWS` ask for more.
+fn size() -> (usize, usize) {
+    let asked = |name: &str, or: usize| {
+        let text = std::env::var(name).ok();
+        text.map_or(or, |text| text.parse().unwrap())
+    };
+    let flows = asked("TIDEGATE_FLOWS", 400);
+    (asked("TIDEGATE_DATAGRAMS", 100 * flows), flows)
+}
+
+/// Datagrams that came to the proxy, and those of them that it had no room for.
+fn came(proxy: &Proxy) -> (f64, f64) {
+    let received = [FLOWS[0], FLOWS[1], ("direction", "in")];
+    let overflow = [FLOWS[0], FLOWS[1], ("cause", "overflow")];
+    (
+        proxy.metric("tidegate_l4_datagrams_total", &received),
+        proxy.metric("tidegate_l4_datagrams_dropped_total", &overflow),
+    )
+}
+
+/// Every answer comes to the client that asked; whoever gets none is one that the proxy has counted.
+#[test]
+fn every_datagram_is_answered_or_counted() {
+    const WINDOW: usize = 128;
+    let (datagrams, flows) = size();
+    let servers = ["a", "b", "c"].map(Echo::named);
+    let addrs = servers.each_ref().map(|it| it.addr);
+    let addr = ports::free();
+    let setup = Setup::over_with(&addrs, "balancer = \"round_robin\"")
+        .workers(4)
+        .tail(&listener(addr, "udp = { idle_timeout = \"10m\" }"));
+    let proxy = setup.start();
+    let sockets: Vec<UdpSocket> = (0..flows).map(|_| client([127, 0, 0, 1], addr)).collect();
+    let mut homes: HashMap<usize, u8> = HashMap::new();
+    let (mut sent, mut answered) = (0, 0);
+    let mut missing = Vec::new();
+    let clients: Vec<usize> = (0..flows).collect();
+    while sent < datagrams {
+        for group in clients.chunks(WINDOW) {
+            for id in group {
+                sockets[*id]
+                    .send(format!("{id} {sent}").as_bytes())
+                    .unwrap();
+            }
+            for id in group {
+                let mut buf = [0; 64];
+                sockets[*id]
+                    .set_read_timeout(Some(Duration::from_secs(5)))
+                    .unwrap();
+                let Ok(len) = sockets[*id].recv(&mut buf) else {
+                    missing.push(*id);
+                    continue;
+                };
+                let (name, text) = buf[..len].split_first().unwrap();
+                assert_eq!(text, format!("{id} {sent}").as_bytes());
+                assert_eq!(homes.entry(*id).or_insert(*name), name, "it stays");
+                answered += 1;
+            }
+            sent += group.len();
+        }
+    }
+    let taken: usize = servers.iter().map(Echo::taken).sum();
+    assert_eq!(
+        taken, answered,
+        "nothing is made up, and nothing lost behind the proxy"
+    );
+    eventually("the counts agree", || {
+        let (received, overflow) = came(&proxy);
+        (received + overflow == sent as f64 && overflow == missing.len() as f64).then_some(())
+    });
+    assert_eq!(proxy.metric(SESSIONS, &FLOWS), 0.0, "they live");
+    proxy.wait_metric("tidegate_l4_sessions_active", &FLOWS, |active| {
+        active == flows as f64
+    });
+    println!(
+        "{sent} datagrams over {flows} flows: {answered} answered, {} dropped",
+        missing.len()
+    );
+}
+
+/// What comes while the proxy stands still is more than its sockets have room for: the sum is right all the same.
+#[test]
+fn what_there_is_no_room_for_is_counted_exactly() {
+    let server = Echo::named("");
+    let addr = ports::free();
+    let setup = Setup::over(&[server.addr]).tail(&listener(addr, ""));
+    let proxy = setup.start();
+    let sockets: Vec<UdpSocket> = (0..8).map(|_| client([127, 0, 0, 1], addr)).collect();
+    for socket in &sockets {
+        assert_eq!(asked(socket, "x"), "x");
+    }
+    signal(proxy.pid(), "STOP");
+    let mut sent = sockets.len();
+    for _ in 0..2_000 {
+        for socket in &sockets {
+            socket.send(&[7; 700]).unwrap();
+            sent += 1;
+        }
+    }
+    signal(proxy.pid(), "CONT");
+    // Only with one that it has room for the kernel tells how many there were before.
+    eventually("all are accounted for", || {
+        for socket in &sockets {
+            socket.send(b"more").unwrap();
+            sent += 1;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        let (received, overflow) = came(&proxy);
+        (overflow > 0.0 && received + overflow == sent as f64).then_some(())
+    });
+}
+
+/// The kernel steers a flow to one of many workers by its addresses and ports: it stays there, and at its endpoint, whatever is
+/// configured meanwhile.
+#[test]
+fn flows_stay_with_worker_and_endpoint_over_reloads() {
+    const COUNT: usize = 200;
+    let servers = ["a", "b", "c", "d"].map(Echo::named);
+    let addrs = servers.each_ref().map(|it| it.addr);
+    let addr = ports::free();
+    let keys = "udp = { idle_timeout = \"10m\" }";
+    let setup = Setup::over_with(&addrs[..2], "balancer = \"round_robin\"")
+        .workers(4)
+        .tail(&listener(addr, keys));
+    let proxy = setup.start();
+    let sockets: Vec<UdpSocket> = (0..COUNT).map(|_| client([127, 0, 0, 1], addr)).collect();
+    let homes: Vec<String> = sockets.iter().map(|socket| asked(socket, "")).collect();
+    let other = ports::free();
+    for (endpoints, beside) in [
+        (&addrs[..], ""),
+        (&addrs[..2], "more"),
+        (&addrs[..3], "more"),
+        (&addrs[..], ""),
+    ] {
+        let mut tail = listener(addr, keys);
+        if !beside.is_empty() {
+            tail += &listener(other, "").replace("many", beside);
+        }
+        let next = Setup::over_with(endpoints, "balancer = { maglev = { key = \"client_ip\" } }")
+            .workers(4)
+            .at(&setup)
+            .tail(&tail);
+        assert_eq!(proxy.reload(&next), Reload::Done);
+        for (socket, home) in sockets.iter().zip(&homes) {
+            assert_eq!(asked(socket, ""), *home);
+        }
+    }
+    proxy.wait_metric("tidegate_l4_sessions_active", &FLOWS, |active| {
+        active == COUNT as f64
+    });
+    assert_eq!(
+        proxy.metric(SESSIONS, &FLOWS),
+        0.0,
+        "none ended, none began anew"
+    );
+}
+
+/// One datagram may be answered by many: all of them come, in their order.
+#[test]
+fn a_burst_of_answers_comes_whole_and_in_order() {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let endpoint = server.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut buf = [0; 64];
+        while let Ok((_, peer)) = server.recv_from(&mut buf) {
+            for number in 0..100_u8 {
+                server.send_to(&[number; 40], peer).unwrap();
+            }
+        }
+    });
+    let addr = ports::free();
+    let setup = Setup::over(&[endpoint]).tail(&listener(addr, "udp = { responses = 100 }"));
+    let proxy = setup.start();
+    let socket = client([127, 0, 0, 1], addr);
+    for _ in 0..5 {
+        socket.send(b"go").unwrap();
+        for number in 0..100 {
+            let mut buf = [0; 64];
+            let len = socket.recv(&mut buf).unwrap();
+            assert_eq!(buf[..len], [number; 40]);
+        }
+    }
+    let lines = proxy.wait_log(5);
+    assert!(
+        lines.iter().all(|line| line["bytes_out"] == 4_000),
+        "{lines:?}"
+    );
+}
