@@ -35,7 +35,6 @@ pub fn compile(
     live: &Live,
     diagnostics: &mut Diagnostics,
 ) -> Option<Cluster> {
-    let refused = unsupported(raw, diagnostics);
     let choice = balancer::compile(raw, site, diagnostics);
     let timeouts = timeouts(&raw.timeouts, &defaults.timeouts, diagnostics);
     let limits = limits::compile(&raw.limits, &defaults.limits, diagnostics);
@@ -90,9 +89,6 @@ pub fn compile(
         Probes::Off => None,
         Probes::Wrong => return None,
     };
-    if refused == Support::Lacking {
-        return None;
-    }
     let policy = Policy {
         panic_threshold: raw.panic_threshold.map_or(0, |percent| percent.value.0),
         slow_start: raw
@@ -224,26 +220,6 @@ enum Probes {
     Off,
     On(Arc<HealthSpec>),
     Wrong,
-}
-
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Support {
-    Whole,
-    Lacking,
-}
-
-/// Refuses at its place what this build cannot honour.
-fn unsupported(raw: &raw::Cluster, diagnostics: &mut Diagnostics) -> Support {
-    let protocol = raw.protocol.as_ref();
-    let lacking = [protocol
-        .filter(|protocol| protocol.value.0 == UpstreamProtocol::Auto)
-        .map(|protocol| (protocol.span, "a choice between HTTP/1 and HTTP/2"))];
-    let mut support = Support::Whole;
-    for (span, what) in lacking.into_iter().flatten() {
-        diagnostics.unsupported(span, what);
-        support = Support::Lacking;
-    }
-    support
 }
 
 fn timeouts(

@@ -105,9 +105,14 @@ impl Members {
         socket: SocketSpec,
     ) -> Self {
         // Where HTTP/2 is spoken, it is asked for.
-        if let Protocol::Http2(_) = protocol {
+        let offer: &[&[u8]] = match protocol {
+            Protocol::Http1 => &[],
+            Protocol::Http2(_) => &[b"h2"],
+            Protocol::Either(_) => &[b"h2", b"http/1.1"],
+        };
+        if !offer.is_empty() {
             for tls in written.iter_mut().filter_map(|member| member.tls.as_mut()) {
-                *tls = tls.offering(&[b"h2"]);
+                *tls = tls.offering(offer);
             }
         }
         Self {

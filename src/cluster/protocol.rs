@@ -25,9 +25,22 @@ pub(super) fn compile(
     diagnostics: &mut Diagnostics,
 ) -> Option<Protocol> {
     match raw.protocol.as_ref().map(|protocol| &protocol.value.0) {
-        // What ALPN says is refused at its place.
-        None | Some(UpstreamProtocol::Http1 | UpstreamProtocol::Auto) => Some(Protocol::Http1),
+        None | Some(UpstreamProtocol::Http1) => Some(Protocol::Http1),
         Some(UpstreamProtocol::Http2(raw)) => http2(raw, limits, diagnostics).map(Protocol::Http2),
+        Some(UpstreamProtocol::Auto(own)) => {
+            let settings = http2(own, limits, diagnostics);
+            if raw.tls.is_none() {
+                let span = raw.protocol.as_ref().map(|protocol| protocol.span);
+                let text = "`auto` stands without `tls`";
+                diagnostics.push(
+                    Diagnostic::error(Code::Conflict, span.unwrap_or_default(), text)
+                        .label("nothing is agreed upon there")
+                        .hint("write `http1` or `http2`, whichever the endpoints speak"),
+                );
+                return None;
+            }
+            settings.map(Protocol::Either)
+        }
     }
 }
 
@@ -40,6 +53,10 @@ pub(super) fn offered(
     let mut sound = Some(());
     for name in tls.alpn.iter().flat_map(|list| list.value.iter()) {
         let (label, hint) = match protocol {
+            Protocol::Either(_) => (
+                "the cluster speaks what is agreed upon",
+                "leave `alpn` away: h2 and http/1.1 are offered",
+            ),
             Protocol::Http2(_) if name.value != "h2" => (
                 "the cluster speaks HTTP/2",
                 "leave `alpn` away: h2 is offered",

@@ -19,7 +19,7 @@ use crate::net::preface::{self, Carrier};
 use crate::record::Record;
 use crate::upstream::shared::{Company, Means, Seat, Which};
 use crate::upstream::spec::Http2;
-use crate::upstream::{self, Look, Protocol};
+use crate::upstream::{self, Agreed, ConnectSpec, Look, Protocol, Spoken};
 use crate::worker::ClusterView;
 
 /// What an attempt speaks over.
@@ -84,16 +84,22 @@ pub(super) async fn checkout(
             held,
         });
     }
-    if let Protocol::Http2(settings) = endpoint.spec.protocol {
-        let seat = Box::pin(seat(
-            x, cluster, ix, endpoint, settings, source, left, began,
-        ));
-        let (seat, reused) = seat.await?;
-        return Ok(Checked {
-            link: Link::Http2(seat),
-            reused,
-            held,
-        });
+    match endpoint.spec.protocol {
+        Protocol::Http1 => {}
+        Protocol::Http2(settings) => {
+            let seat = Box::pin(seat(
+                x, cluster, ix, endpoint, settings, source, left, began,
+            ));
+            let (link, reused) = seat.await?;
+            return Ok(Checked { link, reused, held });
+        }
+        Protocol::Either(settings) => {
+            let either = Box::pin(either(
+                x, cluster, ix, endpoint, settings, source, left, began,
+            ));
+            let (link, reused) = either.await?;
+            return Ok(Checked { link, reused, held });
+        }
     }
     if let Source::Pool(look) = source
         && let Some(set) = cluster.idle.get(ix.0 as usize)
@@ -107,12 +113,54 @@ pub(super) async fn checkout(
             held,
         });
     }
-    let stream = fresh(&mut x.record, cluster, endpoint, left, began).await?;
+    let stream = fresh(&mut x.record, cluster, &endpoint.spec, left, began).await?;
     Ok(Checked {
         link: Link::Http1(stream),
         reused: Reused::Fresh,
         held,
     })
+}
+
+/// A connection to an endpoint that chooses what is spoken. What it agreed to last is tried, and where it agrees to something
+/// else that is taken: a place at a shared connection, or a connection of its own.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "checkout, for what is agreed upon"
+)]
+async fn either(
+    x: &mut Exchange,
+    cluster: &ClusterView,
+    ix: EndpointIx,
+    endpoint: &Arc<Endpoint>,
+    settings: Http2,
+    source: Source,
+    left: Option<Duration>,
+    began: Instant,
+) -> Result<(Link, Reused), Error> {
+    let set = cluster.idle.get(ix.0 as usize);
+    let set = set.ok_or_else(|| Error::from(Reason::Internal))?;
+    if x.record.head().upgrade() == Upgrade::WebSocket {
+        // Few endpoints take one over HTTP/2, and all do over this (RFC 8441, 1).
+        let spec = endpoint.spec.in_http1();
+        let stream = fresh(&mut x.record, cluster, &spec, left, began).await?;
+        return Ok((Link::Http1(stream), Reused::Fresh));
+    }
+    if set.agreed.get() == Agreed::Http1 {
+        if let Source::Pool(look) = source
+            && let Some(stream) = set.take(look)
+        {
+            cluster.cells.reused.inc();
+            x.record.connected(Duration::ZERO);
+            return Ok((Link::Http1(stream), Reused::Pooled));
+        }
+        let stream = fresh(&mut x.record, cluster, &endpoint.spec, left, began).await?;
+        if upstream::spoken(&stream) == Spoken::Other {
+            return Ok((Link::Http1(stream), Reused::Fresh));
+        }
+        // It has changed its mind; the connection is made once more, to be shared.
+        set.agreed.set(Agreed::Http2);
+    }
+    seat(x, cluster, ix, endpoint, settings, source, left, began).await
 }
 
 /// A place at a shared connection to the endpoint, within the same times. Whoever makes it is the only one that counts it.
@@ -126,7 +174,7 @@ async fn seat(
     source: Source,
     left: Option<Duration>,
     began: Instant,
-) -> Result<(Seat, Reused), Error> {
+) -> Result<(Link, Reused), Error> {
     let set = cluster.idle.get(ix.0 as usize);
     let set = set.ok_or_else(|| Error::from(Reason::Internal))?;
     let connect = cluster.cluster.timeouts.connect;
@@ -154,6 +202,29 @@ async fn seat(
     };
     let took = clock::between(began, clock::now());
     x.record.connected(took);
+    if let (Err(error), Protocol::Either(_)) = (&opened, endpoint.spec.protocol)
+        && error.detail() == Detail::Alpn
+    {
+        set.agreed.set(Agreed::Http1);
+        let stream = match seat.take_declined() {
+            Some(stream) => {
+                cells.connected(took);
+                stream
+            }
+            // Somebody else waited for the same connection, and has it.
+            None => {
+                fresh(
+                    &mut x.record,
+                    cluster,
+                    &endpoint.spec.in_http1(),
+                    left,
+                    began,
+                )
+                .await?
+            }
+        };
+        return Ok((Link::Http1(stream), Reused::Fresh));
+    }
     match (&opened, seat.company) {
         (Ok(()), Company::Founded) => cells.connected_http2(took),
         (Ok(()), Company::Joined) => cells.http2.joined.inc(),
@@ -174,7 +245,7 @@ async fn seat(
             return Err(Error::new(Reason::BadRequest, Detail::WebSocket));
         }
     }
-    Ok((seat, reused))
+    Ok((Link::Http2(seat), reused))
 }
 
 /// How long a connection may take, and what it is when it takes longer: the exchange's own end may be nearer.
@@ -189,13 +260,13 @@ fn limit(left: Option<Duration>, connect: Duration) -> (Duration, Reason) {
 pub(super) async fn fresh(
     record: &mut Record,
     cluster: &ClusterView,
-    endpoint: &Endpoint,
+    spec: &ConnectSpec,
     left: Option<Duration>,
     began: Instant,
 ) -> Result<Stream, Error> {
     let (limit, reason) = limit(left, cluster.cluster.timeouts.connect);
-    let preface = preface(record, endpoint, Carrier::Stream);
-    let connected = upstream::connect(&endpoint.spec, &preface);
+    let preface = preface(record, spec, Carrier::Stream);
+    let connected = upstream::connect(spec, &preface);
     let connected = tokio::time::timeout(limit, connected)
         .await
         .unwrap_or_else(|_| Err(Error::from(reason)));
@@ -209,8 +280,8 @@ pub(super) async fn fresh(
 }
 
 /// What goes in front of a new connection; empty where the endpoint is told nothing.
-pub(super) fn preface(record: &Record, endpoint: &Endpoint, carrier: Carrier) -> Vec<u8> {
-    let Some(version) = endpoint.spec.preface else {
+pub(super) fn preface(record: &Record, spec: &ConnectSpec, carrier: Carrier) -> Vec<u8> {
+    let Some(version) = spec.preface else {
         return Vec::new();
     };
     let facts = record.facts();

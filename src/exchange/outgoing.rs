@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use super::Exchange;
 use crate::http1::write;
 use crate::net::Stream;
+use crate::upstream::Spoken;
 
 /// Whether what was written is kept for another attempt.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -164,6 +165,24 @@ impl Outgoing {
         }
         buffer.extend_from_slice(piece);
         self.poll_write(cx, stream, buffer)
+    }
+}
+
+/// Makes what is kept ready for what is spoken to this endpoint, where that is agreed upon for each: the head stands in front
+/// of the body in HTTP/1 alone. What is kept of a body is alike in both, since only one of a known length is kept.
+pub(super) fn respell(x: &mut Exchange, outgoing: &mut Outgoing, spoken: Spoken) {
+    match spoken {
+        Spoken::Other if outgoing.head == 0 => {
+            let body = x.kit.outgoing.clone();
+            encode(x);
+            outgoing.head = x.kit.outgoing.len();
+            x.kit.outgoing.extend_from_slice(&body);
+        }
+        Spoken::Http2 if outgoing.head > 0 => {
+            x.kit.outgoing.drain(..outgoing.head);
+            outgoing.head = 0;
+        }
+        Spoken::Other | Spoken::Http2 => {}
     }
 }
 

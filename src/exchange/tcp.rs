@@ -170,7 +170,7 @@ async fn attempt(
     record.attempt(&cluster.cluster.name, &endpoint.text);
     record.phase(Phase::Connect);
     let held = Held::begin(slot, endpoint);
-    match fresh(record, cluster, endpoint, None, began).await {
+    match fresh(record, cluster, &endpoint.spec, None, began).await {
         Ok(stream) => {
             watch.connected(clock::now());
             Ok((stream, held))

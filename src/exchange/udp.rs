@@ -239,7 +239,7 @@ fn seek<'x>(
             .inspect_err(|error| watch.ended(error, Reused::Fresh))?;
         let upstream = Upstream {
             socket,
-            preface: RefCell::new(preface(session.record, endpoint, Carrier::Datagram)),
+            preface: RefCell::new(preface(session.record, &endpoint.spec, Carrier::Datagram)),
             endpoint: RefCell::new(Arc::clone(endpoint)),
         };
         session.record.phase(Phase::Data);

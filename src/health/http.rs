@@ -45,7 +45,8 @@ pub(super) async fn probe(
             asked => return Ok(asked),
         }
     }
-    let connection = handshake(connect(at, header).await?).await?;
+    // Whatever traffic speaks, this is HTTP/1.1.
+    let connection = handshake(connect(&at.in_http1(), header).await?).await?;
     Ok(ask(check, &at.addr, connections, connection).await)
 }
 

@@ -84,6 +84,8 @@ pub struct ClusterCells {
     pub queued: Gauge,
     /// Connections that wait in the pool.
     pub idle: Gauge,
+    /// Connections of HTTP/1 that are in use, where endpoints may choose what is spoken.
+    pub leased: Gauge,
     /// Attempts that took a connection from the pool.
     pub reused: Counter,
     /// Those of HTTP/2; they are shared, and counted apart.
@@ -186,6 +188,7 @@ pub(super) struct ClusterSums {
     pub(super) active: i64,
     pub(super) queued: i64,
     pub(super) idle: i64,
+    pub(super) leased: i64,
     pub(super) reused: u64,
     pub(super) connects: u64,
     pub(super) http2: Http2Sums,
@@ -206,6 +209,7 @@ impl ClusterSums {
         self.active += cells.active.read();
         self.queued += cells.queued.read();
         self.idle += cells.idle.read();
+        self.leased += cells.leased.read();
         self.reused += cells.reused.read();
         self.connects += cells.connects.read();
         self.http2.absorb(&cells.http2);

@@ -293,7 +293,8 @@ fn collect_cluster(cluster: &str, shards: &Shards<ClusterCells>, scrape: &mut Sc
     let idle = sums.idle as f64;
     scrape.gauge(&names::UPSTREAM_CONNECTIONS_IDLE, &spoken, idle);
     // The idle part of those that are open; the rest is added by whoever knows the endpoints.
-    scrape.gauge(&names::UPSTREAM_CONNECTIONS_ACTIVE, &spoken, idle);
+    let known = idle + sums.leased as f64;
+    scrape.gauge(&names::UPSTREAM_CONNECTIONS_ACTIVE, &spoken, known);
     if sums.http2.connects > 0 {
         collect_http2(cluster, &sums.http2, scrape);
     }

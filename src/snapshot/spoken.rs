@@ -30,12 +30,12 @@ pub(super) fn check(
         let mut deaf = targets(&route.action)
             .into_iter()
             .filter_map(|ix| clusters.get(ix.index()))
-            .filter(|cluster| cluster.members.protocol == Protocol::Http1);
+            .filter(|cluster| !matches!(cluster.members.protocol, Protocol::Http2(_)));
         if let Some(cluster) = deaf.next() {
-            let text = format!("cluster `{}` does not speak HTTP/2", cluster.name);
+            let text = format!("cluster `{}` does not speak HTTP/2 alone", cluster.name);
             diagnostics.push(
                 Diagnostic::error(Code::Conflict, filter.span, text)
-                    .label("makes calls of gRPC, which are spoken over HTTP/2 alone")
+                    .label("makes calls of gRPC, which HTTP/1 cannot carry")
                     .hint("write protocol = \"http2\" in the cluster"),
             );
         }

@@ -41,11 +41,28 @@ async fn secure(spec: &ConnectSpec, tls: &TlsSpec, stream: &Stream) -> Result<()
     poll_fn(|cx| stream.poll_handshake(cx))
         .await
         .map_err(|error| failed(spec, error))?;
-    let h2 = |common: &CommonState| common.alpn_protocol() == Some(b"h2");
-    if matches!(spec.protocol, Protocol::Http2(_)) && stream.agreed(h2) != Some(true) {
+    if matches!(spec.protocol, Protocol::Http2(_)) && spoken(stream) != Spoken::Http2 {
         return Err(Error::new(Reason::UpstreamTls, Detail::Alpn));
     }
     Ok(())
+}
+
+/// What was agreed upon.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Spoken {
+    /// HTTP/2.
+    Http2,
+    /// Nothing, or something else.
+    Other,
+}
+
+/// What was agreed upon by ALPN.
+pub fn spoken(stream: &Stream) -> Spoken {
+    let h2 = |common: &CommonState| common.alpn_protocol() == Some(b"h2");
+    match stream.agreed(h2) {
+        Some(true) => Spoken::Http2,
+        Some(false) | None => Spoken::Other,
+    }
 }
 
 /// What a failed handshake means; the log has rustls's own words.

@@ -14,7 +14,7 @@ pub mod private;
 pub mod shared;
 pub mod spec;
 
-pub use connect::{connect, datagrams};
-pub use pool::{IdleSet, Look, Pool};
+pub use connect::{Spoken, connect, datagrams, spoken};
+pub use pool::{Agreed, IdleSet, Look, Pool};
 pub use private::Private;
 pub use spec::{ConnectSpec, Protocol, SocketSpec};

@@ -40,6 +40,16 @@ const ASIDE: Duration = Duration::from_millis(200);
 /// How long before its endpoint a connection is closed here: more than a sweep is late, and a round trip.
 const AHEAD: Duration = Duration::from_secs(1);
 
+/// What an endpoint agrees to that may choose.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Agreed {
+    /// HTTP/2, as far as is known.
+    #[default]
+    Http2,
+    /// HTTP/1.1.
+    Http1,
+}
+
 /// The idle connections of one connect spec, last in first out: the warmest is used, the coldest expire.
 #[derive(Debug, Default)]
 pub struct IdleSet {
@@ -48,6 +58,8 @@ pub struct IdleSet {
     aside: RefCell<Vec<Aside>>,
     /// Those that several exchanges use at once.
     pub shared: Shared,
+    /// What the endpoint agreed to last, where that decides what is spoken.
+    pub agreed: Cell<Agreed>,
     limit: Cell<usize>,
     timeout: Cell<Duration>,
 }

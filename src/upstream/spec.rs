@@ -40,6 +40,24 @@ pub enum Protocol {
     Http1,
     /// HTTP/2, known beforehand.
     Http2(Http2),
+    /// What the endpoint agrees to by ALPN: HTTP/2 so, or HTTP/1.1.
+    Either(Http2),
+}
+
+impl ConnectSpec {
+    /// The same endpoint, spoken to in HTTP/1.1 alone.
+    #[must_use]
+    pub fn in_http1(&self) -> Self {
+        let offer = |tls: &TlsSpec| match self.protocol {
+            Protocol::Http1 => tls.clone(),
+            Protocol::Http2(_) | Protocol::Either(_) => tls.offering(&[b"http/1.1"]),
+        };
+        Self {
+            protocol: Protocol::Http1,
+            tls: self.tls.as_ref().map(offer),
+            ..self.clone()
+        }
+    }
 }
 
 /// How HTTP/2 is spoken to an endpoint.

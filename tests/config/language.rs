@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::root;
 
 /// Words at the end of a comment that say how a key stands in this build.
-const NOT_BUILT: &str = "Not in this build.";
 const AT_START: &str = "Read at start.";
 
 /// The files of `src/config/raw` in the order in which a reader meets them.
@@ -62,7 +61,6 @@ pub struct Item {
     pub meaning: String,
     pub default: Option<String>,
     pub range: Option<Range>,
-    pub built: Built,
     pub read: Read,
 }
 
@@ -72,12 +70,6 @@ pub enum Range {
     Between(String, String),
     Above(String),
     AtLeast(String),
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Built {
-    Yes,
-    No,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -172,11 +164,6 @@ fn item(line: &str, kind: Kind, about: &[&str], rename: Option<String>) -> Optio
         without.trim().clone_into(&mut text);
         found
     };
-    let built = if take(NOT_BUILT) {
-        Built::No
-    } else {
-        Built::Yes
-    };
     let read = if take(AT_START) {
         Read::AtStart
     } else {
@@ -196,7 +183,6 @@ fn item(line: &str, kind: Kind, about: &[&str], rename: Option<String>) -> Optio
         meaning: meaning.trim_end_matches('.').to_owned(),
         default,
         range,
-        built,
         read,
     })
 }
@@ -245,8 +231,8 @@ pub fn inner(rust: &str) -> &str {
     inside.trim_end_matches('>').rsplit("::").next().unwrap()
 }
 
-/// Names of the tables that can be reached through what is built.
-pub fn built(tables: &[Table]) -> BTreeSet<String> {
+/// Names of the tables that can be reached.
+pub fn reached(tables: &[Table]) -> BTreeSet<String> {
     let index = index(tables);
     let mut reached = BTreeSet::new();
     let mut open = vec!["Config"];
@@ -255,8 +241,7 @@ pub fn built(tables: &[Table]) -> BTreeSet<String> {
             continue;
         };
         if reached.insert(name.to_owned()) {
-            let next = table.items.iter().filter(|item| item.built == Built::Yes);
-            open.extend(next.map(|item| inner(&item.rust)));
+            open.extend(table.items.iter().map(|item| inner(&item.rust)));
         }
     }
     reached

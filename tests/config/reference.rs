@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::language::{Built, Item, Kind, Range, Read, Table, built, index, inner, read, used};
-use super::{compare, files, root};
+use super::language::{Item, Kind, Range, Read, Table, index, inner, reached, read, used};
+use super::{compare, root};
 
 #[test]
 fn the_page_is_what_the_source_says() {
@@ -21,12 +21,12 @@ fn every_key_has_a_meaning() {
 }
 
 #[test]
-fn the_full_sample_holds_every_key_that_is_built() {
+fn the_full_sample_holds_every_key() {
     let tables = read();
     let sample = std::fs::read_to_string(root("config/full.toml")).unwrap();
     let found = used(&tables, &sample);
     let mut missing = Vec::new();
-    let reached = built(&tables);
+    let reached = reached(&tables);
     for table in tables.iter().filter(|table| table.kind == Kind::Keys) {
         // Includes and secrets have samples of their own.
         if !reached.contains(&table.name)
@@ -34,7 +34,7 @@ fn the_full_sample_holds_every_key_that_is_built() {
         {
             continue;
         }
-        for item in table.items.iter().filter(|item| item.built == Built::Yes) {
+        for item in &table.items {
             let name = format!("{}.{}", table.name, item.name);
             if name != "Config.include" && !found.contains(&name) {
                 missing.push(name);
@@ -45,30 +45,6 @@ fn the_full_sample_holds_every_key_that_is_built() {
         missing.is_empty(),
         "config/full.toml does not show {missing:?}"
     );
-}
-
-#[test]
-fn every_key_that_is_not_built_has_a_refusal_in_the_snapshots() {
-    let tables = read();
-    let mut found = BTreeSet::new();
-    for path in files(&root("tests/config/err"), ".toml") {
-        if path
-            .file_name()
-            .unwrap()
-            .to_string_lossy()
-            .starts_with("C0401")
-        {
-            found.extend(used(&tables, &std::fs::read_to_string(path).unwrap()));
-        }
-    }
-    let reached = built(&tables);
-    let missing: Vec<String> = tables
-        .iter()
-        .filter(|table| reached.contains(&table.name))
-        .flat_map(|table| refused(table).map(|item| format!("{}.{}", table.name, item.name)))
-        .filter(|name| !found.contains(name))
-        .collect();
-    assert!(missing.is_empty(), "no C0401 input uses {missing:?}");
 }
 
 #[test]
@@ -95,10 +71,6 @@ fn the_keys_marked_start_are_those_that_a_reload_refuses() {
     );
 }
 
-fn refused(table: &Table) -> impl Iterator<Item = &Item> {
-    table.items.iter().filter(|item| item.built == Built::No)
-}
-
 const HEAD: &str = "\
 # Configuration
 
@@ -122,8 +94,7 @@ endpoints = [\"127.0.0.1:9001\", \"127.0.0.1:9002\"]
 ```
 
 Every key that this build knows stands in [`config/full.toml`](../config/full.toml). Unknown keys, wrong types and
-names of things that do not exist are errors, never ignored, and so is a part of the language that this build does
-not have (the list at the end).
+names of things that do not exist are errors, never ignored.
 
 ## Values
 
@@ -149,25 +120,16 @@ effect at reload, but for those marked *start*: a reload that changes one of the
 
 /// The page.
 fn page(tables: &[Table]) -> String {
-    let reached = built(tables);
+    let reached = reached(tables);
     let mut page = HEAD.to_owned();
     page.push_str("\n## Keys\n");
     for table in tables {
         let shown = reached.contains(&table.name) && !table.items.is_empty();
         // These are told by "Values" and by the type of their key.
         let told = ["SecretSource", "Workers", "RetryOn"].contains(&table.name.as_str());
-        let words = table.items.iter().filter(|item| item.built == Built::Yes);
-        let choice = table.kind == Kind::Keys || words.count() > 1;
+        let choice = table.kind == Kind::Keys || table.items.len() > 1;
         if shown && choice && !told {
             section(&mut page, table, tables);
-        }
-    }
-    page.push_str("\n## Not supported by this build\n\nThese are part of the language and refused where they stand.\n\n");
-    page.push_str("| where | key or choice | meaning |\n|---|---|---|\n");
-    for table in tables.iter().filter(|table| reached.contains(&table.name)) {
-        for item in refused(table) {
-            let title = title(table);
-            writeln!(page, "| {title} | `{}` | {} |", item.name, item.meaning).unwrap();
         }
     }
     page
@@ -204,13 +166,12 @@ fn section(page: &mut String, table: &Table, tables: &[Table]) {
         let first = chars.next().unwrap().to_uppercase();
         writeln!(page, "{first}{}\n", chars.as_str()).unwrap();
     }
-    let items = || table.items.iter().filter(|item| item.built == Built::Yes);
     match table.kind {
         Kind::Keys => {
             page.push_str(
                 "| key | type | default | takes effect | meaning |\n|---|---|---|---|---|\n",
             );
-            for item in items() {
+            for item in &table.items {
                 let default = item
                     .default
                     .clone()
@@ -230,7 +191,7 @@ fn section(page: &mut String, table: &Table, tables: &[Table]) {
         }
         Kind::Words => {
             page.push_str("| word | settings | meaning |\n|---|---|---|\n");
-            for item in items() {
+            for item in &table.items {
                 let settings = index(tables)
                     .get(item.rust.as_str())
                     .map(|table| table.items.len());
@@ -306,7 +267,6 @@ fn words(rust: &str, table: &Table) -> String {
     let words: Vec<String> = table
         .items
         .iter()
-        .filter(|item| item.built == Built::Yes)
         .map(|item| format!("`{}`", item.name))
         .collect();
     let words = words.join(" ");

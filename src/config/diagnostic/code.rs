@@ -3,7 +3,7 @@
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $text:literal,)+) => {
         /// What kind of thing is wrong. `C00…` files, `C01…` shape, `C02…` meaning, `C03…` suspicious, `C04…`
-        /// not in this build.
+        /// not while the process runs.
         #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
         pub enum Code {
             $($(#[$doc])* $variant,)+
@@ -124,8 +124,6 @@ codes! {
     /// Secrets of connections are written to a file.
     KeyLog = "C0312",
 
-    /// A part of the language that this build does not have.
-    Unsupported = "C0401",
     /// A key that takes effect only at the start of the process.
     RestartOnly = "C0402",
 }

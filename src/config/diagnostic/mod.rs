@@ -151,18 +151,6 @@ impl Diagnostics {
         }
     }
 
-    /// Refuses a part of the language that this build does not have. `what` names it: "udp listeners".
-    pub fn unsupported(&mut self, span: Span, what: &str) {
-        self.push(
-            Diagnostic::error(
-                Code::Unsupported,
-                span,
-                format!("{what}: not supported by this build"),
-            )
-            .label("remove this to start"),
-        );
-    }
-
     /// Whether the configuration is refused.
     pub fn has_errors(&self) -> bool {
         self.count(Severity::Error) > 0

@@ -67,8 +67,8 @@ pub enum UpstreamProtocol {
     Http1,
     /// HTTP/2, known beforehand: there is no other on the connection.
     Http2(ClusterHttp2),
-    /// What ALPN says. Not in this build.
-    Auto,
+    /// What each endpoint agrees to by ALPN, HTTP/2 rather than HTTP/1.1; with `tls`.
+    Auto(ClusterHttp2),
 }
 
 /// `on_endpoint_down`: what becomes of the tunnels of an endpoint.

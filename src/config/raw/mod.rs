@@ -1,4 +1,4 @@
-//! What may be written: one struct a table, every key of the language, whether this build has it or not.
+//! What may be written: one struct a table, every key of the language.
 //!
 //! **Invariants.** Only shape: unknown keys and wrong types are refused here, meaning is established by
 //! the room that compiles a table. What a later error may point at keeps its span. No `flatten`,

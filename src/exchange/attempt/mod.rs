@@ -78,7 +78,7 @@ pub(super) async fn forward<D: Downstream>(
     match cluster.cluster.members.protocol {
         Protocol::Http1 => encode(x),
         // Its head is made for each attempt; what is kept is the body as it is.
-        Protocol::Http2(_) => x.kit.outgoing.clear(),
+        Protocol::Http2(_) | Protocol::Either(_) => x.kit.outgoing.clear(),
     }
     let outgoing = Outgoing::new(&x.kit.outgoing, keep);
     let upload = match x.record.head().body() {
@@ -115,7 +115,12 @@ pub(super) async fn forward<D: Downstream>(
 fn keep(x: &Exchange, cluster: &ClusterView) -> Keep {
     let policy = &cluster.cluster.retry;
     let tight = x.local.credit.level() >= Level::Tight;
-    let body = if tight { 0 } else { policy.replay_buffer };
+    let body = match cluster.cluster.members.protocol {
+        _ if tight => 0,
+        // What marks its end is not the same in both.
+        Protocol::Either(_) if x.record.head().body() == BodyLength::Chunked => 0,
+        _ => policy.replay_buffer,
+    };
     // A stream that was refused may be sent again whatever the method.
     let refusable = cluster.cluster.members.protocol != Protocol::Http1;
     let may = refusable || policy.methods.contains(x.record.head().method());

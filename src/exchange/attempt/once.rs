@@ -10,8 +10,9 @@ use crate::endpoint::EndpointIx;
 use crate::exchange::Served;
 use crate::exchange::checkout::{Checked, Link, Source, checkout, unless_gone};
 use crate::exchange::finish::{self, Sent};
+use crate::exchange::outgoing::respell;
 use crate::exchange::own::{self, Whose};
-use crate::exchange::place::{self, Place};
+use crate::exchange::place::{self, Counted, Place};
 use crate::exchange::retry::{Failed, Failure, Reused};
 use crate::exchange::side::Downstream;
 use crate::exchange::transfer::{self, Ended, Over, Terms, Transfer};
@@ -20,8 +21,9 @@ use crate::exchange::watch::{ON_TRIAL, Watch};
 use crate::http1::body::More;
 use crate::http1::response::Persist;
 use crate::net::Stream;
+use crate::upstream::{Protocol, Spoken};
 
-impl<D: Downstream> Attempts<'_, D> {
+impl<'x, D: Downstream> Attempts<'x, D> {
     /// Keeps the endpoint's connection after a whole answer, where it may be used again.
     fn put_back(&self, ix: EndpointIx, stream: Stream, whose: Whose, over: &Over) {
         let waits = self.outgoing.pending(&self.x.kit.outgoing);
@@ -70,6 +72,19 @@ impl<D: Downstream> Attempts<'_, D> {
         failed
     }
 
+    /// Where each endpoint agrees to what is spoken: makes the request ready for that, and counts a connection of its own.
+    fn agreed(&mut self, link: &Link) -> Option<Counted<'x>> {
+        let Protocol::Either(_) = self.cluster.cluster.members.protocol else {
+            return None;
+        };
+        let spoken = match link {
+            Link::Http1(_) => Spoken::Other,
+            Link::Http2(_) => Spoken::Http2,
+        };
+        respell(self.x, &mut self.outgoing, spoken);
+        (spoken == Spoken::Other).then(|| Counted::one(&self.cluster.cells.leased))
+    }
+
     /// One attempt at one endpoint.
     pub(super) async fn once(
         &mut self,
@@ -98,6 +113,7 @@ impl<D: Downstream> Attempts<'_, D> {
                 return Err(Failed::untouched(error, self.outgoing.resendable()));
             }
         };
+        let _leased = self.agreed(&link);
         let terms = Terms {
             route: self.route,
             timer: self.timer,

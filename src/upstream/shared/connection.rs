@@ -18,9 +18,10 @@ use super::Means;
 use super::io::{Io, Traffic};
 use crate::base::{Detail, Error, Reason};
 use crate::metrics::Http2Cells;
+use crate::net::Stream;
 use crate::net::deadline::{Deadlines, Tick};
 use crate::upstream::spec::Http2;
-use crate::upstream::{ConnectSpec, connect};
+use crate::upstream::{ConnectSpec, Protocol, Spoken, connect, spoken};
 
 /// The most that is kept of a request that the connection did not take yet.
 const MAX_SEND: usize = 64 * 1024;
@@ -45,6 +46,8 @@ pub(super) struct Connection {
     state: RefCell<State>,
     /// It opened or closed.
     changed: Notify,
+    /// Of one that agreed to HTTP/1.1, for whoever asked for it.
+    declined: RefCell<Option<Stream>>,
     /// Its peer has spoken: its settings come first (RFC 9113, 3.4).
     greeted: Cell<bool>,
     task: RefCell<Option<Waker>>,
@@ -85,6 +88,7 @@ impl Connection {
         let connection = Rc::new(Self {
             state: RefCell::new(State::Connecting),
             changed: Notify::new(),
+            declined: RefCell::default(),
             greeted: Cell::new(false),
             task: RefCell::new(None),
             seats: Cell::new(0),
@@ -155,6 +159,11 @@ impl Connection {
             self.state.replace(State::Closed(reason, detail));
             self.changed.notify_waiters();
         }
+    }
+
+    /// The connection as it is, where its peer may choose and does not speak HTTP/2: to one of those who waited for it.
+    pub(super) fn take_declined(&self) -> Option<Stream> {
+        self.declined.take()
     }
 
     /// Waits until it is open; an error is why it never will be.
@@ -265,6 +274,10 @@ async fn run(connection: Rc<Connection>, spec: Arc<ConnectSpec>, limit: Duration
         Ok(stream) => stream,
         Err(error) => return connection.retire(error.reason(), error.detail()),
     };
+    if matches!(spec.protocol, Protocol::Either(_)) && spoken(&stream) != Spoken::Http2 {
+        connection.declined.replace(Some(stream));
+        return connection.retire(Reason::UpstreamTls, Detail::Alpn);
+    }
     stream.keep_alive();
     let settings = connection.settings;
     let io = Io {

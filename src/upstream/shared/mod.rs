@@ -25,6 +25,7 @@ use super::ConnectSpec;
 use super::spec::Http2;
 use crate::base::{Detail, Error, Reason};
 use crate::metrics::Http2Cells;
+use crate::net::Stream;
 use crate::net::deadline::Deadlines;
 use connection::Connection;
 
@@ -158,6 +159,11 @@ impl Seat {
     /// Waits until the connection is open.
     pub async fn ready(&self) -> Result<(), Error> {
         self.connection.opened().await
+    }
+
+    /// The connection as it is, where the endpoint may choose and does not speak HTTP/2; one of those who waited gets it.
+    pub fn take_declined(&self) -> Option<Stream> {
+        self.connection.take_declined()
     }
 
     /// Whether the endpoint takes a WebSocket, once it has said what it takes (RFC 8441, 3).

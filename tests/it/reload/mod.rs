@@ -129,11 +129,6 @@ fn a_bad_file_changes_nothing_and_says_why() {
             good.clone().runtime("drain_timeout", "\"soon\""),
             "soon",
         ),
-        (
-            "unsupported",
-            good.clone().tail(&unix_socket(taken)),
-            "not supported",
-        ),
         ("name twice", fixed(good.clone(), "old", "new"), "old"),
         (
             "address in use",
@@ -176,12 +171,6 @@ fn a_bad_file_changes_nothing_and_says_why() {
 }
 
 /// Beside an address that could be had.
-fn unix_socket(addr: std::net::SocketAddr) -> String {
-    format!(
-        "[[listeners]]\nname = \"x\"\nbind = [\"{addr}\", \"unix:/x.sock\"]\nprotocol = \"http\"\n"
-    )
-}
-
 fn listener(name: &str, addr: std::net::SocketAddr) -> String {
     format!("[[listeners]]\nname = \"{name}\"\nbind = [\"{addr}\"]\nprotocol = \"http\"\n")
 }

@@ -1,5 +1,6 @@
 //! TLS on listeners: what is shown to whom, what is spoken, and what is refused.
 
+mod agreed;
 mod clients;
 mod files;
 mod handshake;
