@@ -1,8 +1,10 @@
 //! What somebody whom we trust said of who asks.
 
-/// Names and values, as text. A name stands once; what is nested has the names on the way to it, joined by dots.
+use std::sync::Arc;
+
+/// Names and values, as text; cloning copies none of them. A name stands once; what is nested has the names on the way to it, joined by dots.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Claims(Vec<(Box<str>, Box<str>)>);
+pub struct Claims(Arc<Vec<(Box<str>, Box<str>)>>);
 
 impl Claims {
     /// The value of this name.
@@ -15,7 +17,7 @@ impl Claims {
     /// Notes a value, if nothing has its name yet.
     pub fn note(&mut self, name: &str, value: &str) {
         if self.text(name).is_none() {
-            self.0.push((name.into(), value.into()));
+            Arc::make_mut(&mut self.0).push((name.into(), value.into()));
         }
     }
 }

@@ -272,6 +272,9 @@ pub struct Jwt {
     pub leeway: Option<Spanned<Duration>>,
     /// Whether a token must say until when it holds (`exp`). Default: `required`.
     pub expiry: Option<Spanned<Expiry>>,
+    /// How many tokens are remembered whose signature was found sound. What they say is judged with each request. Range: `0` to `1000000`.
+    /// Default: `4096`.
+    pub remember: Option<Spanned<u32>>,
     /// Where a token stands: `header:NAME`, `cookie:NAME` or `query:NAME`; in Authorization behind `Bearer`.
     /// Default: `header:authorization`.
     pub from: Option<Spanned<String>>,

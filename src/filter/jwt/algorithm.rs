@@ -29,6 +29,16 @@ pub(super) enum Algorithm {
 }
 
 impl Algorithm {
+    /// Those of RSA keys.
+    pub(super) const RSA: [Self; 6] = [
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+    ];
+
     /// Its name in a token or a key.
     pub(super) fn parse(name: &str) -> Option<Self> {
         Some(match name {

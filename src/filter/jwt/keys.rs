@@ -1,9 +1,10 @@
 //! Keys that signatures are verified by: a JWK set (RFC 7517).
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::hmac;
-use aws_lc_rs::signature::{RsaPublicKeyComponents, UnparsedPublicKey};
+use aws_lc_rs::signature::ParsedPublicKey;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
@@ -23,9 +24,14 @@ pub(super) enum Origin {
     Network,
 }
 
+/// What the next set is told by: no two of a process have the same, and 0 is none.
+static SETS: AtomicU64 = AtomicU64::new(1);
+
 /// Keys.
-#[derive(Debug)]
-pub(super) struct KeySet(Vec<Key>);
+pub(super) struct KeySet {
+    keys: Vec<Key>,
+    id: u64,
+}
 
 struct Key {
     id: Option<Box<str>>,
@@ -36,9 +42,17 @@ struct Key {
 
 /// What is in a key decides by which algorithms it can verify; a token never does (RFC 8725, 3.1).
 enum Material {
-    Secret(Vec<u8>),
-    Rsa(RsaPublicKeyComponents<Vec<u8>>),
-    Curve(Algorithm, Vec<u8>),
+    Secret(Box<hmac::Key>),
+    /// For each algorithm that it may be used with.
+    Rsa(Vec<(Algorithm, ParsedPublicKey)>),
+    Curve(Algorithm, ParsedPublicKey),
+}
+
+/// Two sets are alike when their keys are.
+impl fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.keys.fmt(f)
+    }
 }
 
 impl fmt::Debug for Key {
@@ -83,7 +97,13 @@ impl KeySet {
         if keys.is_empty() {
             return Err("no key that verifies signatures".to_owned());
         }
-        Ok(Self(keys))
+        let id = SETS.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { keys, id })
+    }
+
+    /// Tells it from every other set.
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
     /// Checks a signature. With an id only keys of that id are tried, and those that have none.
@@ -101,7 +121,7 @@ impl KeySet {
         let mut found = Checked::NoKey;
         // More of them would be work that a token orders.
         for key in self
-            .0
+            .keys
             .iter()
             .filter(may)
             .filter(|key| key.does(algorithm))
@@ -139,13 +159,10 @@ impl Key {
             Some(name) => Some(Algorithm::parse(name).ok_or("an unknown `alg`")?),
         };
         let material = match text("kty").unwrap_or_default() {
-            "oct" => secret(bytes("k")?, pinned)?,
-            "RSA" => Material::Rsa(rsa(&bytes("n")?, &bytes("e")?)?),
+            "oct" => secret(&bytes("k")?, pinned)?,
+            "RSA" => Material::Rsa(rsa(&bytes("n")?, &bytes("e")?, pinned)?),
             "EC" => point(text("crv").unwrap_or_default(), &bytes("x")?, &bytes("y")?)?,
-            "OKP" if text("crv") == Some("Ed25519") => match bytes("x")? {
-                key if key.len() == 32 => Material::Curve(Algorithm::EdDsa, key),
-                _ => return Err("not a point of its curve"),
-            },
+            "OKP" if text("crv") == Some("Ed25519") => on_curve(Algorithm::EdDsa, &bytes("x")?)?,
             _ => return Err("an unknown `kty` or `crv`"),
         };
         let key = Self {
@@ -162,7 +179,7 @@ impl Key {
     fn does(&self, algorithm: Algorithm) -> bool {
         self.pinned.is_none_or(|pinned| pinned == algorithm)
             && match &self.material {
-                Material::Secret(_) => algorithm.hmac().is_some(),
+                Material::Secret(key) => algorithm.hmac() == Some(key.algorithm()),
                 Material::Rsa(_) => algorithm.rsa().is_some(),
                 Material::Curve(own, _) => *own == algorithm,
             }
@@ -170,42 +187,78 @@ impl Key {
 
     fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         match &self.material {
-            Material::Secret(secret) => algorithm.hmac().is_some_and(|algorithm| {
-                let key = hmac::Key::new(algorithm, secret);
-                hmac::verify(&key, message, signature).is_ok()
-            }),
-            Material::Rsa(key) => algorithm
-                .rsa()
-                .is_some_and(|with| key.verify(with, message, signature).is_ok()),
-            Material::Curve(_, point) => algorithm.curve().is_some_and(|with| {
-                let key = UnparsedPublicKey::new(with, point);
-                key.verify(message, signature).is_ok()
-            }),
+            Material::Secret(key) => hmac::verify(key, message, signature).is_ok(),
+            Material::Rsa(keys) => keys
+                .iter()
+                .find(|(own, _)| *own == algorithm)
+                .is_some_and(|(_, key)| key.verify_sig(message, signature).is_ok()),
+            Material::Curve(_, key) => key.verify_sig(message, signature).is_ok(),
         }
     }
 }
 
 /// A secret says its algorithm, and is as long as what that makes (RFC 7518, 3.2).
-fn secret(secret: Vec<u8>, pinned: Option<Algorithm>) -> Result<Material, &'static str> {
+fn secret(secret: &[u8], pinned: Option<Algorithm>) -> Result<Material, &'static str> {
     let hmac = pinned.and_then(Algorithm::hmac);
     let hmac = hmac.ok_or("a secret says its `alg`: HS256, HS384 or HS512")?;
     if secret.len() < hmac.digest_algorithm().output_len() {
         return Err("a secret is at least as long as what its `alg` makes: 32, 48 or 64 bytes");
     }
-    Ok(Material::Secret(secret))
+    Ok(Material::Secret(Box::new(hmac::Key::new(hmac, secret))))
 }
 
-fn rsa(n: &[u8], e: &[u8]) -> Result<RsaPublicKeyComponents<Vec<u8>>, &'static str> {
-    // Some write leading zeros, which the library refuses.
+fn rsa(
+    n: &[u8],
+    e: &[u8],
+    pinned: Option<Algorithm>,
+) -> Result<Vec<(Algorithm, ParsedPublicKey)>, &'static str> {
+    // Some write leading zeros.
     let plain = |number: &[u8]| {
         let zeros = number.iter().take_while(|&&byte| byte == 0).count();
         number.get(zeros..).unwrap_or_default().to_vec()
     };
     let (n, e) = (plain(n), plain(e));
-    match (n.len(), e.len()) {
-        (256..=1024, 1..=8) => Ok(RsaPublicKeyComponents { n, e }),
-        _ => Err("an RSA key has 2048 to 8192 bits"),
+    if !(256..=1024).contains(&n.len()) || !(1..=8).contains(&e.len()) {
+        return Err("an RSA key has 2048 to 8192 bits");
     }
+    // RSAPublicKey (RFC 8017, A.1.1).
+    let numbers = [der(2, &unsigned(n)), der(2, &unsigned(e))].concat();
+    let encoded = der(0x30, &numbers);
+    let mut keys = Vec::new();
+    for algorithm in Algorithm::RSA {
+        if let Some(with) = algorithm.rsa()
+            && pinned.is_none_or(|pinned| pinned == algorithm)
+        {
+            let key = ParsedPublicKey::new(with, &encoded).map_err(|_| "not an RSA key")?;
+            keys.push((algorithm, key));
+        }
+    }
+    Ok(keys)
+}
+
+/// The first bit of a number of DER is its sign.
+fn unsigned(mut number: Vec<u8>) -> Vec<u8> {
+    if number.first().is_some_and(|first| first & 0x80 != 0) {
+        number.insert(0, 0);
+    }
+    number
+}
+
+/// A value of DER (X.690, 8.1) of less than 64 KiB.
+fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+    let [.., high, low] = content.len().to_be_bytes();
+    let head: &[u8] = match (high, low) {
+        (0, ..0x80) => &[tag, low],
+        (0, _) => &[tag, 0x81, low],
+        _ => &[tag, 0x82, high, low],
+    };
+    [head, content].concat()
+}
+
+fn on_curve(algorithm: Algorithm, point: &[u8]) -> Result<Material, &'static str> {
+    let with = algorithm.curve().ok_or("an unknown `kty` or `crv`")?;
+    let key = ParsedPublicKey::new(with, point).map_err(|_| "not a point of its curve")?;
+    Ok(Material::Curve(algorithm, key))
 }
 
 fn point(curve: &str, x: &[u8], y: &[u8]) -> Result<Material, &'static str> {
@@ -219,5 +272,5 @@ fn point(curve: &str, x: &[u8], y: &[u8]) -> Result<Material, &'static str> {
         return Err("not a point of its curve");
     }
     // Uncompressed (SEC 1, 2.3.3).
-    Ok(Material::Curve(algorithm, [&[4], x, y].concat()))
+    on_curve(algorithm, &[&[4], x, y].concat())
 }

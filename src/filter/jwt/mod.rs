@@ -5,6 +5,7 @@
 //! tells the endpoint who asks is taken from the client in any case (E-120).
 
 mod algorithm;
+mod cache;
 mod keys;
 mod source;
 #[cfg(test)]
@@ -29,16 +30,20 @@ use crate::message::key::{KeyInput, KeySource, KeyValue};
 use crate::message::{Claims, Known};
 
 use algorithm::Algorithm;
+use cache::Cache;
 use keys::{KeySet, Origin};
 pub(super) use source::Identity;
 pub use source::Source;
 use source::Terms;
-use token::{Expiry, Fault, Policy, verify};
+use token::{Expiry, Fault, Policy, open};
 
 const MAX_FILE: u64 = 1 << 20;
 const LEEWAY: Duration = Duration::from_secs(30);
 /// More is no difference of clocks.
 const MOST_LEEWAY: Duration = Duration::from_mins(10);
+/// Tokens that are remembered, and the most that can be.
+const REMEMBER: u32 = 4096;
+const MOST_REMEMBER: u32 = 1_000_000;
 const FROM: &str = "header:authorization";
 
 /// The filter.
@@ -46,6 +51,7 @@ const FROM: &str = "header:authorization";
 pub struct Jwt {
     keys: Keys,
     policy: Policy,
+    cache: Arc<Cache>,
     from: KeySource,
     credentials: Credentials,
     /// Names of fields, and of the claims that they tell.
@@ -60,6 +66,24 @@ pub struct Jwt {
 enum Keys {
     Of(Arc<KeySet>),
     At(Arc<Source>, Terms),
+}
+
+impl Keys {
+    /// The id of the set; 0: there is none so far.
+    fn id(&self) -> u64 {
+        match self {
+            Self::Of(keys) => keys.id(),
+            Self::At(source, _) => source.set(),
+        }
+    }
+
+    /// The set, if there is one.
+    fn set(&self) -> Option<Arc<KeySet>> {
+        match self {
+            Self::Of(keys) => Some(Arc::clone(keys)),
+            Self::At(source, _) => source.keys(),
+        }
+    }
 }
 
 impl Jwt {
@@ -81,6 +105,12 @@ impl Jwt {
             diagnostics.push(Diagnostic::error(Code::BadValue, raw.span, message));
             return None;
         }
+        let remember = raw.remember.map_or(REMEMBER, |remember| remember.value);
+        if let Some(raw) = raw.remember.filter(|it| it.value > MOST_REMEMBER) {
+            let message = "more tokens than a million are not remembered";
+            diagnostics.push(Diagnostic::error(Code::BadValue, raw.span, message));
+            return None;
+        }
         refuse_empty(raw, diagnostics)?;
         let algorithms = raw.algorithms.iter().flat_map(|list| list.iter());
         let policy = Policy {
@@ -99,6 +129,7 @@ impl Jwt {
         Some(Self {
             keys: keys?,
             policy,
+            cache: Arc::new(Cache::new(remember as usize)),
             from: from?,
             credentials: Credentials::of(raw.credentials.as_ref()),
             tells: tells?,
@@ -135,11 +166,19 @@ impl Jwt {
 
     fn judge(&self, view: &RequestView<'_>) -> Result<Claims, &Reply> {
         let token = self.token(view).ok_or(&self.missing)?;
-        let keys = match &self.keys {
-            Keys::Of(keys) => Arc::clone(keys),
-            Keys::At(source, _) => source.keys().ok_or(&self.unavailable)?,
+        let now = clock::wall();
+        let judged = if let Some(known) = self.cache.find(token, self.keys.id()) {
+            known.holds(&self.policy, now).map(|()| known)
+        } else {
+            let keys = self.keys.set().ok_or(&self.unavailable)?;
+            open(token, &keys, &self.policy).and_then(|opened| {
+                opened.holds(&self.policy, now)?;
+                let opened = Arc::new(opened);
+                self.cache.note(token, Arc::clone(&opened), now);
+                Ok(opened)
+            })
         };
-        verify(token, &keys, &self.policy, clock::wall()).map_err(|fault| {
+        judged.map(|it| it.told.clone()).map_err(|fault| {
             if let (Fault::Key, Keys::At(source, _)) = (fault, &self.keys) {
                 source.miss(view.facts.now);
             }

@@ -60,6 +60,8 @@ pub struct Source {
     begun: Once,
     wake: Arc<Notify>,
     keys: RwLock<Option<Arc<KeySet>>>,
+    /// The id of these keys: a token that is remembered needs no more than that.
+    set: AtomicU64,
     /// As stamps: the last good fetch, and the last wish for one.
     good: AtomicU64,
     wished: AtomicU64,
@@ -116,6 +118,7 @@ impl Source {
             begun: Once::new(),
             wake: Arc::default(),
             keys: RwLock::default(),
+            set: AtomicU64::new(0),
             good: AtomicU64::new(0),
             wished: AtomicU64::new(0),
             fetched: Default::default(),
@@ -127,6 +130,11 @@ impl Source {
     pub(super) fn keys(&self) -> Option<Arc<KeySet>> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         keys.clone()
+    }
+
+    /// Their id; 0: there are none so far.
+    pub(super) fn set(&self) -> u64 {
+        self.set.load(Ordering::Acquire)
     }
 
     /// Takes on what the configuration in effect says; the keys that are known stay.
@@ -270,7 +278,9 @@ impl Source {
                 {
                     tracing::info!(url = self.url, "keys of tokens were fetched");
                 }
+                let id = keys.id();
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys));
+                self.set.store(id, Ordering::Release);
                 ok.fetch_add(1, Ordering::Relaxed);
                 self.terms().refresh
             }

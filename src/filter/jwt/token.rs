@@ -77,13 +77,30 @@ impl Fault {
     ];
 }
 
-/// Verifies a token at this time since the epoch, and says what is in it.
-pub(super) fn verify(
-    token: &[u8],
-    keys: &KeySet,
-    policy: &Policy,
-    now: Duration,
-) -> Result<Claims, Fault> {
+/// A token that somebody signed whom we trust.
+#[derive(Debug)]
+pub(super) struct Verified {
+    /// By which keys that was found.
+    pub(super) set: u64,
+    claims: Map<String, Value>,
+    /// The same, as it is told.
+    pub(super) told: Claims,
+}
+
+impl Verified {
+    /// Until when it holds, in seconds since the epoch.
+    pub(super) fn until(&self) -> Option<f64> {
+        self.claims.get("exp").and_then(Value::as_f64)
+    }
+
+    /// Whether it lets in at this time since the epoch.
+    pub(super) fn holds(&self, policy: &Policy, now: Duration) -> Result<(), Fault> {
+        judge(&self.claims, policy, now)
+    }
+}
+
+/// Verifies the signature of a token by an algorithm that is taken.
+pub(super) fn open(token: &[u8], keys: &KeySet, policy: &Policy) -> Result<Verified, Fault> {
     if token.len() > MAX_TOKEN {
         return Err(Fault::Form);
     }
@@ -111,11 +128,11 @@ pub(super) fn verify(
         Checked::NoKey => return Err(Fault::Key),
     }
     let claims = object(part(first + 1, second)?)?;
-    judge(&claims, policy, now)?;
     let mut told = Claims::default();
     let mut left = MAX_CLAIMS;
     flatten("", &claims, &mut told, MAX_DEPTH, &mut left);
-    Ok(told)
+    let set = keys.id();
+    Ok(Verified { set, claims, told })
 }
 
 fn object(part: &[u8]) -> Result<Map<String, Value>, Fault> {
