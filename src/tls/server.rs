@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 
+use arc_swap::ArcSwap;
 use rustls::SupportedProtocolVersion;
 
 use super::certificate::{Certificate, Files, LoadError, Part};
@@ -76,8 +77,9 @@ const TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 pub struct ServerTls {
     listener: ListenerName,
     policy: Policy,
-    /// Exchanged when a file is another. A handshake looks once; of requests only those for another name than the handshake's.
-    material: RwLock<Arc<Material>>,
+    /// Exchanged when a file is another. A handshake looks once, and every request for another name than the handshake's: no
+    /// worker waits for another there.
+    material: ArcSwap<Material>,
     /// What is asked of clients, for those who look at every request.
     asked: AtomicU64,
     standing: Arc<Standing>,
@@ -139,21 +141,16 @@ impl ServerTls {
         Some(Self {
             listener: listener.clone(),
             asked: AtomicU64::new(material.asked()),
-            material: RwLock::new(Arc::new(material)),
+            material: ArcSwap::from_pointee(material),
             policy,
             standing,
         })
     }
 
-    fn material(&self) -> Arc<Material> {
-        let material = self.material.read();
-        Arc::clone(&material.unwrap_or_else(PoisonError::into_inner))
-    }
-
     /// Looks at its files again, and takes what is new for the handshakes to come: what is whole and fits; what is
     /// not is told, and what was there before stays. Not for a thread that must answer soon.
     pub fn renew(&self, live: &Live) {
-        let before = self.material();
+        let before = self.material.load_full();
         let mut read = before.read.clone();
         let news = read.again(&self.policy.certificates, self.policy.clients.as_ref());
         let listener = &self.listener;
@@ -168,12 +165,7 @@ impl ServerTls {
         }
         let material = Arc::new(material(listener, &self.policy, read, live));
         let asked = material.asked();
-        let mut place = self
-            .material
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        let gone = std::mem::replace(&mut *place, material);
-        drop(place);
+        let gone = self.material.swap(material);
         self.asked.store(asked, Ordering::Relaxed);
         // Other demands on clients have other tickets, and nobody else asks for those that were.
         drop((gone, before));
@@ -185,14 +177,14 @@ impl ServerTls {
 
     /// The server's side of a new connection, and what it asks of the client ([`ServerTls::asked`]).
     pub fn session(&self) -> Result<(Session, u64), rustls::Error> {
-        let material = self.material();
+        let material = self.material.load();
         Ok((Session::server(&material.config)?, material.asked()))
     }
 
     /// Whether lists of revoked certificates have expired: then nobody is let in by what a handshake found before, which
     /// resumes without asking a verifier.
     pub fn lists_expired(&self) -> bool {
-        let material = self.material();
+        let material = self.material.load();
         let clients = material.read.clients.as_ref();
         clients.is_some_and(Clients::lists_expired)
     }
@@ -204,7 +196,7 @@ impl ServerTls {
 
     /// What is shown, in the order of the configuration.
     pub fn shown(&self) -> Vec<Shown> {
-        let material = self.material();
+        let material = self.material.load();
         let files = self.policy.certificates.iter();
         let certificates = material.read.certificates.iter();
         files
@@ -234,7 +226,7 @@ impl ServerTls {
 
     /// Whether a client that was shown a certificate for these names would have been shown one for the same for `name` too.
     pub fn covers(&self, shown: u64, name: &str) -> bool {
-        self.material().resolver.0.covers(Names(shown), name)
+        self.material.load().resolver.0.covers(Names(shown), name)
     }
 }
 
