@@ -6,6 +6,7 @@ set -euo pipefail
 # program:package
 wanted=(
   curl:curl
+  dig:bind9-dnsutils
   faketime:faketime
   gnutls-cli:gnutls-bin
   h2load:nghttp2-client
@@ -56,6 +57,10 @@ missing=()
 for pair in "${wanted[@]}"; do
   command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
+# A module of nginx is no program; `make bench-l4` loads it.
+if [ ! -e /usr/lib/nginx/modules/ngx_stream_module.so ]; then
+  missing+=(libnginx-mod-stream)
+fi
 # Debian leaves out of python3 what makes environments.
 if command -v python3 >/dev/null && ! python3 -c 'import ensurepip' 2>/dev/null; then
   missing+=(python3-venv)

@@ -1,8 +1,9 @@
 //! Programs that speak their own protocols, from Debian's packages, do not notice that somebody is between.
 
 use super::tcp_over;
+use crate::support::dns::{Dns, Reply};
 use crate::support::{eventually, ports};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -172,4 +173,41 @@ fn postgresql_is_benchmarked_through_it_with_and_without_tls() {
         let fine = ["completed", "client_abort", "upstream_truncated"];
         assert!(fine.contains(&line["reason"].as_str().unwrap()), "{line}");
     }
+}
+
+/// Over both transports at one address, as servers of DNS have them.
+#[test]
+fn dig_is_answered_over_udp_and_tcp() {
+    let server = Dns::start();
+    server.also_over_tcp();
+    let many = (1..=20).map(|last| Ipv4Addr::new(192, 0, 2, last));
+    server.say("many.test", Reply::A(many.clone().collect(), 60));
+    server.say("gone.test", Reply::NxDomain);
+    let (setup, raw) = tcp_over(&[server.addr], "", "");
+    let setup = setup.tail(&format!(
+        "[[listeners]]\nname = \"dns\"\nbind = [\"{raw}\"]\nprotocol = \"udp\"\ncluster = \"app\"\nudp = {{ responses = 1 }}\n"
+    ));
+    let proxy = setup.start();
+    let dig = |arguments: &[&str]| {
+        let mut command = Command::new("dig");
+        let port = raw.port().to_string();
+        command.args(["@127.0.0.1", "-p", &port, "+noedns", "+tries=1"]);
+        let output = command.args(arguments).output();
+        well(&output.expect("dig (scripts/tools.sh)"))
+    };
+    for transport in ["+notcp", "+tcp"] {
+        let found = dig(&[transport, "+short", "many.test", "A"]);
+        let mut found: Vec<Ipv4Addr> = found.lines().map(|line| line.parse().unwrap()).collect();
+        found.sort();
+        assert_eq!(found, many.clone().collect::<Vec<_>>(), "{transport}");
+        let told = dig(&[transport, "gone.test", "A"]);
+        assert!(told.contains("status: NXDOMAIN"), "{told}");
+    }
+    let lines = proxy.wait_log(4);
+    let over = |word: &str| lines.iter().filter(|line| line["protocol"] == word).count();
+    assert_eq!((over("udp"), over("tcp")), (2, 2), "{lines:?}");
+    assert!(
+        lines.iter().all(|line| line["reason"] == "completed"),
+        "{lines:?}"
+    );
 }

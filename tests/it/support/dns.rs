@@ -2,7 +2,8 @@
 
 use super::ports;
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -64,6 +65,28 @@ impl Dns {
             }
         });
         Self { addr, zone, stop }
+    }
+
+    /// Answers at the same address over TCP, too, one question a connection (RFC 1035, 4.2.2).
+    pub fn also_over_tcp(&self) {
+        let listener = TcpListener::bind(self.addr).expect("bind");
+        let zone = Arc::clone(&self.zone);
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut length = [0; 2];
+                let Ok(()) = stream.read_exact(&mut length) else {
+                    continue;
+                };
+                let mut question = vec![0; usize::from(u16::from_be_bytes(length))];
+                if stream.read_exact(&mut question).is_ok()
+                    && let Some(answer) = answer(&question, &zone)
+                {
+                    let length = u16::try_from(answer.len()).expect("a short answer");
+                    let framed = [&length.to_be_bytes()[..], &answer].concat();
+                    let _ = stream.write_all(&framed);
+                }
+            }
+        });
     }
 
     /// From now on the name is answered so.
