@@ -9,7 +9,7 @@ export TIDEGATE_TOOLS := $(TOOLS)
 # Shown by tidegate_build_info.
 export TIDEGATE_COMMIT ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help run test check unit deny doc fmt tools fuzz gates bench bench-micro bench-quick bench-resilience instructions clean
+.PHONY: help run test check unit deny doc fmt tools fuzz gates bench bench-l4 bench-micro bench-quick bench-resilience instructions clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
@@ -63,6 +63,10 @@ bench-micro: ## single functions: pick, route, heads (criterion)
 bench-resilience: tools ## slow, failing, hanging, returning and overloaded endpoints, with nginx and HAProxy; writes docs/resilience.md
 	cargo build --locked --release --bin tidegate
 	python3 benches/peers/resilience.py --full --write docs/resilience.md
+
+bench-l4: tools ## byte streams and datagrams against HAProxy (tcp) and nginx (stream)
+	cargo build --locked --release --bin tidegate --example bench-streams
+	python3 benches/peers/l4.py
 
 bench-quick: tools ## the same with three short rounds; writes nothing
 	cargo build --locked --release --bin tidegate --example bench-origin
