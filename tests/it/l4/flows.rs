@@ -44,7 +44,9 @@ fn every_datagram_is_answered_or_counted() {
     let servers = ["a", "b", "c"].map(Echo::named);
     let addrs = servers.each_ref().map(|it| it.addr);
     let addr = ports::free();
-    let setup = Setup::over_with(&addrs, "balancer = \"round_robin\"")
+    let keys =
+        format!("balancer = \"round_robin\"\nbulkhead = {{ connections_per_endpoint = {flows} }}");
+    let setup = Setup::over_with(&addrs, &keys)
         .workers(4)
         .tail(&listener(addr, "udp = { idle_timeout = \"10m\" }"));
     let proxy = setup.start();
