@@ -316,7 +316,8 @@ pub fn client_certificate(
     }))
 }
 
-/// One more element of XFCC, as Envoy writes them: in quotes, inside of which quotes and backslashes are escaped.
+/// One more element of XFCC: in quotes, inside of which quotes and backslashes are escaped. Envoy quotes the subject alone; a name
+/// with `;` or `,` would begin an element of its own there.
 fn element(lines: &mut String, key: &str, value: &str) {
     let _ = write!(lines, ";{key}=\"");
     for c in value.chars() {
