@@ -11,10 +11,10 @@ use bytes::Bytes;
 
 use super::compile::bad_name;
 use super::errand::{Errand, Heard};
-use super::kept::Over;
+use super::kept::{Keep, Over, Told};
 use super::live::{Decision, Tally};
 use super::rewrite::new_authority;
-use super::{Place, Reply, RequestView, Until, Verdict, check_name};
+use super::{Place, Reply, RequestView, ResponseView, Until, Verdict, check_name};
 use crate::base::{ClusterName, Detail, Reason};
 use crate::cluster::find_cluster;
 use crate::config::raw::filter as raw;
@@ -41,6 +41,8 @@ pub struct ForwardAuth {
     errand: Arc<Errand>,
     /// Names of fields that only the service may say.
     copy: Box<[Box<str>]>,
+    /// Names of fields that only the service may say to a client that it lets in.
+    client: Box<[Box<str>]>,
     /// Names of fields that the client may hear.
     pass: Box<[Box<str>]>,
     unavailable: Reply,
@@ -80,6 +82,8 @@ impl ForwardAuth {
         }
         let send = names(raw.send_headers.as_ref(), SEND, Place::Request, diagnostics);
         let copy = names(raw.copy_headers.as_ref(), &[], Place::Request, diagnostics);
+        let raw_client = raw.client_headers.as_ref();
+        let client = names(raw_client, &[], Place::Response, diagnostics);
         let pass = names(raw.pass_headers.as_ref(), PASS, Place::Reply, diagnostics);
         sound?;
         let errand = Errand {
@@ -93,6 +97,7 @@ impl ForwardAuth {
         Some(Self {
             errand: Arc::new(errand),
             copy: copy?,
+            client: client?,
             pass: pass?,
             unavailable: Reply::refusal(Reason::AuthUnavailable, Detail::None),
             tally,
@@ -107,6 +112,7 @@ impl ForwardAuth {
         let (decision, verdict) = match heard {
             Some(heard) if (200..300).contains(&heard.status) => {
                 self.copy(&heard, view.edits);
+                self.keep(&heard, view);
                 (Decision::Allow, Verdict::Continue)
             }
             // 304 speaks of something that the client has; nobody asked for that.
@@ -126,6 +132,37 @@ impl ForwardAuth {
             for value in head.values(name.as_bytes()) {
                 edits.add(name.as_bytes(), value);
             }
+        }
+    }
+
+    /// What the client is to get with its answer.
+    fn keep(&self, heard: &Heard, view: &mut RequestView<'_>) {
+        if self.client.is_empty() {
+            return;
+        }
+        let head = heard.head();
+        let fields = self.client.iter().flat_map(|name| {
+            let values = head.values(name.as_bytes());
+            values.map(|value| Told {
+                name: name.as_bytes().into(),
+                value: value.into(),
+            })
+        });
+        view.keep(Keep::Fields(fields.collect()));
+    }
+
+    /// Tells the client what the service said to it. Cookies of both are set.
+    pub fn on_response(&self, view: &mut ResponseView<'_>) {
+        let Some(Keep::Fields(fields)) = view.kept() else {
+            return;
+        };
+        for name in &self.client {
+            if !name.eq_ignore_ascii_case("set-cookie") {
+                view.edits.remove(name.as_bytes());
+            }
+        }
+        for field in fields {
+            view.edits.add(&field.name, &field.value);
         }
     }
 

@@ -12,6 +12,15 @@ use crate::message::Claims;
 #[derive(Debug, Default)]
 pub struct Kept(Vec<(usize, Keep)>);
 
+/// A field for the client.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Told {
+    /// Its name.
+    pub name: Box<[u8]>,
+    /// Its value.
+    pub value: Box<[u8]>,
+}
+
 /// What one filter keeps.
 #[derive(Debug)]
 pub enum Keep {
@@ -23,6 +32,8 @@ pub enum Keep {
     Claims(Claims),
     /// What it does with the bodies.
     Recode(Recode),
+    /// Fields that the client is to get.
+    Fields(Vec<Told>),
     /// How fast bodies pass, one way.
     Throttle(Throttle),
 }
@@ -107,7 +118,11 @@ impl Kept {
         let mut kept = self.0.iter().rev();
         kept.find_map(|(_, keep)| match keep {
             Keep::Claims(claims) => Some(claims),
-            Keep::Quota(_) | Keep::Place(_) | Keep::Recode(_) | Keep::Throttle(_) => None,
+            Keep::Quota(_)
+            | Keep::Place(_)
+            | Keep::Recode(_)
+            | Keep::Fields(_)
+            | Keep::Throttle(_) => None,
         })
     }
 

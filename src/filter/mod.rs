@@ -297,8 +297,8 @@ impl FilterChain {
                 | Filter::BasicAuth(_)
                 | Filter::ApiKey(_)
                 | Filter::Jwt(_)
-                | Filter::ForwardAuth(_)
                 | Filter::MethodAccess(_) => {}
+                Filter::ForwardAuth(filter) => filter.on_response(view),
                 Filter::RequestId(filter) => filter.on_response(view),
                 Filter::SecurityHeaders(filter) => filter.on_response(view),
                 Filter::Cors(filter) => filter.on_response(view),

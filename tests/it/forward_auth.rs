@@ -212,3 +212,40 @@ fn the_service_hears_what_the_filters_before_have_left() {
         assert_eq!(asked.one(name), value, "{name}");
     }
 }
+
+/// A session that the service renews reaches its client; what the endpoint says in the service's fields does not.
+#[test]
+fn the_client_hears_what_the_service_has_for_it() {
+    let app = Origin::answering(|_| {
+        Answer::ok("in")
+            .field("Set-Cookie", "cart=1")
+            .field("X-Session", "forged")
+            .field("X-Own", "app")
+    });
+    let auth = Origin::answering(|asked| match asked.one("cookie") {
+        Some("out=1") => Answer::status(401).field("X-Session", "none"),
+        _ => Answer::ok("")
+            .field("Set-Cookie", "sid=2")
+            .field("Set-Cookie", "csrf=3")
+            .field("X-Own", "auth"),
+    });
+    let proxy = over(
+        &app,
+        &auth,
+        ", client_headers = [\"set-cookie\", \"X-Session\"]",
+    );
+    let let_in = proxy.get("/");
+    let_in.is(200);
+    let cookies: Vec<_> = let_in.head.all("set-cookie").collect();
+    assert_eq!(cookies, ["cart=1", "sid=2", "csrf=3"]);
+    assert!(!let_in.head.has("x-session"), "the service did not say it");
+    assert_eq!(let_in.one("x-own"), Some("app"));
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nCookie: out=1\r\n\r\n");
+    let refused = client.response();
+    refused.is(401);
+    assert!(
+        !refused.head.has("x-session"),
+        "it is not in `pass_headers`"
+    );
+}

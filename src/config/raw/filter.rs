@@ -359,6 +359,9 @@ pub struct ForwardAuth {
     pub send_headers: Option<Spanned<Vec<Spanned<String>>>>,
     /// Fields of an answer that lets in: the endpoint gets them. What the client itself sends in them is removed. Default: none.
     pub copy_headers: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Fields of an answer that lets in: the client gets them with its own answer, in the place of the endpoint's, but for Set-Cookie,
+    /// which stands beside. Default: none.
+    pub client_headers: Option<Spanned<Vec<Spanned<String>>>>,
     /// Fields of an answer that does not: the client gets them. Default: `content-type`, `location`, `retry-after`, `set-cookie`,
     /// `www-authenticate`.
     pub pass_headers: Option<Spanned<Vec<Spanned<String>>>>,
