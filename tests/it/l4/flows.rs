@@ -2,7 +2,7 @@
 
 use super::udp::{Echo, asked, client};
 use crate::support::process::signal;
-use crate::support::{Proxy, Reload, Setup, eventually, ports};
+use crate::support::{Proxy, Reload, Setup, eventually, ports, scale};
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -14,16 +14,6 @@ fn listener(addr: SocketAddr, keys: &str) -> String {
     format!(
         "[[listeners]]\nname = \"many\"\nbind = [\"{addr}\"]\nprotocol = \"udp\"\ncluster = \"app\"\n{keys}\n"
     )
-}
-
-/// How many datagrams over how many flows; `TIDEGATE_DATAGRAMS` and `TIDEGATE_FLOWS` ask for more.
-fn size() -> (usize, usize) {
-    let asked = |name: &str, or: usize| {
-        let text = std::env::var(name).ok();
-        text.map_or(or, |text| text.parse().unwrap())
-    };
-    let flows = asked("TIDEGATE_FLOWS", 400);
-    (asked("TIDEGATE_DATAGRAMS", 100 * flows), flows)
 }
 
 /// Datagrams that came to the proxy, and those of them that it had no room for.
@@ -40,7 +30,7 @@ fn came(proxy: &Proxy) -> (f64, f64) {
 #[test]
 fn every_datagram_is_answered_or_counted() {
     const WINDOW: usize = 128;
-    let (datagrams, flows) = size();
+    let (datagrams, flows) = (scale(40_000, 1_000_000), scale(400, 9_900));
     let servers = ["a", "b", "c"].map(Echo::named);
     let addrs = servers.each_ref().map(|it| it.addr);
     let addr = ports::free();
