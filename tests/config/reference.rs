@@ -48,6 +48,23 @@ fn the_full_sample_holds_every_key() {
 }
 
 #[test]
+fn the_index_of_filters_has_each_with_its_page() {
+    let index = std::fs::read_to_string(root("docs/filters/README.md")).unwrap();
+    let tables = read();
+    let filters = tables.iter().find(|table| table.name == "Filter").unwrap();
+    let missing: Vec<&str> = filters
+        .items
+        .iter()
+        .map(|item| item.name.as_str())
+        .filter(|name| !index.contains(&format!("| [`{name}`](")))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/filters/README.md lacks {missing:?}"
+    );
+}
+
+#[test]
 fn the_keys_marked_start_are_those_that_a_reload_refuses() {
     let marked: BTreeSet<String> = read()
         .iter()
