@@ -6,6 +6,7 @@
 //!
 //! **Not here.** Values that several tables use ([`types`](super::types)); defaults (the compiling room).
 
+pub mod access;
 pub mod admin;
 pub mod balancer;
 pub mod bulkhead;
