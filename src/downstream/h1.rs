@@ -10,17 +10,16 @@ use super::connection::{Connection, LAST_WAIT, Terms};
 use super::linger::Skipped;
 use super::prior::Prior;
 use super::side::Side;
-use super::slot::{self, Slot};
+use super::slot::{Idle, Job, Slot};
 use super::{linger, tunnel};
 use crate::base::{Detail, Error, Reason, clock};
 use crate::drain::Phase;
-use crate::exchange::{self, Disposition, Exchange};
+use crate::exchange::{Disposition, Opening};
 use crate::http1::request::{HeadLimits, MAX_BLANK_LINES, Progress, parse};
 use crate::limit::Level;
 use crate::listener::H2c;
 use crate::message::RequestHead;
 use crate::metrics::Closed;
-use crate::record::Record;
 use crate::worker::View;
 use crate::worker::local::HEADROOM;
 
@@ -60,8 +59,8 @@ pub(super) async fn drive(connection: Rc<Connection>) -> Ended {
         let Some((view, listener)) = connection.current() else {
             break;
         };
-        let disposition = match exchange(&connection, view, listener, head, began, refused) {
-            Some(slot) => slot::run(slot).await,
+        let disposition = match begin(&connection, view, listener, head, began, refused) {
+            Some(slot) => run(slot).await,
             None => break,
         };
         place = Place::Later;
@@ -92,30 +91,52 @@ pub(super) async fn drive(connection: Rc<Connection>) -> Ended {
     Ended::Here
 }
 
-/// Boxes one exchange, outside of any future: the connection's own must not carry its size. One whose head is refused ends with the connection, because what follows on it cannot be
-/// told apart.
-fn exchange(
+thread_local! {
+    /// Those of this worker.
+    static SLOTS: Idle<Side> = const { Idle::none() };
+}
+
+/// Begins one exchange, outside of any future: the connection's own must not carry its size. One whose head is refused ends
+/// with the connection, because what follows on it cannot be told apart.
+fn begin(
     connection: &Rc<Connection>,
     view: Rc<View>,
     listener: usize,
     head: RequestHead,
-    began: Instant,
+    at: Instant,
     refused: Option<Error>,
-) -> Option<Slot> {
+) -> Option<Slot<Side>> {
     let settings = view.listeners.get(listener)?;
-    let side = match refused {
+    let down = match refused {
         None => Side::serving(connection, &settings.spec, &head),
         Some(_) => Side::refusing(connection, &settings.spec),
     };
     connection.count_request();
-    let (this, cells) = (Rc::clone(connection), Arc::clone(&settings.unmatched));
-    let open = move || {
-        let (local, facts) = (&this.local, &this.facts);
-        let record = Record::open(&local.journal, facts, head, cells, began);
-        Exchange::begin(local, view, listener, facts, record, began)
+    let cells = Arc::clone(&settings.unmatched);
+    let opening = Opening {
+        local: Rc::clone(&connection.local),
+        view,
+        listener,
+        facts: Rc::clone(&connection.facts),
+        head,
+        cells,
+        at,
+        refused,
     };
     let timer = Rc::clone(&connection.timer);
-    Some(slot::boxed(exchange::run(open, side, timer, refused)))
+    let job = Job {
+        opening,
+        down,
+        timer,
+    };
+    Some(SLOTS.with(|slots| slots.begin(job)))
+}
+
+/// Runs an exchange that has begun to its end.
+async fn run(mut slot: Slot<Side>) -> Disposition {
+    let disposition = poll_fn(|cx| slot.poll(cx)).await;
+    SLOTS.with(|slots| slots.keep(slot));
+    disposition
 }
 
 /// Whether a request is the first of its connection.

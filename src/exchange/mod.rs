@@ -25,6 +25,7 @@ pub mod finish;
 mod grpc;
 mod head;
 mod outgoing;
+pub mod opening;
 mod own;
 mod page;
 mod pause;
@@ -48,16 +49,17 @@ use crate::endpoint::{ConnectionSlot, Endpoint, InFlight, Permit};
 use crate::filter::{Kept, PagesIx, Progress, Reply, Verdict};
 use crate::http1::body::BodyReader;
 use crate::limit::{Charge, Level};
-use crate::message::forwarded::{self, Proto, Trust};
+use crate::message::forwarded::{Proto, Trust};
 use crate::message::key::KeyInput;
 use crate::net::deadline::Tick;
 use crate::net::{Stream, Timer};
-use crate::record::{ConnectionFacts, Record};
+use crate::record::Record;
 use crate::route::{Action, Redirect, Route, RouteInput, Scheme};
 use crate::worker::{ClusterView, Kit, Local, View};
 
 use pause::pause;
 
+pub use opening::Opening;
 pub use side::{Answer, Answered, Author, Downstream, Piece};
 pub use transfer::After;
 
@@ -169,46 +171,6 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Opens the exchange of `head`, which came in whole at `now` over a connection with these `facts` on the
-    /// listener at this position of the view.
-    pub fn begin(
-        local: &Rc<Local>,
-        view: Rc<View>,
-        listener: usize,
-        facts: &Rc<ConnectionFacts>,
-        record: Record,
-        now: Instant,
-    ) -> Self {
-        let peer = facts.source().ip();
-        let mut x = Self {
-            local: Rc::clone(local),
-            view,
-            listener,
-            record,
-            kit: local.take_kit(),
-            trust: Trust::Stranger,
-            client: peer,
-            started: now,
-            own: None,
-            pages: None,
-            retry_after: None,
-            memory: Charge::new(&local.credit),
-        };
-        x.weigh(0);
-        if let Some(listener) = x.view.listeners.get(listener) {
-            x.pages = listener.spec.pages;
-            let trusted = &listener.spec.trusted;
-            x.trust = forwarded::trust(peer, trusted);
-            if x.trust == Trust::Proxy {
-                x.client = forwarded::client(peer, x.record.head(), trusted);
-                x.record.client(x.client);
-                // It may have named the exchange already.
-                x.record.trust_request_id();
-            }
-        }
-        x
-    }
-
     /// Charges what it holds now.
     fn weigh(&self, more: usize) {
         self.memory
@@ -218,21 +180,21 @@ impl Exchange {
 
 /// One request, start to end. Every stage is a call on this page; read it top to bottom.
 ///
-/// With `refused` the head was not accepted, and all that is left to do is to say so.
-///
 /// It is opened when it is polled, where it stays: an exchange is large, and whoever hands one to a future moves it twice.
 #[expect(
     clippy::manual_async_fn,
     reason = "an async fn moves its arguments once more when it is polled"
 )]
 pub fn run<D: Downstream>(
-    open: impl FnOnce() -> Exchange,
+    mut opening: Opening,
     mut down: D,
     timer: Rc<Timer>,
-    refused: Option<Error>,
 ) -> impl Future<Output = Disposition> {
     async move {
-        let mut x = open();
+        let refused = opening.refused.take();
+        let mut x = Exchange::begin(opening);
+        x.weigh(0);
+        x.recognise();
         let view = Rc::clone(&x.view);
         let served = match refused {
             None => serve(&mut x, &mut down, &timer, &view).await,

@@ -9,7 +9,7 @@ use super::own::Own;
 use super::runner::Runner;
 use super::side::Side;
 use crate::base::{Detail, Error, Reason};
-use crate::exchange::{self, Exchange};
+use crate::exchange::Opening;
 use crate::http1::request::HeadLimits;
 use crate::http2::request::{Reader, Refusal};
 use crate::http2::session::Block;
@@ -62,14 +62,18 @@ pub(super) fn begin(
         return Ok(());
     };
     connection.count_request();
-    let (this, cells) = (Rc::clone(mux), Arc::clone(&settings.unmatched));
-    let (now, timer) = (arrival.now, Rc::clone(&runner.timer));
-    let open = move || {
-        let (local, facts) = (&this.connection.local, &this.connection.facts);
-        let record = Record::open(&local.journal, facts, head, cells, now);
-        Exchange::begin(local, view, listener, facts, record, now)
+    let cells = Arc::clone(&settings.unmatched);
+    let opening = Opening {
+        local: Rc::clone(&connection.local),
+        view,
+        listener,
+        facts: Rc::clone(&connection.facts),
+        head,
+        cells,
+        at: arrival.now,
+        refused,
     };
-    runner.start(mux, key, exchange::run(open, side, timer, refused));
+    runner.start(mux, key, opening, side);
     Ok(())
 }
 

@@ -7,8 +7,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::mux::Mux;
-use crate::downstream::slot::Slot;
-use crate::exchange::Disposition;
+use super::side::Side;
+use crate::downstream::slot::{Job, Slot};
+use crate::exchange::Opening;
 use crate::http2::{Code, Key};
 use crate::net::Timer;
 use crate::net::deadline::Tick;
@@ -29,27 +30,27 @@ pub(super) struct Runner {
     /// The deadlines of the exchange that it runs.
     pub(super) timer: Rc<Timer>,
     waker: RefCell<Option<Waker>>,
-    slot: RefCell<Option<Slot>>,
-    job: RefCell<Option<Job>>,
+    slot: RefCell<Option<Slot<Side>>>,
+    work: RefCell<Option<Work>>,
     started: Cell<bool>,
 }
 
 /// The stream that a task works for. Dropped before it is done, its stream broke: the exchange panicked.
 #[derive(Debug)]
-struct Job {
+struct Work {
     mux: Rc<Mux>,
     key: Key,
     done: bool,
 }
 
-impl Job {
+impl Work {
     fn done(mut self, code: Option<Code>) {
         self.done = true;
         self.mux.close(self.key, code);
     }
 }
 
-impl Drop for Job {
+impl Drop for Work {
     fn drop(&mut self) {
         if !self.done {
             self.mux.close(self.key, Some(Code::Internal));
@@ -65,28 +66,22 @@ impl Runner {
                 timer: Rc::new(Timer::new(&local.deadlines, 0)),
                 waker: RefCell::default(),
                 slot: RefCell::default(),
-                job: RefCell::default(),
+                work: RefCell::default(),
                 started: Cell::new(false),
             })
         })
     }
 
     /// Runs an exchange for a stream.
-    pub(super) fn start(
-        self: &Rc<Self>,
-        mux: &Rc<Mux>,
-        key: Key,
-        exchange: impl Future<Output = Disposition> + 'static,
-    ) {
-        let slot = match self.slot.take() {
-            Some(mut slot) => {
-                slot.set(exchange);
-                slot
-            }
-            None => Slot::new(exchange),
-        };
+    pub(super) fn start(self: &Rc<Self>, mux: &Rc<Mux>, key: Key, opening: Opening, down: Side) {
+        let slot = self.slot.take().unwrap_or_else(Slot::new);
+        slot.begin(Job {
+            opening,
+            down,
+            timer: Rc::clone(&self.timer),
+        });
         self.slot.replace(Some(slot));
-        self.job.replace(Some(Job {
+        self.work.replace(Some(Work {
             mux: Rc::clone(mux),
             key,
             done: false,
@@ -115,23 +110,26 @@ impl Runner {
     }
 
     fn poll(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let (Some(job), Some(mut slot)) = (self.job.take(), self.slot.take()) else {
+        let Some(work) = self.work.take() else {
+            return Poll::Pending;
+        };
+        let Some(mut slot) = self.slot.take() else {
             return Poll::Pending;
         };
         match slot.poll(cx) {
             Poll::Ready(_) => {
                 self.slot.replace(Some(slot));
-                job.done(None);
+                work.done(None);
             }
             // Whoever waits for the client heard of it just now; whoever does not is dropped where it stands, which is
             // how a vanished client ends an exchange.
-            Poll::Pending if job.mux.is_failed(job.key) => {
+            Poll::Pending if work.mux.is_failed(work.key) => {
                 drop(slot);
-                job.done(None);
+                work.done(None);
             }
             Poll::Pending => {
                 self.slot.replace(Some(slot));
-                self.job.replace(Some(job));
+                self.work.replace(Some(work));
                 return Poll::Pending;
             }
         }

@@ -1,12 +1,14 @@
 //! One attempt: a connection to the place that was picked, what passes over it, and what that comes to.
 
 use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Attempts;
 use crate::base::{Detail, Error, Phase, Reason, clock};
 use crate::cluster::Said;
-use crate::endpoint::EndpointIx;
+use crate::endpoint::{Endpoint, EndpointIx};
 use crate::exchange::Served;
 use crate::exchange::checkout::{Checked, Link, Source, checkout, unless_gone};
 use crate::exchange::finish::{self, Sent};
@@ -85,6 +87,21 @@ impl<'x, D: Downstream> Attempts<'x, D> {
         (spoken == Spoken::Other).then(|| Counted::one(&self.cluster.cells.leased))
     }
 
+    /// A connection to the endpoint, while the client is there.
+    async fn checked(
+        &mut self,
+        place: Place,
+        endpoint: &Arc<Endpoint>,
+        source: Source,
+        began: Instant,
+    ) -> Result<Checked, Error> {
+        let (x, cluster) = (&mut *self.x, self.cluster);
+        let left = self.timer.deadlines().until(self.limits.total);
+        // It stays where it is made: it is large.
+        let out = pin!(checkout(x, cluster, place, endpoint, source, left, began));
+        unless_gone(self.down, self.upload, out).await
+    }
+
     /// One attempt at one endpoint.
     pub(super) async fn once(
         &mut self,
@@ -103,10 +120,9 @@ impl<'x, D: Downstream> Attempts<'x, D> {
             return Err(Failed::untouched(ON_TRIAL, self.outgoing.resendable()));
         };
         self.x.record.attempt(&cluster.cluster.name, &endpoint.text);
-        let left = self.timer.deadlines().until(self.limits.total);
         let whose = own::whose(self.x);
-        let out = checkout(self.x, cluster, place, endpoint, source, left, began);
-        let Checked { link, reused, held } = match unless_gone(self.down, self.upload, out).await {
+        let checked = self.checked(place, endpoint, source, began).await;
+        let Checked { link, reused, held } = match checked {
             Ok(checked) => checked,
             Err(error) => {
                 watch.ended(&error, Reused::Fresh);

@@ -1,0 +1,79 @@
+//! How an exchange begins.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Exchange;
+use crate::base::Error;
+use crate::limit::Charge;
+use crate::message::RequestHead;
+use crate::message::forwarded::{self, Trust};
+use crate::metrics::ExchangeCells;
+use crate::record::{ConnectionFacts, Record};
+use crate::worker::{Local, View};
+
+/// What an exchange begins with.
+pub struct Opening {
+    /// The worker's own.
+    pub local: Rc<Local>,
+    /// Its configuration, from its first byte to its last.
+    pub view: Rc<View>,
+    /// The listener's position in it.
+    pub listener: usize,
+    /// Of the client's connection.
+    pub facts: Rc<ConnectionFacts>,
+    /// The head, which came in whole, or the part of it that is known.
+    pub head: RequestHead,
+    /// Those of the listener without a route.
+    pub cells: Arc<ExchangeCells>,
+    /// When the first byte came.
+    pub at: Instant,
+    /// Why the head was not accepted: all that is left to do is to say so.
+    pub refused: Option<Error>,
+}
+
+impl Exchange {
+    /// Opens it. Made where it stays: it is large.
+    pub(super) fn begin(opening: Opening) -> Self {
+        let Opening {
+            local,
+            view,
+            listener,
+            facts,
+            head,
+            cells,
+            at,
+            ..
+        } = opening;
+        Self {
+            record: Record::open(&local.journal, &facts, head, cells, at),
+            kit: local.take_kit(),
+            trust: Trust::Stranger,
+            client: facts.source().ip(),
+            started: at,
+            own: None,
+            retry_after: None,
+            pages: None,
+            memory: Charge::new(&local.credit),
+            local,
+            view,
+            listener,
+        }
+    }
+
+    /// Looks at who sent it, and whom that speaks for.
+    pub(super) fn recognise(&mut self) {
+        if let Some(listener) = self.view.listeners.get(self.listener) {
+            self.pages = listener.spec.pages;
+            let (peer, trusted) = (self.client, &listener.spec.trusted);
+            self.trust = forwarded::trust(peer, trusted);
+            if self.trust == Trust::Proxy {
+                self.client = forwarded::client(peer, self.record.head(), trusted);
+                self.record.client(self.client);
+                // It may have named the exchange already.
+                self.record.trust_request_id();
+            }
+        }
+    }
+}
