@@ -1,8 +1,8 @@
 //! HTTP/1.1: bytes to messages and back, for both sides. Strict: what two parsers could read in two ways is
 //! refused.
 //!
-//! Tokenising is `httparse`'s; everything that it leaves open (line ends, framing, targets, Host) is decided
-//! here.
+//! Heads of every day are read by `lines`, all others by `httparse`; everything that it leaves open (line ends, framing,
+//! targets, Host) is decided here.
 //!
 //! **Invariants.** No I/O: functions take bytes and give messages, and messages give bytes. Only [`mod@write`]
 //! makes bytes for the wire.
@@ -12,9 +12,11 @@
 pub mod body;
 pub mod chunked;
 pub mod limits;
+mod lines;
 pub mod request;
 pub mod response;
 mod told;
+mod tokens;
 pub mod trailers;
 pub mod write;
 

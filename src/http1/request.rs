@@ -1,16 +1,13 @@
 //! A request head: bytes to one validated, canonical [`RequestHead`].
 
-use std::mem::MaybeUninit;
-
+use super::{lines, tokens};
 use crate::base::{Detail, Error, Reason};
 use crate::message::authority;
 use crate::message::forwarded::Proto;
 use crate::message::hops::is_token;
 use crate::message::method::MAX_METHOD;
 use crate::message::path::Policy;
-use crate::message::{
-    BodyLength, Expect, Field, Known, Method, RequestHead, Span, Upgrade, Version,
-};
+use crate::message::{BodyLength, Expect, Known, Method, RequestHead, Span, Upgrade, Version};
 
 /// Most fields that a head may have, whatever the configuration says.
 pub const MAX_FIELDS: usize = 256;
@@ -45,7 +42,7 @@ pub enum Progress {
     Partial,
 }
 
-fn refuse(detail: Detail) -> Error {
+pub(super) fn refuse(detail: Detail) -> Error {
     Error::new(Reason::BadRequest, detail)
 }
 
@@ -55,58 +52,92 @@ fn refuse(detail: Detail) -> Error {
 pub fn parse(input: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Result<Progress, Error> {
     let blank = blank_lines(input)?;
     let input = input.get(blank..).unwrap_or_default();
-    let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-    let slots = slots
-        .get_mut(..limits.count.min(MAX_FIELDS))
-        .unwrap_or_default();
-    let mut request = httparse::Request::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    let len = match config.parse_request_with_uninit_headers(&mut request, input, slots) {
-        Ok(httparse::Status::Complete(len)) => len,
-        Ok(httparse::Status::Partial) => return partial(input, limits),
-        Err(error) => return Err(diagnose(input, error, limits)),
-    };
-    let bytes = input.get(..len).unwrap_or_default();
-    let (Some(method), Some(target), Some(version)) =
-        (request.method, request.path, request.version)
-    else {
-        return Err(refuse(Detail::StartLine));
-    };
     head.clear();
-    head.bytes.extend_from_slice(bytes);
-    head.version = if version == 0 {
-        Version::Http10
-    } else {
-        Version::Http11
+    let plain = lines::find(input, limits.count, limits.name, &mut head.fields);
+    let plain = plain.and_then(|lines| {
+        let first = FirstLine::plain(input.get(..lines.first)?)?;
+        Some((first, lines.len))
+    });
+    #[cfg(any(test, fuzzing))]
+    if let Some(plain) = plain {
+        tokens::assert_alike(input, limits, plain, &head.fields);
+    }
+    let (first, len) = match plain {
+        Some((first, len)) => {
+            begin(head, input.get(..len).unwrap_or_default(), first, limits)?;
+            (first, len)
+        }
+        None => match tokens::request(input, limits, head)? {
+            Some(found) => found,
+            None => return partial(input, limits),
+        },
     };
-    head.method_token = Span::new(0, method.len());
-    head.method = Method::of(method.as_bytes());
-
-    let line_end = method.len() + 1 + target.len() + 1 + "HTTP/1.x".len();
-    if line_end > limits.request_line {
-        return Err(Error::from(Reason::UriTooLong));
-    }
-    if bytes.get(line_end..line_end + 2) != Some(b"\r\n") {
-        return Err(refuse(Detail::LineEnd));
-    }
-    let fields_start = line_end + 2;
-    if len - fields_start > limits.headers + 2 {
-        return Err(Error::from(Reason::HeadersTooLarge));
-    }
-    collect_fields(
-        bytes,
-        request.headers,
-        fields_start,
-        limits.name,
-        &mut head.fields,
-    )?;
     if head.method_token.len() > MAX_METHOD {
         return Err(refuse(Detail::Method));
     }
     let decided = decide(head)?;
-    let target = Span::new(method.len() + 1, method.len() + 1 + target.len());
+    let target = Span::new(first.method + 1, first.method + 1 + first.target);
     read_target(head, target, decided.host, limits)?;
     Ok(Progress::Complete(blank + len))
+}
+
+/// The parts of a request line: lengths in bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct FirstLine {
+    pub(super) method: usize,
+    pub(super) target: usize,
+    pub(super) version: Version,
+}
+
+impl FirstLine {
+    /// Of a line that holds nothing unusual, and only plain bytes; `None`: look closer.
+    #[inline]
+    fn plain(line: &[u8]) -> Option<Self> {
+        let (rest, version) = line.split_last_chunk::<9>()?;
+        let version = match version {
+            b" HTTP/1.1" => Version::Http11,
+            b" HTTP/1.0" => Version::Http10,
+            _ => return None,
+        };
+        let method = rest.iter().position(|&byte| !is_token(byte))?;
+        let (b' ', target) = rest.get(method..)?.split_first()? else {
+            return None;
+        };
+        let whole = method > 0 && !target.is_empty() && memchr::memchr(b' ', target).is_none();
+        whole.then_some(Self {
+            method,
+            target: target.len(),
+            version,
+        })
+    }
+
+    /// Length of the line.
+    pub(super) fn len(self) -> usize {
+        self.method + 1 + self.target + 1 + "HTTP/1.x".len()
+    }
+}
+
+/// Begins a head of these bytes, whose fields are known or will be. It must be within its limits.
+pub(super) fn begin(
+    head: &mut RequestHead,
+    bytes: &[u8],
+    first: FirstLine,
+    limits: &HeadLimits,
+) -> Result<(), Error> {
+    head.bytes.extend_from_slice(bytes);
+    head.version = first.version;
+    head.method_token = Span::new(0, first.method);
+    head.method = Method::of(head.method_token.of(&head.bytes));
+    let reason = if first.len() > limits.request_line {
+        Reason::UriTooLong
+    } else if bytes.len() - first.len() > limits.headers + 4 {
+        Reason::HeadersTooLarge
+    } else {
+        return Ok(());
+    };
+    // Nobody is to go by what stands in a head that is too large.
+    head.fields.clear();
+    Err(Error::from(reason))
 }
 
 fn blank_lines(input: &[u8]) -> Result<usize, Error> {
@@ -133,90 +164,6 @@ fn partial(input: &[u8], limits: &HeadLimits) -> Result<Progress, Error> {
         }
         _ => Ok(Progress::Partial),
     }
-}
-
-/// Turns the tokeniser's verdict into ours. Off the hot path.
-#[cold]
-fn diagnose(input: &[u8], error: httparse::Error, limits: &HeadLimits) -> Error {
-    match error {
-        httparse::Error::TooManyHeaders => Error::from(Reason::HeadersTooLarge),
-        httparse::Error::Version => refuse(Detail::Version),
-        httparse::Error::HeaderName => refuse(if folded(input) {
-            Detail::Folding
-        } else {
-            Detail::FieldName
-        }),
-        httparse::Error::HeaderValue => refuse(Detail::FieldValue),
-        httparse::Error::NewLine => refuse(Detail::LineEnd),
-        httparse::Error::Token | httparse::Error::Status => {
-            let line = input
-                .split(|&byte| byte == b'\n')
-                .next()
-                .unwrap_or_default();
-            if line.len() > limits.request_line + 1 {
-                return Error::from(Reason::UriTooLong);
-            }
-            let method = line.split(|&byte| byte == b' ').next().unwrap_or_default();
-            refuse(match method {
-                token if token.iter().all(|&byte| is_token(byte)) && !token.is_empty() => {
-                    Detail::Target
-                }
-                _ => Detail::Method,
-            })
-        }
-    }
-}
-
-fn folded(input: &[u8]) -> bool {
-    memchr::memchr_iter(b'\n', input).any(|end| matches!(input.get(end + 1), Some(b' ' | b'\t')))
-}
-
-/// Turns the tokeniser's slices into offsets, and proves that each line is exactly `name: value CRLF`.
-pub(super) fn collect_fields(
-    bytes: &[u8],
-    headers: &[httparse::Header<'_>],
-    start: usize,
-    longest_name: usize,
-    fields: &mut Vec<Field>,
-) -> Result<(), Error> {
-    let base = bytes.as_ptr() as usize;
-    let last = bytes.len().saturating_sub(2);
-    let offset = |slice: &[u8]| (slice.as_ptr() as usize).wrapping_sub(base);
-    let mut expected = start;
-    for (index, header) in headers.iter().enumerate() {
-        let name = header.name.as_bytes();
-        let name_start = offset(name);
-        if name_start != expected {
-            return Err(refuse(Detail::LineEnd));
-        }
-        if name.is_empty() || name.len() > longest_name {
-            return Err(refuse(Detail::FieldName));
-        }
-        let line_end = headers
-            .get(index + 1)
-            .map_or(last, |next| offset(next.name.as_bytes()));
-        if line_end < 2 || bytes.get(line_end - 2..line_end) != Some(b"\r\n") {
-            return Err(refuse(Detail::LineEnd));
-        }
-        let value_start = if header.value.is_empty() {
-            line_end - 2
-        } else {
-            offset(header.value)
-        };
-        let value = header.value.trim_ascii();
-        let value = Span::new(value_start, value_start + value.len());
-        fields.push(Field {
-            name: Span::new(name_start, name_start + name.len()),
-            value,
-            line_end: Span::new(0, line_end).end,
-            known: Known::of(name),
-        });
-        expected = line_end;
-    }
-    if expected != last || bytes.get(last..) != Some(b"\r\n") {
-        return Err(refuse(Detail::LineEnd));
-    }
-    Ok(())
 }
 
 /// What the fields decide before the target is read.

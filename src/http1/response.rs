@@ -1,9 +1,8 @@
 //! A response head from an endpoint: strict, because what passes here goes to a client.
 
-use std::mem::MaybeUninit;
-
 use super::limits::ResponseLimits;
-use super::request::{MAX_FIELDS, collect_fields, content_length};
+use super::request::content_length;
+use super::{lines, tokens};
 use crate::base::{Detail, Error, Reason};
 use crate::message::{BodyLength, Field, Hops, Known, Method, ResponseHead, Span, Version};
 
@@ -78,9 +77,49 @@ impl Start {
     }
 }
 
-fn refuse(detail: Detail) -> Error {
+pub(super) fn refuse(detail: Detail) -> Error {
     Error::new(Reason::UpstreamProtocol, detail)
 }
+
+/// The parts of a status line.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct FirstLine {
+    pub(super) version: Version,
+    pub(super) status: u16,
+    pub(super) phrase: Span,
+}
+
+impl FirstLine {
+    /// Of a line that holds nothing unusual, and only plain bytes; `None`: look closer.
+    #[inline]
+    fn plain(line: &[u8]) -> Option<Self> {
+        let (start, rest) = line.split_first_chunk::<9>()?;
+        let version = match start {
+            b"HTTP/1.1 " => Version::Http11,
+            b"HTTP/1.0 " => Version::Http10,
+            _ => return None,
+        };
+        let (code, phrase) = rest.split_first_chunk::<3>()?;
+        let [hundreds @ b'1'..=b'9', tens, ones] = code else {
+            return None;
+        };
+        let digit = |byte: &u8| byte.is_ascii_digit().then(|| u16::from(byte - b'0'));
+        let status = digit(hundreds)? * 100 + digit(tens)? * 10 + digit(ones)?;
+        let phrase = match phrase {
+            [] | [b' '] => Span::default(),
+            [b' ', ..] => Span::new(PHRASE, line.len()),
+            _ => return None,
+        };
+        Some(Self {
+            version,
+            status,
+            phrase,
+        })
+    }
+}
+
+/// Where the phrase begins.
+pub(super) const PHRASE: usize = "HTTP/1.1 200 ".len();
 
 /// Parses one response head from the beginning of `input`; `None` when more bytes are needed. `method` is
 /// that of the request, which decides whether there is a body.
@@ -91,46 +130,27 @@ pub fn parse(
     fields: &mut Vec<Field>,
 ) -> Result<Option<Start>, Error> {
     fields.clear();
-    let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-    let slots = slots.get_mut(..limits.header_count).unwrap_or_default();
-    let mut response = httparse::Response::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    let len = match config.parse_response_with_uninit_headers(&mut response, input, slots) {
-        Ok(httparse::Status::Complete(len)) if len <= limits.headers => len,
-        Ok(httparse::Status::Partial) if input.len() < limits.headers => return Ok(None),
-        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(refuse(Detail::ResponseHead)),
-        Err(httparse::Error::Version) => return Err(refuse(Detail::Version)),
-        Err(httparse::Error::HeaderName) => return Err(refuse(Detail::FieldName)),
-        Err(httparse::Error::HeaderValue) => return Err(refuse(Detail::FieldValue)),
-        Err(httparse::Error::NewLine) => return Err(refuse(Detail::LineEnd)),
-        Err(_) => return Err(refuse(Detail::StartLine)),
-    };
-    let (Some(version), Some(status), Some(phrase)) =
-        (response.version, response.code, response.reason)
-    else {
-        return Err(refuse(Detail::StartLine));
-    };
-    let bytes = input.get(..len).unwrap_or_default();
-    // `HTTP/1.1 200 phrase CRLF`, or without the space when there is no phrase. `httparse` leaves out a
-    // phrase with obs-text, so its place is found from the line's end.
-    let line = memchr::memchr(b'\n', bytes).unwrap_or_default();
-    let (line_end, phrase_start) = (line.saturating_sub(1), "HTTP/1.1 200 ".len());
-    if bytes.get(line_end) != Some(&b'\r') || line_end + 1 < phrase_start || status < 100 {
-        return Err(refuse(Detail::StartLine));
+    let plain = lines::find(input, limits.header_count, limits.header_name, fields);
+    let plain = plain.and_then(|lines| {
+        let first = FirstLine::plain(input.get(..lines.first)?)?;
+        (lines.len <= limits.headers).then_some((first, lines.len))
+    });
+    #[cfg(any(test, fuzzing))]
+    if let Some(plain) = plain {
+        tokens::assert_response_alike(input, limits, plain, fields);
     }
-    let phrase = if phrase.is_empty() {
-        Span::default()
-    } else {
-        Span::new(phrase_start, line_end)
+    let found = match plain {
+        Some(found) => Some(found),
+        None => tokens::response(input, limits, fields)?,
     };
-    let name = limits.header_name;
-    collect_fields(bytes, response.headers, line + 1, name, fields)
-        .map_err(|error| refuse(error.detail()))?;
-    let version = if version == 0 {
-        Version::Http10
-    } else {
-        Version::Http11
+    let Some((first, len)) = found else {
+        return Ok(None);
     };
+    let FirstLine {
+        version,
+        status,
+        phrase,
+    } = first;
     let mut start = Start {
         len,
         status,
@@ -140,7 +160,12 @@ pub fn parse(
         hops: Hops::default(),
         persist: Persist::Reuse,
     };
-    decide(&mut start, bytes, fields, method)?;
+    decide(
+        &mut start,
+        input.get(..len).unwrap_or_default(),
+        fields,
+        method,
+    )?;
     Ok(Some(start))
 }
 

@@ -74,12 +74,12 @@ macro_rules! known {
 
             /// Every name, by its slot.
             #[expect(clippy::indexing_slicing, reason = "run by the compiler alone")]
-            const SLOTS: [Self; SLOTS] = {
-                let mut slots = [Self::Other; SLOTS];
+            const SLOTS: [(Self, Spelling); SLOTS] = {
+                let mut slots = [(Self::Other, Spelling::of(b"")); SLOTS];
                 $( {
                     let slot = slot($text.as_bytes());
-                    assert!(matches!(slots[slot], Self::Other), "two names in one slot");
-                    slots[slot] = Self::$name;
+                    assert!(matches!(slots[slot].0, Self::Other), "two names in one slot");
+                    slots[slot] = (Self::$name, Spelling::of($text.as_bytes()));
                 } )*
                 slots
             };
@@ -103,54 +103,94 @@ const fn slot(name: &[u8]) -> usize {
     }
 }
 
-/// Whether a name is `known`, which is in lower case, whatever its own case: by words of eight bytes, the last of which overlap. It is
-/// asked of every field, and byte by byte it was a fifteenth of a request.
-#[inline]
-fn same(name: &[u8], known: &[u8]) -> bool {
-    if name.len() != known.len() {
-        return false;
-    }
-    let words = name.as_chunks().0.iter().zip(known.as_chunks().0);
-    match (word_at_end(name), word_at_end(known)) {
-        (Some(name), Some(known)) => {
-            let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
-            words.fold(same_word(name, known), |so, (name, known)| {
-                so & same_word(word(name), word(known))
-            })
+/// A name in lower case, as it is compared: byte by byte that was a fifteenth of a request.
+#[derive(Clone, Copy)]
+struct Spelling {
+    name: &'static [u8],
+    first: Word,
+    last: Word,
+}
+
+/// Eight bytes of a name; or, of a short one, the first four and the last four, which overlap.
+#[derive(Clone, Copy)]
+struct Word {
+    bytes: u64,
+    /// Bit 5 of what is a letter: it says the case. Letters alone have bit 6 in a lower-case name.
+    case: u64,
+}
+
+impl Word {
+    const fn of(bytes: u64) -> Self {
+        Self {
+            bytes,
+            case: (bytes & 0x4040_4040_4040_4040) >> 1,
         }
-        _ => name.eq_ignore_ascii_case(known),
+    }
+
+    #[inline]
+    const fn is(self, bytes: u64) -> bool {
+        bytes | self.case == self.bytes
     }
 }
 
-/// The last eight bytes; of fewer, down to four, the first four and the last four.
+/// The first and the last eight bytes; of fewer, down to four, twice the first four and the last four.
 #[inline]
-fn word_at_end(name: &[u8]) -> Option<u64> {
-    if let Some(word) = name.last_chunk() {
-        return Some(u64::from_le_bytes(*word));
+pub(super) const fn words(name: &[u8]) -> Option<(u64, u64)> {
+    if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        return Some((u64::from_le_bytes(*first), u64::from_le_bytes(*last)));
     }
-    let first: u32 = u32::from_le_bytes(*name.first_chunk()?);
-    let last: u32 = u32::from_le_bytes(*name.last_chunk()?);
-    Some(u64::from(first) << 32 | u64::from(last))
+    if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        let both = (first as u64) << 32 | last as u64;
+        return Some((both, both));
+    }
+    None
 }
 
-/// Letters alone have bit 6 in a lower-case name, and it is their bit 5 that says the case.
-#[inline]
-fn same_word(name: u64, known: u64) -> bool {
-    const LETTER: u64 = 0x4040_4040_4040_4040;
-    name | ((known & LETTER) >> 1) == known
+impl Spelling {
+    const fn of(name: &'static [u8]) -> Self {
+        let (first, last) = match words(name) {
+            Some(words) => words,
+            None => (0, 0),
+        };
+        Self {
+            name,
+            first: Word::of(first),
+            last: Word::of(last),
+        }
+    }
+
+    /// Whether a name is this one, whatever its case.
+    #[inline]
+    fn is(&self, name: &[u8]) -> bool {
+        if name.len() != self.name.len() {
+            return false;
+        }
+        match words(name) {
+            Some((first, last)) => {
+                self.first.is(first)
+                    && self.last.is(last)
+                    // Between them.
+                    && (name.len() <= 16 || name.eq_ignore_ascii_case(self.name))
+            }
+            None => name.eq_ignore_ascii_case(self.name),
+        }
+    }
 }
 
 impl Known {
     /// Finds a name, whatever its case.
     #[inline]
     pub fn of(name: &[u8]) -> Self {
-        let known = Self::SLOTS.get(slot(name)).copied();
-        let known = known.unwrap_or(Self::Other);
-        if known != Self::Other && same(name, known.name().as_bytes()) {
-            return known;
+        if let Some((known, spelling)) = Self::SLOTS.get(slot(name))
+            && spelling.is(name)
+        {
+            return *known;
         }
-        match name.get(..X_FORWARDED.len()) {
-            Some(start) if start.eq_ignore_ascii_case(X_FORWARDED) => Self::XForwarded,
+        match name.split_at_checked(X_FORWARDED.len()) {
+            Some((start @ [b'x' | b'X', ..], _)) if start.eq_ignore_ascii_case(X_FORWARDED) => {
+                Self::XForwarded
+            }
             _ => Self::Other,
         }
     }
@@ -251,10 +291,8 @@ mod tests {
     /// Every name in any case is found; with any one byte changed it is not, but for its case.
     #[test]
     fn a_name_is_known_by_every_byte() {
-        for known in Known::SLOTS
-            .into_iter()
-            .filter(|known| *known != Known::Other)
-        {
+        let names = Known::SLOTS.into_iter().map(|(known, _)| known);
+        for known in names.filter(|known| *known != Known::Other) {
             let name = known.name().as_bytes();
             assert_eq!(Known::of(&name.to_ascii_uppercase()), known);
             for at in 0..name.len() {
