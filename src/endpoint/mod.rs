@@ -89,7 +89,7 @@ pub struct Endpoint {
     pub tier: u8,
     /// How to connect.
     pub spec: Arc<ConnectSpec>,
-    /// What the probes say; `None` where the cluster has none.
+    /// What the probes say; `None` where the cluster has none. One of the state's own ([`EndpointState::health_cell`]).
     pub health: Option<Arc<HealthCell>>,
     /// What outlives this configuration.
     pub state: Arc<EndpointState>,
@@ -166,7 +166,9 @@ fn fitness(
     cap: u32,
     heed: Heed,
 ) -> Availability {
-    if heed == Heed::Everything && health.is_some_and(|cell| !cell.is_healthy()) {
+    // Cells are elsewhere: they are asked only where one of them says something.
+    let ill = || state.seems_ill() && health.is_some_and(|cell| !cell.is_healthy());
+    if heed == Heed::Everything && ill() {
         return Availability::Unhealthy;
     }
     if heed == Heed::Everything && !state.circuit().admits() {

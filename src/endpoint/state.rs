@@ -1,7 +1,7 @@
 //! What is known of an endpoint whatever the configuration says, and the guards that keep its counts right.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
@@ -9,7 +9,7 @@ use crossbeam_utils::CachePadded;
 use super::Pace;
 use super::gate::{Gate, Want};
 use crate::base::clock;
-use crate::health::{HealthCell, Status};
+use crate::health::{HealthCell, Patient, Status};
 use crate::outlier::{Circuit, OutlierCell};
 use crate::state::Registry;
 
@@ -66,6 +66,8 @@ pub struct EndpointState {
     pub outlier: OutlierCell,
     /// One cell for each check by which this endpoint is judged in a living configuration.
     health: Registry<u64, HealthCell>,
+    /// Held while the cells are asked, so that the last one who asks has the last word.
+    judging: Mutex<()>,
     /// Who waits for a connection; one for all endpoints of the cluster.
     gate: Arc<Gate>,
 }
@@ -75,6 +77,8 @@ struct AtOnce {
     in_flight: AtomicU32,
     connections: AtomicU32,
     admin: AtomicU8,
+    /// A check says that it is ill; which, the cells know.
+    ill: AtomicBool,
     /// Stamp of when it was first seen to serve since it last did not; 0: it was not seen to.
     serving: AtomicU64,
     circuit: Circuit,
@@ -155,14 +159,33 @@ impl EndpointState {
         }
     }
 
+    /// Whether a check says that it is ill. Whether it is one that somebody heeds, its cell knows.
+    #[inline]
+    pub fn seems_ill(&self) -> bool {
+        self.at_once.ill.load(Ordering::Relaxed)
+    }
+
     /// The cell of the check with this fingerprint. A check that is new here starts from the status
     /// that another check of this endpoint has found, or from `initial` when there is none.
-    pub fn health_cell(&self, fingerprint: u64, initial: Status) -> Arc<HealthCell> {
+    pub fn health_cell(self: &Arc<Self>, fingerprint: u64, initial: Status) -> Arc<HealthCell> {
         let before = self.health.alive().into_iter().next();
         self.health.sweep();
-        self.health.keep_or_make(&fingerprint, || {
-            before.map_or_else(|| HealthCell::new(initial), |cell| cell.successor())
-        })
+        let cell = self.health.keep_or_make(&fingerprint, || {
+            let cell = before.map_or_else(|| HealthCell::new(initial), |cell| cell.successor());
+            let this: Weak<Self> = Arc::downgrade(self);
+            cell.of(this)
+        });
+        self.judged();
+        cell
+    }
+}
+
+impl Patient for EndpointState {
+    fn judged(&self) {
+        let _judging = self.judging.lock().unwrap_or_else(PoisonError::into_inner);
+        let ill = |cell: &Arc<HealthCell>| !cell.is_healthy();
+        let ill = self.health.alive().iter().any(ill);
+        self.at_once.ill.store(ill, Ordering::Relaxed);
     }
 }
 
@@ -259,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_cell_is_kept_for_its_check_and_inherited_by_another() {
-        let state = EndpointState::default();
+        let state = Arc::new(EndpointState::default());
         let policy = HealthPolicy {
             interval: Duration::from_secs(1),
             failing_interval: Duration::from_secs(1),
@@ -271,7 +294,9 @@ mod tests {
             initial: Status::Healthy,
         };
         let cell = state.health_cell(1, Status::Healthy);
+        assert!(!state.seems_ill());
         cell.observe(Observation::Fail, &policy);
+        assert!(state.seems_ill());
         assert!(Arc::ptr_eq(&cell, &state.health_cell(1, Status::Healthy)));
         assert!(
             !state.health_cell(2, Status::Healthy).is_healthy(),
@@ -282,5 +307,15 @@ mod tests {
             state.health_cell(3, Status::Healthy).is_healthy(),
             "none left"
         );
+        assert!(!state.seems_ill());
+        let (one, two) = (
+            state.health_cell(4, Status::Unhealthy),
+            state.health_cell(5, Status::Healthy),
+        );
+        assert!(state.seems_ill(), "one of the two is enough");
+        for cell in [one, two] {
+            cell.observe(Observation::Pass, &policy);
+        }
+        assert!(!state.seems_ill());
     }
 }

@@ -1,7 +1,8 @@
 //! What the probes of one address have shown, and the rise/fall machine over it.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// What an endpoint counts as.
@@ -62,10 +63,17 @@ pub struct Transition {
     pub after: u32,
 }
 
+/// Whom a cell is about: it is told when the cell's status changed.
+pub trait Patient: fmt::Debug + Send + Sync {
+    /// One of its cells says otherwise than before.
+    fn judged(&self);
+}
+
 /// Observations of one (cluster, address, check): written by the prober, read by every worker.
 #[derive(Debug)]
 pub struct HealthCell {
     word: AtomicU32,
+    patient: Option<Weak<dyn Patient>>,
     /// For who looks: no pick does.
     last: Mutex<Option<LastProbe>>,
 }
@@ -90,13 +98,23 @@ impl HealthCell {
             last: Observation::Pass,
             streak: 0,
         };
-        Self::of(word)
+        Self::with(word)
     }
 
-    fn of(word: Word) -> Self {
+    fn with(word: Word) -> Self {
         Self {
             word: AtomicU32::new(word.pack()),
+            patient: None,
             last: Mutex::default(),
+        }
+    }
+
+    /// The cell of this patient.
+    #[must_use]
+    pub fn of(self, patient: Weak<dyn Patient>) -> Self {
+        Self {
+            patient: Some(patient),
+            ..self
         }
     }
 
@@ -118,7 +136,7 @@ impl HealthCell {
             streak: 0,
             ..self.load()
         };
-        Self::of(word)
+        Self::with(word)
     }
 
     /// What the endpoint counts as now.
@@ -148,8 +166,15 @@ impl HealthCell {
     ///
     /// One prober writes a cell at a time.
     pub fn observe(&self, seen: Observation, policy: &HealthPolicy) -> Option<Transition> {
-        let (word, transition) = self.load().observe(seen, policy);
+        let before = self.load();
+        let (word, transition) = before.observe(seen, policy);
         self.word.store(word.pack(), Ordering::Relaxed);
+        let patient = self.patient.as_ref().and_then(Weak::upgrade);
+        if word.status != before.status
+            && let Some(patient) = patient
+        {
+            patient.judged();
+        }
         transition
     }
 

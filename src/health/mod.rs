@@ -23,7 +23,7 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
-pub use cell::{HealthCell, HealthPolicy, LastProbe, Observation, Status, Transition};
+pub use cell::{HealthCell, HealthPolicy, LastProbe, Observation, Patient, Status, Transition};
 pub use compile::compile;
 pub use probe::Failure;
 pub use prober::{Prober, Report, Target};

@@ -7,7 +7,7 @@ use super::super::*;
 use super::{endpoint, input, set};
 use crate::base::clock;
 use crate::endpoint::{Admin, Endpoint, EndpointState};
-use crate::health::{HealthCell, HealthPolicy, Observation, Status};
+use crate::health::{HealthPolicy, Observation, Status};
 
 const ALL: [Algorithm; 8] = [
     Algorithm::RoundRobin,
@@ -27,7 +27,7 @@ const ALL: [Algorithm; 8] = [
 fn judged(port: usize, tier: u8, status: Status) -> Arc<Endpoint> {
     let plain = Arc::into_inner(endpoint(port, 1, tier)).unwrap();
     Arc::new(Endpoint {
-        health: Some(Arc::new(HealthCell::new(status))),
+        health: Some(plain.state.health_cell(1, status)),
         ..plain
     })
 }
