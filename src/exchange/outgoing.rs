@@ -4,7 +4,10 @@ use std::io;
 use std::task::{Context, Poll};
 
 use super::Exchange;
+use crate::base::{Detail, Error, Reason};
+use crate::http1::body::More;
 use crate::http1::write;
+use crate::message::BodyLength;
 use crate::net::Stream;
 use crate::upstream::Spoken;
 
@@ -97,6 +100,21 @@ impl Outgoing {
         self.whole = false;
     }
 
+    /// What it is spelled for: the head stands in front of the body in HTTP/1 alone.
+    fn spelled(&self) -> Spoken {
+        match self.head {
+            0 => Spoken::Http2,
+            _ => Spoken::Other,
+        }
+    }
+
+    /// Whether something of a body of this length that was read up to there is framed for another protocol.
+    fn misframed(&self, buffer: &[u8], body: BodyLength, upload: More, spoken: Spoken) -> bool {
+        let begun = upload == More::Ended || buffer.len() > self.head;
+        let framed = !matches!(body, BodyLength::None | BodyLength::Exact(_));
+        framed && begun && self.spelled() != spoken
+    }
+
     /// So many bytes more: they may be too many to be kept.
     fn grow(&mut self, buffer: &[u8], more: usize) {
         if let Keep::UpTo(limit) = self.keep
@@ -168,22 +186,35 @@ impl Outgoing {
     }
 }
 
-/// Makes what is kept ready for what is spoken to this endpoint, where that is agreed upon for each: the head stands in front
-/// of the body in HTTP/1 alone. What is kept of a body is alike in both, since only one of a known length is kept.
-pub(super) fn respell(x: &mut Exchange, outgoing: &mut Outgoing, spoken: Spoken) {
+/// Makes what is kept ready for what is spoken to this endpoint, where that is agreed upon for each. A body of a known length is
+/// alike in both. Any other may wait here all the same, in the framing of the endpoint that it was read for: behind a
+/// head that says another, its bytes could pass for a request of their own (RFC 9112, 11.2), and so it goes nowhere else.
+pub(super) fn respell(
+    x: &mut Exchange,
+    outgoing: &mut Outgoing,
+    upload: More,
+    spoken: Spoken,
+) -> Result<(), Error> {
+    let body = x.record.head().body();
+    if outgoing.misframed(&x.kit.outgoing, body, upload, spoken) {
+        return Err(Error::new(Reason::UpstreamReset, Detail::BodyNotReplayable));
+    }
+    if outgoing.spelled() == spoken {
+        return Ok(());
+    }
     match spoken {
-        Spoken::Other if outgoing.head == 0 => {
+        Spoken::Other => {
             let body = x.kit.outgoing.clone();
             encode(x);
             outgoing.head = x.kit.outgoing.len();
             x.kit.outgoing.extend_from_slice(&body);
         }
-        Spoken::Http2 if outgoing.head > 0 => {
+        Spoken::Http2 => {
             x.kit.outgoing.drain(..outgoing.head);
             outgoing.head = 0;
         }
-        Spoken::Other | Spoken::Http2 => {}
     }
+    Ok(())
 }
 
 /// Writes the request as an endpoint gets it that speaks HTTP/1.
@@ -211,5 +242,38 @@ pub(super) fn forwarding(x: &Exchange) -> write::Forwarding<'_> {
             .facts()
             .client_certificate()
             .map_or(&[], |it| &it.lines),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was read of a body without a length stays with the protocol that it was read for, in both directions.
+    #[test]
+    fn framing_is_kept() {
+        use BodyLength::{Chunked, Exact, None};
+        use More::{Ended, Follows};
+        let head: &[u8] = b"PUT / HTTP/1.1\r\n\r\n";
+        for (head, own, other) in [
+            (head, Spoken::Other, Spoken::Http2),
+            (&b""[..], Spoken::Http2, Spoken::Other),
+        ] {
+            let outgoing = Outgoing::new(head, Keep::UpTo(0));
+            let held = [head, b"5\r\n"].concat();
+            for (buffer, body, upload, refused) in [
+                (&*held, Chunked, Follows, true),
+                (&*held, Chunked, Ended, true),
+                // Its end was read, and that is framing, too.
+                (head, Chunked, Ended, true),
+                (head, Chunked, Follows, false),
+                (&*held, Exact(3), Ended, false),
+                (head, None, Ended, false),
+            ] {
+                assert!(!outgoing.misframed(buffer, body, upload, own));
+                let misframed = outgoing.misframed(buffer, body, upload, other);
+                assert_eq!(misframed, refused, "{buffer:?} {body:?} {upload:?}");
+            }
+        }
     }
 }

@@ -75,16 +75,21 @@ impl<'x, D: Downstream> Attempts<'x, D> {
     }
 
     /// Where each endpoint agrees to what is spoken: makes the request ready for that, and counts a connection of its own.
-    fn agreed(&mut self, link: &Link) -> Option<Counted<'x>> {
+    fn agreed(&mut self, link: &Link, watch: &Watch<'_>) -> Result<Option<Counted<'x>>, Failed> {
         let Protocol::Either(_) = self.cluster.cluster.members.protocol else {
-            return None;
+            return Ok(None);
         };
         let spoken = match link {
             Link::Http1(_) => Spoken::Other,
             Link::Http2(_) => Spoken::Http2,
         };
-        respell(self.x, &mut self.outgoing, spoken);
-        (spoken == Spoken::Other).then(|| Counted::one(&self.cluster.cells.leased))
+        if let Err(error) = respell(self.x, &mut self.outgoing, self.upload, spoken) {
+            // Nothing was sent, which says as little of the endpoint as a pooled connection that is dead.
+            watch.ended(&error, Reused::Pooled);
+            return Err(Failed::untouched(error, false));
+        }
+        let alone = spoken == Spoken::Other;
+        Ok(alone.then(|| Counted::one(&self.cluster.cells.leased)))
     }
 
     /// A connection to the endpoint, while the client is there.
@@ -129,7 +134,7 @@ impl<'x, D: Downstream> Attempts<'x, D> {
                 return Err(Failed::untouched(error, self.outgoing.resendable()));
             }
         };
-        let _leased = self.agreed(&link);
+        let _leased = self.agreed(&link, &watch)?;
         let terms = Terms {
             route: self.route,
             timer: self.timer,

@@ -1,6 +1,8 @@
 //! Endpoints that choose by ALPN what is spoken to them.
 
+use crate::support::bytes::ByteServer;
 use crate::support::client::{pattern, with_body};
+use crate::support::frames::{self, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Peer, SETTINGS};
 use crate::support::streams::{Act, Streams, ok};
 use crate::support::tls::Authority;
 use crate::support::tls_origin::{Front, server};
@@ -183,8 +185,13 @@ impl Switch {
         this
     }
 
-    fn lead(&self, to: SocketAddr) {
+    /// Connections that are there stay as they are.
+    fn next(&self, to: SocketAddr) {
         *self.to.lock().unwrap() = to;
+    }
+
+    fn lead(&self, to: SocketAddr) {
+        self.next(to);
         for stream in self.open.lock().unwrap().drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
@@ -213,5 +220,67 @@ fn an_endpoint_may_change_its_mind() {
             client.send(with_body("PUT", "/", b"body"));
             assert_eq!(client.response_to("PUT").is(200).text(), said);
         }
+    }
+}
+
+/// An endpoint of HTTP/2 without room for bodies: it answers one request, and turns away all behind that.
+fn turning_away() -> ByteServer {
+    ByteServer::running(|stream| {
+        let mut peer = Peer::greet(stream);
+        let no_window = [0, 4, 0, 0, 0, 0];
+        peer.send(SETTINGS, 0, 0, &no_window);
+        let Some(first) = peer.request() else { return };
+        let ok = frames::block(&[(":status", "200")]);
+        peer.send(HEADERS, END_HEADERS | END_STREAM, first, &ok);
+        if peer.request().is_some() {
+            let last = [first.to_be_bytes(), [0; 4]].concat();
+            peer.send(GOAWAY, 0, 0, &last);
+        }
+        while peer.frame().is_some() {}
+    })
+}
+
+/// A body that waited for one protocol is never sent in the framing of the other: a part of it could pass for a request.
+#[test]
+fn no_part_of_a_body_becomes_a_request() {
+    let authority = Authority::new("Inner Authority");
+    let hidden = "0\r\n\r\nGET /hidden HTTP/1.1\r\nHost: a\r\n\r\n";
+    let chunk = format!("{:x}\r\n{hidden}\r\n", hidden.len());
+    let whole = format!("{chunk}0\r\n\r\n");
+    let (chunked, length) = (
+        "Transfer-Encoding: chunked",
+        format!("Content-Length: {}", hidden.len()),
+    );
+    for (framing, sent, crosses) in [
+        (chunked, &*chunk, false),
+        (chunked, &*whole, false),
+        (chunked, "0\r\n\r\n", false),
+        (&*length, hidden, true),
+    ] {
+        let closing = turning_away();
+        let plain = Origin::answering(|request| Answer::ok(request.body.clone()));
+        let shared = front(&authority, closing.addr(), &["h2"]);
+        let alone = front(&authority, plain.addr(), &["http/1.1"]);
+        let switch = Switch::new(shared.addr());
+        let proxy = over(&authority, &[switch.addr], "");
+        proxy.get("/").is(200);
+        switch.next(alone.addr());
+        let mut client = proxy.client();
+        client.send(format!(
+            "POST /sent HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n{sent}"
+        ));
+        let answer = client.response_to("POST");
+        let line = proxy.wait_line("the upload", |line| line["path"] == "/sent");
+        let arrived: Vec<_> = plain.requests().into_iter().map(|it| it.body).collect();
+        if crosses {
+            assert_eq!(answer.is(200).text(), hidden);
+            assert_eq!(arrived, [hidden.as_bytes()], "{line}");
+        } else {
+            assert_eq!(answer.status, 502, "{line}");
+            assert_eq!(line["detail"], "body_not_replayable", "{line}");
+            assert!(arrived.is_empty(), "{arrived:?}");
+        }
+        assert!(plain.broken().is_empty(), "{:?}", plain.broken());
+        assert_eq!(line["attempts"], 2, "{line}");
     }
 }
