@@ -37,6 +37,45 @@ pub(super) struct Checked {
     pub(super) held: Held,
 }
 
+/// How long an attempt waits for its connection, whatever has to be done for one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Of the connect timeout.
+    connect: Duration,
+    /// Of the exchange's time.
+    left: Option<Duration>,
+    since: Instant,
+}
+
+impl Patience {
+    /// All of the connect timeout, and so much of the exchange's time.
+    pub(super) fn new(cluster: &ClusterView, left: Option<Duration>, since: Instant) -> Self {
+        Self {
+            connect: cluster.cluster.timeouts.connect,
+            left,
+            since,
+        }
+    }
+
+    /// What of it is left by now.
+    fn rest(self, now: Instant) -> Self {
+        let spent = clock::between(self.since, now);
+        Self {
+            connect: self.connect.saturating_sub(spent),
+            left: self.left.map(|left| left.saturating_sub(spent)),
+            since: now,
+        }
+    }
+
+    /// How long that is, and what it is when it takes longer: the exchange's own end may be nearer.
+    fn limit(self) -> (Duration, Reason) {
+        match self.left {
+            Some(left) if left < self.connect => (left, Reason::MaxDuration),
+            _ => (self.connect, Reason::ConnectTimeout),
+        }
+    }
+}
+
 /// Where the connection of an attempt may come from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Source {
@@ -61,15 +100,14 @@ pub(super) async fn unless_gone<D: Downstream>(
     .await
 }
 
-/// A connection to the endpoint: pooled if there is one, else a new one within the connect timeout and what is `left`
-/// of the exchange's time.
+/// A connection to the endpoint: pooled if there is one, else a new one.
 pub(super) async fn checkout(
     x: &mut Exchange,
     cluster: &ClusterView,
     place: Place,
     endpoint: &Arc<Endpoint>,
     source: Source,
-    left: Option<Duration>,
+    patience: Patience,
     began: Instant,
 ) -> Result<Checked, Error> {
     x.record.phase(Phase::Connect);
@@ -88,14 +126,14 @@ pub(super) async fn checkout(
         Protocol::Http1 => {}
         Protocol::Http2(settings) => {
             let seat = Box::pin(seat(
-                x, cluster, ix, endpoint, settings, source, left, began,
+                x, cluster, ix, endpoint, settings, source, patience, began,
             ));
             let (link, reused) = seat.await?;
             return Ok(Checked { link, reused, held });
         }
         Protocol::Either(settings) => {
             let either = Box::pin(either(
-                x, cluster, ix, endpoint, settings, source, left, began,
+                x, cluster, ix, endpoint, settings, source, patience, began,
             ));
             let (link, reused) = either.await?;
             return Ok(Checked { link, reused, held });
@@ -113,7 +151,7 @@ pub(super) async fn checkout(
             held,
         });
     }
-    let stream = fresh(&mut x.record, cluster, &endpoint.spec, left, began).await?;
+    let stream = fresh(&mut x.record, cluster, &endpoint.spec, patience, began).await?;
     Ok(Checked {
         link: Link::Http1(stream),
         reused: Reused::Fresh,
@@ -134,7 +172,7 @@ async fn either(
     endpoint: &Arc<Endpoint>,
     settings: Http2,
     source: Source,
-    left: Option<Duration>,
+    mut patience: Patience,
     began: Instant,
 ) -> Result<(Link, Reused), Error> {
     let set = cluster.idle.get(ix.0 as usize);
@@ -142,7 +180,7 @@ async fn either(
     if x.record.head().upgrade() == Upgrade::WebSocket {
         // Few endpoints take one over HTTP/2, and all do over this (RFC 8441, 1).
         let spec = endpoint.spec.in_http1();
-        let stream = fresh(&mut x.record, cluster, &spec, left, began).await?;
+        let stream = fresh(&mut x.record, cluster, &spec, patience, began).await?;
         return Ok((Link::Http1(stream), Reused::Fresh));
     }
     if set.agreed.get() == Agreed::Http1 {
@@ -153,14 +191,15 @@ async fn either(
             x.record.connected(Duration::ZERO);
             return Ok((Link::Http1(stream), Reused::Pooled));
         }
-        let stream = fresh(&mut x.record, cluster, &endpoint.spec, left, began).await?;
+        let stream = fresh(&mut x.record, cluster, &endpoint.spec, patience, began).await?;
         if upstream::spoken(&stream) == Spoken::Other {
             return Ok((Link::Http1(stream), Reused::Fresh));
         }
         // It has changed its mind; the connection is made once more, to be shared.
         set.agreed.set(Agreed::Http2);
+        patience = patience.rest(clock::now());
     }
-    seat(x, cluster, ix, endpoint, settings, source, left, began).await
+    seat(x, cluster, ix, endpoint, settings, source, patience, began).await
 }
 
 /// A place at a shared connection to the endpoint, within the same times. Whoever makes it is the only one that counts it.
@@ -172,12 +211,11 @@ async fn seat(
     endpoint: &Arc<Endpoint>,
     settings: Http2,
     source: Source,
-    left: Option<Duration>,
+    patience: Patience,
     began: Instant,
 ) -> Result<(Link, Reused), Error> {
     let set = cluster.idle.get(ix.0 as usize);
     let set = set.ok_or_else(|| Error::from(Reason::Internal))?;
-    let connect = cluster.cluster.timeouts.connect;
     let cells = &cluster.cells;
     let which = match source {
         // A WebSocket has a stream of its own, not a connection.
@@ -189,18 +227,23 @@ async fn seat(
         &Means {
             spec: &endpoint.spec,
             settings,
-            connect,
+            connect: patience.connect,
             clock: &x.local.deadlines,
             cells: &cells.http2,
         },
     );
-    let opened = match left {
-        Some(left) if left < connect => tokio::time::timeout(left, seat.ready())
+    let (limit, reason) = patience.limit();
+    let opened = match seat.company {
+        Company::Joined => seat.ready().await,
+        // Who makes it keeps to the same time.
+        Company::Founded if reason == Reason::ConnectTimeout => seat.ready().await,
+        Company::Founded | Company::Awaited => tokio::time::timeout(limit, seat.ready())
             .await
-            .unwrap_or_else(|_| Err(Error::from(Reason::MaxDuration))),
-        _ => seat.ready().await,
+            .unwrap_or_else(|_| Err(Error::from(reason))),
     };
-    let took = clock::between(began, clock::now());
+    let now = clock::now();
+    let took = clock::between(began, now);
+    let patience = patience.rest(now);
     x.record.connected(took);
     if let (Err(error), Protocol::Either(_)) = (&opened, endpoint.spec.protocol)
         && error.detail() == Detail::Alpn
@@ -217,7 +260,7 @@ async fn seat(
                     &mut x.record,
                     cluster,
                     &endpoint.spec.in_http1(),
-                    left,
+                    patience,
                     began,
                 )
                 .await?
@@ -237,7 +280,7 @@ async fn seat(
     };
     opened?;
     if x.record.head().upgrade() == Upgrade::WebSocket {
-        let (limit, reason) = limit(left, connect);
+        let (limit, reason) = patience.limit();
         let takes = tokio::time::timeout(limit, seat.takes_websockets());
         let takes = takes.await.unwrap_or_else(|_| Err(Error::from(reason)));
         if !takes? {
@@ -248,23 +291,15 @@ async fn seat(
     Ok((Link::Http2(seat), reused))
 }
 
-/// How long a connection may take, and what it is when it takes longer: the exchange's own end may be nearer.
-fn limit(left: Option<Duration>, connect: Duration) -> (Duration, Reason) {
-    match left {
-        Some(left) if left < connect => (left, Reason::MaxDuration),
-        _ => (connect, Reason::ConnectTimeout),
-    }
-}
-
 /// A new connection to the endpoint.
 pub(super) async fn fresh(
     record: &mut Record,
     cluster: &ClusterView,
     spec: &ConnectSpec,
-    left: Option<Duration>,
+    patience: Patience,
     began: Instant,
 ) -> Result<Stream, Error> {
-    let (limit, reason) = limit(left, cluster.cluster.timeouts.connect);
+    let (limit, reason) = patience.limit();
     let preface = preface(record, spec, Carrier::Stream);
     let connected = upstream::connect(spec, &preface);
     let connected = tokio::time::timeout(limit, connected)
@@ -293,4 +328,34 @@ pub(super) fn preface(record: &Record, spec: &ConnectSpec, carrier: Carrier) -> 
         unique_id: Some(record.request_id().as_bytes()),
     };
     outgoing.bytes(carrier)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All that is done for one connection shares one time.
+    #[test]
+    fn what_was_spent_is_gone() {
+        let second = Duration::from_secs(1);
+        let since = clock::now();
+        let whole = Patience {
+            connect: second * 5,
+            left: Some(second * 7),
+            since,
+        };
+        assert_eq!(whole.limit(), (second * 5, Reason::ConnectTimeout));
+        let later = whole.rest(since + second * 2);
+        assert_eq!(later.limit(), (second * 3, Reason::ConnectTimeout));
+        let later = later.rest(since + second * 4);
+        assert_eq!(later.limit(), (second, Reason::ConnectTimeout));
+        let over = later.rest(since + second * 9);
+        assert_eq!(over.limit(), (Duration::ZERO, Reason::ConnectTimeout));
+        let short = Patience {
+            left: Some(second * 3),
+            ..whole
+        };
+        let later = short.rest(since + second * 2);
+        assert_eq!(later.limit(), (second, Reason::MaxDuration));
+    }
 }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::Held;
-use super::checkout::fresh;
+use super::checkout::{Patience, fresh};
 use super::pause::unless;
 use super::place::{self, Asking, Place, Wish};
 use super::retry::{Account, Decision, Failed, decide};
@@ -170,7 +170,8 @@ async fn attempt(
     record.attempt(&cluster.cluster.name, &endpoint.text);
     record.phase(Phase::Connect);
     let held = Held::begin(slot, endpoint);
-    match fresh(record, cluster, &endpoint.spec, None, began).await {
+    let patience = Patience::new(cluster, None, began);
+    match fresh(record, cluster, &endpoint.spec, patience, began).await {
         Ok(stream) => {
             watch.connected(clock::now());
             Ok((stream, held))

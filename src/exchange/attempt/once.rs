@@ -10,7 +10,7 @@ use crate::base::{Detail, Error, Phase, Reason, clock};
 use crate::cluster::Said;
 use crate::endpoint::{Endpoint, EndpointIx};
 use crate::exchange::Served;
-use crate::exchange::checkout::{Checked, Link, Source, checkout, unless_gone};
+use crate::exchange::checkout::{Checked, Link, Patience, Source, checkout, unless_gone};
 use crate::exchange::finish::{self, Sent};
 use crate::exchange::outgoing::respell;
 use crate::exchange::own::{self, Whose};
@@ -103,7 +103,10 @@ impl<'x, D: Downstream> Attempts<'x, D> {
         let (x, cluster) = (&mut *self.x, self.cluster);
         let left = self.timer.deadlines().until(self.limits.total);
         // It stays where it is made: it is large.
-        let out = pin!(checkout(x, cluster, place, endpoint, source, left, began));
+        let patience = Patience::new(cluster, left, began);
+        let out = pin!(checkout(
+            x, cluster, place, endpoint, source, patience, began
+        ));
         unless_gone(self.down, self.upload, out).await
     }
 

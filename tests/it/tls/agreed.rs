@@ -10,8 +10,10 @@ use crate::support::websocket::{self, WebSocket};
 use crate::support::{Answer, Origin, Proxy, Setup, endpoint};
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// TLS in front of an origin, which agrees to these.
 fn front(authority: &Authority, origin: SocketAddr, protocols: &[&str]) -> Front {
@@ -157,6 +159,8 @@ struct Switch {
     addr: SocketAddr,
     to: Arc<Mutex<SocketAddr>>,
     open: Arc<Mutex<Vec<TcpStream>>>,
+    /// How long each connection waits, in milliseconds.
+    wait: Arc<AtomicU64>,
 }
 
 impl Switch {
@@ -166,10 +170,13 @@ impl Switch {
             addr: listener.local_addr().unwrap(),
             to: Arc::new(Mutex::new(to)),
             open: Arc::default(),
+            wait: Arc::default(),
         };
         let (to, open) = (Arc::clone(&this.to), Arc::clone(&this.open));
+        let wait = Arc::clone(&this.wait);
         thread::spawn(move || {
             for near in listener.incoming().flatten() {
+                thread::sleep(Duration::from_millis(wait.load(Ordering::SeqCst)));
                 let far = TcpStream::connect(*to.lock().unwrap()).unwrap();
                 for (mut from, mut to) in [(&near, &far), (&far, &near)]
                     .map(|(from, to)| (from.try_clone().unwrap(), to.try_clone().unwrap()))
@@ -283,4 +290,28 @@ fn no_part_of_a_body_becomes_a_request() {
         assert!(plain.broken().is_empty(), "{:?}", plain.broken());
         assert_eq!(line["attempts"], 2, "{line}");
     }
+}
+
+/// It may take several connections to find out what an endpoint agrees to: together they have the time of one.
+#[test]
+fn one_connect_timeout_holds_for_all_connections_of_an_attempt() {
+    let authority = Authority::new("Inner Authority");
+    let streams = Streams::answering(|_| ok("streams"));
+    let plain = Origin::answering(|_| Answer::ok("plain"));
+    let shared = front(&authority, streams.addr(), &["h2"]);
+    let alone = front(&authority, plain.addr(), &["http/1.1"]);
+    let switch = Switch::new(alone.addr());
+    let keys = "timeouts = { connect = \"2s\" }\nretry = { on = [\"reset\"] }";
+    let proxy = over(&authority, &[switch.addr], keys);
+    assert_eq!(proxy.get("/").is(200).text(), "plain");
+    switch.lead(shared.addr());
+    // Each would do for itself.
+    switch.wait.store(1200, Ordering::SeqCst);
+    let answer = proxy.get("/late");
+    let line = proxy.wait_line("the late one", |line| line["path"] == "/late");
+    assert_eq!(
+        (answer.status, &line["reason"]),
+        (504, &"connect_timeout".into())
+    );
+    assert!(streams.requests().is_empty());
 }
