@@ -46,9 +46,13 @@ pub(super) enum Owes {
     Status,
 }
 
-/// What the head of an answer of gRPC says; `None`: it is not one.
+/// What the head of an answer of gRPC says; `None`: it is not one. With another status than 200 the call was not answered:
+/// callers go by that status, and whatever else stands there is not heard.
 #[inline]
 pub(super) fn told(head: &ResponseHead<'_>) -> Option<Outcome> {
+    if head.status != 200 {
+        return None;
+    }
     let kind = head.first(Known::ContentType)?;
     grpc::format(kind)?;
     let status = head.values(STATUS).next();

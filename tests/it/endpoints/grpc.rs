@@ -131,6 +131,37 @@ fn calls_are_tried_again_by_their_status() {
     assert!(proxy.wait_log(4).iter().all(|line| attempts(line) == 1));
 }
 
+/// A status of HTTP that is not 200 is what the endpoint said, whatever of gRPC stands beside it.
+#[test]
+fn a_status_of_http_is_heard_first() {
+    let busy = Streams::answering(move |_| {
+        let told = [("content-type", "application/grpc"), ("grpc-status", "14")];
+        vec![Act::Bare, Act::Head(503, fields(&told))]
+    });
+    let free = Streams::answering(move |_| {
+        let told = [("content-type", "application/grpc"), ("grpc-status", "0")];
+        vec![Act::Bare, Act::Head(200, fields(&told))]
+    });
+    for (on, tries) in [("503", 2), ("grpc_unavailable", 1)] {
+        let keys = format!(
+            "balancer = \"round_robin\"\noutlier = {{ max_ejected = 0 }}\n\
+             retry = {{ on = [\"{on}\"], methods = [\"POST\"], budget = {{ ratio = 1.0, min_per_second = 100 }} }}"
+        );
+        let proxy = over(&[busy.addr(), free.addr()], &keys).start();
+        for _ in 0..4 {
+            call(&proxy, "/", "");
+        }
+        let log = proxy.wait_log(4);
+        let most = log.iter().map(|line| line["attempts"].as_u64()).max();
+        assert_eq!(most, Some(Some(tries)), "{on}");
+        let refused = log.iter().filter(|line| line["status"] == 503).count();
+        assert_eq!(refused, if tries == 1 { 2 } else { 0 }, "{on}");
+        let labels = [("cluster", "app"), ("status", "unavailable")];
+        let heard = proxy.metric("tidegate_grpc_responses_total", &labels);
+        assert_eq!(heard, 0.0, "{on}");
+    }
+}
+
 /// Silence in a stream is not the end of it.
 #[test]
 fn a_stream_may_be_silent() {
