@@ -9,6 +9,7 @@ use crate::base::{Error, Reason};
 use crate::filter::{Recode, Recoded};
 use crate::http1::body::More;
 use crate::http1::trailers::{Carries, Trailers};
+use crate::message::trailer::Dropped;
 use crate::message::{BodyLength, ResponseHead};
 use crate::net::Timer;
 use crate::route::Route;
@@ -31,8 +32,11 @@ pub(super) async fn forward<D: Downstream>(
         down,
         recode,
         answer: Recoded::No,
+        dropped: Dropped::default(),
     };
-    match attempt::forward(x, &mut side, timer, route, cluster).await {
+    let served = attempt::forward(x, &mut side, timer, route, cluster).await;
+    x.record.trailers_dropped(side.dropped);
+    match served {
         Ok(served) => served,
         Err(error) => refuse::tell(x, down, timer, view, Some(route), error).await,
     }
@@ -44,6 +48,8 @@ struct Side<'d, D> {
     down: &'d mut D,
     recode: Recode,
     answer: Recoded,
+    /// Trailers that stood behind an answer which passes as it is.
+    dropped: Dropped,
 }
 
 impl<D: Downstream> Side<'_, D> {
@@ -134,6 +140,8 @@ impl<D: Downstream> Downstream for Side<'_, D> {
     ) -> Result<(), Error> {
         if self.answer == Recoded::No {
             // Scripts see none.
+            let lines = memchr::memchr_iter(b'\n', trailers).count();
+            self.dropped.unlisted += lines as u64;
             return self.down.piece(cx, scratch, piece, b"");
         }
         let (mut out, piece) = self.recoded(scratch, piece, trailers);
@@ -150,7 +158,7 @@ impl<D: Downstream> Downstream for Side<'_, D> {
         self.down.weigh();
     }
 
-    /// None stand behind the answer: they are in it.
+    /// None stand behind the answer: they are in it, or are dropped where it is not recoded.
     fn carries(&self) -> Carries {
         Carries::All
     }

@@ -334,3 +334,22 @@ fn others_pass() {
         assert_eq!(response.one("x-kind"), Some(asked));
     }
 }
+
+/// Trailers of an answer that is not of gRPC have no place in its body, and are counted where they end.
+#[test]
+fn trailers_of_other_answers_are_counted() {
+    let origin = Streams::answering(|_| {
+        vec![
+            Act::Head(404, fields(&[("content-type", "text/plain")])),
+            Act::Data(b"not here".to_vec()),
+            Act::Trailers(fields(&[("etag", "1"), ("x-behind", "2"), ("host", "b")])),
+        ]
+    });
+    let proxy = over(origin.addr());
+    let response = call(&proxy, "/x", BINARY, b"");
+    assert_eq!(response.is(404).text(), "not here");
+    assert!(response.trailers.is_empty());
+    proxy.wait_log(1);
+    let dropped = |cause| proxy.metric("tidegate_trailers_dropped_total", &[("cause", cause)]);
+    assert_eq!((dropped("unlisted"), dropped("forbidden")), (2.0, 1.0));
+}
