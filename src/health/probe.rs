@@ -171,7 +171,12 @@ where
 /// Sends a datagram and looks at the one that comes back. A port that nobody listens on says so (ICMP), which the connected
 /// socket is told; silence is the timeout's.
 async fn exchange(check: &UdpCheck, at: &ConnectSpec, header: &[u8]) -> Result<(), Failure> {
-    let socket = upstream::datagrams(at).map_err(Failure::Connect)?;
+    // Traffic may be encrypted; whoever asks by datagrams says what they are.
+    let at = ConnectSpec {
+        tls: None,
+        ..at.clone()
+    };
+    let socket = upstream::datagrams(&at).map_err(Failure::Connect)?;
     let datagram = [header, &check.send].concat();
     socket.send(&datagram).await.map_err(Failure::Broken)?;
     let mut answer = vec![0; MAX_BODY];

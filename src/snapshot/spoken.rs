@@ -80,16 +80,9 @@ pub(super) fn datagrams(
 /// What of a cluster is for byte streams alone, and where it says so.
 fn streams(cluster: &Cluster, written: &raw::Cluster) -> Vec<(Span, &'static str)> {
     let mut found = Vec::new();
-    if cluster
-        .set
-        .iter()
-        .any(|endpoint| endpoint.spec.tls.is_some())
-    {
-        let at = written
-            .tls
-            .as_ref()
-            .map_or(written.endpoints.span, |tls| tls.span);
-        found.push((at, "TLS is spoken over byte streams"));
+    // What is written, not what its endpoints say: names that are not resolved yet have none.
+    if let Some(tls) = &written.tls {
+        found.push((tls.span, "TLS is spoken over byte streams"));
     }
     if let (Some(Version::V1), Some(at)) = (cluster.members.preface, &written.send_proxy_protocol) {
         found.push((at.span, "only `v2` has a word for datagrams"));

@@ -10,6 +10,7 @@ use tokio::net::{TcpStream, UdpSocket, UnixStream};
 use super::{ConnectSpec, Protocol};
 use crate::base::{Detail, EndpointAddr, Error, Reason};
 use crate::net::accept::is_exhaustion;
+use crate::net::preface::Version;
 use crate::net::{HandshakeError, NoSource, Stream, files, socket};
 use crate::tls::{self, TlsSpec};
 
@@ -95,8 +96,11 @@ async fn open(spec: &ConnectSpec) -> Result<Stream, Error> {
 
 /// A socket for datagrams to and from the endpoint alone. Its descriptor is none of those that are not for traffic.
 pub fn datagrams(spec: &ConnectSpec) -> Result<UdpSocket, Error> {
-    let EndpointAddr::Inet(addr) = &spec.addr else {
-        // A file carries byte streams alone; no configuration leads here.
+    let (EndpointAddr::Inet(addr), None, None | Some(Version::V2)) =
+        (&spec.addr, &spec.tls, spec.preface)
+    else {
+        // Byte streams alone have files, TLS and version 1. No configuration leads here, and one that did would send what is to
+        // be encrypted as it is.
         return Err(Error::new(Reason::NoEndpoint, Detail::Incompatible));
     };
     let socket = socket::datagrams(*addr).map_err(translate)?;
@@ -130,5 +134,33 @@ fn translate(error: io::Error) -> Error {
             Error::caused(Reason::ConnectRefused, Detail::Reset, error)
         }
         _ => Error::caused(Reason::ConnectRefused, Detail::None, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::SocketSpec;
+
+    #[tokio::test]
+    async fn datagrams_go_only_where_nothing_is_asked_for_that_they_cannot_have() {
+        let spec = |addr: &str, preface| ConnectSpec {
+            addr: EndpointAddr::parse(addr).unwrap(),
+            protocol: Protocol::Http1,
+            preface,
+            tls: None,
+            socket: SocketSpec::default(),
+        };
+        for (addr, preface, fits) in [
+            ("127.0.0.1:9", None, true),
+            ("127.0.0.1:9", Some(Version::V2), true),
+            ("127.0.0.1:9", Some(Version::V1), false),
+            ("unix:/run/x", None, false),
+        ] {
+            let refused = datagrams(&spec(addr, preface)).err();
+            let expected = Error::new(Reason::NoEndpoint, Detail::Incompatible);
+            let expected = (!fits).then(|| (expected.reason(), expected.detail()));
+            assert_eq!(refused.map(|it| (it.reason(), it.detail())), expected);
+        }
     }
 }
