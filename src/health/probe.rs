@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::spec::{Check, Connections, HealthSpec, TcpCheck, UdpCheck};
 use super::{command, grpc, http};
-use crate::base::{ClusterName, EndpointAddr, Error};
+use crate::base::{ClusterName, EndpointAddr, Error, Reason};
 use crate::net::Stream;
 use crate::upstream::{self, ConnectSpec};
 
@@ -41,6 +41,13 @@ pub enum Failure {
     Exit(Option<i32>),
     /// The answer was right and too late.
     Slow,
+}
+
+impl Failure {
+    /// Whether it says something of the endpoint. What we lack ourselves (a source, a port, a descriptor) does not (E-150).
+    pub(super) fn is_telling(&self) -> bool {
+        !matches!(self, Self::Connect(error) if error.reason() == Reason::Overloaded)
+    }
 }
 
 impl fmt::Display for Failure {

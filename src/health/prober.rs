@@ -270,13 +270,18 @@ impl Rounds {
             Some(Failure::Timeout) => (CheckResult::Timeout, Observation::Fail),
             Some(_) => (CheckResult::Fail, Observation::Fail),
         };
-        self.cells.checked(result, took);
         self.cell.note(LastProbe {
             at: clock::now(),
             took,
             failure: failure.map(|failure| failure.to_string().into()),
         });
-        let transition = self.cell.observe(seen, &spec.policy);
+        // Nobody was asked: it is shown, and neither counted nor held against the endpoint.
+        let transition = if failure.is_none_or(Failure::is_telling) {
+            self.cells.checked(result, took);
+            self.cell.observe(seen, &spec.policy)
+        } else {
+            None
+        };
         if let Some(transition) = transition {
             self.tell(transition, failure);
         } else if let Some(failure) = failure {

@@ -378,6 +378,33 @@ fn udp_asks_for_a_datagram_and_its_answer() {
     });
 }
 
+/// What we have not got ourselves says nothing of an endpoint, neither good nor bad.
+#[test]
+fn a_probe_that_has_no_source_says_nothing() {
+    run(|| async {
+        let origin = Origin::start(OK).await;
+        let raw = toml::from_str("source = '192.0.2.1'").unwrap();
+        let mut diagnostics = crate::config::Diagnostics::default();
+        let source = crate::net::Source::compile(&raw, &mut diagnostics);
+        for initial in [Status::Healthy, Status::Unhealthy] {
+            let mut spec = spec(Check::Http(http()));
+            spec.policy.initial = initial;
+            let mut target = target(&origin.addr, spec);
+            target.at.socket.source = source.clone();
+            let cell = Arc::clone(&target.cell);
+            let (mut prober, mut reports) = prober();
+            prober.apply(vec![target]);
+            for _ in 0..5 {
+                let seen = reports.recv().await.unwrap();
+                assert!(seen.failure.is_some() && seen.transition.is_none());
+            }
+            assert_eq!(cell.status(), initial);
+            assert!(cell.last_probe().unwrap().failure.is_some());
+        }
+        assert!(origin.heads.borrow().is_empty());
+    });
+}
+
 #[test]
 fn unix_sockets_are_probed_too() {
     run(|| async {
