@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::live::Live;
 use crate::base::{ClusterName, EndpointAddr};
@@ -79,6 +80,8 @@ pub struct Members {
     pub preface: Option<Version>,
     /// What the kernel is asked for, of connections to them.
     socket: SocketSpec,
+    /// Whether it was said that a name leads to where no source does.
+    told: AtomicBool,
 }
 
 /// A set, and what was known when it was made.
@@ -120,7 +123,22 @@ impl Members {
             protocol,
             preface,
             socket,
+            told: AtomicBool::new(false),
         }
+    }
+
+    /// Whether there is a source for it. What is written is refused without; a name may have addresses of both families where there
+    /// is a source of one.
+    fn reaches(&self, cluster: &ClusterName, name: &str, addr: &EndpointAddr) -> bool {
+        let (EndpointAddr::Inet(inet), Some(source)) = (addr, &self.socket.source) else {
+            return true;
+        };
+        let reaches = source.reaches(*inet);
+        if !reaches && !self.told.swap(true, Ordering::Relaxed) {
+            let cluster = cluster.as_str();
+            tracing::warn!(cluster, name, %addr, "left out: `source` has no address of its family");
+        }
+        reaches
     }
 
     /// The names among them; one that stands there twice, with two ports, is given twice.
@@ -185,7 +203,7 @@ impl Members {
                         let Some(addr) = address(target, *port) else {
                             continue;
                         };
-                        if seen.insert(addr.clone()) {
+                        if self.reaches(cluster, &name, &addr) && seen.insert(addr.clone()) {
                             let origin = member.origin(target.weight, Some(Arc::clone(&name)));
                             add(addr, member.tier.saturating_add(target.tier), origin);
                         }

@@ -4,7 +4,7 @@
 //! **Invariants.** A [`Cluster`] is immutable and belongs to one configuration; what must outlive that is asked
 //! for by identity in [`Live`] and held by the endpoints. What changes its endpoints while a configuration runs (an
 //! operator's word, an answer of DNS) makes a new cluster of the same [`Members`], which takes the old one's place as a whole. No
-//! two endpoints have the same address; there are none only where names have never been resolved.
+//! two endpoints have the same address; there are none only where names have never been resolved, or lead nowhere that `source` does.
 //!
 //! **Not here.** Picking (`balance`), connecting (`upstream`), and what a policy makes of one exchange
 //! (`exchange`).

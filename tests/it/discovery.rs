@@ -60,6 +60,34 @@ fn outcome(proxy: &Proxy, outcome: &str) -> f64 {
     proxy.metric("tidegate_dns_resolutions_total", &[("outcome", outcome)])
 }
 
+/// What cannot be reached from `source` is no endpoint, and no reason to refuse a file that was taken.
+#[test]
+fn addresses_without_a_source_of_their_family_are_left_out() {
+    let origins = crowd(&[1]);
+    let port = origins[0].addr().port();
+    let dns = Dns::start();
+    dns.say("app.test", Reply::A(vec![ip(1)], 60));
+    let over = |source: &str| {
+        let endpoint = [format!("\"app.test:{port}\"")];
+        let socket = format!("socket = {{ source = {source} }}");
+        Setup::new()
+            .cluster("app", &endpoint, &socket)
+            .route("all", "cluster = \"app\"")
+            .tail(&dns.table(""))
+    };
+    let six = over("\"::1\"");
+    let proxy = six.start();
+    assert_eq!(addresses(&proxy), [""; 0]);
+    proxy.wait_output("left out");
+    proxy.get("/").is(502);
+    assert_eq!(proxy.reload(&over("\"::1\"").at(&six)), Reload::Done);
+    assert_eq!(addresses(&proxy), [""; 0]);
+    let both = over("[\"::1\", \"127.0.0.1\"]").at(&six);
+    assert_eq!(proxy.reload(&both), Reload::Done);
+    assert_eq!(addresses(&proxy), [format!("127.0.0.1:{port}")]);
+    proxy.get("/").is(200);
+}
+
 /// F-07: new connections go to the new addresses, the old ones run empty, and no request is lost to it.
 #[test]
 fn addresses_change_under_load() {
