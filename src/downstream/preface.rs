@@ -1,7 +1,7 @@
 //! The PROXY protocol in front of a connection, from peers that are trusted to speak for others.
 
 use std::future::poll_fn;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -129,29 +129,55 @@ impl Step {
     }
 }
 
-/// What stands in front of a datagram: both ends of the flow that it speaks for, and how many bytes. From peers that are not trusted
-/// it is theirs, like all the rest.
+/// Where in its flow a datagram stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Turn {
+    /// It begins one.
+    First,
+    /// There is one for its peer; who that is has been said.
+    Later,
+}
+
+/// What stands in front of a datagram.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Said {
+    /// Both ends of the flow that it speaks for; `None`: it speaks for its peer, or does not say.
+    pub(super) ends: Option<Ends>,
+    /// How many bytes; 0: there is no header.
+    pub(super) used: usize,
+}
+
+impl Said {
+    /// Whose flow a header says that it belongs to.
+    pub(super) fn source(&self, peer: SocketAddr) -> Option<SocketAddr> {
+        let source = self.ends.map_or(peer, |ends| ends.source);
+        (self.used > 0).then_some(source)
+    }
+}
+
+/// Looks for a header in front of a datagram. From peers that are not trusted it is theirs, like all the rest.
 pub(super) fn of_datagram(
     spec: &ListenerSpec,
     peer: IpAddr,
     datagram: &[u8],
-) -> Result<(Option<Ends>, usize), Error> {
-    let trusted = || spec.trusted.contains(peer);
-    match spec.proxy_protocol {
-        ProxyProtocol::Off => return Ok((None, 0)),
-        ProxyProtocol::Accept if !trusted() => return Ok((None, 0)),
-        ProxyProtocol::Require if !trusted() => {
-            return Err(Error::new(Reason::PrefaceInvalid, Detail::Untrusted));
-        }
-        ProxyProtocol::Accept | ProxyProtocol::Require => {}
+    turn: Turn,
+) -> Result<Said, Error> {
+    let needed = spec.proxy_protocol == ProxyProtocol::Require && turn == Turn::First;
+    if spec.proxy_protocol == ProxyProtocol::Off {
+        return Ok(Said::default());
+    }
+    if !spec.trusted.contains(peer) {
+        return if needed {
+            Err(Error::new(Reason::PrefaceInvalid, Detail::Untrusted))
+        } else {
+            Ok(Said::default())
+        };
     }
     match parse(datagram, Carrier::Datagram) {
-        Ok(Progress::Whole(preface, used)) => Ok((preface.ends, used)),
+        Ok(Progress::Whole(Preface { ends }, used)) => Ok(Said { ends, used }),
         // A few bytes of a client may be the first of a header, too; its whole signature and not all of it behind is broken.
         Ok(Progress::Partial) if datagram.len() >= SIGNATURE.len() => Err(INVALID),
-        Ok(Progress::Other | Progress::Partial) if spec.proxy_protocol == ProxyProtocol::Accept => {
-            Ok((None, 0))
-        }
+        Ok(Progress::Other | Progress::Partial) if !needed => Ok(Said::default()),
         Ok(Progress::Other | Progress::Partial) | Err(_) => Err(INVALID),
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::answers::Answers;
 use super::flows::Flows;
-use super::preface::of_datagram;
+use super::preface::{Said, Turn, of_datagram};
 use crate::base::{Detail, ListenerName, Reason, clock};
 use crate::drain::Phase;
 use crate::exchange::admit;
@@ -196,11 +196,27 @@ impl Desk {
 
     /// One datagram: to the flow of its client, or to a new one.
     fn take(&self, ends: Ends, datagram: &[u8], cx: &mut Context<'_>) {
-        if let Some(line) = self.find(ends) {
-            Self::pass(&line, self.behind_preface(ends, datagram));
-            return;
-        }
-        match self.open(ends, datagram, cx) {
+        let found = self.find(ends);
+        let turn = if found.is_some() {
+            Turn::Later
+        } else {
+            Turn::First
+        };
+        let line = self.said(ends, datagram, turn).and_then(|said| {
+            let whose = said.source(ends.peer);
+            let line = match found {
+                Some(line) if whose.is_none_or(|whose| whose == line.client()) => line,
+                Some(other) => {
+                    // The peer's port speaks for another client now, whose datagrams must not ride in this one's flow.
+                    other.end_replaced();
+                    self.flows.borrow_mut().remove_if(ends, |_| true);
+                    self.open(ends, said, cx)?
+                }
+                None => self.open(ends, said, cx)?,
+            };
+            Ok((line, said.used))
+        });
+        match line {
             Ok((line, used)) => Self::pass(&line, datagram.get(used..).unwrap_or_default()),
             Err(lost) => self.lost(lost),
         }
@@ -217,16 +233,15 @@ impl Desk {
         }
     }
 
-    /// What of a datagram is the client's. The first of its flow has said who it is; a header in a later one says nothing new.
-    fn behind_preface<'d>(&self, ends: Ends, datagram: &'d [u8]) -> &'d [u8] {
+    /// What a header in front of a datagram says; a broken one is nobody's, and does not reach the endpoint either.
+    fn said(&self, ends: Ends, datagram: &[u8], turn: Turn) -> Result<Said, Lost> {
         let Some(listener) = self.terms.as_ref().and_then(Terms::listener) else {
-            return datagram;
+            return Ok(Said::default());
         };
-        let used = match of_datagram(&listener.spec, ends.peer.ip(), datagram) {
-            Ok((_, used)) => used,
-            Err(_) => 0,
-        };
-        datagram.get(used..).unwrap_or_default()
+        of_datagram(&listener.spec, ends.peer.ip(), datagram, turn).map_err(|error| {
+            listener.cells.rejected(error.reason(), error.detail());
+            Lost::Refused
+        })
     }
 
     fn lost(&self, lost: Lost) {
@@ -260,13 +275,7 @@ impl Desk {
     }
 
     /// A flow for a client that has none, with its endpoint picked and its task started.
-    /// How many of the bytes of its first datagram are not the client's.
-    fn open(
-        &self,
-        ends: Ends,
-        first: &[u8],
-        cx: &mut Context<'_>,
-    ) -> Result<(Rc<Line>, usize), Lost> {
+    fn open(&self, ends: Ends, said: Said, cx: &mut Context<'_>) -> Result<Rc<Line>, Lost> {
         let terms = self.terms.as_ref().filter(|_| !self.closing);
         let terms = terms.ok_or(Lost::Closing)?;
         if self.local.credit.level() == Level::Full {
@@ -274,19 +283,15 @@ impl Desk {
         }
         let started = clock::now();
         let listener = terms.listener().ok_or(Lost::Closing)?;
-        let preface = of_datagram(&listener.spec, ends.peer.ip(), first);
-        let (told, used) = preface.map_err(|error| {
-            listener.cells.rejected(error.reason(), error.detail());
-            Lost::Refused
-        })?;
         let facts = ConnectionFacts::new(self.listener.borrow().clone(), ends.peer.into());
-        if let Some(told) = told {
+        if let Some(told) = said.ends {
             facts.told(told);
         }
         if terms.view.tells_addresses {
             facts.accepted_at(self.socket.local(&ends));
         }
-        let client = facts.source().ip();
+        let source = facts.source();
+        let client = source.ip();
         let journal = &self.local.journal;
         let (udp, unbound) = (Transport::Udp, &listener.unbound);
         let mut record = Record::session(journal, &facts, udp, unbound, started);
@@ -305,7 +310,7 @@ impl Desk {
         let cluster = Rc::clone(cluster);
         let cells = Arc::clone(listener.sessions(ix).unwrap_or(unbound));
         record.bound(&cells);
-        let line = Rc::new(Line::new(self.seen, &cells));
+        let line = Rc::new(Line::new(self.seen, source, &cells));
         let due = self.local.deadlines.after(terms.spec.idle);
         let entry = Rc::clone(&line);
         self.flows.borrow_mut().insert(ends, entry, due);
@@ -345,7 +350,7 @@ impl Desk {
                 }
                 let presence = self.local.presence.join();
                 task::spawn_holding("flow", presence, flow);
-                Ok((line, used))
+                Ok(line)
             }
         }
     }

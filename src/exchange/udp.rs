@@ -9,6 +9,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -34,6 +35,7 @@ use crate::worker::ClusterView;
 /// What the task of a flow and the reader of its listener's socket share.
 #[derive(Debug)]
 pub struct Line {
+    client: SocketAddr,
     upstream: OnceCell<Upstream>,
     bytes: Cell<u64>,
     datagrams: Cell<u64>,
@@ -64,9 +66,10 @@ pub enum Unsent {
 }
 
 impl Line {
-    /// A flow that begins under configuration number `seen`.
-    pub fn new(seen: u64, cells: &Arc<SessionCells>) -> Self {
+    /// A flow of this client that begins under configuration number `seen`.
+    pub fn new(seen: u64, client: SocketAddr, cells: &Arc<SessionCells>) -> Self {
         Self {
+            client,
             seen: Cell::new(seen),
             cells: Arc::clone(cells),
             upstream: OnceCell::new(),
@@ -76,6 +79,11 @@ impl Line {
             ended: Cell::new(None),
             waker: RefCell::new(None),
         }
+    }
+
+    /// Whose it is.
+    pub fn client(&self) -> SocketAddr {
+        self.client
     }
 
     /// What its datagrams are counted in.
@@ -125,6 +133,11 @@ impl Line {
             0 => self.end(Reason::UpstreamIdle, Detail::Idle),
             _ => self.end(Reason::Completed, Detail::None),
         }
+    }
+
+    /// Its peer speaks for another client from now on: nothing more comes of this one.
+    pub fn end_replaced(&self) {
+        self.end(Reason::Completed, Detail::None);
     }
 
     /// Whether its endpoint may go on serving it: it is in the configuration (number `seen`) that is in effect, and neither

@@ -450,6 +450,43 @@ fn a_flow_is_the_clients_that_its_first_datagram_names() {
     }
 }
 
+/// Later, too: nothing of a broken header reaches the endpoint, and nobody's datagrams ride in another's flow.
+#[test]
+fn a_later_header_is_broken_or_another_clients() {
+    let echo = Echo::named("");
+    for word in ["require", "accept"] {
+        let (setup, addr) = datagrams(echo.addr, &keys(word), "");
+        let mut proxy = setup.runtime("drain_timeout", "\"100ms\"").start();
+        let socket = client([127, 0, 0, 1], addr);
+        let say = |bytes: &[u8]| {
+            socket.send(bytes).unwrap();
+            String::from_utf8(heard(&socket)).unwrap()
+        };
+        assert_eq!(say(&in_datagram(b"first")), "first");
+        socket.send(&in_datagram(b"")[..20]).unwrap();
+        let mut unknown = in_datagram(b"unknown");
+        unknown[12] = 0x22;
+        socket.send(&unknown).unwrap();
+        let dropped = [("listener", "dns"), ("cause", "refused")];
+        let cells = "tidegate_l4_datagrams_dropped_total";
+        proxy.wait_metric(cells, &dropped, |sum| sum == 2.0);
+        assert_eq!(say(b"second"), "second", "and nothing before it");
+        let mut other = in_datagram(b"other");
+        other[19] = 8;
+        assert_eq!(say(&other), "other");
+        let line = proxy.wait_log(1).remove(0);
+        let expected = ("192.0.2.7".into(), "completed".into(), 11.into());
+        assert_eq!(
+            (&line["client"], &line["reason"], &line["bytes_in"]),
+            (&expected.0, &expected.1, &expected.2)
+        );
+        assert_eq!(say(b"more"), "more");
+        proxy.terminate();
+        let line = proxy.wait_line("the other", |line| line["client"] == "192.0.2.8");
+        assert_eq!(line["bytes_in"], 9);
+    }
+}
+
 #[test]
 fn the_first_datagram_of_a_flow_tells_the_endpoint_of_the_client() {
     let echo = Echo::named("");
