@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::base::{EndpointAddr, ListenAddr};
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
 use crate::net::bind::Transport;
+use crate::net::unix;
 
 /// Whether two sockets of one kind cannot listen on both: the same port, and the same address or one that stands for
 /// all of its family. IPv6 sockets take IPv6 alone, so the families never meet. Port 0 is never taken.
@@ -68,6 +69,10 @@ impl Claims {
     }
 }
 
+/// A unix socket whose directory has no room for the one that it is made in.
+pub(super) const CRAMPED: &str = "the path of its directory is too long";
+pub(super) const CRAMPED_WHY: &str = "the socket is made as `.tg01234567/s` in that directory, and the path of a unix socket has at most 107 bytes";
+
 /// Parses one entry of `bind`.
 pub(super) fn parse(text: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<ListenAddr> {
     let bad = |label: &str| {
@@ -86,6 +91,7 @@ pub(super) fn parse(text: &Spanned<String>, diagnostics: &mut Diagnostics) -> Op
         Ok(SocketAddr::V6(v6)) if v6.scope_id() != 0 => bad("scopes are not supported"),
         Ok(addr) => return Some(ListenAddr::Inet(addr)),
         Err(_) if text.starts_with("unix:") => match EndpointAddr::parse(text) {
+            Ok(EndpointAddr::Unix(path)) if !unix::fits(&path) => bad(CRAMPED).hint(CRAMPED_WHY),
             Ok(EndpointAddr::Unix(path)) => return Some(ListenAddr::Unix(path)),
             Ok(EndpointAddr::Inet(addr)) => return Some(ListenAddr::Inet(addr)),
             Err(error) => bad(&error.to_string()),

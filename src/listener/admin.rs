@@ -5,9 +5,11 @@ use std::fmt;
 use std::hint;
 use std::net::SocketAddr;
 
+use super::address::{CRAMPED, CRAMPED_WHY};
 use crate::base::ListenAddr;
 use crate::base::addr::AddrError;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned, raw};
+use crate::net::unix;
 
 /// Where the interface listens when nothing is said.
 pub(super) const DEFAULT_BIND: SocketAddr =
@@ -105,13 +107,18 @@ impl AdminSpec {
 
 fn compile_bind(text: &Spanned<String>, diagnostics: &mut Diagnostics) -> Option<ListenAddr> {
     let error = match ListenAddr::parse(&text.value) {
+        Ok(ListenAddr::Unix(path)) if !unix::fits(&path) => None,
         Ok(addr) => return Some(addr),
-        Err(error) => error,
+        Err(error) => Some(error),
     };
     let found = text.value.escape_debug();
     let message = format!("`{found}` is not an address to listen on");
-    let diagnostic =
-        Diagnostic::error(Code::BadAddress, text.span, message).label(error.to_string());
+    let diagnostic = Diagnostic::error(Code::BadAddress, text.span, message);
+    let Some(error) = error else {
+        diagnostics.push(diagnostic.label(CRAMPED).hint(CRAMPED_WHY));
+        return None;
+    };
+    let diagnostic = diagnostic.label(error.to_string());
     let port_alone = text.value.trim_start_matches(':');
     diagnostics.push(match port_alone.parse::<u16>() {
         Ok(port) if error == AddrError::Shape => {

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
 use super::socket;
-use super::unix::{SocketFile, Unplaced};
+use super::unix::{FileId, SocketFile, Unplaced};
 use crate::base::ListenAddr;
 
 /// What is listened for, and what a session is carried by.
@@ -37,6 +37,16 @@ pub enum Opened {
     Udp(UdpSocket),
     /// One that listens, the same for all workers.
     Unix(UnixListener, Arc<SocketFile>),
+}
+
+impl Opened {
+    /// The file of a unix socket.
+    pub fn file(&self) -> Option<FileId> {
+        match self {
+            Self::Unix(_, file) => Some(file.id()),
+            Self::Tcp(_) | Self::Udp(_) => None,
+        }
+    }
 }
 
 /// Sockets that are bound and do not listen yet.

@@ -1,14 +1,17 @@
 //! Unix sockets that are listened on: a file that nobody may open too early, and that goes with its socket.
 
-use std::fs;
+use std::fs::{self, File, Metadata};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Group, User};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 
 use super::socket;
+use crate::base::addr::MAX_UNIX_PATH;
 
 /// Who may connect: mode, owner and group of the file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,12 +32,106 @@ impl Access {
         group: None,
     };
 
-    /// Gives a file this owner, group and mode, in this order: for no moment may more people open it than in the end.
-    pub fn grant(&self, path: &Path) -> io::Result<()> {
-        if self.owner.is_some() || self.group.is_some() {
-            chown(path, self.owner, self.group)?;
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            mode: metadata.mode() & 0o777,
+            owner: Some(metadata.uid()),
+            group: Some(metadata.gid()),
         }
-        fs::set_permissions(path, fs::Permissions::from_mode(self.mode))
+    }
+
+    /// Whether a file that is like `self` needs no change to be as `wanted`.
+    fn is(&self, wanted: &Self) -> bool {
+        self.mode == wanted.mode
+            && (wanted.owner.is_none() || wanted.owner == self.owner)
+            && (wanted.group.is_none() || wanted.group == self.group)
+    }
+}
+
+/// Which file it is, whatever it is called. That of a bound socket is given to no other file while the socket is open.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
+
+    /// Whether it is what is called so.
+    pub fn is_at(self, path: &Path) -> bool {
+        fs::symlink_metadata(path).is_ok_and(|metadata| Self::of(&metadata) == self)
+    }
+}
+
+/// The file of a socket, held without opening it: what is looked at and what is changed are one file, whatever comes to its path
+/// meanwhile.
+#[derive(Debug)]
+struct Pin(File);
+
+impl Pin {
+    /// What a symbolic link leads to is somebody else's.
+    fn new(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+        if !file.metadata()?.file_type().is_socket() {
+            return Err(no_socket());
+        }
+        Ok(Self(file))
+    }
+
+    /// Gives it this owner, group and mode: for no moment may more people open it than before or than in the end.
+    fn grant(&self, wanted: &Access) -> io::Result<()> {
+        let before = Access::of(&self.0.metadata()?);
+        if before.is(wanted) {
+            return Ok(());
+        }
+        // Mode and owner of what is held by O_PATH alone are changed over its name in /proc (open(2)).
+        let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
+        let allow = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode));
+        allow(before.mode & wanted.mode)?;
+        if wanted.owner.is_some() || wanted.group.is_some() {
+            chown(&path, wanted.owner, wanted.group)?;
+        }
+        allow(wanted.mode)
+    }
+}
+
+/// What files of living sockets were given; taken back where it does not take effect.
+#[derive(Debug, Default)]
+pub struct Grants(Vec<(Pin, Access)>);
+
+impl Grants {
+    /// Gives the file at `path` this owner, group and mode, if it is still the one that is meant.
+    pub fn add(&mut self, path: &Path, meant: FileId, wanted: &Access) -> io::Result<()> {
+        let pin = Pin::new(path)?;
+        let metadata = pin.0.metadata()?;
+        if FileId::of(&metadata) != meant {
+            let message = "the file is another one's by now";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+        }
+        self.0.push((pin, Access::of(&metadata)));
+        self.0.last().map_or(Ok(()), |(pin, _)| pin.grant(wanted))
+    }
+
+    /// It stays so.
+    pub fn settle(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Grants {
+    fn drop(&mut self) {
+        for (pin, before) in self.0.drain(..).rev() {
+            if let Err(error) = pin.grant(&before) {
+                tracing::warn!(%error, "cannot take back who may open a unix socket");
+            }
+        }
     }
 }
 
@@ -50,66 +147,126 @@ pub fn group(name: &str) -> Option<u32> {
     found.map(|group| group.gid.as_raw())
 }
 
+/// Whether a socket can be made beside this path: its first name is longer than the last one may be.
+pub fn fits(path: &Path) -> bool {
+    let made = private(path, 0).map(|private| private.join(NEW));
+    made.is_some_and(|made| made.as_os_str().len() <= MAX_UNIX_PATH)
+}
+
+/// The directory that a socket is made in: on the same file system as its place.
+fn private(path: &Path, number: u32) -> Option<PathBuf> {
+    let parent = path.parent()?;
+    Some(parent.join(format!(".tg{number:08x}")))
+}
+
+/// The new socket in its directory.
+const NEW: &str = "s";
+/// What stood in its place.
+const OLD: &str = "o";
+
 /// A socket that is bound, and not yet in its place: nobody can connect. Dropping it leaves no trace.
 #[derive(Debug)]
 pub struct Unplaced {
     socket: socket2::Socket,
     path: PathBuf,
-    access: Access,
     /// A directory that nobody else may enter.
     private: PathBuf,
 }
 
 impl Unplaced {
-    /// Binds. Fails when somebody listens at `path`, or when it is something else than a socket; what a dead process left
-    /// behind there is removed.
+    /// Binds. Fails when somebody listens at `path`, or when it is something else than a socket.
     pub fn bind(path: &Path, access: Access) -> io::Result<Self> {
-        remove_stale(path)?;
-        let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-        let private = parent.join(format!(".tg{:08x}", fastrand::u32(..)));
+        prove_stale(path)?;
+        let socket = socket::unix_stream()?;
+        let private = private(path, fastrand::u32(..)).ok_or(io::ErrorKind::InvalidInput)?;
         fs::DirBuilder::new().mode(0o700).create(&private)?;
         let unplaced = Self {
-            socket: socket::unix_stream()?,
+            socket,
             path: path.to_path_buf(),
-            access,
             private,
         };
-        let inside = unplaced.inside();
+        let inside = unplaced.inside(NEW);
         unplaced.socket.bind(&socket2::SockAddr::unix(&inside)?)?;
-        unplaced.access.grant(&inside)?;
+        Pin::new(&inside)?.grant(&access)?;
         Ok(unplaced)
     }
 
-    /// Listens, and moves the socket to its place: there is no moment in which another user could connect.
+    /// Listens, and moves the socket to its place: there is no moment in which another user could connect. What a dead process
+    /// left there is removed; who listens there by now, stays.
     pub fn place(self) -> io::Result<(UnixListener, SocketFile)> {
-        let inside = self.inside();
+        let inside = self.inside(NEW);
         self.socket.listen(socket::BACKLOG)?;
-        let metadata = fs::symlink_metadata(&inside)?;
-        fs::rename(&inside, &self.path)?;
-        let file = SocketFile {
-            path: self.path.clone(),
-            inode: (metadata.dev(), metadata.ino()),
-        };
-        Ok((self.socket.try_clone()?.into(), file))
+        let listener = self.socket.try_clone()?.into();
+        let id = FileId::of(&fs::symlink_metadata(&inside)?);
+        match move_to(&inside, &self.path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.evict()?;
+                move_to(&inside, &self.path).map_err(in_use)?;
+            }
+            moved => moved?,
+        }
+        let path = self.path.clone();
+        Ok((listener, SocketFile { path, id }))
     }
 
-    fn inside(&self) -> PathBuf {
-        self.private.join("s")
+    /// Takes away what a dead process left. Between a look at it and its removal a living one may have come to its place: only what
+    /// has been taken to where nobody comes is sure to be what is looked at.
+    fn evict(&self) -> io::Result<()> {
+        prove_stale(&self.path)?;
+        let old = self.inside(OLD);
+        match fs::rename(&self.path, &old) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            moved => moved?,
+        }
+        match prove_stale(&old) {
+            Ok(()) => fs::remove_file(&old),
+            Err(error) => {
+                move_to(&old, &self.path)?;
+                Err(error)
+            }
+        }
+    }
+
+    fn inside(&self, name: &str) -> PathBuf {
+        self.private.join(name)
     }
 }
 
 impl Drop for Unplaced {
     fn drop(&mut self) {
-        let _ = fs::remove_file(self.inside());
+        let _ = fs::remove_file(self.inside(NEW));
         let _ = fs::remove_dir(&self.private);
     }
+}
+
+/// Moves a file to where none is.
+fn move_to(from: &Path, to: &Path) -> io::Result<()> {
+    Ok(rustix::fs::renameat_with(
+        CWD,
+        from,
+        CWD,
+        to,
+        RenameFlags::NOREPLACE,
+    )?)
+}
+
+fn in_use(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => io::ErrorKind::AddrInUse.into(),
+        _ => error,
+    }
+}
+
+fn no_socket() -> io::Error {
+    let message = "the path exists and is not a socket";
+    io::Error::new(io::ErrorKind::AlreadyExists, message)
 }
 
 /// The file of a socket that is listened on, removed at the end while it is still ours.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
-    inode: (u64, u64),
+    id: FileId,
 }
 
 impl SocketFile {
@@ -118,11 +275,14 @@ impl SocketFile {
         &self.path
     }
 
+    /// Which it is.
+    pub fn id(&self) -> FileId {
+        self.id
+    }
+
     /// Removes it, so that nobody connects any more. A second time does nothing.
     pub fn remove(&self) {
-        let is_ours = fs::symlink_metadata(&self.path)
-            .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.inode);
-        if is_ours {
+        if self.id.is_at(&self.path) {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -134,29 +294,29 @@ impl Drop for SocketFile {
     }
 }
 
-/// Removes a socket that a dead process left behind; refuses when somebody answers on it, or when the path
-/// is something else.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    let metadata = match fs::symlink_metadata(path) {
-        Ok(metadata) => metadata,
+/// Refuses when somebody listens at the path, or when it is something else than a socket; nothing may be there. Waits for
+/// nobody: one whose queue is full (EAGAIN, connect(2)) listens, too.
+fn prove_stale(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.file_type().is_socket() => {}
+        Ok(_) => return Err(no_socket()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
-    };
-    if !metadata.file_type().is_socket() {
-        let message = "the path exists and is not a socket";
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
     }
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+    let Err(error) = socket::unix_stream()?.connect(&socket2::SockAddr::unix(path)?) else {
+        return Err(io::ErrorKind::AddrInUse.into());
+    };
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Ok(()),
+        io::ErrorKind::WouldBlock => Err(io::ErrorKind::AddrInUse.into()),
+        _ => Err(error),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixStream;
 
     fn temp(name: &str) -> PathBuf {
         std::env::temp_dir().join(format!("tg-unix-{}-{name}", std::process::id()))
@@ -184,7 +344,15 @@ mod tests {
             group: group("root"),
             ..Access::OWN
         };
-        wide.grant(&path).unwrap();
+        let granted = || {
+            let mut grants = Grants::default();
+            grants.add(&path, file.id(), &wide).unwrap();
+            assert_eq!(mode(&path), 0o666);
+            grants
+        };
+        drop(granted());
+        assert_eq!(mode(&path), 0o600, "taken back");
+        granted().settle();
         assert_eq!(mode(&path), 0o666);
         drop(listener);
         // Somebody else's by now.
@@ -217,6 +385,90 @@ mod tests {
         assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
         fs::remove_file(&path).unwrap();
+    }
+
+    /// Neither a file that stands in the place of ours, nor what a link in its place leads to.
+    #[test]
+    fn what_is_not_ours_is_given_to_nobody() {
+        let (path, other) = (temp("kept"), temp("other"));
+        let (_listener, file) = Unplaced::bind(&path, Access::OWN).unwrap().place().unwrap();
+        let foreign = UnixListener::bind(&other).unwrap();
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o640)).unwrap();
+        let wide = Access {
+            mode: 0o666,
+            ..Access::OWN
+        };
+        let refused = |kind: io::ErrorKind| {
+            let mut grants = Grants::default();
+            let error = grants.add(&path, file.id(), &wide).unwrap_err();
+            assert_eq!(error.kind(), kind);
+            assert!(!file.id().is_at(&path));
+        };
+        assert!(file.id().is_at(&path));
+        fs::remove_file(&path).unwrap();
+        refused(io::ErrorKind::NotFound);
+        std::os::unix::fs::symlink(&other, &path).unwrap();
+        refused(io::ErrorKind::AlreadyExists);
+        fs::remove_file(&path).unwrap();
+        fs::rename(&other, &path).unwrap();
+        refused(io::ErrorKind::AlreadyExists);
+        assert_eq!(mode(&path), 0o640);
+        drop((file, foreign));
+        assert!(path.exists());
+        fs::remove_file(&path).unwrap();
+    }
+
+    /// Nobody takes connections there, and yet it is no place for another: a connect that waits would wait for ever.
+    #[test]
+    fn one_that_hangs_is_in_use_and_not_waited_for() {
+        let path = temp("hangs");
+        let hanging = socket::unix_stream().unwrap();
+        let addr = socket2::SockAddr::unix(&path).unwrap();
+        hanging.bind(&addr).unwrap();
+        hanging.listen(0).unwrap();
+        let mut waiting = Vec::new();
+        let full = loop {
+            let client = socket::unix_stream().unwrap();
+            match client.connect(&addr) {
+                Ok(()) => waiting.push(client),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        let refused = Unplaced::bind(&path, Access::OWN).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        fs::remove_file(&path).unwrap();
+    }
+
+    /// Two that start together, with what a dead one left between them: the one that comes first stays.
+    #[test]
+    fn one_of_two_that_start_together_gets_the_place() {
+        for stale in [false, true] {
+            let path = temp("together");
+            if stale {
+                drop(UnixListener::bind(&path).unwrap());
+            }
+            let [first, second] = [(); 2].map(|()| Unplaced::bind(&path, Access::OWN).unwrap());
+            let private = second.private.clone();
+            let (_listener, file) = first.place().unwrap();
+            let refused = second.place().unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+            assert!(!private.exists());
+            assert!(file.id().is_at(&path));
+            UnixStream::connect(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_path_must_leave_room_for_the_directory_beside_it() {
+        let parent = |length: usize| format!("/{}", "d".repeat(length - 1));
+        // "/.tg", eight digits, "/s".
+        let most = MAX_UNIX_PATH - 14;
+        assert!(fits(Path::new(&format!("{}/x", parent(most)))));
+        assert!(!fits(Path::new(&format!("{}/x", parent(most + 1)))));
+        let long = format!("/{}", "n".repeat(MAX_UNIX_PATH - 1));
+        assert!(fits(Path::new(&long)), "its own name may be longer");
+        assert!(!fits(Path::new("/")));
     }
 
     #[test]

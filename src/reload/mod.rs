@@ -185,8 +185,10 @@ impl Serving {
             plan,
             keep,
             bound,
+            grants,
             sink,
         } = prepared;
+        grants.settle();
         let changes = match self.epoch {
             0 => Vec::new(),
             _ => changes::between(&self.snapshot, &plan.snapshot),

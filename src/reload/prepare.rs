@@ -7,7 +7,7 @@ use super::sockets::{Claim, Open, Sockets, Wanted};
 use super::{Plan, Serving};
 use crate::base::{ListenAddr, ListenerName};
 use crate::net::bind::{Group, Opened, Ready, Transport};
-use crate::net::unix::{Access, Unplaced};
+use crate::net::unix::{Access, Grants, Unplaced};
 use crate::record::Sink;
 use crate::worker::Listening;
 
@@ -55,6 +55,8 @@ pub struct Prepared {
     pub(super) keep: Vec<Open>,
     /// With a socket for each worker.
     pub(super) bound: Vec<(Open, Vec<Opened>)>,
+    /// What kept files were given.
+    pub(super) grants: Grants,
     pub(super) sink: Option<Sink>,
 }
 
@@ -76,22 +78,24 @@ impl Plan {
                 listener.serves.transport(),
             ))
         });
-        let sockets = Sockets::new(&serving.open, wanted);
+        let sockets = Sockets::new(&there(&serving.open), wanted);
         let mut groups = Vec::with_capacity(sockets.bind.len());
         for wanted in sockets.bind {
             groups.push((self.bind(&wanted, serving.process.workers)?, wanted));
+        }
+        let mut grants = Grants::default();
+        for open in &sockets.keep {
+            self.grant(open, &mut grants)?;
         }
         let mut bound = Vec::with_capacity(groups.len());
         for (group, wanted) in groups {
             bound.push(wanted.listen(group)?);
         }
-        for open in &sockets.keep {
-            self.grant(open)?;
-        }
         Ok(Prepared {
             plan: self,
             keep: sockets.keep,
             bound,
+            grants,
             sink,
         })
     }
@@ -118,24 +122,29 @@ impl Plan {
     }
 
     /// A unix socket that stays is for whom the new configuration says.
-    fn grant(&self, open: &Open) -> Result<(), Unready> {
-        let ListenAddr::Unix(path) = &open.asked else {
+    fn grant(&self, open: &Open, grants: &mut Grants) -> Result<(), Unready> {
+        let (ListenAddr::Unix(path), Some(file)) = (&open.asked, open.file) else {
             return Ok(());
         };
-        match self.access(&open.what.listener).grant(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                tracing::warn!(addr = %open.asked, "somebody has removed the file of a listening socket");
-                Ok(())
-            }
-            Err(error) => Err(Unready::Bind {
+        let access = self.access(&open.what.listener);
+        grants
+            .add(path, file, &access)
+            .map_err(|error| Unready::Bind {
                 addr: open.asked.clone(),
                 transport: open.what.transport,
                 listener: open.what.listener.clone(),
                 error,
-            }),
-            Ok(()) => Ok(()),
-        }
+            })
     }
+}
+
+/// Those that are still where they were put. A socket whose file is gone reaches nobody: its place is bound anew, if it is free.
+fn there(open: &[Open]) -> Vec<Open> {
+    let (there, lost): (Vec<_>, Vec<_>) = open.iter().cloned().partition(Open::is_there);
+    for open in lost {
+        tracing::warn!(addr = %open.asked, "somebody has removed the file of a listening socket; it is made anew where it is wanted");
+    }
+    there
 }
 
 impl Wanted {
@@ -161,6 +170,7 @@ impl Wanted {
             listener,
             transport,
         };
-        Ok((Open { asked, what }, sockets))
+        let file = sockets.iter().find_map(Opened::file);
+        Ok((Open { asked, what, file }, sockets))
     }
 }

@@ -3,6 +3,7 @@
 use crate::base::{ListenAddr, ListenerName};
 use crate::listener::overlaps;
 use crate::net::bind::Transport;
+use crate::net::unix::FileId;
 use crate::worker::Listening;
 
 /// An address that is listened on.
@@ -12,6 +13,18 @@ pub(super) struct Open {
     pub(super) asked: ListenAddr,
     /// As it is, and for which listener.
     pub(super) what: Listening,
+    /// The file of a unix socket.
+    pub(super) file: Option<FileId>,
+}
+
+impl Open {
+    /// Whether those who connect come to it: nobody has removed its file, or put another in its place.
+    pub(super) fn is_there(&self) -> bool {
+        match (&self.what.addr, self.file) {
+            (ListenAddr::Unix(path), Some(file)) => file.is_at(path),
+            _ => true,
+        }
+    }
 }
 
 /// An address to be listened on.
@@ -55,13 +68,14 @@ impl Sockets {
                     && (asked.port() != Some(0) || open.what.listener == listener)
             });
             if let Some(index) = found {
-                let addr = left.remove(index).what.addr.clone();
+                let open = left.remove(index);
                 let what = Listening {
-                    addr,
+                    addr: open.what.addr.clone(),
                     listener,
                     transport,
                 };
-                sockets.keep.push(Open { asked, what });
+                let file = open.file;
+                sockets.keep.push(Open { asked, what, file });
                 continue;
             }
             let ours = open
@@ -94,6 +108,7 @@ mod tests {
                 listener: name(listener),
                 transport: Transport::Tcp,
             },
+            file: None,
         }
     }
 

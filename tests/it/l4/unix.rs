@@ -205,6 +205,38 @@ fn what_a_dead_process_left_is_replaced_and_what_lives_is_not() {
     echoes(&dial(raw), "now");
 }
 
+/// What cannot be done as a whole is not done in part; and what is no longer our file is not touched.
+#[test]
+fn a_reload_that_fails_leaves_every_file_as_it_was() {
+    let server = ByteServer::echo();
+    let start = Setup::over(&[server.addr()]);
+    let path = at(&start);
+    let tcp = listener("tcp", &path, "cluster = \"app\"");
+    let start = start.tail(&tcp);
+    let proxy = start.start();
+    let before = file(&path);
+    let wide = tcp.clone() + "unix = { mode = \"666\" }\n";
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let two = |extra: &str| {
+        let next = Setup::over(&[server.addr()]).at(&start).tail(&wide);
+        next.tail(extra)
+    };
+    let held = tcp_listener(taken.local_addr().unwrap(), "");
+    assert_eq!(proxy.reload(&two(&held)), Reload::Refused);
+    assert_eq!(file(&path), before);
+    // Somebody else's by now.
+    fs::remove_file(&path).unwrap();
+    let other = UnixListener::bind(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    assert_eq!(proxy.reload(&two("")), Reload::Refused);
+    assert_eq!(file(&path).1, 0o640);
+    drop(other);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(proxy.reload(&two("")), Reload::Done);
+    assert_eq!(file(&path).1, 0o666, "made anew");
+    unix_echoes(&connect(&path), "again");
+}
+
 /// Trust, limits and the PROXY protocol take the peer for `127.0.0.1`.
 #[test]
 fn who_speaks_for_others_over_a_file_is_believed_when_this_machine_is_trusted() {
