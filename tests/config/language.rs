@@ -24,6 +24,7 @@ const ORDER: &[&str] = &[
     "tls",
     "route",
     "filter",
+    "access",
     "error_pages",
     "route_test",
     "cluster",
