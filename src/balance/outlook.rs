@@ -26,7 +26,7 @@ struct Count {
     /// Those that no operator took out.
     enabled: usize,
     available: usize,
-    /// The largest [`Endpoint::warmth`] of the available.
+    /// The largest [`crate::endpoint::EndpointState::warmth`] of the available.
     warmest: f64,
 }
 
