@@ -176,7 +176,8 @@ impl Throttle {
         if self.free > 0 {
             return None;
         }
-        let wait = self.due.saturating_sub(clock::stamp(now));
+        let now = clock::stamp(now);
+        let wait = self.due.saturating_sub(now).max(self.lane.crowded(now));
         (wait > 0).then(|| Duration::from_nanos(wait))
     }
 
@@ -187,13 +188,12 @@ impl Throttle {
         }
     }
 
-    /// A piece has moved.
+    /// A piece has moved. One that began free is: it waited for nothing, and what nobody waits for brings a lane into debt without end.
     pub fn moved(&mut self, bytes: usize, now: Instant) {
-        let free = self.free.min(bytes as u64);
-        self.free -= free;
-        let charged = bytes.saturating_sub(usize::try_from(free).unwrap_or(usize::MAX));
-        if charged > 0 {
-            self.due = self.lane.moved(charged, self.rate, clock::stamp(now));
+        if self.free > 0 {
+            self.free = self.free.saturating_sub(bytes as u64);
+        } else {
+            self.due = self.lane.moved(bytes, self.rate, clock::stamp(now));
         }
     }
 

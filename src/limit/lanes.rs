@@ -1,8 +1,9 @@
 //! Bytes a second, by key: when what was moved is paid for.
 //!
 //! A lane is one moment: until then everything that went through it takes at its rate. Who moves bytes pushes the moment on and then
-//! waits for it, so that of several who share a lane each moves one piece in turn, whatever their number, and nobody is counted or queued. At
-//! any time what was moved is at most the rate times the time, [`SLACK`], and one piece for each who shares.
+//! waits for it, so that of several who share a lane each moves one piece in turn, and nobody is counted or queued. While a lane owes more
+//! than [`MOST`], nobody moves any: else many at once would bring it into a debt that all who come after them wait for. So at any time what
+//! was moved is at most the rate times the time, [`SLACK`], [`MOST`], and one piece for each worker.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,8 @@ const MOST_IDLE: usize = 4096;
 /// Who comes late is not late by its own fault: timers are coarse. In nanoseconds.
 const SLACK: u64 = 10_000_000;
 const SECOND: u128 = 1_000_000_000;
+/// What a lane may owe while pieces are still moved, in nanoseconds.
+const MOST: u64 = 2_000_000_000;
 
 /// One lane. Times are nanoseconds of one clock.
 #[derive(Debug, Default)]
@@ -23,6 +26,15 @@ impl Lane {
     /// When all that was moved is paid for.
     pub fn due(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// How long even those wait whose turn it is, because the lane owes too much. It is until half of what it may owe is paid for: a
+    /// wait for each piece would wake all for each.
+    pub fn crowded(&self, now: u64) -> u64 {
+        match self.due().saturating_sub(now) {
+            0..=MOST => 0,
+            debt => debt - MOST / 2,
+        }
     }
 
     /// So many bytes were moved, at so many a second; when they are paid for.
@@ -159,6 +171,30 @@ mod tests {
         );
         let (least, most) = (moved.iter().min().unwrap(), moved.iter().max().unwrap());
         assert!(most - least <= 16 * KIB, "{moved:?}");
+    }
+
+    /// Who waits for its own turn only, before it moves its first piece, and whoever comes back without having waited.
+    #[test]
+    fn many_at_once_owe_no_more_than_few() {
+        const MANY: usize = 1000;
+        let lane = Lane::default();
+        let (rate, piece, seconds) = (1 << 20, 64 * KIB, 20);
+        let mut now = START;
+        let mut due = vec![START; MANY];
+        let mut moved = 0;
+        while now < START + seconds * 1_000_000_000 {
+            for due in &mut due {
+                let wait = due.saturating_sub(now).max(lane.crowded(now));
+                if wait == 0 {
+                    *due = lane.moved(piece, rate, now);
+                    moved += piece as u64;
+                    assert!(lane.due() - now <= MOST + 62_500_000 + SLACK);
+                }
+            }
+            now += 1_000_000;
+        }
+        let most = rate * (seconds + 2) + 2 * piece as u64;
+        assert!((rate * seconds..=most).contains(&moved), "{moved}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `bandwidth_limit`: what passes is the same, and takes its time.
 
+use crate::support::answer::Step;
 use crate::support::client::pattern;
 use crate::support::websocket::{self, WebSocket};
 use crate::support::{Answer, Client, Origin, Proxy, Setup};
@@ -106,4 +107,34 @@ fn a_websocket_passes_through_it() {
         assert_eq!(socket.hear().expect("an echo"), text);
     }
     assert!(waits(&proxy, "download") >= 1.0);
+}
+
+#[test]
+fn who_asks_again_and_again_waits_too() {
+    let app = Origin::answering(|_| Answer::ok(pattern(512)));
+    let proxy = proxy(&app, "download = \"2KiB\", key = \"client_ip\"", IMPATIENT);
+    // Each answer comes in one read with its head, and costs a quarter of a second.
+    for _ in 0..8 {
+        assert_eq!(proxy.get("/").is(200).body, pattern(512));
+    }
+    let waited = waits(&proxy, "download");
+    assert!((5.0..=8.0).contains(&waited), "{waited}");
+    // Nothing is owed for an answer without a body, and so nothing is waited for.
+    let before = waits(&proxy, "download");
+    let mut client = proxy.client();
+    client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.response_to("HEAD").is(200);
+    assert_eq!(waits(&proxy, "download"), before);
+}
+
+#[test]
+fn who_owes_learns_of_an_endpoint_that_hangs() {
+    let app = Origin::answering(|asked| match &*asked.target {
+        "/hang" => Answer::silence().then(Step::Hang),
+        _ => Answer::ok(pattern(3 << 10)),
+    });
+    let keys = "timeouts = { response = \"200ms\" }";
+    let proxy = proxy(&app, "download = \"1KiB\", key = \"global\"", keys);
+    proxy.get("/").is(200);
+    proxy.get("/hang").is(504);
 }

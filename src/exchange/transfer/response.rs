@@ -51,10 +51,11 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
             scratch: &mut scratch,
             len: self.piece(Way::Down, local.read_len()),
         };
-        let has_turn = self.has_turn(cx);
+        // A head needs no turn: how long the endpoint takes for it says something of the endpoint.
+        let waits = self.reading == Reading::Body && !self.has_turn(cx);
         let polled = match self.reading {
             Reading::Head => self.poll_head(cx, &mut room)?,
-            Reading::Body if !has_turn => Poll::Pending,
+            Reading::Body if waits => Poll::Pending,
             Reading::Body | Reading::Switched => match self.up.poll_piece(cx, &mut room) {
                 Poll::Ready(piece) => {
                     let piece = piece?;
@@ -75,6 +76,22 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
             return Err(error);
         }
         Ok(Step::Waits)
+    }
+
+    /// How much may be passed on of what is there behind a final head: nothing before its turn. No body needs none.
+    fn room(
+        &mut self,
+        cx: &mut Context<'_>,
+        most: usize,
+        body: BodyLength,
+        switching: Upgrade,
+    ) -> usize {
+        let empty = matches!(body, BodyLength::None | BodyLength::Exact(0));
+        if (empty && switching == Upgrade::None) || self.has_turn(cx) {
+            most
+        } else {
+            0
+        }
     }
 
     /// Whether more of the body may be read now. While it may not, the endpoint's silence is our own doing.
@@ -176,8 +193,9 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
             let reply = Reply::instead(&start.head(&kit.partial, &kit.fields));
             return Ok(Step::Ended(Ended::Replaced(Box::new(reply))));
         }
+        room.len = self.room(cx, room.len, body, switching);
         let piece = match switching {
-            Upgrade::WebSocket => self.up.switched(),
+            Upgrade::WebSocket => self.up.switched(room),
             Upgrade::None => self.up.first(cx, start, room)?,
         };
         let trailers = self.trailers(piece)?;

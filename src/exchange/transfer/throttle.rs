@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::Context;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::time::Sleep;
 
@@ -42,7 +42,7 @@ impl Throttled {
         kept.is_throttled().then(Box::default)
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, way: Way, kept: &Kept, now: Instant) -> Turn {
+    fn poll(&mut self, cx: &mut Context<'_>, way: Way, kept: &Kept) -> Turn {
         let timer = match way {
             Way::Down => &mut self.down,
             Way::Up => &mut self.up,
@@ -52,16 +52,29 @@ impl Throttled {
             Way::Down => down,
             Way::Up => up,
         };
-        if !*waiting {
+        let mut turn = Turn::Now;
+        loop {
+            if *waiting {
+                let slept = timer.as_mut().map(|timer| timer.as_mut().poll(cx));
+                if slept.is_some_and(|slept| slept.is_pending()) {
+                    return Turn::Waits;
+                }
+                *waiting = false;
+                turn = Turn::Came;
+            }
+            // Read anew: one from before the wait would order the same wait for ever.
+            let now = clock::now();
             let throttles = kept.throttles(way);
             let wait = throttles.filter_map(|it| Some((it.wait(now)?, it)));
             let Some((wait, longest)) = wait.max_by_key(|(wait, _)| *wait) else {
-                return Turn::Now;
+                return turn;
             };
             if wait < GRAIN {
-                return Turn::Now;
+                return turn;
             }
-            longest.waits();
+            if turn == Turn::Now {
+                longest.waits();
+            }
             let until = tokio::time::Instant::from_std(now + wait);
             match timer {
                 Some(timer) => timer.as_mut().reset(until),
@@ -69,12 +82,6 @@ impl Throttled {
             }
             *waiting = true;
         }
-        let slept = timer.as_mut().map(|timer| timer.as_mut().poll(cx));
-        if slept.is_some_and(|slept| slept.is_pending()) {
-            return Turn::Waits;
-        }
-        *waiting = false;
-        Turn::Came
     }
 }
 
@@ -83,7 +90,7 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
     pub(super) fn turn(&mut self, cx: &mut Context<'_>, way: Way) -> Turn {
         match &mut self.throttled {
             None => Turn::Now,
-            Some(throttled) => throttled.poll(cx, way, &self.x.kit.kept, clock::now()),
+            Some(throttled) => throttled.poll(cx, way, &self.x.kit.kept),
         }
     }
 

@@ -32,6 +32,8 @@ pub(in crate::exchange) struct Http1<'x> {
     /// What was read and not looked at: where in the scratch, and how much. Nothing once that was let go of.
     at: usize,
     left: usize,
+    /// What was read behind a head and is passed on later: one read at most.
+    held: Vec<u8>,
 }
 
 /// Whether our sending side ends.
@@ -60,6 +62,16 @@ impl<'x> Http1<'x> {
             closes: Closes::No,
             at: 0,
             left: 0,
+            held: Vec::new(),
+        }
+    }
+
+    /// Takes what was read out of the scratch where there is no room for it now.
+    fn hold(&mut self, room: &Room<'_>) {
+        if room.len == 0 {
+            let read = room.scratch.get(self.at..self.at + self.left);
+            self.held = read.unwrap_or_default().to_vec();
+            self.left = 0;
         }
     }
 
@@ -75,8 +87,16 @@ impl<'x> Http1<'x> {
     /// Reads into the scratch; the end of the connection is a read of nothing.
     fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut Room<'_>) -> Poll<io::Result<()>> {
         let buf = room.scratch.get_mut(HEADROOM..HEADROOM + room.len);
-        self.left = ready!(self.stream.poll_read(cx, buf.unwrap_or_default()))?;
+        let buf = buf.unwrap_or_default();
         self.at = HEADROOM;
+        if self.held.is_empty() {
+            self.left = ready!(self.stream.poll_read(cx, buf))?;
+            return Poll::Ready(Ok(()));
+        }
+        self.left = self.held.len().min(buf.len());
+        for (to, from) in buf.iter_mut().zip(self.held.drain(..self.left)) {
+            *to = from;
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -216,6 +236,7 @@ impl Upstream for Http1<'_> {
     ) -> Result<Piece, Error> {
         self.persist = head.persist;
         self.response = BodyReader::new(head.body(), self.limits.body);
+        self.hold(room);
         self.decode(room.scratch)
     }
 
@@ -224,7 +245,8 @@ impl Upstream for Http1<'_> {
         self.response = BodyReader::UntilClose;
     }
 
-    fn switched(&mut self) -> Piece {
+    fn switched(&mut self, room: &Room<'_>) -> Piece {
+        self.hold(room);
         Piece {
             start: self.at,
             len: std::mem::take(&mut self.left),
@@ -257,7 +279,15 @@ impl Upstream for Http1<'_> {
     }
 
     fn left(&self) -> (Persist, Behind) {
-        (self.persist, self.behind)
+        let behind = match self.held.as_slice() {
+            [] => self.behind,
+            _ => Behind::Residue,
+        };
+        (self.persist, behind)
+    }
+
+    fn weight(&self) -> usize {
+        self.held.capacity()
     }
 }
 

@@ -82,7 +82,7 @@ pub(super) trait Upstream {
         asked: Method,
     ) -> Poll<Result<Start, Error>>;
 
-    /// What is there already of the body behind a final head.
+    /// What is there already of the body behind a final head. Where there is no room, it comes with the next piece.
     fn first(
         &mut self,
         cx: &mut Context<'_>,
@@ -98,8 +98,8 @@ pub(super) trait Upstream {
     /// The protocol was changed: what comes is a body up to its end, and so is what is pushed.
     fn carry(&mut self) {}
 
-    /// What is there already behind a head that changes the protocol.
-    fn switched(&mut self) -> Piece {
+    /// What is there already behind a head that changes the protocol; the same holds for it.
+    fn switched(&mut self, _room: &Room<'_>) -> Piece {
         Piece {
             more: More::Follows,
             ..Piece::END
