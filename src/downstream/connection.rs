@@ -2,11 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::counted::{Counted, Spoken};
 use super::linger::Patience;
-use crate::base::{ListenerName, Peer};
+use super::outbox::gone;
+use crate::base::{Detail, Error, ListenerName, Peer, Reason};
 use crate::drain::Phase;
 use crate::http1::request::HeadLimits;
 use crate::limit::{Charge, Level};
@@ -68,6 +70,24 @@ impl Connection {
             input: RefCell::default(),
             private: Private::default(),
             listener: Cell::new((u64::MAX, None)),
+        }
+    }
+
+    /// Ready when the client has closed its sending side or is gone, and nothing waits unread before that.
+    pub(super) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<Error> {
+        match self.stream.poll_peek(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(gone(error)),
+            Poll::Ready(Ok(0)) => Poll::Ready(Error::new(Reason::ClientAbort, Detail::Eof)),
+            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// The same for one that owes the rest of a body: it may be here already.
+    pub(super) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<Error> {
+        if self.input.borrow().is_empty() {
+            self.poll_end(cx)
+        } else {
+            Poll::Pending
         }
     }
 

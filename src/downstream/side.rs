@@ -175,9 +175,10 @@ impl Downstream for Side {
         cx: &mut Context<'_>,
         scratch: &mut [u8],
     ) -> Poll<Result<Piece, Error>> {
+        let most = scratch.len();
         loop {
             let place = scratch
-                .get_mut(HEADROOM..HEADROOM + self.connection.local.read_len())
+                .get_mut(HEADROOM..(HEADROOM + self.connection.local.read_len()).min(most))
                 .unwrap_or_default();
             let kept = {
                 let input = self.connection.input.borrow();
@@ -365,11 +366,11 @@ impl Downstream for Side {
         if !self.listening {
             return Poll::Pending;
         }
-        match self.connection.stream.poll_peek(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(gone(error)),
-            Poll::Ready(Ok(0)) => Poll::Ready(Error::new(Reason::ClientAbort, Detail::Eof)),
-            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
-        }
+        self.connection.poll_end(cx)
+    }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        self.connection.poll_cut(cx)
     }
 
     fn answered(&self) -> Answered {

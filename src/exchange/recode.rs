@@ -175,6 +175,10 @@ impl<D: Downstream> Downstream for Side<'_, D> {
         self.down.poll_hung_up(cx)
     }
 
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        self.down.poll_cut(cx)
+    }
+
     fn answered(&self) -> Answered {
         self.down.answered()
     }

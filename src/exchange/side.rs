@@ -122,6 +122,12 @@ pub trait Downstream {
     /// how most clients leave, and what is at stake is a place in a queue.
     fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<Error>;
 
+    /// Ready when the rest of the body cannot come any more. It is asked while the body waits here, and takes nothing of it; what waits unread
+    /// can hide the end.
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        self.poll_gone(cx)
+    }
+
     /// Whether a final head was given, so that no other answer can be made.
     fn answered(&self) -> Answered;
 

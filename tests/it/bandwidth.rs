@@ -138,3 +138,15 @@ fn who_owes_learns_of_an_endpoint_that_hangs() {
     proxy.get("/").is(200);
     proxy.get("/hang").is(504);
 }
+
+#[test]
+fn who_leaves_while_its_body_waits_is_noticed() {
+    let app = Origin::start();
+    let proxy = proxy(&app, "upload = \"1KiB\"", "");
+    let mut client = proxy.client();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+    client.send(pattern(2 << 10));
+    crate::support::eventually("the wait", || (waits(&proxy, "upload") > 0.0).then_some(()));
+    drop(client);
+    proxy.wait_line("its end", |line| line["reason"] == "client_abort");
+}

@@ -112,7 +112,8 @@ impl Downstream for Side {
         }
         let own = &mut stream.own;
         let unread = own.inbox.get(own.read..).unwrap_or_default();
-        let len = unread.len().min(local.read_len());
+        let most = scratch.len().saturating_sub(HEADROOM);
+        let len = unread.len().min(local.read_len()).min(most);
         if len == 0 && stream.remote == Half::Open {
             return Poll::Pending;
         }

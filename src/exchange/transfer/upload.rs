@@ -12,6 +12,7 @@ use crate::http1::body::More;
 use crate::http1::trailers::Carries;
 use crate::message::trailer::Dropped;
 use crate::net::deadline::Tick;
+use crate::worker::local::HEADROOM;
 
 impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
     /// Sends what there is, until the endpoint takes no more or the client has sent no more.
@@ -93,17 +94,27 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
     }
 
     fn read_piece(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
-        match self.turn(cx, Way::Up) {
-            Turn::Now => {}
-            Turn::Came => self.awaits_body(),
-            Turn::Waits => {
-                self.awaits_no_body();
-                return Ok(Poll::Pending);
-            }
-        }
         let local = std::rc::Rc::clone(&self.x.local);
         let mut scratch = local.scratch();
-        let piece = match self.down.poll_body(cx, &mut scratch) {
+        let piece = match self.turn(cx, Way::Up) {
+            Turn::Waits => {
+                self.awaits_no_body();
+                match self.carried {
+                    After::Handed => self.down.poll_cut(cx).map(Err),
+                    // It may end: what came before is still to be passed on.
+                    After::Carried => Poll::Pending,
+                }
+            }
+            turn => {
+                if turn == Turn::Came {
+                    self.awaits_body();
+                }
+                let len = self.piece(Way::Up, local.read_len());
+                let room = scratch.get_mut(..HEADROOM + len);
+                self.down.poll_body(cx, room.unwrap_or_default())
+            }
+        };
+        let piece = match piece {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Ok(piece)) => piece,
             // A client that has its answer, or the beginning of it, may stop sending (E-034); one that is gone will not
