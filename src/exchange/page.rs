@@ -7,7 +7,8 @@ use super::pause::pause;
 use super::side::Downstream;
 use crate::filter::{ErrorPages, Over, Reply, Until};
 use crate::limit::Level;
-use crate::message::grpc::{Speaks, speaks};
+use crate::message::grpc::{self, Speaks, speaks};
+use crate::message::{Known, ResponseHead};
 use crate::net::Timer;
 use crate::route::Route;
 
@@ -46,7 +47,14 @@ fn pages(x: &Exchange) -> Option<&ErrorPages> {
     pages.map(|pages| &**pages)
 }
 
-/// Whether a page takes the place of an endpoint's answer with this status.
-pub(super) fn replaces(x: &Exchange, status: u16) -> bool {
-    pages(x).is_some_and(|pages| pages.replaces(status)) && speaks(x.record.head()) == Speaks::Http
+/// Whether a page takes the place of this answer of an endpoint. Whether it is one of gRPC the endpoint says: what a client says of its
+/// request would let it see what is to be hidden.
+pub(super) fn replaces(x: &Exchange, head: &ResponseHead<'_>) -> bool {
+    let is_call = |kind| {
+        grpc::format(kind)
+            .or_else(|| grpc::web_format(kind))
+            .is_some()
+    };
+    pages(x).is_some_and(|pages| pages.replaces(head.status))
+        && !head.first(Known::ContentType).is_some_and(is_call)
 }

@@ -121,6 +121,7 @@ fn an_endpoints_answer_is_replaced_where_that_was_asked_for() {
             body: b"mine".to_vec(),
             ..Answer::status(404)
         },
+        "/call" => Answer::status(503).field("Content-Type", "application/grpc"),
         _ => Answer {
             body: vec![b'x'; 300_000],
             ..Answer::status(503)
@@ -149,9 +150,15 @@ fn an_endpoints_answer_is_replaced_where_that_was_asked_for() {
     // The client's connection goes on, whatever became of the endpoint's.
     assert_eq!(client.get("/missing").text(), "mine");
     client.get("/good").is(200);
-    client.send("POST /bad HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n\r\n");
-    let call = client.response();
-    assert_eq!(call.body.len(), 300_000, "a call is passed on as it is");
+    // Who says that it makes a call hears as one that it failed, and sees no more; what an endpoint says to a call is passed on.
+    for (path, status, told) in [("/bad", 200, Some("14")), ("/call", 503, None)] {
+        client.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n\r\n"));
+        let call = client.response();
+        call.is(status);
+        assert_eq!(call.one("grpc-status"), told);
+        assert_eq!(call.text(), "");
+        assert!(!call.head.has("x-powered-by"));
+    }
 }
 
 #[test]

@@ -188,10 +188,12 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         self.x.record.phase(Phase::Data);
         self.x.record.status(status);
         self.status = status;
-        if switching == Upgrade::None && status >= 400 && replaces(self.x, status) {
-            let kit = &*self.x.kit;
-            let reply = Reply::instead(&start.head(&kit.partial, &kit.fields));
-            return Ok(Step::Ended(Ended::Replaced(Box::new(reply))));
+        if switching == Upgrade::None && status >= 400 {
+            let head = start.head(&self.x.kit.partial, &self.x.kit.fields);
+            if replaces(self.x, &head) {
+                let reply = Reply::instead(&head);
+                return Ok(Step::Ended(Ended::Replaced(Box::new(reply))));
+            }
         }
         room.len = self.room(cx, room.len, body, switching);
         let piece = match switching {
