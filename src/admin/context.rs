@@ -13,6 +13,7 @@ use crate::cluster::Cluster;
 use crate::config::Diagnostics;
 use crate::limit::{Ledger, Level};
 use crate::limiter::Limiter;
+use crate::listener::Serves;
 use crate::listener::admin::Token;
 use crate::metrics::{Hub, ReloadResult};
 use crate::route::RouteTable;
@@ -79,6 +80,8 @@ pub struct Listening {
     pub name: ListenerName,
     /// Where it listens, with real ports.
     pub addrs: Vec<ListenAddr>,
+    /// What is done with what comes in.
+    pub serves: Serves,
     /// What it shows to clients.
     pub tls: Option<Arc<ServerTls>>,
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::base::{CidrSet, ListenerName, RouteName, clock};
 use crate::config::types::Duration;
+use crate::listener::Serves;
 use crate::metrics::{Scrape, names};
 use crate::route::{Closed, Maintenance, Scope};
 
@@ -110,7 +111,17 @@ async fn close_one(
     let running = context.running.borrow().clone();
     let there = match &scope {
         Scope::All => true,
-        Scope::Listener(name) => running.listeners.iter().any(|it| it.name == *name),
+        Scope::Listener(name) => {
+            let mut listeners = running.listeners.iter();
+            let found = listeners.find(|it| it.name == *name);
+            if found.is_some_and(|it| it.serves != Serves::Http) {
+                let why = format!(
+                    "listener `{name}` does not speak http: only requests can be refused; drain the endpoints of its cluster"
+                );
+                return Err(Denied(StatusCode::UNPROCESSABLE_ENTITY, why));
+            }
+            found.is_some()
+        }
         Scope::Route(name) => running.routes.routes().iter().any(|it| it.name == *name),
     };
     if !there {

@@ -39,6 +39,7 @@ fn running() -> Running {
         listeners: vec![Listening {
             name: ListenerName::parse("web").unwrap(),
             addrs: vec![ListenAddr::parse("127.0.0.1:8080").unwrap()],
+            serves: crate::listener::Serves::Http,
             tls: None,
         }],
         clusters: vec![Arc::new(cluster)],

@@ -335,6 +335,7 @@ impl Control {
                 .map(|listener| Listening {
                     name: listener.name.clone(),
                     addrs: self.serving.addrs(&listener.name),
+                    serves: listener.serves.clone(),
                     tls: listener.tls.clone(),
                 })
                 .collect(),

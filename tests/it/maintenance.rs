@@ -1,6 +1,6 @@
 //! What an operator has taken out of service.
 
-use crate::support::{Origin, Proxy, Reload, Setup};
+use crate::support::{Origin, Proxy, Reload, Setup, ports};
 use serde_json::json;
 
 const ALL: &str = "/api/v1/maintenance";
@@ -119,7 +119,11 @@ fn a_listener_or_all_of_it_can_be_out_of_service() {
 #[test]
 fn wrong_orders_are_refused() {
     let app = Origin::start();
-    let proxy = setup(&app).start();
+    let raw = format!(
+        "[[listeners]]\nname = \"raw\"\nbind = [\"{}\"]\nprotocol = \"tcp\"\ncluster = \"app\"\n",
+        ports::free()
+    );
+    let proxy = setup(&app).tail(&raw).start();
     for (method, path, body, status) in [
         ("PUT", "/api/v1/maintenance/routes/none", "", 404),
         ("PUT", "/api/v1/maintenance/listeners/shop", "", 404),
@@ -137,5 +141,9 @@ fn wrong_orders_are_refused() {
             "{method} {path} {body}"
         );
     }
+    let (status, told) = proxy.order("PUT", "/api/v1/maintenance/listeners/raw", "");
+    assert_eq!(status, 422, "there are no requests to refuse");
+    assert!(told.to_string().contains("does not speak http"), "{told}");
+    assert_eq!(proxy.order("GET", ALL, "").1, json!([]));
     proxy.get("/shop").is(200);
 }
