@@ -46,7 +46,7 @@ pub struct ApiKey {
 }
 
 /// `jwt`: tokens of RFC 7519, signed with one of the keys that are trusted. Keys are in a file or at a URL, as a JWK set (RFC 7517).
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Jwt {
     /// A file with the keys. It is watched. Secrets (`oct`) say their `alg` and stand in a file only.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use aws_lc_rs::digest::{Digest, SHA256, digest};
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::ParsedPublicKey;
 use base64::Engine;
@@ -31,6 +32,8 @@ static SETS: AtomicU64 = AtomicU64::new(1);
 pub(super) struct KeySet {
     keys: Vec<Key>,
     id: u64,
+    /// SHA-256 of what it was read from.
+    text: Digest,
 }
 
 struct Key {
@@ -98,12 +101,18 @@ impl KeySet {
             return Err("no key that verifies signatures".to_owned());
         }
         let id = SETS.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { keys, id })
+        let text = digest(&SHA256, text);
+        Ok(Self { keys, id, text })
     }
 
     /// Tells it from every other set.
     pub(super) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Whether both were read from the same text.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        self.text.as_ref() == other.text.as_ref()
     }
 
     /// Checks a signature. With an id only keys of that id are tried, and those that have none.

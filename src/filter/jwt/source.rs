@@ -266,6 +266,17 @@ impl Source {
         }
     }
 
+    /// From now on these are the keys. Those that are known already stay, and with them the tokens that they found sound.
+    fn take(&self, keys: KeySet) {
+        let mut now = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        if now.as_ref().is_some_and(|now| now.says_the_same(&keys)) {
+            return;
+        }
+        let id = keys.id();
+        *now = Some(Arc::new(keys));
+        self.set.store(id, Ordering::Release);
+    }
+
     fn took(&self, fetched: Result<KeySet, String>) -> Duration {
         let [ok, error] = &self.fetched;
         let last = ok.load(Ordering::Relaxed) + error.load(Ordering::Relaxed);
@@ -278,9 +289,7 @@ impl Source {
                 {
                     tracing::info!(url = self.url, "keys of tokens were fetched");
                 }
-                let id = keys.id();
-                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys));
-                self.set.store(id, Ordering::Release);
+                self.take(keys);
                 ok.fetch_add(1, Ordering::Relaxed);
                 self.terms().refresh
             }
@@ -351,4 +360,34 @@ fn parts(url: &str) -> Option<Parts> {
         authority: HeaderValue::from_str(authority.as_str()).ok()?,
         path: uri.path_and_query()?.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_are_known_stay() {
+        let raw = raw::Jwt::default();
+        let url = Spanned::nowhere("http://keys.test/set".to_owned());
+        let (_, source, _) = Source::compile(&raw, &url, &mut Diagnostics::default()).unwrap();
+        let set = |id: &str| {
+            let x = "11qYAyxzK1TJ3uyJrdNCkP3PTYGXRB_XBQQBVBVGlVM";
+            let text =
+                format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"{id}","x":"{x}"}}]}}"#);
+            KeySet::parse(text.as_bytes(), Origin::Network)
+        };
+        assert_eq!(source.set(), 0);
+        source.took(set("a"));
+        let first = source.set();
+        source.took(set("a"));
+        source.took(Err("not there".to_owned()));
+        assert_eq!(
+            (source.set(), source.fetches()),
+            (first, [("ok", 2), ("error", 1)])
+        );
+        assert_eq!(source.keys().map(|keys| keys.id()), Some(first));
+        source.took(set("b"));
+        assert!(source.set() > first, "they are others");
+    }
 }
