@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 const SHARDS: usize = 32;
-/// Most lanes of a shard that nobody is in, and that are remembered for what is not paid for yet.
+/// Most lanes of a shard that nobody is in, and that are remembered for what is not paid for yet. Paid ones do not count.
 const MOST_IDLE: usize = 4096;
 /// Who comes late is not late by its own fault: timers are coarse. In nanoseconds.
 const SLACK: u64 = 10_000_000;
@@ -106,8 +106,11 @@ impl Shard {
             if Arc::strong_count(lane) > 1 {
                 return true;
             }
+            if lane.due() <= now {
+                return false;
+            }
             idle += 1;
-            lane.due() > now && idle <= MOST_IDLE
+            idle <= MOST_IDLE
         });
         self.full = (self.lanes.len() * 2).max(16);
     }
@@ -221,6 +224,23 @@ mod tests {
         let due = lanes.enter(7, START).moved(KIB, 1024, START);
         assert_eq!(lanes.enter(7, START).due(), due);
         assert_eq!(lanes.enter(8, START).due(), 0);
+    }
+
+    #[test]
+    fn those_that_are_paid_for_make_nobody_forget_a_debt() {
+        let lanes = Lanes::default();
+        let late = START + 2_000_000_000;
+        let owing: Vec<u128> = (0..100_000).filter(|key| key % 50 == 0).collect();
+        for key in 0..100_000 {
+            lanes
+                .enter(key, START)
+                .moved(KIB, if key % 50 == 0 { 1 } else { 1 << 10 }, START);
+        }
+        for key in 100_000..300_000 {
+            lanes.enter(key, late);
+        }
+        assert!(lanes.len() < 250_000, "it was looked through");
+        assert!(owing.iter().all(|&key| lanes.enter(key, late).due() > late));
     }
 
     #[test]
