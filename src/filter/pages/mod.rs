@@ -182,9 +182,7 @@ impl ErrorPages {
     /// What a cluster is to be asked for this answer's page. Nobody is asked on behalf of a request that was not taken, nor because
     /// there were too many.
     pub fn errand(&self, reply: &Reply) -> Option<Errand> {
-        let defends = matches!(reply.reason(), Reason::RateLimited | Reason::Overloaded);
-        let refused = reply.reason().side() == Side::Downstream || defends;
-        if reply.wording() == Wording::Given || refused {
+        if reply.wording() == Wording::Given || !asks(reply.reason()) {
             return None;
         }
         let asked = self.page(reply.status())?.cluster.as_ref()?;
@@ -230,6 +228,21 @@ impl ErrorPages {
         let body = form.body(reply, request_id);
         Some(reply.with_page(form.kind.content_type(), vary, body))
     }
+}
+
+/// Whether a cluster is asked for the page of a failure. Those who are refused because there are too many of them, or while somebody
+/// has taken load away, must not load the pages' cluster instead.
+fn asks(reason: Reason) -> bool {
+    let defends = matches!(
+        reason,
+        Reason::RateLimited
+            | Reason::Overloaded
+            | Reason::QueueFull
+            | Reason::QueueTimeout
+            | Reason::BreakerOpen
+            | Reason::Maintenance
+    );
+    reason.side() != Side::Downstream && !defends
 }
 
 fn holds(ranges: &[StatusRange], status: u16) -> bool {

@@ -38,3 +38,33 @@ fn a_page_changes_the_body_and_nothing_else() {
         "content-type: text/html\r\nretry-after: 1\r\n"
     );
 }
+
+#[test]
+fn nobody_is_asked_because_there_is_too_much() {
+    let asked: Vec<_> = Reason::ALL
+        .iter()
+        .filter(|reason| asks(**reason) && reason.row().status == 503)
+        .map(|reason| reason.as_str())
+        .collect();
+    assert_eq!(
+        asked,
+        [
+            "auth_unavailable",
+            "conn_limit",
+            "draining",
+            "no_endpoint",
+            "killed",
+            "shutdown"
+        ]
+    );
+    for reason in [
+        Reason::RateLimited,
+        Reason::BadRequest,
+        Reason::BodyTooLarge,
+    ] {
+        assert!(!asks(reason), "{reason:?}");
+    }
+    for reason in [Reason::NoRoute, Reason::Denied, Reason::UpstreamReset] {
+        assert!(asks(reason), "{reason:?}");
+    }
+}
