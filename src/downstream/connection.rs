@@ -2,17 +2,20 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::counted::{Counted, Spoken};
 use super::linger::Patience;
 use super::outbox::gone;
 use crate::base::{Detail, Error, ListenerName, Peer, Reason};
 use crate::drain::Phase;
+use crate::exchange::Opening;
 use crate::http1::request::HeadLimits;
 use crate::limit::{Charge, Level};
 use crate::listener::{H2c, ListenerSpec};
+use crate::message::RequestHead;
 use crate::metrics::Closed;
 use crate::net::deadline::Tick;
 use crate::net::{Stream, Timer};
@@ -89,6 +92,29 @@ impl Connection {
         } else {
             Poll::Pending
         }
+    }
+
+    /// What an exchange begins with that came at `at`, in the configuration of now and not in the one of when this connection
+    /// fell silent. It is counted. `None`: its listener is gone.
+    pub(super) fn opening(
+        &self,
+        head: RequestHead,
+        at: Instant,
+        refused: Option<Error>,
+    ) -> Option<Opening> {
+        let (view, listener) = self.current()?;
+        let cells = Arc::clone(&view.listeners.get(listener)?.unmatched);
+        self.count_request();
+        Some(Opening {
+            local: Rc::clone(&self.local),
+            view,
+            listener,
+            facts: Rc::clone(&self.facts),
+            head,
+            cells,
+            at,
+            refused,
+        })
     }
 
     /// The view in effect and the listener's position in it. For a listener that was removed, the last view that

@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -14,13 +13,12 @@ use super::slot::{Idle, Job, Slot};
 use super::{linger, tunnel};
 use crate::base::{Detail, Error, Reason, clock};
 use crate::drain::Phase;
-use crate::exchange::{Disposition, Opening};
+use crate::exchange::Disposition;
 use crate::http1::request::{HeadLimits, MAX_BLANK_LINES, Progress, parse};
 use crate::limit::Level;
 use crate::listener::H2c;
 use crate::message::RequestHead;
 use crate::metrics::Closed;
-use crate::worker::View;
 use crate::worker::local::HEADROOM;
 
 /// Where a connection of HTTP/1 ended.
@@ -55,11 +53,7 @@ pub(super) async fn drive(connection: Rc<Connection>) -> Ended {
             };
             (head, began, refused)
         };
-        // The configuration of now, not the one of when this connection fell silent.
-        let Some((view, listener)) = connection.current() else {
-            break;
-        };
-        let disposition = match begin(&connection, view, listener, head, began, refused) {
+        let disposition = match begin(&connection, head, began, refused) {
             Some(slot) => run(slot).await,
             None => break,
         };
@@ -100,28 +94,15 @@ thread_local! {
 /// with the connection, because what follows on it cannot be told apart.
 fn begin(
     connection: &Rc<Connection>,
-    view: Rc<View>,
-    listener: usize,
     head: RequestHead,
     at: Instant,
     refused: Option<Error>,
 ) -> Option<Slot<Side>> {
-    let settings = view.listeners.get(listener)?;
-    let down = match refused {
-        None => Side::serving(connection, &settings.spec, &head),
-        Some(_) => Side::refusing(connection, &settings.spec),
-    };
-    connection.count_request();
-    let cells = Arc::clone(&settings.unmatched);
-    let opening = Opening {
-        local: Rc::clone(&connection.local),
-        view,
-        listener,
-        facts: Rc::clone(&connection.facts),
-        head,
-        cells,
-        at,
-        refused,
+    let opening = connection.opening(head, at, refused)?;
+    let spec = &opening.view.listeners.get(opening.listener)?.spec;
+    let down = match opening.refused {
+        None => Side::serving(connection, spec, &opening.head),
+        Some(_) => Side::refusing(connection, spec),
     };
     let timer = Rc::clone(&connection.timer);
     let job = Job {

@@ -9,7 +9,6 @@ use super::own::Own;
 use super::runner::Runner;
 use super::side::Side;
 use crate::base::{Detail, Error, Reason};
-use crate::exchange::Opening;
 use crate::http1::request::HeadLimits;
 use crate::http2::request::{Reader, Refusal};
 use crate::http2::session::Block;
@@ -51,28 +50,12 @@ pub(super) fn begin(
             return refuse(mux, session, arrival, Code::Protocol);
         }
     };
-    // The configuration of now, not the one of when this connection began.
-    let Some((view, listener)) = connection.current() else {
+    let Some(opening) = connection.opening(head, arrival.now, refused) else {
         return refuse(mux, session, arrival, Code::RefusedStream);
     };
     let runner = Runner::take(&connection.local);
     let key = session.open(arrival.id, arrival.end, length, Own::new(&runner));
-    let side = Side::new(mux, key, &head);
-    let Some(settings) = view.listeners.get(listener) else {
-        return Ok(());
-    };
-    connection.count_request();
-    let cells = Arc::clone(&settings.unmatched);
-    let opening = Opening {
-        local: Rc::clone(&connection.local),
-        view,
-        listener,
-        facts: Rc::clone(&connection.facts),
-        head,
-        cells,
-        at: arrival.now,
-        refused,
-    };
+    let side = Side::new(mux, key, &opening.head);
     runner.start(mux, key, opening, side);
     Ok(())
 }
