@@ -1,9 +1,9 @@
 //! `bandwidth_limit`: bytes a second of bodies, of each exchange or of all with the same key together.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::counts::Counts;
 use super::kept::Keep;
 use super::{Parts, RequestView, Verdict};
 use crate::base::hash::HashKey;
@@ -46,7 +46,7 @@ pub struct Flows {
     /// The route.
     pub route: RouteName,
     lanes: Lanes,
-    waits: [AtomicU64; 2],
+    waits: Counts<{ Way::ALL.len() }>,
 }
 
 impl Flows {
@@ -54,14 +54,13 @@ impl Flows {
         Self {
             route,
             lanes: Lanes::default(),
-            waits: Default::default(),
+            waits: Counts::default(),
         }
     }
 
     /// Each way with how often was waited.
     pub fn waits(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counts = self.waits.iter().map(|it| it.load(Ordering::Relaxed));
-        Way::ALL.into_iter().map(Way::as_str).zip(counts)
+        self.waits.by(Way::ALL.map(Way::as_str))
     }
 }
 
@@ -183,9 +182,7 @@ impl Throttle {
 
     /// A wait begins.
     pub fn waits(&self) {
-        if let Some(count) = self.flows.waits.get(self.way as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
+        self.flows.waits.add(self.way as usize);
     }
 
     /// A piece has moved. One that began free is: it waited for nothing, and what nobody waits for brings a lane into debt without end.

@@ -1,10 +1,10 @@
 //! What filters leave to the configuration after them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Proofs;
 use super::bandwidth_limit::Flows;
+use super::counts::Counts;
 use super::jwt::{Identity, Source};
 use super::pages::Shown;
 use crate::base::{PagesName, RouteName};
@@ -28,7 +28,7 @@ pub struct Tally {
     pub route: RouteName,
     /// The word of the filter.
     pub filter: &'static str,
-    counts: [AtomicU64; Decision::ALL.len()],
+    counts: Counts<{ Decision::ALL.len() }>,
 }
 
 /// What became of a request at a filter that asks who it is.
@@ -56,18 +56,12 @@ impl Decision {
 
 impl Tally {
     pub(super) fn count(&self, decision: Decision) {
-        if let Some(count) = self.counts.get(decision as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
+        self.counts.add(decision as usize);
     }
 
     /// Each decision with how often it was made.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counts = self
-            .counts
-            .iter()
-            .map(|count| count.load(Ordering::Relaxed));
-        Decision::ALL.into_iter().map(Decision::as_str).zip(counts)
+        self.counts.by(Decision::ALL.map(Decision::as_str))
     }
 }
 
@@ -78,7 +72,7 @@ impl Live {
             .keep_or_make(&(route.clone(), filter), || Tally {
                 route: route.clone(),
                 filter,
-                counts: Default::default(),
+                counts: Counts::default(),
             })
     }
 

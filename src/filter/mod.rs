@@ -19,6 +19,7 @@ mod changes;
 mod compile;
 mod concurrency_limit;
 mod cors;
+mod counts;
 mod errand;
 mod facts;
 mod field;

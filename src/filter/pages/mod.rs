@@ -5,11 +5,11 @@
 mod compile;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::counts::Counts;
 use super::errand::{Errand, Heard};
 use super::reply::{Reply, Wording};
 use crate::base::reason::Side;
@@ -60,7 +60,7 @@ pub struct ErrorPages {
 pub struct Shown {
     /// The name.
     pub pages: PagesName,
-    counts: [AtomicU64; Origin::ALL.len()],
+    counts: Counts<{ Origin::ALL.len() }>,
 }
 
 /// Where a page came from.
@@ -90,20 +90,17 @@ impl Shown {
     pub(super) fn new(pages: PagesName) -> Self {
         Self {
             pages,
-            counts: Default::default(),
+            counts: Counts::default(),
         }
     }
 
     fn count(&self, origin: Origin) {
-        if let Some(count) = self.counts.get(origin as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
+        self.counts.add(origin as usize);
     }
 
     /// Each origin with how often a page came from there.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counts = self.counts.iter().map(|it| it.load(Ordering::Relaxed));
-        Origin::ALL.into_iter().map(Origin::as_str).zip(counts)
+        self.counts.by(Origin::ALL.map(Origin::as_str))
     }
 }
 
