@@ -33,6 +33,7 @@ mod method_access;
 pub mod pages;
 mod rate_limit;
 mod recode;
+mod remembered;
 mod reply;
 mod request_headers;
 mod request_id;

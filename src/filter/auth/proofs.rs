@@ -1,6 +1,5 @@
 //! What was found of passwords, and the line of those that are still to be hashed. One for the process.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +13,7 @@ use super::users::{Users, Whose};
 use crate::base::cidr::client_key;
 use crate::base::clock;
 use crate::base::hash::HashKey;
+use crate::filter::remembered::Remembered;
 use crate::limit::{Place, Places};
 use crate::task;
 use std::net::IpAddr;
@@ -48,9 +48,9 @@ pub enum Full {
 /// See the module.
 pub struct Proofs {
     key: HashKey,
-    right: Mutex<HashMap<u128, Instant>>,
+    right: Mutex<Remembered<Instant>>,
     /// Apart: guesses must not drive out what is right.
-    wrong: Mutex<HashMap<u128, Instant>>,
+    wrong: Mutex<Remembered<Instant>>,
     hashing: Arc<Semaphore>,
     line: AtomicUsize,
     clients: Arc<Places>,
@@ -61,8 +61,8 @@ impl Default for Proofs {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         Self {
             key: HashKey::random(),
-            right: Mutex::default(),
-            wrong: Mutex::default(),
+            right: Mutex::new(Remembered::new(MOST)),
+            wrong: Mutex::new(Remembered::new(MOST)),
             hashing: Arc::new(Semaphore::new((cores / 2).max(1))),
             line: AtomicUsize::new(0),
             clients: Arc::default(),
@@ -126,9 +126,9 @@ impl Proofs {
     }
 
     fn known(&self, key: u128, now: Instant) -> Option<Proof> {
-        let holds = |of: &Mutex<HashMap<u128, Instant>>| {
+        let holds = |of: &Mutex<Remembered<Instant>>| {
             let known = of.lock().unwrap_or_else(PoisonError::into_inner);
-            known.get(&key).is_some_and(|until| now < *until)
+            known.get(key).is_some_and(|until| now < *until)
         };
         if holds(&self.right) {
             Some(Proof::Right)
@@ -145,18 +145,7 @@ impl Proofs {
             Proof::Wrong => (&self.wrong, WRONG),
         };
         let mut known = of.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST {
-            known.retain(|_, until| now < *until);
-        }
-        if known.len() >= MOST {
-            // Any eighth: looking for the oldest at each would be work that a guesser orders.
-            let mut at = 0_u32;
-            known.retain(|_, _| {
-                at += 1;
-                !at.is_multiple_of(8)
-            });
-        }
-        known.insert(key, now + time);
+        known.put(key, now + time, |until| now < *until);
     }
 }
 
@@ -222,7 +211,7 @@ impl fmt::Debug for Job {
 impl Proofs {
     /// How many are remembered: right, wrong.
     pub(super) fn remembered(&self) -> (usize, usize) {
-        let count = |of: &Mutex<HashMap<u128, Instant>>| of.lock().unwrap().len();
+        let count = |of: &Mutex<Remembered<Instant>>| of.lock().unwrap().len();
         (count(&self.right), count(&self.wrong))
     }
 
