@@ -89,7 +89,7 @@ pub(super) fn refusal(
     if detail != Detail::None {
         message = format!("{message} ({})", detail.as_str());
     }
-    let wait = wait.as_millis().div_ceil(1000).max(1).to_string();
+    let wait = Reply::retry_after(wait);
     let status: [(&[u8], &[u8]); 2] = [
         (STATUS, code(reason).digits().as_bytes()),
         (b"grpc-message", message.as_bytes()),

@@ -76,11 +76,15 @@ impl Reply {
     /// How long to wait where nothing better is known.
     pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+    /// A wait as Retry-After tells it: whole seconds, rounded up, since who waits a little longer is not refused again.
+    pub fn retry_after(wait: Duration) -> String {
+        wait.as_millis().div_ceil(1000).max(1).to_string()
+    }
+
     /// The same; where it is a 503, with how long the client should wait before it asks again.
     pub fn refusal_after(reason: Reason, detail: Detail, wait: Duration) -> Self {
         let status = reason.status(detail);
-        // Whole seconds, rounded up: who waits a little longer is not refused again.
-        let wait = wait.as_millis().div_ceil(1000).max(1).to_string();
+        let wait = Self::retry_after(wait);
         let wait: [(&[u8], &[u8]); 1] = [(b"retry-after", wait.as_bytes())];
         let any: [(&[u8], &[u8]); 1] =
             [(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH")];
