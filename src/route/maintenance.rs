@@ -67,8 +67,8 @@ pub struct Maintenance {
 pub struct TooMany;
 
 impl Maintenance {
-    /// When this client should come back, if it is not served now.
-    #[inline]
+    /// When this client should come back, if it is not served now: the longest of the waits that are asked for. Who is let in by one
+    /// word may be kept out by another.
     pub fn refuses(
         &self,
         listener: &ListenerName,
@@ -79,17 +79,6 @@ impl Maintenance {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
-        self.judge(listener, route, client, now)
-    }
-
-    /// The longest of the waits that are asked for. Who is let in by one word may be kept out by another.
-    fn judge(
-        &self,
-        listener: &ListenerName,
-        route: Option<&RouteName>,
-        client: IpAddr,
-        now: Instant,
-    ) -> Option<Duration> {
         let words = self.words();
         let held = words.iter().filter(|(scope, closed)| {
             let meant = match scope {
