@@ -3,7 +3,14 @@
 use std::time::Duration;
 
 use crate::cluster::ClusterIx;
+use crate::config::types::{self, ByteSize};
+use crate::config::{Code, Diagnostic, Diagnostics, Spanned};
 use crate::message::{Field, ResponseHead};
+
+const TIMEOUT: Duration = Duration::from_secs(2);
+const MAX_BODY: u64 = 64 << 10;
+/// It is held in memory.
+const MOST_BODY: u64 = 1 << 20;
 
 /// A question: a GET without a body. Beside what is said here it tells what every request tells of its client, and in
 /// X-Forwarded-Method and X-Forwarded-Uri what that asked for.
@@ -21,6 +28,31 @@ pub struct Errand {
     pub timeout: Duration,
     /// Longest body of an answer.
     pub most: usize,
+}
+
+/// How long an answer may take, and how long it may be.
+pub(super) fn compile_limits(
+    timeout: Option<Spanned<types::Duration>>,
+    max_body: Option<Spanned<ByteSize>>,
+    diagnostics: &mut Diagnostics,
+) -> Option<(Duration, usize)> {
+    let mut sound = Some(());
+    if let Some(raw) = timeout.filter(|timeout| timeout.is_zero()) {
+        let message = "a `timeout` of 0s asks nobody";
+        diagnostics.push(Diagnostic::error(Code::BadValue, raw.span, message));
+        sound = None;
+    }
+    if let Some(raw) = max_body.filter(|size| size.bytes() > MOST_BODY) {
+        let message = "an answer is held in memory, and has 1 MiB at most";
+        diagnostics.push(Diagnostic::error(Code::BadValue, raw.span, message));
+        sound = None;
+    }
+    sound?;
+    let most = max_body.map_or(MAX_BODY, |size| size.bytes());
+    Some((
+        timeout.map_or(TIMEOUT, |timeout| timeout.get()),
+        usize::try_from(most).ok()?,
+    ))
 }
 
 /// A whole answer.

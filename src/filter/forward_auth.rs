@@ -5,12 +5,11 @@
 //! them but the service (E-120).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::compile::bad_name;
-use super::errand::{Errand, Heard};
+use super::errand::{Errand, Heard, compile_limits};
 use super::kept::{Keep, Over, Told};
 use super::live::{Decision, Tally};
 use super::rewrite::new_authority;
@@ -18,14 +17,10 @@ use super::{Place, Reply, RequestView, ResponseView, Until, Verdict, check_name}
 use crate::base::{ClusterName, Detail, Reason};
 use crate::cluster::find_cluster;
 use crate::config::raw::filter as raw;
-use crate::config::{Code, Diagnostic, Diagnostics, Spanned};
+use crate::config::{Diagnostics, Spanned};
 use crate::message::Edits;
 use crate::message::spelled::canonical_path;
 
-const TIMEOUT: Duration = Duration::from_secs(2);
-const MAX_BODY: u64 = 64 << 10;
-/// It is held in memory.
-const MOST_BODY: u64 = 1 << 20;
 const SEND: &[&str] = &["authorization", "cookie"];
 const PASS: &[&str] = &[
     "content-type",
@@ -67,32 +62,20 @@ impl ForwardAuth {
             None => Some(None),
             Some(host) => new_authority(host, diagnostics).map(Some),
         };
-        let timeout = raw.timeout.map_or(TIMEOUT, |timeout| timeout.get());
-        let mut sound = Some(());
-        if let Some(raw) = raw.timeout.filter(|timeout| timeout.is_zero()) {
-            let message = "a `timeout` of 0s lets nothing through";
-            diagnostics.push(Diagnostic::error(Code::BadValue, raw.span, message));
-            sound = None;
-        }
-        let most = raw.max_body.map_or(MAX_BODY, |size| size.bytes());
-        if let Some(raw) = raw.max_body.filter(|size| size.bytes() > MOST_BODY) {
-            let message = "an answer is held in memory, and has 1 MiB at most";
-            diagnostics.push(Diagnostic::error(Code::BadValue, raw.span, message));
-            sound = None;
-        }
+        let limits = compile_limits(raw.timeout, raw.max_body, diagnostics);
         let send = names(raw.send_headers.as_ref(), SEND, Place::Request, diagnostics);
         let copy = names(raw.copy_headers.as_ref(), &[], Place::Request, diagnostics);
         let raw_client = raw.client_headers.as_ref();
         let client = names(raw_client, &[], Place::Response, diagnostics);
         let pass = names(raw.pass_headers.as_ref(), PASS, Place::Reply, diagnostics);
-        sound?;
+        let (timeout, most) = limits?;
         let errand = Errand {
             cluster: cluster?,
             path: path?,
             host: host?,
             send: send?,
             timeout,
-            most: usize::try_from(most).ok()?,
+            most,
         };
         Some(Self {
             errand: Arc::new(errand),

@@ -1,7 +1,6 @@
 //! `[error_pages.NAME]` → [`ErrorPages`].
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -15,11 +14,8 @@ use crate::filter::Live;
 use crate::message::spelled::canonical_path;
 
 /// Longest page of the configuration: it is held in memory.
+use crate::filter::errand::compile_limits;
 const MOST_FILE: u64 = 1 << 20;
-/// Longest page of a cluster: it is held in memory while it is sent.
-const MOST_BODY: u64 = 1 << 20;
-const MAX_BODY: u64 = 64 << 10;
-const TIMEOUT: Duration = Duration::from_secs(2);
 const PATH: &str = "/${status}";
 const WORDS: [(&str, Piece); 4] = [
     (STATUS, Piece::Status),
@@ -235,22 +231,13 @@ fn of_cluster(
             sound = None;
         }
     }
-    if let Some(raw) = raw.timeout.filter(|timeout| timeout.is_zero()) {
-        let message = "a `timeout` of 0s asks nobody";
-        diagnostics.push(Diagnostic::error(Code::BadValue, raw.span, message));
-        sound = None;
-    }
-    let most = raw.max_body.map_or(MAX_BODY, |size| size.bytes());
-    if let Some(raw) = raw.max_body.filter(|size| size.bytes() > MOST_BODY) {
-        let message = "a page is held in memory, and has 1 MiB at most";
-        diagnostics.push(Diagnostic::error(Code::BadValue, raw.span, message));
-        sound = None;
-    }
+    let limits = compile_limits(raw.timeout, raw.max_body, diagnostics);
     sound?;
+    let (timeout, most) = limits?;
     Some(Some(OfCluster {
         cluster: cluster?,
         path: path.into(),
-        timeout: raw.timeout.map_or(TIMEOUT, |timeout| timeout.get()),
-        most: usize::try_from(most).ok()?,
+        timeout,
+        most,
     }))
 }
