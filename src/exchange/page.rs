@@ -35,7 +35,7 @@ pub(super) async fn page<D: Downstream>(
             Ok(Over::Heard(heard)) => heard,
             Ok(_) | Err(_) => None,
         };
-        if let Some(page) = pages.heard(reply, heard.as_ref()) {
+        if let Some(page) = pages.heard(reply, heard) {
             return Some(page);
         }
     }

@@ -195,20 +195,25 @@ impl ErrorPages {
     }
 
     /// The answer with the page that a cluster gave, if it is one.
-    pub fn heard(&self, reply: &Reply, heard: Option<&Heard>) -> Option<Reply> {
+    pub fn heard(&self, reply: &Reply, heard: Option<Heard>) -> Option<Reply> {
         let Some(heard) = heard.filter(|heard| (200..300).contains(&heard.status)) else {
             self.tally.count(Origin::Missing);
             return None;
         };
         self.tally.count(Origin::Cluster);
-        let (head, body) = (heard.head(), Bytes::copy_from_slice(&heard.body));
+        let head = heard.head();
         let kind = head.values(b"content-type").next();
         let more = head
             .fields
             .iter()
             .map(|field| (head.name(field), head.value(field)))
             .filter(|(name, _)| OF_BODY.iter().any(|of| of.eq_ignore_ascii_case(name)));
-        Some(reply.with_page(kind.unwrap_or(Kind::Text.content_type()), more, body))
+        let page = reply.with_page(
+            kind.unwrap_or(Kind::Text.content_type()),
+            more,
+            Bytes::new(),
+        );
+        Some(page.with_body(heard.body.into()))
     }
 
     /// The answer with the form of its page that the client likes best, where there is one.
