@@ -99,7 +99,7 @@ async fn list(State(context): State<Arc<Context>>) -> Response {
 }
 
 async fn close_all(State(context): State<Arc<Context>>, body: Bytes) -> Result<Response, Denied> {
-    close(&context, Scope::All, &body)
+    close(&context, &Scope::All, &body)
 }
 
 async fn close_one(
@@ -129,7 +129,7 @@ async fn close_one(
         let why = format!("no {scope} `{name}`");
         return Err(Denied(StatusCode::NOT_FOUND, why));
     }
-    close(&context, scope, &body)
+    close(&context, &scope, &body)
 }
 
 async fn open_all(State(context): State<Arc<Context>>) -> Response {
@@ -157,13 +157,19 @@ fn read_scope(scope: &str, name: &str) -> Result<Scope, Denied> {
 }
 
 /// In effect for every request that begins once this has answered.
-fn close(context: &Context, scope: Scope, body: &[u8]) -> Result<Response, Denied> {
+fn close(context: &Context, scope: &Scope, body: &[u8]) -> Result<Response, Denied> {
     let now = clock::now();
     let closed = read(body, now).map_err(|why| Denied(StatusCode::UNPROCESSABLE_ENTITY, why))?;
-    let (kind, name) = named(&scope);
+    let maintenance = &context.live.maintenance;
+    let done = maintenance.close(scope.clone(), closed.clone(), now);
+    done.map_err(|_| {
+        let why = "too much is under maintenance: take something back, or close all";
+        Denied(StatusCode::CONFLICT, why.to_owned())
+    })?;
+    let (scope, name) = named(scope);
     let allow: Vec<_> = closed.allow.iter().map(ToString::to_string).collect();
     tracing::info!(
-        scope = kind,
+        scope,
         name,
         retry_after = closed.retry_after.as_secs(),
         allow = allow.join(" "),
@@ -172,11 +178,6 @@ fn close(context: &Context, scope: Scope, body: &[u8]) -> Result<Response, Denie
             .map(|until| until.duration_since(now).as_secs()),
         "maintenance switched on"
     );
-    let maintenance = &context.live.maintenance;
-    maintenance.close(scope, closed, now).map_err(|_| {
-        let why = "too much is under maintenance: take something back, or close all";
-        Denied(StatusCode::CONFLICT, why.to_owned())
-    })?;
     Ok(Json(ClosedStatus::list(maintenance)).into_response())
 }
 
