@@ -94,6 +94,7 @@ fn compile_one(
             let filter = BandwidthLimit::compile(limit, raw.span, at, parts, diagnostics)?;
             let span = limit.key.as_ref().map_or(raw.span, |key| key.span);
             reads_claims(filter.key(), span, of, step, diagnostics)?;
+            unpassed(raw.span, of, diagnostics);
             Some(Filter::BandwidthLimit(filter))
         }
         Raw::Rewrite(rewrite) => {
@@ -125,6 +126,20 @@ fn compile_one(
         }
         Raw::Cors(cors) => Cors::compile(cors, diagnostics).map(Filter::Cors),
         Raw::GrpcWeb(raw_filter::GrpcWeb {}) => Some(Filter::GrpcWeb(GrpcWeb)),
+    }
+}
+
+/// Warns of a limit on bodies where none pass.
+fn unpassed(span: Span, of: Of<'_>, diagnostics: &mut Diagnostics) {
+    let redirect = of.raw.redirect.as_ref().map(|it| it.span);
+    let respond = of.raw.respond.as_ref().map(|it| it.span);
+    if let Some(action) = redirect.or(respond) {
+        let diagnostic = Diagnostic::warning(Code::Unused, span, "nothing is slowed down here");
+        diagnostics.push(
+            diagnostic
+                .label("answers of ours pass as ever")
+                .also(action, "this route passes nothing on"),
+        );
     }
 }
 

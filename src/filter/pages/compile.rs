@@ -1,20 +1,23 @@
 //! `[error_pages.NAME]` → [`ErrorPages`].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{ErrorPages, Form, Kind, OfCluster, Page, PagesIx, Piece, STATUS};
+use super::{
+    ErrorPages, Form, Kind, OfCluster, Page, PagesIx, Piece, STATUS, asks, failures, holds,
+};
 use crate::base::{ClusterName, PagesName};
 use crate::cluster::find_cluster;
 use crate::config::raw::{self, Config};
 use crate::config::types::{FilePath, Named, StatusRange};
 use crate::config::{Beside, Code, Diagnostic, Diagnostics, Span, Spanned, suggest};
 use crate::filter::Live;
+use crate::filter::errand::compile_limits;
 use crate::message::spelled::canonical_path;
 
 /// Longest page of the configuration: it is held in memory.
-use crate::filter::errand::compile_limits;
 const MOST_FILE: u64 = 1 << 20;
 const PATH: &str = "/${status}";
 const WORDS: [(&str, Piece); 4] = [
@@ -43,9 +46,11 @@ pub fn compile(
             Some(list) => statuses(list, diagnostics),
         };
         let name = compile_name(name, diagnostics);
+        let (pages, replaced) = (pages.into_iter().collect::<Option<Box<_>>>()?, replaced?);
+        never_shown(raw, &pages, &replaced, diagnostics);
         Some(Arc::new(ErrorPages {
-            pages: pages.into_iter().collect::<Option<_>>()?,
-            replaced: replaced?,
+            pages,
+            replaced,
             tally: live.shown(&name?),
         }))
     });
@@ -159,6 +164,42 @@ fn page(
         cluster,
         forms: forms.into(),
     })
+}
+
+/// Warns of pages that no answer gets, and of answers of endpoints that are to get a page and get none.
+fn never_shown(
+    raw: &raw::ErrorPages,
+    pages: &[Page],
+    replaced: &[StatusRange],
+    diagnostics: &mut Diagnostics,
+) {
+    let (ours, asked) = (failures(|_| true), failures(asks));
+    let mut taken = BTreeSet::new();
+    for (raw, page) in raw.pages.iter().zip(pages) {
+        let statuses = (400..=599).filter(|&status| holds(&page.statuses, status));
+        let first: Vec<u16> = statuses.filter(|&status| taken.insert(status)).collect();
+        let may = if page.forms.is_empty() { &asked } else { &ours };
+        let shown = |status: &u16| may.contains(status) || holds(replaced, *status);
+        let why = if first.is_empty() {
+            "pages before it are for all of these"
+        } else if first.iter().any(shown) {
+            continue;
+        } else if first.iter().any(|status| ours.contains(status)) {
+            "no cluster is asked when one of these is the answer"
+        } else {
+            "no answer of ours is one of these, and none of `endpoints` is replaced"
+        };
+        let message = "this page is never shown";
+        let diagnostic = Diagnostic::warning(Code::Unused, raw.status.span, message);
+        diagnostics.push(diagnostic.label(why));
+    }
+    for range in raw.endpoints.iter().flat_map(|list| list.iter()) {
+        if !(range.first..=range.last).any(|status| taken.contains(&status)) {
+            let message = "answers of endpoints are replaced by no page";
+            let diagnostic = Diagnostic::warning(Code::Unused, range.span, message);
+            diagnostics.push(diagnostic.label("none of `pages` is for this"));
+        }
+    }
 }
 
 fn read(file: &Spanned<FilePath>, files: &Beside, diagnostics: &mut Diagnostics) -> Option<Bytes> {

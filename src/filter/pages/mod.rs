@@ -4,6 +4,7 @@
 
 mod compile;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::counts::Counts;
 use super::errand::{Errand, Heard};
 use super::reply::{Reply, Wording};
 use crate::base::reason::Side;
-use crate::base::{PagesName, Reason};
+use crate::base::{Detail, PagesName, Reason};
 use crate::cluster::ClusterIx;
 use crate::config::Spanned;
 use crate::config::types::StatusRange;
@@ -245,6 +246,13 @@ fn asks(reason: Reason) -> bool {
             | Reason::Maintenance
     );
     reason.side() != Side::Downstream && !defends
+}
+
+/// The statuses of our own answers to these failures.
+fn failures(of: impl Fn(Reason) -> bool) -> BTreeSet<u16> {
+    let reasons = Reason::ALL.iter().filter(|reason| of(**reason));
+    let each = |reason: &'static Reason| Detail::ALL.iter().map(|it| reason.status(*it));
+    reasons.flat_map(each).collect()
 }
 
 fn holds(ranges: &[StatusRange], status: u16) -> bool {

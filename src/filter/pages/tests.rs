@@ -1,6 +1,5 @@
 use super::compile::pieces;
 use super::*;
-use crate::base::Detail;
 
 #[test]
 fn what_is_no_variable_stays_as_it_is() {
