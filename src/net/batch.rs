@@ -11,7 +11,7 @@
 use std::io;
 use std::mem::zeroed;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::ptr;
 
 use nix::libc;
@@ -29,6 +29,82 @@ const SLOT: usize = 64 << 10;
 #[derive(Clone, Copy)]
 #[repr(align(8))]
 struct Told([u8; 96]);
+
+impl Told {
+    const EMPTY: Self = Self([0; 96]);
+
+    /// What stands in its first `length` bytes: to which address of ours a datagram came, and how many others did not.
+    fn read(&self, length: usize) -> (Option<Own>, Option<u32>) {
+        let (mut own, mut overflowed) = (None, None);
+        // SAFETY: zeros are a value of a header, whose pointers are null.
+        let mut header: libc::msghdr = unsafe { zeroed() };
+        header.msg_control = self.0.as_ptr().cast_mut().cast();
+        header.msg_controllen = length.min(self.0.len());
+        // SAFETY: `header` has no more than these bytes, which are aligned as a `cmsghdr`, are initialized and outlive it. They are
+        // messages that the kernel wrote, or the zeros of before, which are none: the macros of cmsg(3) stay within the length, each
+        // message has as many bytes as its type says, and is read unaligned. Nothing is written.
+        unsafe {
+            let mut next = libc::CMSG_FIRSTHDR(&raw const header);
+            while let Some(message) = next.as_ref() {
+                let content = libc::CMSG_DATA(next);
+                match (message.cmsg_level, message.cmsg_type) {
+                    (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                        let told = content.cast::<libc::in_pktinfo>().read_unaligned();
+                        // Of a broadcast it is the address of the interface, which can be answered from.
+                        let bytes = told.ipi_spec_dst.s_addr.to_ne_bytes();
+                        own = Some(Own::V4(Ipv4Addr::from(bytes)));
+                    }
+                    (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                        let told = content.cast::<libc::in6_pktinfo>().read_unaligned();
+                        let addr = Ipv6Addr::from(told.ipi6_addr.s6_addr);
+                        let scoped = addr.is_unicast_link_local();
+                        own = Some(Own::V6(addr, if scoped { told.ipi6_ifindex } else { 0 }));
+                    }
+                    (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
+                        overflowed = Some(content.cast::<u32>().read_unaligned());
+                    }
+                    _ => {}
+                }
+                next = libc::CMSG_NXTHDR(&raw const header, next);
+            }
+        }
+        (own, overflowed)
+    }
+
+    /// Writes that a datagram leaves from this address of ours; how many bytes that takes.
+    fn write(&mut self, own: Own) -> usize {
+        // SAFETY: zeros are a value of a header, whose pointers are null.
+        let mut header: libc::msghdr = unsafe { zeroed() };
+        header.msg_control = self.0.as_mut_ptr().cast();
+        header.msg_controllen = self.0.len();
+        // SAFETY: `header` has these bytes, borrowed for writing, aligned as a `cmsghdr`, and more than either message takes: there is a
+        // first message, and room for what is written behind it.
+        unsafe {
+            let message = libc::CMSG_FIRSTHDR(&raw const header);
+            let content = libc::CMSG_DATA(message);
+            let (level, kind, length) = match own {
+                Own::V4(addr) => {
+                    let mut told: libc::in_pktinfo = zeroed();
+                    // The route says which interface.
+                    told.ipi_spec_dst.s_addr = u32::from_ne_bytes(addr.octets());
+                    content.cast::<libc::in_pktinfo>().write_unaligned(told);
+                    (libc::IPPROTO_IP, libc::IP_PKTINFO, size(&told))
+                }
+                Own::V6(addr, interface) => {
+                    let mut told: libc::in6_pktinfo = zeroed();
+                    told.ipi6_addr.s6_addr = addr.octets();
+                    told.ipi6_ifindex = interface;
+                    content.cast::<libc::in6_pktinfo>().write_unaligned(told);
+                    (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, size(&told))
+                }
+            };
+            (*message).cmsg_level = level;
+            (*message).cmsg_type = kind;
+            (*message).cmsg_len = libc::CMSG_LEN(length) as usize;
+            libc::CMSG_SPACE(length) as usize
+        }
+    }
+}
 
 /// Room for datagrams that come, and what is told of them.
 pub struct Batch {
@@ -68,7 +144,7 @@ impl Default for Batch {
             headers: vec![header; SLOTS].into_boxed_slice(),
             parts: vec![part; SLOTS].into_boxed_slice(),
             names: vec![name; SLOTS].into_boxed_slice(),
-            told: vec![Told([0; 96]); SLOTS].into_boxed_slice(),
+            told: vec![Told::EMPTY; SLOTS].into_boxed_slice(),
             met: 0,
         }
     }
@@ -117,13 +193,11 @@ impl Batch {
 
     /// What came with the last call.
     pub fn iter(&self) -> impl Iterator<Item = Met<'_>> {
-        let slots = self
-            .bytes
-            .chunks_exact(SLOT)
-            .zip(&self.headers)
-            .zip(&self.names);
-        slots.take(self.met).map(|((bytes, header), name)| {
-            let (own, overflowed) = told(&header.msg_hdr);
+        let slots = self.bytes.chunks_exact(SLOT).zip(&self.headers);
+        let beside = self.names.iter().zip(&self.told);
+        let all = slots.zip(beside).take(self.met);
+        all.map(|((bytes, header), (name, told))| {
+            let (own, overflowed) = told.read(header.msg_hdr.msg_controllen);
             let peer = peer(name).filter(|_| header.msg_hdr.msg_namelen > 0);
             Met {
                 bytes: bytes.get(..header.msg_len as usize).unwrap_or(bytes),
@@ -163,39 +237,6 @@ fn peer(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
     }
 }
 
-/// What stands beside the bytes: to which address of ours they came, and how many others did not.
-fn told(header: &libc::msghdr) -> (Option<Own>, Option<u32>) {
-    let (mut own, mut overflowed) = (None, None);
-    // SAFETY: `msg_control` points at memory of the batch that `header` is of, and the kernel has set `msg_controllen` to what it
-    // wrote there. The macros of cmsg(3) stay within it; what a message holds is read unaligned, as its type says.
-    unsafe {
-        let mut next = libc::CMSG_FIRSTHDR(header);
-        while let Some(message) = next.as_ref() {
-            let content = libc::CMSG_DATA(next);
-            match (message.cmsg_level, message.cmsg_type) {
-                (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                    let told = content.cast::<libc::in_pktinfo>().read_unaligned();
-                    // Of a broadcast it is the address of the interface, which can be answered from.
-                    let bytes = told.ipi_spec_dst.s_addr.to_ne_bytes();
-                    own = Some(Own::V4(Ipv4Addr::from(bytes)));
-                }
-                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                    let told = content.cast::<libc::in6_pktinfo>().read_unaligned();
-                    let addr = Ipv6Addr::from(told.ipi6_addr.s6_addr);
-                    let scoped = addr.is_unicast_link_local();
-                    own = Some(Own::V6(addr, if scoped { told.ipi6_ifindex } else { 0 }));
-                }
-                (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
-                    overflowed = Some(content.cast::<u32>().read_unaligned());
-                }
-                _ => {}
-            }
-            next = libc::CMSG_NXTHDR(header, next);
-        }
-    }
-    (own, overflowed)
-}
-
 /// One to be sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Piece<'b> {
@@ -212,7 +253,7 @@ pub fn send<S: AsRawFd>(socket: &S, pieces: &[Piece<'_>]) -> io::Result<usize> {
     // SAFETY: the same.
     let mut parts: [libc::iovec; SLOTS] = unsafe { zeroed() };
     let mut names = [const { Name::None }; SLOTS];
-    let mut told = [Told([0; 96]); SLOTS];
+    let mut told = [Told::EMPTY; SLOTS];
     let heads = headers.iter_mut().zip(&mut parts);
     let beside = names.iter_mut().zip(&mut told);
     let mut count = 0;
@@ -225,54 +266,23 @@ pub fn send<S: AsRawFd>(socket: &S, pieces: &[Piece<'_>]) -> io::Result<usize> {
         header.msg_iov = part;
         header.msg_iovlen = 1;
         if let Some(own) = piece.ends.own() {
+            header.msg_controllen = told.write(own);
             header.msg_control = told.0.as_mut_ptr().cast();
-            header.msg_controllen = told.0.len();
-            header.msg_controllen = write_own(header, own);
         }
         count += 1;
     }
-    call(
-        socket.as_raw_fd(),
-        headers.get_mut(..count).unwrap_or_default(),
-    )
-}
-
-fn call(socket: RawFd, headers: &mut [libc::mmsghdr]) -> io::Result<usize> {
-    let count = number(headers.len());
-    // SAFETY: `send` has let each header point at bytes of its caller, which the kernel reads alone, and at memory of its own
-    // frame, all with their lengths.
-    let sent = unsafe { libc::sendmmsg(socket, headers.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
+    // SAFETY: each of the first `count` headers points at the bytes of its piece, which the kernel reads alone, and at memory of this
+    // frame, which nothing else uses until the call returns, all with their lengths. `count` is at most `SLOTS`, the length of all
+    // that is zipped.
+    let sent = unsafe {
+        libc::sendmmsg(
+            socket.as_raw_fd(),
+            headers.as_mut_ptr(),
+            number(count),
+            libc::MSG_DONTWAIT,
+        )
+    };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
-}
-
-/// Says that a datagram leaves from this address of ours; how many bytes that takes.
-fn write_own(header: &libc::msghdr, own: Own) -> usize {
-    // SAFETY: the control buffer of `header` is a `Told`: zeroed, aligned, and larger than either message, so that there is a first
-    // header and room for what is written behind it.
-    unsafe {
-        let message = libc::CMSG_FIRSTHDR(header);
-        let content = libc::CMSG_DATA(message);
-        let (level, kind, length) = match own {
-            Own::V4(addr) => {
-                let mut told: libc::in_pktinfo = zeroed();
-                // The route says which interface.
-                told.ipi_spec_dst.s_addr = u32::from_ne_bytes(addr.octets());
-                content.cast::<libc::in_pktinfo>().write_unaligned(told);
-                (libc::IPPROTO_IP, libc::IP_PKTINFO, size(&told))
-            }
-            Own::V6(addr, interface) => {
-                let mut told: libc::in6_pktinfo = zeroed();
-                told.ipi6_addr.s6_addr = addr.octets();
-                told.ipi6_ifindex = interface;
-                content.cast::<libc::in6_pktinfo>().write_unaligned(told);
-                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, size(&told))
-            }
-        };
-        (*message).cmsg_level = level;
-        (*message).cmsg_type = kind;
-        (*message).cmsg_len = libc::CMSG_LEN(length) as usize;
-        libc::CMSG_SPACE(length) as usize
-    }
 }
 
 /// An address as the kernel takes it.
