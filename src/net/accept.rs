@@ -20,8 +20,6 @@ pub struct Acceptor {
     reserved: RawFd,
 }
 
-/// How long half-made connections have to come in before a socket is closed: a round trip over a long way.
-const GRACE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 enum Listener {
     Tcp(TcpListener),
@@ -29,6 +27,8 @@ enum Listener {
     Unix(UnixListener, Arc<SocketFile>),
 }
 
+/// How long half-made connections have to come in before a socket is closed: a round trip over a long way.
+const GRACE: Duration = Duration::from_millis(250);
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
