@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
 use super::socket;
-use super::unix::{FileId, SocketFile, Unplaced};
+use super::unix::{Made, SocketFile, Unplaced};
 use crate::base::ListenAddr;
 
 /// What is listened for, and what a session is carried by.
@@ -41,9 +41,9 @@ pub enum Opened {
 
 impl Opened {
     /// The file of a unix socket.
-    pub fn file(&self) -> Option<FileId> {
+    pub fn file(&self) -> Option<Made> {
         match self {
-            Self::Unix(_, file) => Some(file.id()),
+            Self::Unix(_, file) => Some(file.made()),
             Self::Tcp(_) | Self::Udp(_) => None,
         }
     }

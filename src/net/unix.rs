@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Group, User};
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
 
 use super::socket;
 use crate::base::addr::MAX_UNIX_PATH;
@@ -18,9 +19,9 @@ use crate::base::addr::MAX_UNIX_PATH;
 pub struct Access {
     /// Permission bits.
     pub mode: u32,
-    /// Id of the owner; `None`: who runs the process.
+    /// Id of the owner; `None`: as it was made, by who runs the process.
     pub owner: Option<u32>,
-    /// Id of the group; `None`: that of who runs the process.
+    /// Id of the group; `None`: as it was made, with the group of who runs the process (or of the directory, inode(7), `S_ISGID`).
     pub group: Option<u32>,
 }
 
@@ -48,24 +49,42 @@ impl Access {
     }
 }
 
-/// Which file it is, whatever it is called. That of a bound socket is given to no other file while the socket is open.
+/// The file of a bound socket, whatever it is called: its number is given to no other file while the socket is open. And whose it
+/// was when it was made.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct FileId {
+pub struct Made {
     device: u64,
     inode: u64,
+    owner: u32,
+    group: u32,
 }
 
-impl FileId {
+impl Made {
     fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
+            owner: metadata.uid(),
+            group: metadata.gid(),
         }
+    }
+
+    fn is(&self, metadata: &Metadata) -> bool {
+        (self.device, self.inode) == (metadata.dev(), metadata.ino())
     }
 
     /// Whether it is what is called so.
     pub fn is_at(self, path: &Path) -> bool {
-        fs::symlink_metadata(path).is_ok_and(|metadata| Self::of(&metadata) == self)
+        fs::symlink_metadata(path).is_ok_and(|metadata| self.is(&metadata))
+    }
+
+    /// What is not said stays, or becomes again, as it was made.
+    fn access(&self, wanted: &Access) -> Access {
+        Access {
+            mode: wanted.mode,
+            owner: wanted.owner.or(Some(self.owner)),
+            group: wanted.group.or(Some(self.group)),
+        }
     }
 }
 
@@ -94,6 +113,7 @@ impl Pin {
         // Mode and owner of what is held by O_PATH alone are changed over its name in /proc (open(2)).
         let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
         let allow = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode));
+        let allow = |mode| allow(mode).map_err(no_proc);
         allow(before.mode & wanted.mode)?;
         if wanted.owner.is_some() || wanted.group.is_some() {
             chown(&path, wanted.owner, wanted.group)?;
@@ -108,15 +128,16 @@ pub struct Grants(Vec<(Pin, Access)>);
 
 impl Grants {
     /// Gives the file at `path` this owner, group and mode, if it is still the one that is meant.
-    pub fn add(&mut self, path: &Path, meant: FileId, wanted: &Access) -> io::Result<()> {
+    pub fn add(&mut self, path: &Path, meant: Made, wanted: &Access) -> io::Result<()> {
         let pin = Pin::new(path)?;
         let metadata = pin.0.metadata()?;
-        if FileId::of(&metadata) != meant {
+        if !meant.is(&metadata) {
             let message = "the file is another one's by now";
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
         }
         self.0.push((pin, Access::of(&metadata)));
-        self.0.last().map_or(Ok(()), |(pin, _)| pin.grant(wanted))
+        let wanted = meant.access(wanted);
+        self.0.last().map_or(Ok(()), |(pin, _)| pin.grant(&wanted))
     }
 
     /// It stays so.
@@ -169,8 +190,25 @@ const OLD: &str = "o";
 pub struct Unplaced {
     socket: socket2::Socket,
     path: PathBuf,
-    /// A directory that nobody else may enter.
-    private: PathBuf,
+    made: Made,
+    private: Private,
+}
+
+/// The directory that a socket is made in, which nobody else may enter.
+#[derive(Debug)]
+struct Private(PathBuf);
+
+impl Private {
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.file(NEW));
+        let _ = fs::remove_dir(&self.0);
+    }
 }
 
 impl Unplaced {
@@ -180,24 +218,25 @@ impl Unplaced {
         let socket = socket::unix_stream()?;
         let private = private(path, fastrand::u32(..)).ok_or(io::ErrorKind::InvalidInput)?;
         fs::DirBuilder::new().mode(0o700).create(&private)?;
-        let unplaced = Self {
+        let private = Private(private);
+        let inside = private.file(NEW);
+        socket.bind(&socket2::SockAddr::unix(&inside)?)?;
+        let pin = Pin::new(&inside)?;
+        let made = Made::of(&pin.0.metadata()?);
+        pin.grant(&access)?;
+        Ok(Self {
             socket,
             path: path.to_path_buf(),
+            made,
             private,
-        };
-        let inside = unplaced.inside(NEW);
-        unplaced.socket.bind(&socket2::SockAddr::unix(&inside)?)?;
-        Pin::new(&inside)?.grant(&access)?;
-        Ok(unplaced)
+        })
     }
 
     /// Listens, and moves the socket to its place: there is no moment in which another user could connect. What a dead process
     /// left there is removed; who listens there by now, stays.
     pub fn place(self) -> io::Result<(UnixListener, SocketFile)> {
-        let inside = self.inside(NEW);
+        let inside = self.private.file(NEW);
         self.socket.listen(socket::BACKLOG)?;
-        let listener = self.socket.try_clone()?.into();
-        let id = FileId::of(&fs::symlink_metadata(&inside)?);
         match move_to(&inside, &self.path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 self.evict()?;
@@ -205,15 +244,17 @@ impl Unplaced {
             }
             moved => moved?,
         }
-        let path = self.path.clone();
-        Ok((listener, SocketFile { path, id }))
+        let Self {
+            socket, path, made, ..
+        } = self;
+        Ok((socket.into(), SocketFile { path, made }))
     }
 
     /// Takes away what a dead process left. Between a look at it and its removal a living one may have come to its place: only what
     /// has been taken to where nobody comes is sure to be what is looked at.
     fn evict(&self) -> io::Result<()> {
         prove_stale(&self.path)?;
-        let old = self.inside(OLD);
+        let old = self.private.file(OLD);
         match fs::rename(&self.path, &old) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             moved => moved?,
@@ -226,33 +267,40 @@ impl Unplaced {
             }
         }
     }
-
-    fn inside(&self, name: &str) -> PathBuf {
-        self.private.join(name)
-    }
-}
-
-impl Drop for Unplaced {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(self.inside(NEW));
-        let _ = fs::remove_dir(&self.private);
-    }
 }
 
 /// Moves a file to where none is.
 fn move_to(from: &Path, to: &Path) -> io::Result<()> {
-    Ok(rustix::fs::renameat_with(
-        CWD,
-        from,
-        CWD,
-        to,
-        RenameFlags::NOREPLACE,
-    )?)
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // A file system, or a kernel, that does not have the flag (rename(2)).
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => link_to(from, to),
+        moved => Ok(moved?),
+    }
+}
+
+/// The same in two steps: link(2), too, fails where something is. For as long as it has both names the first is one that nobody
+/// comes to.
+fn link_to(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to)?;
+    let _ = fs::remove_file(from);
+    Ok(())
 }
 
 fn in_use(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::AlreadyExists => io::ErrorKind::AddrInUse.into(),
+        _ => error,
+    }
+}
+
+/// Of what is held open only its name in /proc can be missing.
+fn no_proc(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            let message =
+                "the mode of a unix socket is set over /proc/self/fd, and /proc is not mounted";
+            io::Error::new(io::ErrorKind::Unsupported, message)
+        }
         _ => error,
     }
 }
@@ -266,7 +314,7 @@ fn no_socket() -> io::Error {
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
-    id: FileId,
+    made: Made,
 }
 
 impl SocketFile {
@@ -276,13 +324,13 @@ impl SocketFile {
     }
 
     /// Which it is.
-    pub fn id(&self) -> FileId {
-        self.id
+    pub fn made(&self) -> Made {
+        self.made
     }
 
     /// Removes it, so that nobody connects any more. A second time does nothing.
     pub fn remove(&self) {
-        if self.id.is_at(&self.path) {
+        if self.made.is_at(&self.path) {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -331,7 +379,7 @@ mod tests {
         let path = temp("own");
         let unplaced = Unplaced::bind(&path, Access::OWN).unwrap();
         assert!(!path.exists(), "not before it listens");
-        let private = unplaced.private.clone();
+        let private = unplaced.private.0.clone();
         assert_eq!(mode(&private), 0o700);
         let (listener, file) = unplaced.place().unwrap();
         assert!(!private.exists());
@@ -346,7 +394,7 @@ mod tests {
         };
         let granted = || {
             let mut grants = Grants::default();
-            grants.add(&path, file.id(), &wide).unwrap();
+            grants.add(&path, file.made(), &wide).unwrap();
             assert_eq!(mode(&path), 0o666);
             grants
         };
@@ -363,11 +411,55 @@ mod tests {
         fs::remove_file(&path).unwrap();
     }
 
+    /// As if it were made anew: what is no longer said is not what was said before.
+    #[test]
+    fn who_is_no_longer_named_has_it_no_longer() {
+        let path = temp("former");
+        let (_listener, file) = Unplaced::bind(&path, Access::OWN).unwrap().place().unwrap();
+        let whose = || {
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            (metadata.uid(), metadata.gid())
+        };
+        let ours = whose();
+        // Only root may give a file away; others see that it stays theirs.
+        let theirs = match ours {
+            (0, group) => (1, group + 1),
+            _ => ours,
+        };
+        let given = Access {
+            owner: Some(theirs.0),
+            group: Some(theirs.1),
+            ..Access::OWN
+        };
+        for (access, expected) in [(given, theirs), (Access::OWN, ours)] {
+            let mut grants = Grants::default();
+            grants.add(&path, file.made(), &access).unwrap();
+            assert_eq!(whose(), expected);
+            grants.settle();
+        }
+    }
+
+    /// Where the kernel cannot move without replacing.
+    #[test]
+    fn a_link_takes_no_place_that_is_taken_either() {
+        let (from, to) = (temp("link-from"), temp("link-to"));
+        let _listener = UnixListener::bind(&from).unwrap();
+        fs::write(&to, "precious").unwrap();
+        let refused = link_to(&from, &to).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&to).unwrap(), "precious");
+        fs::remove_file(&to).unwrap();
+        link_to(&from, &to).unwrap();
+        assert!(!from.exists());
+        UnixStream::connect(&to).unwrap();
+        fs::remove_file(&to).unwrap();
+    }
+
     #[test]
     fn what_is_dropped_before_it_listens_leaves_no_trace() {
         let path = temp("undone");
         let unplaced = Unplaced::bind(&path, Access::OWN).unwrap();
-        let private = unplaced.private.clone();
+        let private = unplaced.private.0.clone();
         drop(unplaced);
         assert!(!path.exists() && !private.exists());
     }
@@ -400,11 +492,11 @@ mod tests {
         };
         let refused = |kind: io::ErrorKind| {
             let mut grants = Grants::default();
-            let error = grants.add(&path, file.id(), &wide).unwrap_err();
+            let error = grants.add(&path, file.made(), &wide).unwrap_err();
             assert_eq!(error.kind(), kind);
-            assert!(!file.id().is_at(&path));
+            assert!(!file.made().is_at(&path));
         };
-        assert!(file.id().is_at(&path));
+        assert!(file.made().is_at(&path));
         fs::remove_file(&path).unwrap();
         refused(io::ErrorKind::NotFound);
         std::os::unix::fs::symlink(&other, &path).unwrap();
@@ -449,12 +541,12 @@ mod tests {
                 drop(UnixListener::bind(&path).unwrap());
             }
             let [first, second] = [(); 2].map(|()| Unplaced::bind(&path, Access::OWN).unwrap());
-            let private = second.private.clone();
+            let private = second.private.0.clone();
             let (_listener, file) = first.place().unwrap();
             let refused = second.place().unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
             assert!(!private.exists());
-            assert!(file.id().is_at(&path));
+            assert!(file.made().is_at(&path));
             UnixStream::connect(&path).unwrap();
         }
     }

@@ -3,7 +3,7 @@
 use crate::base::{ListenAddr, ListenerName};
 use crate::listener::overlaps;
 use crate::net::bind::Transport;
-use crate::net::unix::FileId;
+use crate::net::unix::Made;
 use crate::worker::Listening;
 
 /// An address that is listened on.
@@ -14,7 +14,7 @@ pub(super) struct Open {
     /// As it is, and for which listener.
     pub(super) what: Listening,
     /// The file of a unix socket.
-    pub(super) file: Option<FileId>,
+    pub(super) file: Option<Made>,
 }
 
 impl Open {
