@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One address in a cluster.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -16,7 +16,7 @@ pub enum EndpointAddr {
 /// Longest path of a unix socket: `sun_path` has 108 bytes with the closing NUL (unix(7)).
 pub const MAX_UNIX_PATH: usize = 107;
 
-/// Why a text is not an endpoint address.
+/// Why a text is not an address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AddrError {
     /// Neither `IP:port` nor `unix:/path`.
@@ -27,6 +27,8 @@ pub enum AddrError {
     RelativePath,
     /// The path is longer than the kernel takes.
     PathTooLong,
+    /// No file can have this path.
+    NoFile,
 }
 
 impl fmt::Display for AddrError {
@@ -36,6 +38,7 @@ impl fmt::Display for AddrError {
             Self::PortZero => "port 0 cannot be connected to",
             Self::RelativePath => "the path after `unix:` must be absolute",
             Self::PathTooLong => "the path of a unix socket has at most 107 bytes",
+            Self::NoFile => "no file can have this path",
         })
     }
 }
@@ -45,20 +48,11 @@ impl std::error::Error for AddrError {}
 impl EndpointAddr {
     /// Parses `IP:port`, `[IPv6]:port` or `unix:/path`.
     pub fn parse(text: &str) -> Result<Self, AddrError> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            if !path.starts_with('/') {
-                return Err(AddrError::RelativePath);
-            }
-            if path.len() > MAX_UNIX_PATH {
-                return Err(AddrError::PathTooLong);
-            }
-            return Ok(Self::Unix(PathBuf::from(path)));
+        match ListenAddr::parse(text)? {
+            ListenAddr::Inet(addr) if addr.port() == 0 => Err(AddrError::PortZero),
+            ListenAddr::Inet(addr) => Ok(Self::Inet(addr)),
+            ListenAddr::Unix(path) => Ok(Self::Unix(path)),
         }
-        let addr: SocketAddr = text.parse().map_err(|_| AddrError::Shape)?;
-        if addr.port() == 0 {
-            return Err(AddrError::PortZero);
-        }
-        Ok(Self::Inet(addr))
     }
 }
 
@@ -66,9 +60,13 @@ impl fmt::Display for EndpointAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inet(addr) => addr.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Unix(path) => write_unix(path, f),
         }
     }
+}
+
+fn write_unix(path: &Path, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "unix:{}", path.display())
 }
 
 /// Where is listened.
@@ -83,13 +81,20 @@ pub enum ListenAddr {
 impl ListenAddr {
     /// Parses `IP:port`, `[IPv6]:port` or `unix:/path`.
     pub fn parse(text: &str) -> Result<Self, AddrError> {
-        if let Ok(addr) = text.parse() {
+        let Some(path) = text.strip_prefix("unix:") else {
+            let addr = text.parse().map_err(|_| AddrError::Shape)?;
             return Ok(Self::Inet(addr));
+        };
+        if !path.starts_with('/') {
+            return Err(AddrError::RelativePath);
         }
-        EndpointAddr::parse(text).map(|addr| match addr {
-            EndpointAddr::Inet(addr) => Self::Inet(addr),
-            EndpointAddr::Unix(path) => Self::Unix(path),
-        })
+        if path.len() > MAX_UNIX_PATH {
+            return Err(AddrError::PathTooLong);
+        }
+        if Path::new(path).file_name().is_none() || path.contains('\0') {
+            return Err(AddrError::NoFile);
+        }
+        Ok(Self::Unix(PathBuf::from(path)))
     }
 
     /// Its port; none of a unix socket.
@@ -105,7 +110,7 @@ impl fmt::Display for ListenAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inet(addr) => addr.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Unix(path) => write_unix(path, f),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::base::{EndpointAddr, ListenAddr};
+use crate::base::ListenAddr;
+use crate::base::addr::AddrError;
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
 use crate::net::bind::Transport;
 use crate::net::unix;
@@ -83,20 +84,18 @@ pub(super) fn parse(text: &Spanned<String>, diagnostics: &mut Diagnostics) -> Op
         )
         .label(label)
     };
-    let problem = match text.parse::<SocketAddr>() {
-        Ok(SocketAddr::V6(v6)) if v6.ip().to_ipv4_mapped().is_some() => {
+    let problem = match ListenAddr::parse(text) {
+        Ok(ListenAddr::Inet(SocketAddr::V6(v6))) if v6.ip().to_ipv4_mapped().is_some() => {
             bad("an IPv4 address in IPv6 form: IPv6 sockets take IPv6 alone")
                 .hint("write the IPv4 address")
         }
-        Ok(SocketAddr::V6(v6)) if v6.scope_id() != 0 => bad("scopes are not supported"),
-        Ok(addr) => return Some(ListenAddr::Inet(addr)),
-        Err(_) if text.starts_with("unix:") => match EndpointAddr::parse(text) {
-            Ok(EndpointAddr::Unix(path)) if !unix::fits(&path) => bad(CRAMPED).hint(CRAMPED_WHY),
-            Ok(EndpointAddr::Unix(path)) => return Some(ListenAddr::Unix(path)),
-            Ok(EndpointAddr::Inet(addr)) => return Some(ListenAddr::Inet(addr)),
-            Err(error) => bad(&error.to_string()),
-        },
-        Err(_) => bad("expected `IP:port`, `[IPv6]:port` or `unix:/path`").hint(hint(text)),
+        Ok(ListenAddr::Inet(SocketAddr::V6(v6))) if v6.scope_id() != 0 => {
+            bad("scopes are not supported")
+        }
+        Ok(ListenAddr::Unix(path)) if !unix::fits(&path) => bad(CRAMPED).hint(CRAMPED_WHY),
+        Ok(addr) => return Some(addr),
+        Err(error @ AddrError::Shape) => bad(&error.to_string()).hint(hint(text)),
+        Err(error) => bad(&error.to_string()),
     };
     diagnostics.push(problem);
     None

@@ -73,6 +73,8 @@ fn id_of(
     diagnostics: &mut Diagnostics,
 ) -> Option<u32> {
     let id = name.parse().ok().or_else(|| find(&name.value));
+    // To chown(2) it says that nothing changes.
+    let id = id.filter(|id| *id != u32::MAX);
     if id.is_none() {
         let message = format!("there is no {kind} `{}`", name.escape_debug());
         diagnostics.push(Diagnostic::error(Code::BadValue, name.span, message));
