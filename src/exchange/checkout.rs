@@ -114,13 +114,8 @@ pub(super) async fn checkout(
     let Place { ix, slot, .. } = place;
     let held = Held::begin(slot, endpoint);
     if let Some(stream) = x.own.take() {
-        cluster.cells.reused.inc();
-        x.record.connected(Duration::ZERO);
-        return Ok(Checked {
-            link: Link::Http1(stream),
-            reused: Reused::Pooled,
-            held,
-        });
+        let (link, reused) = reuse(x, cluster, stream);
+        return Ok(Checked { link, reused, held });
     }
     match endpoint.spec.protocol {
         Protocol::Http1 => {}
@@ -143,13 +138,8 @@ pub(super) async fn checkout(
         && let Some(set) = cluster.idle.get(ix.0 as usize)
         && let Some(stream) = set.take(look)
     {
-        cluster.cells.reused.inc();
-        x.record.connected(Duration::ZERO);
-        return Ok(Checked {
-            link: Link::Http1(stream),
-            reused: Reused::Pooled,
-            held,
-        });
+        let (link, reused) = reuse(x, cluster, stream);
+        return Ok(Checked { link, reused, held });
     }
     let stream = fresh(&mut x.record, cluster, &endpoint.spec, patience, began).await?;
     Ok(Checked {
@@ -157,6 +147,13 @@ pub(super) async fn checkout(
         reused: Reused::Fresh,
         held,
     })
+}
+
+/// A connection that is there already.
+fn reuse(x: &mut Exchange, cluster: &ClusterView, stream: Stream) -> (Link, Reused) {
+    cluster.cells.reused.inc();
+    x.record.connected(Duration::ZERO);
+    (Link::Http1(stream), Reused::Pooled)
 }
 
 /// A connection to an endpoint that chooses what is spoken. What it agreed to last is tried, and where it agrees to something
@@ -187,9 +184,7 @@ async fn either(
         if let Source::Pool(look) = source
             && let Some(stream) = set.take(look)
         {
-            cluster.cells.reused.inc();
-            x.record.connected(Duration::ZERO);
-            return Ok((Link::Http1(stream), Reused::Pooled));
+            return Ok(reuse(x, cluster, stream));
         }
         let stream = fresh(&mut x.record, cluster, &endpoint.spec, patience, began).await?;
         if upstream::spoken(&stream) == Spoken::Other {

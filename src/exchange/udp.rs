@@ -117,6 +117,19 @@ impl Line {
         }
     }
 
+    /// One more answer has come; how many that makes.
+    fn heard(&self) -> u64 {
+        let answered = self.answered.get() + 1;
+        self.answered.set(answered);
+        answered
+    }
+
+    /// Whether so many answers have come for each datagram; 0: there may always be another.
+    fn has_all(&self, responses: u32) -> bool {
+        let wanted = self.datagrams.get().saturating_mul(u64::from(responses));
+        responses > 0 && self.answered.get() >= wanted
+    }
+
     /// Ends the flow; the first reason stays.
     pub fn end(&self, reason: Reason, detail: Detail) {
         if self.ended.get().is_none() {
@@ -284,9 +297,7 @@ async fn answers(
             match poll_fill(&upstream.socket, cx, &mut batch) {
                 Poll::Ready(Ok(())) => {
                     for datagram in batch.iter() {
-                        let answered = line.answered.get() + 1;
-                        line.answered.set(answered);
-                        if answered == 1 {
+                        if line.heard() == 1 {
                             let now = clock::now();
                             watch.connected(now);
                             record.first_byte(now);
@@ -294,8 +305,7 @@ async fn answers(
                         }
                         record.response_bytes(datagram.bytes.len() as u64);
                         answer(datagram.bytes);
-                        let wanted = line.datagrams.get().saturating_mul(u64::from(responses));
-                        if responses > 0 && answered >= wanted {
+                        if line.has_all(responses) {
                             return Poll::Ready((Reason::Completed, Detail::None));
                         }
                     }
