@@ -18,7 +18,7 @@ from pathlib import Path
 
 import machine
 from machine import BenchError, Tree
-from peers import LOAD_CORE, PROXY_CORE, ROOT, wait_until
+from peers import LOAD_CORE, PROXY_CORE, ROOT, tidegate_head, wait_until
 
 SERVER = {"small": 9301, "bulk": 9302}
 SIZES = {"small": 128, "bulk": 1 << 20}
@@ -54,19 +54,7 @@ listen bulk
     server one 127.0.0.1:9302
 """
 
-TIDEGATE = """
-[runtime]
-workers = 1
-
-[admin]
-bind = "127.0.0.1:@ADMIN@"
-
-[log]
-level = "warn"
-
-[log.access]
-output = "off"
-
+TIDEGATE = tidegate_head("@ADMIN@") + """
 [[listeners]]
 name = "small"
 bind = ["127.0.0.1:@SMALL@"]

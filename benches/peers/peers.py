@@ -32,6 +32,20 @@ NGINX_LARGE = (
 )
 
 
+def tidegate_head(admin):
+    """What a configuration of ours begins with: one worker, and nothing written for what goes well."""
+    return f"""
+[runtime]
+workers = 1
+[admin]
+bind = "127.0.0.1:{admin}"
+[log]
+level = "error"
+[log.access]
+output = "off"
+"""
+
+
 def request(port, path="/", host="127.0.0.1"):
     """One GET on a connection of its own; returns the body of a 200."""
     with socket.create_connection((host, port), 5) as stream:

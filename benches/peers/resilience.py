@@ -21,7 +21,7 @@ from pathlib import Path
 import machine
 import openloop
 from openloop import Load, quantile
-from peers import LOAD_CORE, ROOT, Haproxy, Nginx, Peer, Tidegate, wait_until
+from peers import LOAD_CORE, ROOT, Haproxy, Nginx, Peer, Tidegate, tidegate_head, wait_until
 
 HERE = Path(__file__).resolve().parent
 CONTROL, FIRST, WEB = 9200, 9201, 9180
@@ -73,15 +73,7 @@ class Written(Peer):
 
 def tidegate(binary, clusters, title="Tidegate"):
     """`clusters`: name → (ports, keys); the first is reached by every path but /other."""
-    text = f"""
-[runtime]
-workers = 1
-[admin]
-bind = "127.0.0.1:{WEB + 100}"
-[log]
-level = "error"
-[log.access]
-output = "off"
+    text = tidegate_head(WEB + 100) + f"""
 [[listeners]]
 name = "web"
 bind = ["127.0.0.1:{WEB}"]
