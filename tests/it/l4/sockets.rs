@@ -72,7 +72,7 @@ fn connections_and_flows_come_from_where_the_configuration_says() {
 #[test]
 fn a_source_that_is_not_ours_is_told_as_such() {
     let server = ByteServer::echo();
-    let keys = "socket = { source = \"192.0.2.1\" }";
+    let keys = "socket = { source = \"192.0.2.1\" }\noutlier = { consecutive_failures = 1 }";
     let (setup, raw) = super::tcp_over(&[server.addr()], "", keys);
     let proxy = setup.start();
     // Silent, so that its end is no reset.

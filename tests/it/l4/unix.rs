@@ -49,6 +49,14 @@ fn at(setup: &Setup) -> PathBuf {
     setup.dir.file("listen.sock")
 }
 
+/// A server of byte streams behind a file: what to start, its path, and its listener.
+fn carried(server: &ByteServer) -> (Setup, PathBuf, String) {
+    let setup = Setup::over(&[server.addr()]);
+    let path = at(&setup);
+    let tcp = listener("tcp", &path, "cluster = \"app\"");
+    (setup.tail(&tcp), path, tcp)
+}
+
 #[test]
 fn requests_come_over_a_file_and_their_client_is_this_machine() {
     let origin = Origin::start();
@@ -117,10 +125,7 @@ fn byte_streams_go_from_file_to_file() {
 #[test]
 fn a_reload_hands_the_socket_over_and_a_removed_one_goes() {
     let server = ByteServer::echo();
-    let start = Setup::over(&[server.addr()]);
-    let path = at(&start);
-    let tcp = listener("tcp", &path, "cluster = \"app\"");
-    let start = start.tail(&tcp);
+    let (start, path, tcp) = carried(&server);
     let proxy = start.start();
     let live = connect(&path);
     unix_echoes(&live, "before");
@@ -150,9 +155,7 @@ fn a_reload_hands_the_socket_over_and_a_removed_one_goes() {
 #[test]
 fn nobody_who_got_through_is_lost_when_the_listener_goes() {
     let server = ByteServer::echo();
-    let start = Setup::over(&[server.addr()]);
-    let path = at(&start);
-    let start = start.tail(&listener("tcp", &path, "cluster = \"app\""));
+    let (start, path, _) = carried(&server);
     let proxy = start.start();
     let to = path.clone();
     let clients = std::thread::spawn(move || {
@@ -173,13 +176,10 @@ fn nobody_who_got_through_is_lost_when_the_listener_goes() {
 #[test]
 fn what_a_dead_process_left_is_replaced_and_what_lives_is_not() {
     let server = ByteServer::echo();
-    let setup = Setup::over(&[server.addr()]);
-    let path = at(&setup);
+    let (setup, path, tcp) = carried(&server);
     drop(UnixListener::bind(&path).unwrap());
     assert!(path.exists());
     let raw = ports::free();
-    let tcp = listener("tcp", &path, "cluster = \"app\"");
-    let setup = setup.tail(&tcp);
     let proxy = setup.start();
     unix_echoes(&connect(&path), "instead");
     let taken = setup.dir.file("taken.sock");
@@ -209,10 +209,7 @@ fn what_a_dead_process_left_is_replaced_and_what_lives_is_not() {
 #[test]
 fn a_reload_that_fails_leaves_every_file_as_it_was() {
     let server = ByteServer::echo();
-    let start = Setup::over(&[server.addr()]);
-    let path = at(&start);
-    let tcp = listener("tcp", &path, "cluster = \"app\"");
-    let start = start.tail(&tcp);
+    let (start, path, tcp) = carried(&server);
     let proxy = start.start();
     let before = file(&path);
     let wide = tcp.clone() + "unix = { mode = \"666\" }\n";

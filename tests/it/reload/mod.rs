@@ -170,7 +170,6 @@ fn a_bad_file_changes_nothing_and_says_why() {
     );
 }
 
-/// Beside an address that could be had.
 fn listener(name: &str, addr: std::net::SocketAddr) -> String {
     format!("[[listeners]]\nname = \"{name}\"\nbind = [\"{addr}\"]\nprotocol = \"http\"\n")
 }
