@@ -170,6 +170,18 @@ impl<T> Streams<T> {
         self.over.push_back((id, ending));
     }
 
+    /// The other end reset a stream that we had reset.
+    pub(super) fn reset_too(&mut self, id: u32) {
+        if let Ok(place) = self.order.binary_search_by_key(&id, |&(id, _)| id) {
+            let key = self.order.get(place).map(|&(_, key)| key);
+            if let Some(stream) = key.and_then(|key| self.slots.get_mut(key)) {
+                stream.ending = Some(Ending::ByPeer);
+            }
+        } else if let Some((_, ending)) = self.over.iter_mut().rev().find(|(over, _)| *over == id) {
+            *ending = Ending::ByPeer;
+        }
+    }
+
     /// Every window becomes so much larger, or smaller; false: one of them too large (E-068).
     pub(super) fn shift_windows(&mut self, by: i64) -> bool {
         self.iter_mut().all(|stream| {

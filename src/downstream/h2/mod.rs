@@ -272,6 +272,11 @@ impl Driver {
             return;
         };
         let own = &mut stream.own;
+        if own.lingers {
+            own.runner.wake();
+            session.unwanted(key, bytes.len());
+            return;
+        }
         if own.inbox.capacity() == 0 {
             own.inbox = self.mux.connection.local.take_buffer();
         }

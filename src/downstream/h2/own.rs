@@ -34,6 +34,8 @@ pub(super) struct Own {
     pub(super) tail: Tail,
     /// Whether it waits for the kernel.
     pub(super) waits: Cell<bool>,
+    /// Whether nobody reads what the client still sends.
+    pub(super) lingers: bool,
     /// What of it is charged by now.
     pub(super) charged: usize,
     /// Why it is over before its end.
@@ -51,6 +53,7 @@ impl Own {
             sent: 0,
             tail: Tail::None,
             waits: Cell::new(false),
+            lingers: false,
             charged: 0,
             failed: None,
         }

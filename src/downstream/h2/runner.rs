@@ -5,12 +5,13 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use super::mux::Mux;
 use super::side::Side;
 use crate::downstream::slot::{Job, Slot};
 use crate::exchange::Opening;
-use crate::http2::{Code, Key};
+use crate::http2::{Code, Half, Key};
 use crate::net::Timer;
 use crate::net::deadline::Tick;
 use crate::task;
@@ -18,6 +19,10 @@ use crate::worker::Local;
 
 /// Tasks that a worker keeps.
 const IDLE: usize = 512;
+
+/// How long the rest of a request may take whose answer is whole. Most of those that are answered early are whole a moment
+/// later; a client that sends more is told to stop (RFC 9113, 8.1).
+const MOMENT: Duration = Duration::from_millis(100);
 
 thread_local! {
     /// Tasks of this worker that have no stream.
@@ -40,19 +45,55 @@ pub(super) struct Runner {
 struct Work {
     mux: Rc<Mux>,
     key: Key,
-    done: bool,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    /// The exchange runs.
+    Runs,
+    /// It is over, the client's request is not: what comes of that obeys the same rules, and is thrown away.
+    Lingers,
+    Done,
 }
 
 impl Work {
+    /// Whether the client still sends a request whose answer is whole.
+    fn lingers(&self) -> bool {
+        let (known, unread) = match self.mux.peek().streams.at(self.key) {
+            Some(stream)
+                if stream.remote == Half::Open
+                    && stream.local == Half::Ended
+                    && stream.ending.is_none()
+                    && stream.own.failed().is_none() =>
+            {
+                let own = &stream.own;
+                (own.lingers, own.inbox.len() - own.read)
+            }
+            _ => return false,
+        };
+        if !known {
+            let mut session = self.mux.session();
+            if let Some(stream) = session.streams.at_mut(self.key) {
+                stream.own.lingers = true;
+                stream.own.read += unread;
+            }
+            session.unwanted(self.key, unread);
+            drop(session);
+            self.mux.wake();
+        }
+        true
+    }
+
     fn done(mut self, code: Option<Code>) {
-        self.done = true;
+        self.stage = Stage::Done;
         self.mux.close(self.key, code);
     }
 }
 
 impl Drop for Work {
     fn drop(&mut self) {
-        if !self.done {
+        if self.stage != Stage::Done {
             self.mux.close(self.key, Some(Code::Internal));
         }
     }
@@ -84,7 +125,7 @@ impl Runner {
         self.work.replace(Some(Work {
             mux: Rc::clone(mux),
             key,
-            done: false,
+            stage: Stage::Runs,
         }));
         if self.started.replace(true) {
             self.wake();
@@ -110,29 +151,35 @@ impl Runner {
     }
 
     fn poll(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(work) = self.work.take() else {
+        let Some(mut work) = self.work.take() else {
             return Poll::Pending;
         };
-        let Some(mut slot) = self.slot.take() else {
-            return Poll::Pending;
-        };
-        match slot.poll(cx) {
-            Poll::Ready(_) => {
-                self.slot.replace(Some(slot));
-                work.done(None);
-            }
-            // Whoever waits for the client heard of it just now; whoever does not is dropped where it stands, which is
-            // how a vanished client ends an exchange.
-            Poll::Pending if work.mux.is_failed(work.key) => {
-                drop(slot);
-                work.done(None);
-            }
-            Poll::Pending => {
-                self.slot.replace(Some(slot));
-                self.work.replace(Some(work));
+        if work.stage == Stage::Runs {
+            let Some(mut slot) = self.slot.take() else {
                 return Poll::Pending;
+            };
+            match slot.poll(cx) {
+                Poll::Ready(_) => {
+                    self.slot.replace(Some(slot));
+                }
+                // Whoever waits for the client heard of it just now; whoever does not is dropped where it stands, which is
+                // how a vanished client ends an exchange.
+                Poll::Pending if work.mux.is_failed(work.key) => drop(slot),
+                Poll::Pending => {
+                    self.slot.replace(Some(slot));
+                    self.work.replace(Some(work));
+                    return Poll::Pending;
+                }
             }
+            work.stage = Stage::Lingers;
+            self.timer.set(self.timer.deadlines().after(MOMENT));
         }
+        let late = self.timer.fired().then_some(Code::NoError);
+        if late.is_none() && work.lingers() {
+            self.work.replace(Some(work));
+            return Poll::Pending;
+        }
+        work.done(late);
         self.timer.set(Tick::NEVER);
         RUNNERS.with_borrow_mut(|runners| {
             if runners.len() < IDLE {

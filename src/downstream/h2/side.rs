@@ -34,6 +34,7 @@ pub(super) struct Side {
     waits: Expect,
     answered: Answered,
     body: Body,
+    switched: Upgrade,
     trailers: Trailers,
     read: u64,
     sent: u64,
@@ -53,6 +54,7 @@ impl Side {
             waits: head.expect(),
             answered: Answered::Nothing,
             body: Body::None,
+            switched: Upgrade::None,
             trailers: Trailers::default(),
             read: 0,
             sent: 0,
@@ -187,6 +189,7 @@ impl Downstream for Side {
             BodyLength::Exact(_) if bodiless => BodyLength::None,
             body => body,
         };
+        self.switched = answer.switching;
         self.body = match (answer.switching, body) {
             (Upgrade::WebSocket, _) => Body::Follows,
             (Upgrade::None, BodyLength::None) => Body::None,
@@ -267,9 +270,12 @@ impl Downstream for Side {
         self.answered
     }
 
-    /// The answer is whole. What the client still sends is not wanted (RFC 9113, 8.1).
+    /// The answer is whole. What the client still sends is not wanted: it is told so at once if it waits for our word, or
+    /// if no end of it is near.
     fn finish(&mut self) -> Disposition {
-        self.reset(Code::NoError);
+        if self.waits == Expect::Continue || self.switched == Upgrade::WebSocket {
+            self.reset(Code::NoError);
+        }
         Disposition::Reuse
     }
 

@@ -43,6 +43,8 @@ impl<T> Session<T> {
             }
             Found::Idle if !self.is_ignored(head.stream) => Err(Code::Protocol.into()),
             _ => {
+                // What it sends behind that was not on its way when we reset the stream.
+                self.streams.reset_too(head.stream);
                 self.meters.hit(Abuse::Resets, &self.limits, now)?;
                 Ok(None)
             }

@@ -172,6 +172,16 @@ impl<T> Session<T> {
         }
     }
 
+    /// So many bytes of a body came that nobody reads any more, because the answer is whole. The stream's window does not
+    /// open again; when half of it is used the other end is told to stop (RFC 9113, 8.1).
+    pub fn unwanted(&mut self, key: Key, bytes: usize) {
+        self.consumed(None, bytes);
+        let half = i64::from(self.limits.stream_window / 2);
+        if self.streams.at(key).is_some_and(|at| at.receive < half) {
+            self.reset(key, Code::NoError);
+        }
+    }
+
     /// Says that the end is near: streams that begin from now on may be too late. The answer to the PING tells that the
     /// other end has read it (RFC 9113, 6.8).
     pub fn warn(&mut self) {

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::base::clock;
-use crate::http2::frame::{Block as Writing, Flags, FrameHead, HEAD, Kind, MAX_FRAME, PREFACE};
+use crate::http2::frame::{
+    Block as Writing, Flags, FrameHead, HEAD, Kind, MAX_FRAME, MAX_WINDOW, PREFACE,
+};
 use crate::http2::streams::Ending;
 use std::time::Instant;
 
@@ -257,4 +259,50 @@ fn a_block_that_is_not_whole_outlasts_a_rest() {
         used += step.used;
     }
     assert_eq!(seen, [(b":path".to_vec(), b"/".to_vec())]);
+}
+
+/// RFC 9113, 8.1: an answer may be whole before its request is, whose rest obeys the rules still.
+#[test]
+fn a_request_behind_its_answer_is_held_to_the_rules() {
+    let answered = |limits| {
+        let mut pair = Pair::new(limits);
+        let key = pair.begin(1, Flags::NONE);
+        pair.session
+            .send_headers(key, Fin::Yes, |encoder, out| encoder.status(200, out));
+        pair.sent();
+        (pair, key)
+    };
+    let (mut pair, key) = answered(Limits::default());
+    let failed = |code| Ok(vec![Event::Failed { key, code }]);
+    assert_eq!(pair.feed(&update(1, 0)), failed(Code::Protocol));
+    let (mut pair, _) = answered(Limits::default());
+    assert_eq!(pair.feed(&update(1, MAX_WINDOW)), failed(Code::FlowControl));
+    let (mut pair, _) = answered(Limits::default());
+    let head = pair.head(1, Flags::NONE);
+    assert_eq!(pair.feed(&head), failed(Code::Protocol));
+    // Until half of its window is used it may go on, and then it is told to stop.
+    let limits = Limits {
+        stream_window: 1000,
+        ..Limits::default()
+    };
+    let (mut pair, key) = answered(limits);
+    for (len, frames) in [(500, vec![]), (1, vec![(Kind::RstStream, 0, 1, 4)])] {
+        pair.feed(&data(1, Flags::NONE, len)).unwrap();
+        pair.session.unwanted(key, len);
+        assert_eq!(pair.sent(), frames);
+    }
+    // What was on its way means nothing; what comes behind the other end's own reset is wrong.
+    assert_eq!(pair.feed(&data(1, Flags::NONE, 1)), Ok(vec![]));
+    let mut reset = Vec::new();
+    frame::rst_stream(1, Code::Cancel, &mut reset);
+    assert_eq!(pair.feed(&reset), Ok(vec![]));
+    let refused = Event::Refused {
+        code: Code::StreamClosed,
+    };
+    assert_eq!(
+        pair.feed(&data(1, Flags::NONE, 1)),
+        Ok(vec![refused.clone()])
+    );
+    pair.session.close(key);
+    assert_eq!(pair.feed(&data(1, Flags::NONE, 1)), Ok(vec![refused]));
 }

@@ -1,6 +1,6 @@
 //! What a client may get wrong, row by row over raw frames (`rows.py`): each with its scope and its code.
 
-use crate::support::{Answer, Origin, Setup};
+use crate::support::{Answer, Origin, Proxy, Setup};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,6 +14,33 @@ pub fn python() -> PathBuf {
         cache.unwrap_or_else(home).join("tidegate")
     };
     tools.unwrap_or_else(cache).join("python/bin/python")
+}
+
+/// Runs a script of rows against a listener: at least so many, and each as it should be.
+pub fn all_right(script: &str, proxy: &Proxy, arguments: &[&str], least: usize) {
+    let output = Command::new(python())
+        .arg(format!(
+            "{}/tests/it/http2/{script}",
+            env!("CARGO_MANIFEST_DIR")
+        ))
+        .arg(proxy.web.ip().to_string())
+        .arg(proxy.web.port().to_string())
+        .args(arguments)
+        .output()
+        .expect("python; `make tools` installs it");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let rows: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(rows.len() >= least, "{} rows", rows.len());
+    let wrong: Vec<_> = rows.iter().filter(|row| row["ok"] != true).collect();
+    for row in &wrong {
+        eprintln!("{row}");
+    }
+    assert!(wrong.is_empty(), "{} rows of {}", wrong.len(), rows.len());
 }
 
 fn origin() -> Origin {
@@ -30,28 +57,7 @@ fn every_row_has_its_code_and_scope() {
         .workers(1)
         .tail("[defaults.cluster.timeouts]\nresponse = \"120s\"")
         .start();
-    let output = Command::new(python())
-        .arg(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/it/http2/rows.py"
-        ))
-        .arg(proxy.web.ip().to_string())
-        .arg(proxy.web.port().to_string())
-        .output()
-        .expect("python; `make tools` installs it");
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{error}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    let rows: Vec<Value> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    assert!(rows.len() >= 400, "{} rows", rows.len());
-    let wrong: Vec<_> = rows.iter().filter(|row| row["ok"] != true).collect();
-    for row in &wrong {
-        eprintln!("{row}");
-    }
-    assert!(wrong.is_empty(), "{} rows of {}", wrong.len(), rows.len());
+    all_right("rows.py", &proxy, &[], 400);
     // What is refused at once has reached no endpoint; what breaks off later has not reached it whole.
     for seen in origin.requests() {
         assert_ne!(seen.target, "/refused", "{seen:?}");

@@ -6,6 +6,7 @@ mod leaving;
 mod limited;
 mod meters;
 mod slow;
+mod standard;
 mod web;
 mod websockets;
 
