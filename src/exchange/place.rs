@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::retry::{Decision, When};
 use super::side::Downstream;
 use super::{Exchange, key_input};
 use crate::balance::{Pick, PickInput};
@@ -212,6 +213,20 @@ pub(super) fn another(cluster: &ClusterView, tried: &Tried, wish: Wish) -> Resul
         return Err(Detail::NoOther);
     }
     look(cluster, tried, wish, clock::now()).map_err(|_| Detail::NoOther)
+}
+
+/// A place for a try that follows at once: at an endpoint that was not asked yet.
+pub(super) fn at_once(
+    decision: Decision,
+    cluster: &ClusterView,
+    tried: &Tried,
+    wish: Wish,
+) -> Option<Place> {
+    if decision != Decision::OtherEndpoint(When::AtOnce) {
+        return None;
+    }
+    let place = another(cluster, tried, wish).ok()?;
+    (!tried.contains(place.ix)).then_some(place)
 }
 
 /// An exchange or a session that asks for a place.

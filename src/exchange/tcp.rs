@@ -15,7 +15,7 @@ use super::Held;
 use super::checkout::{Patience, fresh};
 use super::pause::unless;
 use super::place::{self, Asking, Place, Wish};
-use super::retry::{Account, Decision, Failed, decide};
+use super::retry::{Account, Decision, Failed, When, decide};
 use super::watch::{ON_TRIAL, Passage, Watch};
 use crate::base::reason::Blame;
 use crate::base::{Error, Phase, Reason, clock};
@@ -136,19 +136,25 @@ async fn attempts<H: FnMut(&mut Context<'_>) -> Poll<Error>>(
         // Nothing was written, so that the method plays no part.
         let failed = Failed::untouched(error, true);
         let error = failed.error;
-        match decide(account.policy(), Method::Connect, &failed.failure) {
+        let decision = decide(account.policy(), Method::Connect, &failed.failure);
+        match decision {
             Decision::Stop(why) => return Err(account.deny(&error, why)),
-            Decision::FreshConnection | Decision::OtherEndpoint => {
+            Decision::FreshConnection | Decision::OtherEndpoint(_) => {
+                let found = place::at_once(decision, cluster, &tried, asking.wish);
+                let when = When::before(found.as_ref());
                 let pause = account
-                    .pay(local.credit.level(), None, clock::now())
+                    .pay(when, local.credit.level(), None, clock::now())
                     .map_err(|why| account.deny(&error, why))?;
                 cause = Some(error.reason());
                 if !pause.is_zero() {
                     let sleep = tokio::time::sleep(pause);
                     unless(asking.drain, &mut asking.hung_up, sleep).await?;
                 }
-                place = place::another(cluster, &tried, asking.wish)
-                    .map_err(|why| account.deny(&error, why))?;
+                place = match found {
+                    Some(place) => Ok(place),
+                    None => place::another(cluster, &tried, asking.wish),
+                }
+                .map_err(|why| account.deny(&error, why))?;
             }
         }
     }

@@ -441,6 +441,27 @@ fn the_time_of_the_whole_exchange_caps_the_tries() {
     assert!(denied.count() >= 4, "{log:?}");
 }
 
+/// Who is not there says nothing of load: another endpoint is asked without a pause, and only one that was asked before is
+/// given time.
+#[test]
+fn an_endpoint_that_is_not_there_costs_no_pause() {
+    let origin = Origin::answering(|_| Answer::ok("whole"));
+    let rude = rude(Step::Close);
+    let keys = format!(
+        "{TURNS}\n[clusters.app.retry]\nbudget = {{ ratio = 1.0, min_per_second = 100 }}\n\
+         backoff = {{ base = \"1h\", max = \"1h\" }}"
+    );
+    let addrs = [ports::free(), rude.addr(), origin.addr()];
+    let proxy = Setup::over_with(&addrs, &keys).workers(1).start();
+    for _ in 0..9 {
+        assert_eq!(proxy.client().get("/").is(200).body, b"whole");
+    }
+    let log = proxy.wait_log(9);
+    let thrice = log.iter().filter(|line| line["attempts"] == 3).count();
+    assert!(thrice >= 3 && rude.count() >= thrice, "{log:?}");
+    assert_eq!(origin.count(), 9, "{log:?}");
+}
+
 /// A client that leaves in the pause is not tried for again.
 #[test]
 fn the_pause_ends_with_the_client() {

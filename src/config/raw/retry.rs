@@ -21,7 +21,7 @@ pub struct Retry {
     /// How long one try waits for the response head once it has its connection (`timeouts.connect` bounds getting
     /// one); it ends as `response_timeout`, which is tried again only where `on` lists that; 0s: none. Default: `0s`.
     pub per_try_timeout: Option<Spanned<Duration>>,
-    /// Pause before a try.
+    /// Pause before a try, but for one on an endpoint that was not asked yet after another was not there.
     pub backoff: Option<Spanned<Backoff>>,
     /// Share of requests that may be retries.
     pub budget: Option<Spanned<Budget>>,

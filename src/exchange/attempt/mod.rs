@@ -10,7 +10,7 @@ use super::checkout::Source;
 use super::outgoing::{Keep, Outgoing, encode};
 use super::own;
 use super::place::{self, Counted, Place, Wish, asking};
-use super::retry::{Account, Decision, Failed, decide};
+use super::retry::{Account, Decision, Failed, When, decide};
 use super::side::{Answered, Downstream};
 use super::transfer::Limits;
 use super::watch::Passage;
@@ -180,7 +180,8 @@ impl<D: Downstream> Attempts<'_, D> {
                 return Err(error);
             }
             let method = self.x.record.head().method();
-            match decide(self.account.policy(), method, &failure) {
+            let decision = decide(self.account.policy(), method, &failure);
+            match decision {
                 Decision::FreshConnection if source != Source::Fresh => {
                     source = Source::Fresh;
                     place = match place::at(self.cluster, ix, bond) {
@@ -189,20 +190,28 @@ impl<D: Downstream> Attempts<'_, D> {
                     };
                 }
                 Decision::Stop(why) => return Err(self.account.deny(&error, why)),
-                Decision::FreshConnection | Decision::OtherEndpoint => {
-                    let left = self.timer.deadlines().until(self.limits.total);
-                    let pause = match paid {
-                        Some(pause) => pause,
-                        None => self
-                            .account
-                            .pay(self.x.local.credit.level(), left, clock::now())
-                            .map_err(|why| self.account.deny(&error, why))?,
-                    };
+                Decision::FreshConnection | Decision::OtherEndpoint(_) => {
                     self.tried.insert(ix);
+                    let found = place::at_once(decision, self.cluster, &self.tried, self.wish);
+                    let left = self.timer.deadlines().until(self.limits.total);
+                    let level = self.x.local.credit.level();
+                    let pause = match paid {
+                        Some(pause) => Ok(pause),
+                        None => self.account.pay(
+                            When::before(found.as_ref()),
+                            level,
+                            left,
+                            clock::now(),
+                        ),
+                    };
+                    let pause = pause.map_err(|why| self.account.deny(&error, why))?;
                     cause = Some(error.reason());
                     self.pause(pause).await?;
-                    place = place::another(self.cluster, &self.tried, self.wish)
-                        .map_err(|why| self.account.deny(&error, why))?;
+                    place = match found {
+                        Some(place) => Ok(place),
+                        None => place::another(self.cluster, &self.tried, self.wish),
+                    }
+                    .map_err(|why| self.account.deny(&error, why))?;
                     source = usual;
                 }
             }

@@ -43,9 +43,29 @@ pub(super) enum Decision {
     /// Not counted against the budget.
     FreshConnection,
     /// Another endpoint, if tries, time and budget allow.
-    OtherEndpoint,
+    OtherEndpoint(When),
     /// None, and why.
     Stop(Detail),
+}
+
+/// When another endpoint is asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum When {
+    /// As soon as one is found that was not asked yet: nobody was there, which says nothing of load.
+    AtOnce,
+    /// After the pause: whoever answers that it cannot, or does not answer in time, may have too much to do, and so may
+    /// the others. So it is where one is asked again.
+    Later,
+}
+
+impl When {
+    /// When a try follows, with this place found for it already.
+    pub(super) const fn before<P>(found: Option<&P>) -> Self {
+        match found {
+            Some(_) => Self::AtOnce,
+            None => Self::Later,
+        }
+    }
 }
 
 /// A failure, as far as it matters for what follows. The rows of the table, in its order.
@@ -100,16 +120,19 @@ impl Case {
     #[expect(clippy::match_same_arms, reason = "one row for each case")]
     const fn row(self) -> Row {
         use Decision::{FreshConnection, OtherEndpoint, Stop};
+        use When::{AtOnce, Later};
         match self {
-            Self::NoConnection => row(Who::Any, On::Connect, OtherEndpoint),
+            Self::NoConnection => row(Who::Any, On::Connect, OtherEndpoint(AtOnce)),
             Self::PooledUntouched => row(Who::Any, On::Always, FreshConnection),
             Self::PooledDead => row(Who::Repeatable, On::Always, FreshConnection),
-            Self::FreshUntouched => row(Who::Any, On::Connect, OtherEndpoint),
-            Self::Reset => row(Who::Repeatable, On::Reset, OtherEndpoint),
-            Self::ResponseTimeout => row(Who::Repeatable, On::ResponseTimeout, OtherEndpoint),
-            Self::Status => row(Who::Repeatable, On::Said, OtherEndpoint),
+            Self::FreshUntouched => row(Who::Any, On::Connect, OtherEndpoint(AtOnce)),
+            Self::Reset => row(Who::Repeatable, On::Reset, OtherEndpoint(AtOnce)),
+            Self::ResponseTimeout => {
+                row(Who::Repeatable, On::ResponseTimeout, OtherEndpoint(Later))
+            }
+            Self::Status => row(Who::Repeatable, On::Said, OtherEndpoint(Later)),
             // Every call is a POST, and who lists these statuses says that calls which end so may be made again.
-            Self::Grpc => row(Who::Any, On::Said, OtherEndpoint),
+            Self::Grpc => row(Who::Any, On::Said, OtherEndpoint(Later)),
             Self::Final => row(Who::Nobody, On::Always, Stop(Detail::None)),
         }
     }
@@ -214,6 +237,7 @@ impl<'x> Account<'x> {
     /// what another rule denies must not use it up.
     pub(super) fn pay(
         &self,
+        when: When,
         level: Level,
         left: Option<Duration>,
         now: Instant,
@@ -226,9 +250,12 @@ impl<'x> Account<'x> {
         if level >= Level::Short {
             return Err(Detail::Memory);
         }
-        let pause = policy
-            .backoff
-            .pause(self.made.get(), &mut fastrand::Rng::new());
+        let pause = match when {
+            When::AtOnce => Duration::ZERO,
+            When::Later => policy
+                .backoff
+                .pause(self.made.get(), &mut fastrand::Rng::new()),
+        };
         if left.is_some_and(|left| left <= pause) {
             return Err(Detail::Deadline);
         }

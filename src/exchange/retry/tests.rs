@@ -81,7 +81,7 @@ fn a_post_is_sent_again_only_where_nothing_was_taken() {
                 Case::NoConnection | Case::PooledUntouched | Case::FreshUntouched
             );
             if case == Case::Grpc {
-                assert_eq!(decision, Decision::OtherEndpoint);
+                assert_eq!(decision, Decision::OtherEndpoint(When::Later));
                 continue;
             }
             assert_eq!(again, untouched, "{case:?} {method:?}");
@@ -127,7 +127,7 @@ fn what_is_not_listed_is_left() {
     // Without `connect`, a new connection that was closed before it took a byte is a reset.
     policy.on.reset = true;
     let decision = decide(&policy, Method::Get, &failure(Case::FreshUntouched));
-    assert_eq!(decision, Decision::OtherEndpoint);
+    assert_eq!(decision, Decision::OtherEndpoint(When::AtOnce));
     let decision = decide(&policy, Method::Post, &failure(Case::FreshUntouched));
     assert_eq!(decision, Decision::Stop(Detail::NotIdempotent));
 }
@@ -195,7 +195,12 @@ fn table() -> String {
         };
         let (place, costs) = match row.then {
             Decision::FreshConnection => ("the same endpoint, a new connection, once", "nothing"),
-            Decision::OtherEndpoint => ("another endpoint", "a try and budget"),
+            Decision::OtherEndpoint(When::AtOnce) => {
+                ("another endpoint, at once", "a try and budget")
+            }
+            Decision::OtherEndpoint(When::Later) => {
+                ("another endpoint, after a pause", "a try and budget")
+            }
             Decision::Stop(_) => ("–", "–"),
         };
         writeln!(

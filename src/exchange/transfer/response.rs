@@ -11,7 +11,7 @@ use crate::exchange::filters::{self, Beside};
 use crate::exchange::grpc::{self, Owes};
 use crate::exchange::own::challenge;
 use crate::exchange::page::replaces;
-use crate::exchange::retry::{Decision, Failure, Reused, decide};
+use crate::exchange::retry::{Decision, Failure, Reused, When, decide};
 use crate::exchange::side::{Answer, Answered, Author, Downstream, Piece};
 use crate::exchange::upstream::{Room, Upstream};
 use crate::filter::{Reply, Way};
@@ -296,10 +296,10 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         };
         let paid = match decide(policy, self.x.record.head().method(), &failure) {
             Decision::Stop(why) => Err(why),
-            Decision::FreshConnection | Decision::OtherEndpoint => {
+            Decision::FreshConnection | Decision::OtherEndpoint(_) => {
                 let left = self.clock().until(self.limits.total);
                 let level = self.x.local.credit.level();
-                self.account.pay(level, left, clock::now())
+                self.account.pay(When::Later, level, left, clock::now())
             }
         };
         paid.inspect_err(|&why| {
