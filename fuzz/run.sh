@@ -10,7 +10,7 @@ work=${TIDEGATE_FUZZ:-${XDG_CACHE_HOME:-$HOME/.cache}/tidegate/fuzz}
 seconds=${1:-60}
 shift || true
 targets=("$@")
-[ "${#targets[@]}" -gt 0 ] || targets=(head response chunked path config preface hello session hpack)
+[ "${#targets[@]}" -gt 0 ] || targets=(head response chunked path config preface hello quic session hpack)
 
 ./build.sh --quiet
 bin=$CARGO_TARGET_DIR/$(rustc -vV | sed -n 's/^host: //p')/release

@@ -32,6 +32,7 @@ PATH="$PATH:/usr/sbin:/sbin"
 
 # Packages of PyPI, in an environment of their own: the other side of what is tested.
 python=(
+  aioquic==1.7.2
   grpcio==1.85.1
   grpcio-health-checking==1.85.1
   h11==0.16.0

@@ -143,6 +143,7 @@ fn proxy(origin: std::net::SocketAddr, log: &str) -> std::net::SocketAddr {
         max_connections: AtomicUsize::new(100),
         clients: tidegate::worker::local::Clients::default(),
         ledger: tidegate::limit::Ledger::new(1 << 30),
+        ids: tidegate::state::Registry::default(),
         workers: 1,
     });
     let transport = tidegate::record::Transport::Tcp;

@@ -13,7 +13,8 @@ use tidegate::http1::{chunked as chunks, request, response as responses};
 use tidegate::message::forwarded::{Headers, Proto, Trust};
 use tidegate::message::path::{self as paths, Canonical, Empty, Policy, Rule};
 use tidegate::message::{BodyLength, Edits, Expect, Known, Method, RequestHead, Upgrade, Version};
-use tidegate::net::preface::{self as prefaces, Carrier, Progress as Header};
+use tidegate::net::preface::{self as prefaces, Carrier, Progress as Said};
+use tidegate::net::quic::{Header, Id};
 use tidegate::snapshot::{self, Live, Purpose};
 use tidegate::tls::hello::{self as hellos, Looked};
 
@@ -394,14 +395,14 @@ fn decided_once<V: PartialEq + std::fmt::Debug>(
 /// A header of the PROXY protocol is the same in whatever pieces it comes, and no longer than what is there.
 pub fn preface(input: &[u8]) {
     for carrier in [Carrier::Stream, Carrier::Datagram] {
-        decided_once(input, &Ok(Header::Partial), |bytes| {
+        decided_once(input, &Ok(Said::Partial), |bytes| {
             prefaces::parse(bytes, carrier)
         });
-        if let Ok(Header::Whole(said, used)) = prefaces::parse(input, carrier) {
+        if let Ok(Said::Whole(said, used)) = prefaces::parse(input, carrier) {
             assert!(used <= input.len() && used <= prefaces::MAX);
             assert_eq!(
                 prefaces::parse(&input[..used], carrier),
-                Ok(Header::Whole(said, used))
+                Ok(Said::Whole(said, used))
             );
         }
     }
@@ -415,4 +416,38 @@ pub fn hello(input: &[u8]) {
         assert!(!name.is_empty() && name.len() < 256 && !name.iter().any(u8::is_ascii_uppercase));
         assert!(asked.alpn().all(|protocol| !protocol.is_empty()));
     }
+}
+
+/// The header of a QUIC packet is that of the bytes that it is made of, and not there while one of them is missing.
+pub fn quic(input: &[u8]) {
+    let Some(header) = Header::parse(input) else {
+        let ids = |at: usize| Some(at + 1 + usize::from(*input.get(at)?));
+        let end = ids(5).and_then(ids);
+        assert!(input.is_empty() || input[0] >= 0x80 && end.is_none_or(|end| end > input.len()));
+        return;
+    };
+    let learned = header.chosen();
+    let Header::Long {
+        version,
+        kind,
+        destination,
+        source,
+    } = header
+    else {
+        assert_eq!(header, Header::Short(&input[1..]));
+        assert!(input[0] < 0x80 && learned.is_none());
+        return;
+    };
+    let mut again = input[..1].to_vec();
+    again.extend(version.to_be_bytes());
+    for id in [destination, source] {
+        again.push(u8::try_from(id.len()).expect("a byte says how long it is"));
+        again.extend(id);
+    }
+    assert_eq!(again, input[..again.len()]);
+    assert_eq!(Header::parse(&again), Some(header));
+    assert_eq!(Header::parse(&again[..again.len() - 1]), None);
+    let passing = matches!((version, kind), (0, _) | (1, 3) | (0x6b33_43cf, 0));
+    let expected = (!passing && (4..=20).contains(&source.len())).then_some(source);
+    assert_eq!(learned.as_ref().map(Id::as_bytes), expected);
 }

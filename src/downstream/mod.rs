@@ -26,6 +26,7 @@ mod secure;
 mod side;
 mod slot;
 mod tcp;
+mod terms;
 mod tunnel;
 mod udp;
 

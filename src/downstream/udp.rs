@@ -16,14 +16,14 @@ use tokio::sync::oneshot;
 use super::answers::Answers;
 use super::flows::Flows;
 use super::preface::{Said, Turn, of_datagram};
+use super::terms::Terms;
 use crate::base::{Detail, ListenerName, Reason, clock};
 use crate::drain::Phase;
 use crate::exchange::admit;
 use crate::exchange::tcp::{Session, key_input};
 use crate::exchange::udp::{Line, Unsent, carry};
 use crate::limit::Level;
-use crate::listener::{Serves, UdpSpec};
-use crate::metrics::{Lost, SessionCells};
+use crate::metrics::Lost;
 use crate::net::Timer;
 use crate::net::batch::Batch;
 use crate::net::datagrams::{Datagrams, Ends};
@@ -31,8 +31,7 @@ use crate::net::deadline::{TICK, Tick};
 use crate::record::{ConnectionFacts, Record, Transport};
 use crate::task;
 use crate::worker::local::group;
-use crate::worker::view::ListenerView;
-use crate::worker::{Local, View};
+use crate::worker::{Holder, Local, View};
 
 /// Batches that are read in one turn.
 const BATCHES: usize = 8;
@@ -96,24 +95,6 @@ pub async fn serve_datagrams(
     .await;
 }
 
-/// What new flows get.
-struct Terms {
-    /// Positions are those in this one.
-    view: Rc<View>,
-    position: usize,
-    spec: UdpSpec,
-    /// What is counted of datagrams without a flow.
-    cells: Arc<SessionCells>,
-    /// Most flows of this worker.
-    cap: usize,
-}
-
-impl Terms {
-    fn listener(&self) -> Option<&ListenerView> {
-        self.view.listeners.get(self.position)
-    }
-}
-
 struct Desk {
     local: Rc<Local>,
     listener: Rc<RefCell<ListenerName>>,
@@ -142,25 +123,8 @@ impl Desk {
     /// Takes on the view in effect. A listener that is gone keeps its last terms, for the flows that it still has.
     fn learn(&mut self) {
         self.seen += 1;
-        let name = self.listener.borrow();
-        let Some(position) = self.view.listener(&name) else {
-            return;
-        };
-        let Some(listener) = self.view.listeners.get(position) else {
-            return;
-        };
-        let Serves::Udp(spec) = &listener.spec.serves else {
-            return;
-        };
-        let cells = spec.way.only().and_then(|ix| listener.sessions(ix));
-        let workers = self.local.process.workers.max(1);
-        self.terms = Some(Terms {
-            view: Rc::clone(&self.view),
-            position,
-            spec: spec.clone(),
-            cells: Arc::clone(cells.unwrap_or(&listener.unbound)),
-            cap: (spec.max_flows as usize).div_ceil(workers),
-        });
+        let terms = Terms::new(&self.local, &self.view, &self.listener.borrow());
+        self.terms = terms.or_else(|| self.terms.take());
     }
 
     /// Reads what is there, so much at a time.
@@ -210,9 +174,9 @@ impl Desk {
                     // The peer's port speaks for another client now, whose datagrams must not ride in this one's flow.
                     other.end_replaced();
                     self.flows.borrow_mut().remove_if(ends, |_| true);
-                    self.open(ends, said, cx)?
+                    self.open(ends, said, datagram, cx)?
                 }
-                None => self.open(ends, said, cx)?,
+                None => self.open(ends, said, datagram, cx)?,
             };
             Ok((line, said.used))
         });
@@ -275,7 +239,13 @@ impl Desk {
     }
 
     /// A flow for a client that has none, with its endpoint picked and its task started.
-    fn open(&self, ends: Ends, said: Said, cx: &mut Context<'_>) -> Result<Rc<Line>, Lost> {
+    fn open(
+        &self,
+        ends: Ends,
+        said: Said,
+        datagram: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Result<Rc<Line>, Lost> {
         let terms = self.terms.as_ref().filter(|_| !self.closing);
         let terms = terms.ok_or(Lost::Closing)?;
         if self.local.credit.level() == Level::Full {
@@ -300,7 +270,11 @@ impl Desk {
             record.end(error.reason(), error.detail(), started);
             Lost::Refused
         })?;
-        let ix = terms.spec.way.choose(&key_input(&record, client));
+        let home = terms.home(datagram.get(said.used..).unwrap_or_default());
+        let ix = match &home {
+            Some(home) => Some(home.cluster),
+            None => terms.spec.way.choose(&key_input(&record, client)),
+        };
         let Some((ix, cluster)) =
             ix.and_then(|ix| Some((ix, terms.view.clusters.get(ix.index())?)))
         else {
@@ -310,6 +284,14 @@ impl Desk {
         let cluster = Rc::clone(cluster);
         let cells = Arc::clone(listener.sessions(ix).unwrap_or(unbound));
         record.bound(&cells);
+        let holder = terms
+            .ids
+            .as_ref()
+            .map(|ids| Holder::new(ids, &cells, &facts));
+        if let (Some(holder), Some(home)) = (&holder, &home) {
+            holder.found(home.id, &home.key);
+        }
+        let home = home.map(|home| home.endpoint);
         let line = Rc::new(Line::new(self.seen, source, &cells));
         let due = self.local.deadlines.after(terms.spec.idle);
         let entry = Rc::clone(&line);
@@ -329,9 +311,12 @@ impl Desk {
             let answer = |datagram: &[u8]| {
                 let due = local.deadlines.after(idle);
                 flows.borrow_mut().touch(ends, due);
+                if let Some(holder) = &holder {
+                    holder.hear(datagram, || ours.endpoint());
+                }
                 answers.push(&socket, datagram, ends, &cells);
             };
-            let (reason, detail) = carry(session, &ours, responses, &incoming, answer).await;
+            let (reason, detail) = carry(session, &ours, home, responses, &incoming, answer).await;
             let is_ours = |line: &Rc<Line>| Rc::ptr_eq(line, &ours);
             flows.borrow_mut().remove_if(ends, is_ours);
             record.end(reason, detail, clock::now());

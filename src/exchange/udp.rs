@@ -17,12 +17,12 @@ use tokio::net::UdpSocket;
 
 use super::Held;
 use super::checkout::preface;
-use super::place::{Missing, look};
+use super::place::{Bond, Missing, at, look};
 use super::retry::Reused;
 use super::tcp::Session;
 use super::watch::{Passage, Watch};
 use crate::base::{Detail, Error, Phase, Reason, clock};
-use crate::endpoint::{Availability, Endpoint, Tried};
+use crate::endpoint::{Availability, Endpoint, EndpointIx, EndpointKey, Tried};
 use crate::metrics::SessionCells;
 use crate::net::batch::Batch;
 use crate::net::datagrams::poll_fill;
@@ -148,6 +148,12 @@ impl Line {
         }
     }
 
+    /// Where it goes, once that is known.
+    pub fn endpoint(&self) -> Option<EndpointKey> {
+        let upstream = self.upstream.get()?;
+        Some(upstream.endpoint.borrow().key.clone())
+    }
+
     /// Its peer speaks for another client from now on: nothing more comes of this one.
     pub fn end_replaced(&self) {
         self.end(Reason::Completed, Detail::None);
@@ -170,10 +176,7 @@ impl Line {
             };
             upstream.endpoint.replace(found);
         }
-        !matches!(
-            upstream.endpoint.borrow().availability(0),
-            Availability::Unhealthy | Availability::Disabled
-        )
+        keeps(&upstream.endpoint.borrow())
     }
 
     fn watch(&self, cx: &Context<'_>) {
@@ -185,12 +188,28 @@ impl Line {
     }
 }
 
+/// Whether an endpoint goes on serving what it has: one that is ejected or runs empty does.
+fn keeps(endpoint: &Endpoint) -> bool {
+    !matches!(
+        endpoint.availability(0),
+        Availability::Unhealthy | Availability::Disabled
+    )
+}
+
+/// The position of an endpoint that goes on serving what it has.
+pub fn home(cluster: &ClusterView, key: &EndpointKey) -> Option<EndpointIx> {
+    let set = &cluster.cluster.set;
+    let at = set.iter().position(|it| it.key == *key && keeps(it))?;
+    u32::try_from(at).ok().map(EndpointIx)
+}
+
 /// Carries one flow: picks its endpoint at the first poll, so that the first datagram can be sent right after it, and hands
-/// every answer to `answer` until the flow ends. `responses` are awaited for each datagram; 0: any number. Answers come through
+/// every answer to `answer` until the flow ends. `home` is where it belongs, if it does. `responses` are awaited for each datagram; 0: any number. Answers come through
 /// `batch`, which is not borrowed while it waits.
 pub async fn carry(
     session: Session<'_>,
     line: &Line,
+    home: Option<EndpointIx>,
     responses: u32,
     batch: &RefCell<Batch>,
     answer: impl FnMut(&[u8]),
@@ -201,7 +220,7 @@ pub async fn carry(
         return (Reason::BreakerOpen, Detail::None);
     };
     let mut session = session;
-    let (watch, _held) = match seek(&mut session, &passage, line) {
+    let (watch, _held) = match seek(&mut session, &passage, line, home) {
         Ok(found) => found,
         Err(error) => {
             passage.failed(&error);
@@ -223,6 +242,7 @@ fn seek<'x>(
     session: &mut Session<'x>,
     passage: &'x Passage<'x>,
     line: &Line,
+    home: Option<EndpointIx>,
 ) -> Result<(Watch<'x>, Held), Error> {
     let cluster: &'x ClusterView = session.cluster;
     let policy = &cluster.cluster;
@@ -242,7 +262,11 @@ fn seek<'x>(
     let wish = session.wish();
     let mut tried = Tried::new();
     loop {
-        let found = look(cluster, &tried, wish, session.started);
+        let found = match home.filter(|ix| !tried.contains(*ix)) {
+            // No other has its connection: where this one has no place there is none.
+            Some(ix) => at(cluster, ix, Bond::Old).ok_or(Missing::Full),
+            None => look(cluster, &tried, wish, session.started),
+        };
         let place = found.map_err(|missing| match missing {
             Missing::Full => full(Detail::Endpoint),
             Missing::Nobody => {

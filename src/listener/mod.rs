@@ -39,7 +39,7 @@ pub use address::overlaps;
 pub use admin::AdminSpec;
 pub use compile::compile;
 pub use names::ServerNames;
-pub use serves::{Serves, Target, TcpSpec, UdpSpec, Way};
+pub use serves::{Found, Serves, Target, TcpSpec, UdpSpec, Way};
 
 /// One listener.
 #[derive(Clone, Debug, PartialEq)]

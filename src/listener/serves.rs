@@ -6,7 +6,10 @@ use std::time::Duration;
 use super::names::ServerNames;
 use crate::base::ClusterName;
 use crate::cluster::{ClusterIx, find_cluster};
-use crate::config::raw::{self, listener::Protocol};
+use crate::config::raw::{
+    self,
+    listener::{FlowBy, Protocol},
+};
 use crate::config::{Code, Diagnostic, Diagnostics};
 use crate::http1::limits::{number, within};
 use crate::message::key::KeyInput;
@@ -39,8 +42,20 @@ pub struct UdpSpec {
     pub idle: Duration,
     /// Most at a time, all workers together; above zero.
     pub max_flows: u32,
+    /// Whether clients of QUIC come to their endpoints again from other addresses.
+    pub found: Found,
     /// Answers to each datagram, after which one ends; 0: any number.
     pub responses: u32,
+}
+
+/// By what a datagram finds where it belongs.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Found {
+    /// By its client's address.
+    #[default]
+    ByClient,
+    /// By that, or by the connection id of QUIC.
+    ByConnectionId,
 }
 
 /// Where the connections of a tcp listener go, and how long they last.
@@ -208,6 +223,10 @@ impl UdpSpec {
         Some(Self {
             way: Way::compile(raw, clusters, diagnostics)?,
             idle: idle.map_or(FLOW_IDLE, |time| time.get()),
+            found: match terms.and_then(|udp| udp.flow_by.as_ref()) {
+                Some(by) if by.value == FlowBy::ConnectionId => Found::ByConnectionId,
+                _ => Found::ByClient,
+            },
             max_flows: u32::try_from(max_flows).unwrap_or(u32::MAX),
             responses: terms
                 .and_then(|udp| udp.responses)

@@ -40,7 +40,7 @@ pub use process::{
     TransitionCause,
 };
 pub use scrape::Scrape;
-pub use session::{Lost, SessionCells};
+pub use session::{IdEvent, Lost, SessionCells};
 
 /// The label value that stands for every label set over the cap.
 pub const OTHER: &str = "_other";

@@ -125,6 +125,10 @@ metrics! {
         "Datagrams of flows, by direction (in: from clients to endpoints, out: to clients).";
     L4_DATAGRAMS_DROPPED: Counter "tidegate_l4_datagrams_dropped_total" ["listener", "cluster", "cause"]
         "Datagrams that were dropped, by cause (no_endpoint, full, send, closing, refused, overflow).";
+    L4_CONNECTION_IDS: Gauge "tidegate_l4_connection_ids" ["listener", "cluster"]
+        "Connection ids of QUIC by which flows are found again.";
+    L4_CONNECTION_ID_EVENTS: Counter "tidegate_l4_connection_id_events_total" ["listener", "cluster", "event"]
+        "What became of connection ids of QUIC (learned: from an endpoint; found: by a datagram from a new address, which began a flow to its endpoint; displaced: by a newer one of its flow; taken: by another endpoint).";
     L4_TERMINATIONS: Counter "tidegate_l4_terminations_total" ["listener", "cluster", "reason"]
         "Sessions of layer 4 ended, by reason.";
 

@@ -22,6 +22,51 @@ pub struct SessionCells {
     endings: [Counter; Reason::COUNT],
     /// Of flows, as they come and go.
     pub datagrams: Datagrams,
+    /// By which flows are found again.
+    pub connection_ids: ConnectionIds,
+}
+
+/// What became of a connection id.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum IdEvent {
+    /// An endpoint chose it.
+    Learned,
+    /// It led a datagram from a new address to its endpoint.
+    Found,
+    /// It gave way to a newer one of its flow.
+    Displaced,
+    /// It was another endpoint's already.
+    Taken,
+}
+
+impl IdEvent {
+    const ALL: [Self; 4] = [Self::Learned, Self::Found, Self::Displaced, Self::Taken];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Learned => "learned",
+            Self::Found => "found",
+            Self::Displaced => "displaced",
+            Self::Taken => "taken",
+        }
+    }
+}
+
+/// Connection ids of QUIC.
+#[derive(Debug, Default)]
+pub struct ConnectionIds {
+    /// Those that flows hold.
+    pub held: Gauge,
+    events: [Counter; IdEvent::ALL.len()],
+}
+
+impl ConnectionIds {
+    /// Counts one.
+    pub fn met(&self, event: IdEvent) {
+        if let Some(counter) = self.events.get(event as usize) {
+            counter.inc();
+        }
+    }
 }
 
 /// Why a datagram was dropped here.
@@ -97,6 +142,7 @@ impl Default for SessionCells {
             duration: Histogram::default(),
             endings: std::array::from_fn(|_| Counter::default()),
             datagrams: Datagrams::default(),
+            connection_ids: ConnectionIds::default(),
         }
     }
 }
@@ -125,6 +171,8 @@ pub(super) struct SessionSums {
     pub(super) datagrams_in: u64,
     pub(super) datagrams_out: u64,
     lost: [u64; Lost::ALL.len()],
+    ids: i64,
+    id_events: [u64; IdEvent::ALL.len()],
     endings: Vec<u64>,
 }
 
@@ -139,6 +187,10 @@ impl SessionSums {
         self.datagrams_in += cells.datagrams.received.read();
         self.datagrams_out += cells.datagrams.sent.read();
         for (sum, counter) in self.lost.iter_mut().zip(&cells.datagrams.lost) {
+            *sum += counter.read();
+        }
+        self.ids += cells.connection_ids.held.read();
+        for (sum, counter) in self.id_events.iter_mut().zip(&cells.connection_ids.events) {
             *sum += counter.read();
         }
         self.endings.resize(Reason::COUNT, 0);
@@ -194,6 +246,14 @@ pub(super) fn collect(
     for (cause, count) in sums.lost() {
         let labels = [listener, cluster, cause];
         scrape.add(&names::L4_DATAGRAMS_DROPPED, &labels, count);
+    }
+    let events = IdEvent::ALL.into_iter().zip(sums.id_events);
+    for (event, count) in events.filter(|(_, count)| *count > 0) {
+        let labels = [listener, cluster, event.as_str()];
+        scrape.add(&names::L4_CONNECTION_ID_EVENTS, &labels, count);
+    }
+    if sums.id_events.iter().any(|count| *count > 0) {
+        scrape.gauge(&names::L4_CONNECTION_IDS, &labels, sums.ids as f64);
     }
     for (reason, count) in sums.endings() {
         let labels = [listener, cluster, reason.as_str()];

@@ -19,6 +19,7 @@ mod io;
 pub mod liveness;
 pub mod pace;
 pub mod preface;
+pub mod quic;
 pub mod secure;
 pub mod socket;
 pub mod source;

@@ -302,6 +302,10 @@ impl Record {
                 let name = self.facts.server_name();
                 name.map_or(Value::Absent, Value::Text)
             }
+            Field::ConnectionId => {
+                let id = self.facts.connection_id();
+                id.map_or(Value::Absent, |id| Value::Plain(id.as_bytes()))
+            }
             Field::ClientSubject => self.agreed(|tls| Some(&tls.client.as_ref()?.subject)),
             Field::ClientSerial => self.agreed(|tls| Some(&tls.client.as_ref()?.serial)),
             Field::ClientFingerprint => self.agreed(|tls| Some(&tls.client.as_ref()?.fingerprint)),

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use crate::base::{ListenerName, Peer};
 use crate::message::forwarded::Proto;
 use crate::net::preface::Ends;
+use crate::net::quic::Id;
 
 /// What every exchange of one connection shares.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct ConnectionFacts {
     asked: OnceCell<Box<[u8]>>,
     /// The protocol that it offers first.
     offered: OnceCell<Box<[u8]>>,
+    /// By which a client of QUIC is found again, in hexadecimal.
+    connection_id: OnceCell<Box<str>>,
     tls: OnceCell<Box<TlsFacts>>,
 }
 
@@ -89,7 +92,18 @@ impl ConnectionFacts {
             tls: OnceCell::new(),
             asked: OnceCell::new(),
             offered: OnceCell::new(),
+            connection_id: OnceCell::new(),
         })
+    }
+
+    /// A flow is that of this connection of QUIC; of several the first counts.
+    pub fn known_by(&self, id: &Id) {
+        self.connection_id.get_or_init(|| id.to_string().into());
+    }
+
+    /// The connection of QUIC that it is known by, in hexadecimal.
+    pub fn connection_id(&self) -> Option<&str> {
+        self.connection_id.get().map(|id| &**id)
     }
 
     /// The client asks for a server of this name.

@@ -98,6 +98,8 @@ fields! {
     TlsCipher = "tls_cipher";
     /// Server name that the client asked for in its TLS hello; only if asked for.
     ServerName = "sni";
+    /// Connection id of QUIC, in hexadecimal, that a flow of `flow_by = "connection_id"` is known by; only if asked for.
+    ConnectionId = "connection_id";
     /// Subject of the certificate that the client showed (RFC 4514); only if asked for.
     ClientSubject = "tls_client_subject";
     /// Its number, in hexadecimal; only if asked for.
@@ -118,6 +120,7 @@ impl Field {
             Self::TlsVersion
                 | Self::TlsCipher
                 | Self::ServerName
+                | Self::ConnectionId
                 | Self::ClientSubject
                 | Self::ClientSerial
                 | Self::ClientFingerprint

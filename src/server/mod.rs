@@ -39,6 +39,7 @@ use crate::net::{files, socket};
 use crate::record::LogWriter;
 use crate::reload::{self, Plan, Serving};
 use crate::snapshot::Live;
+use crate::state::Registry;
 use crate::worker::local::Clients;
 use crate::worker::thread::{self, Start};
 use crate::worker::{Process, Worker};
@@ -128,6 +129,7 @@ async fn serve(
         max_connections: AtomicUsize::new(settings.max_connections),
         clients: Clients::default(),
         ledger: Ledger::new(settings.memory),
+        ids: Registry::default(),
         workers: settings.workers,
     });
     let log =

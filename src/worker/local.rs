@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::ids::Ids;
 use super::kit::Kit;
 use super::view::{Carried, View};
 use crate::base::ListenerName;
@@ -20,6 +21,7 @@ use crate::net::deadline::Tick;
 use crate::net::{Deadlines, Pipes};
 use crate::record::Journal;
 use crate::snapshot::Snapshot;
+use crate::state::Registry;
 use crate::upstream::Pool;
 
 /// Bytes of one read, and so the most that is held in one direction of an exchange.
@@ -58,6 +60,8 @@ pub struct Process {
     pub clients: Clients,
     /// Memory for what peers make us hold.
     pub ledger: Arc<Ledger>,
+    /// Connection ids of QUIC, by listener.
+    pub ids: Registry<ListenerName, Ids>,
     /// Number of workers.
     pub workers: usize,
 }

@@ -8,11 +8,13 @@
 //!
 //! **Not here.** What is done with a connection: the closure given to [`thread::spawn`].
 
+pub mod ids;
 pub mod kit;
 pub mod local;
 pub mod thread;
 pub mod view;
 
+pub use ids::{Holder, Ids};
 pub use kit::Kit;
 pub use local::{Local, Process};
 pub use thread::{Command, Listening, Worker};

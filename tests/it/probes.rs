@@ -1,6 +1,6 @@
 //! Kinds of probes: gRPC against a real server, programs, bytes over tcp, more of http, ports of their own.
 
-use crate::support::{Answer, Origin, Proxy, Received, Setup, eventually, ports};
+use crate::support::{Answer, Origin, Proxy, Received, Setup, eventually, ports, python};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -84,21 +84,6 @@ impl Drop for Health {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Where `scripts/tools.sh` puts what comes from `PyPI`.
-fn python() -> PathBuf {
-    let at = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let tools = at("TIDEGATE_TOOLS")
-        .or_else(|| Some(at("XDG_CACHE_HOME")?.join("tidegate")))
-        .or_else(|| Some(at("HOME")?.join(".cache/tidegate")));
-    let python = tools.unwrap_or_default().join("python/bin/python3");
-    assert!(
-        python.exists(),
-        "{}: run scripts/tools.sh",
-        python.display()
-    );
-    python
 }
 
 fn line(child: &mut Child) -> String {

@@ -54,6 +54,11 @@ fn client_hellos_of_the_corpus() {
 }
 
 #[test]
+fn headers_of_quic_of_the_corpus() {
+    replay("quic", checks::quic);
+}
+
+#[test]
 fn connections_of_the_corpus() {
     replay("session", http2::session);
 }
@@ -78,7 +83,8 @@ fn every_target_has_a_corpus_and_a_check() {
     assert_eq!(
         targets,
         [
-            "chunked", "config", "head", "hello", "hpack", "path", "preface", "response", "session"
+            "chunked", "config", "head", "hello", "hpack", "path", "preface", "quic", "response",
+            "session"
         ]
     );
     assert_eq!(targets, names("fuzz/corpus"));

@@ -180,6 +180,17 @@ pub struct Tcp {
     pub half_close_timeout: Option<Spanned<Duration>>,
 }
 
+/// `flow_by` of `udp`: by what a datagram finds its flow.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FlowBy {
+    /// By the client's address and port alone.
+    Client,
+    /// By them, and from an address without a flow by the connection id of QUIC: a client whose address changed on its way
+    /// comes to its endpoint again.
+    ConnectionId,
+}
+
 /// `udp` of a listener.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -189,6 +200,8 @@ pub struct Udp {
     /// Most flows at a time, all workers together; beyond it the one ends that was silent longest. Range: 1 to 1048576.
     /// Default: 65536.
     pub max_flows: Option<Spanned<u32>>,
+    /// By what a datagram finds its flow. Default: `client`.
+    pub flow_by: Option<Spanned<FlowBy>>,
     /// A flow ends when so many answers have come for each of its datagrams; 0: it lasts until it is silent. Default: 0.
     pub responses: Option<Spanned<u32>>,
 }

@@ -1,8 +1,7 @@
 //! Calls of gRPC by `grpcio` at both ends (`calls.py`): every kind of them, and how they fail.
 
-use super::frames::python;
 use crate::support::tls::Authority;
-use crate::support::{Setup, endpoint, ports};
+use crate::support::{Setup, endpoint, ports, python};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;

@@ -1,20 +1,8 @@
 //! What a client may get wrong, row by row over raw frames (`rows.py`): each with its scope and its code.
 
-use crate::support::{Answer, Origin, Proxy, Setup};
+use crate::support::{Answer, Origin, Proxy, Setup, python};
 use serde_json::Value;
-use std::path::PathBuf;
 use std::process::Command;
-
-/// Where `scripts/tools.sh` puts Python's packages.
-pub fn python() -> PathBuf {
-    let tools = std::env::var_os("TIDEGATE_TOOLS").map(PathBuf::from);
-    let cache = || {
-        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME")).join(".cache");
-        cache.unwrap_or_else(home).join("tidegate")
-    };
-    tools.unwrap_or_else(cache).join("python/bin/python")
-}
 
 /// Runs a script of rows against a listener: at least so many, and each as it should be.
 pub fn all_right(script: &str, proxy: &Proxy, arguments: &[&str], least: usize) {

@@ -4,6 +4,7 @@ mod exact;
 mod flows;
 mod policy;
 mod preface;
+mod quic;
 mod real;
 mod sni;
 mod sockets;

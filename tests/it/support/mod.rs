@@ -15,6 +15,7 @@ pub mod perform;
 pub mod ports;
 pub mod process;
 pub mod proxy;
+pub mod python;
 pub mod setup;
 pub mod strace;
 pub mod streams;
@@ -29,6 +30,7 @@ pub use gate::Gate;
 pub use origin::{Origin, Received};
 pub use process::OriginProcess;
 pub use proxy::{Proxy, Reload};
+pub use python::python;
 pub use setup::{Setup, backup, endpoint, weighted};
 pub use wire::Fault;
 
