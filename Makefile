@@ -9,7 +9,7 @@ export TIDEGATE_TOOLS := $(TOOLS)
 # Shown by tidegate_build_info.
 export TIDEGATE_COMMIT ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help run test check unit deny doc fmt tools fuzz gates bench bench-l4 bench-micro bench-quick bench-resilience instructions clean
+.PHONY: help run test check unit deny doc fmt tools fuzz gates bench bench-l4 bench-micro bench-quick bench-resilience bench-tls instructions clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
@@ -56,6 +56,10 @@ gates: tools $(TOOLS)/bin/oha $(TOOLS)/bin/smugglex ## what is too slow for ever
 bench: tools ## against nginx and HAProxy on this machine; writes docs/benchmarks.md (about ten minutes)
 	cargo build --locked --release --bin tidegate --example bench-origin
 	python3 benches/peers/bench.py --write docs/benchmarks.md
+
+bench-tls: tools ## CPU under TLS and HTTP/2, beside nginx and HAProxy
+	cargo build --locked --release --bin tidegate --example bench-origin
+	python3 benches/peers/secure.py
 
 bench-micro: ## single functions: pick, route, heads (criterion)
 	cargo bench --locked

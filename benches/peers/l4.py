@@ -110,7 +110,7 @@ class Peer:
         self.template, self.command, self.process = template, command, None
 
     def start(self):
-        self.directory.mkdir(parents=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
         for port in (self.port, self.port + 1, self.port + 2):
             machine.prove_free(port)
         module = next(Path("/usr/lib/nginx/modules").glob("ngx_stream_module.so"), None)
