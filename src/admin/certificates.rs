@@ -33,6 +33,9 @@ struct CertificateStatus {
 struct ShownBy {
     listener: String,
     file: String,
+    /// Until when the answer of its authority that is shown with it is good, in seconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    staple_until: Option<u64>,
 }
 
 pub(super) fn router() -> Router<Arc<Context>> {
@@ -68,6 +71,7 @@ fn certificates(running: &Running) -> Vec<CertificateStatus> {
             status.shown_by.push(ShownBy {
                 listener: listening.name.to_string(),
                 file: shown.file.display().to_string(),
+                staple_until: shown.staple_until,
             });
         }
     }
@@ -88,6 +92,11 @@ pub(super) fn collect(running: &Running, scrape: &mut Scrape) {
             }
             let until = shown.facts.not_after as f64;
             scrape.gauge(&names::TLS_CERTIFICATE_NOT_AFTER, &[listener, &file], until);
+            // Without a time in it, it is good for ever.
+            if let Some(until) = shown.staple_until.filter(|until| *until < u64::MAX) {
+                let until = until as f64;
+                scrape.gauge(&names::TLS_STAPLE_NEXT_UPDATE, &[listener, &file], until);
+            }
         }
         let (renewed, refused) = tls.renewals();
         for (result, count) in [("ok", renewed), ("error", refused)] {

@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 /// The keys whose values are secrets, wherever they stand: read before any table is given its type, so
 /// that an error in the same line does not show them.
-const SECRET_KEYS: [&str; 2] = ["token", "url"];
+const SECRET_KEYS: [&str; 3] = ["password", "token", "url"];
 
 /// The texts under secret keys.
 pub(super) fn secrets(table: &DeTable<'_>) -> Vec<Range<usize>> {

@@ -89,6 +89,8 @@ metrics! {
         "Time from the first step of a TLS handshake to its end.";
     TLS_CERTIFICATE_NOT_AFTER: Gauge "tidegate_tls_certificate_not_after_timestamp_seconds" ["listener", "certificate"]
         "Until when a certificate that is shown is valid, by its file, in seconds since the Unix epoch.";
+    TLS_STAPLE_NEXT_UPDATE: Gauge "tidegate_tls_staple_next_update_timestamp_seconds" ["listener", "certificate"]
+        "Until when the OCSP answer that is shown with a certificate is good, by the certificate's file, in seconds since the Unix epoch; after that it is not shown.";
     TLS_RENEWALS: Counter "tidegate_tls_renewals_total" ["listener", "result"]
         "Certificates (with key and OCSP answer) and demands on clients (authorities and revocation lists) whose files were found changed, by result (ok, error: refused, what was in them before stays).";
     H2_CONNECTIONS: Counter "tidegate_h2_connections_total" ["listener"]

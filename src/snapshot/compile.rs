@@ -9,6 +9,7 @@ use crate::base::hash::HashKey;
 use crate::base::{ClusterName, ListenerName};
 use crate::cluster::{self, Cluster, Site};
 use crate::config::raw::tls::ClientAuth::{Optional, Required};
+use crate::config::types::Secret;
 use crate::config::{Beside, Code, Diagnostic, Diagnostics, Files, Spanned, raw};
 use crate::record::AccessLog;
 use crate::route::Maintenance;
@@ -112,10 +113,17 @@ fn note_certificates(raw: &raw::Config, beside: &Beside) {
         .filter_map(|listener| listener.tls.as_ref());
     for own in listeners {
         for certificate in own.certificates.iter() {
-            beside.note_renewed(&certificate.certificate, tls::MAX_FILE);
-            beside.note_renewed(&certificate.key, tls::MAX_FILE);
-            if let Some(ocsp) = &certificate.ocsp {
-                beside.note_renewed(ocsp, tls::MAX_FILE);
+            let files = [
+                &certificate.certificate,
+                &certificate.key,
+                &certificate.pkcs12,
+                &certificate.ocsp,
+            ];
+            for file in files.into_iter().flatten() {
+                beside.note_renewed(file, tls::MAX_FILE);
+            }
+            if let Some(Secret::File(file)) = certificate.password.as_deref() {
+                beside.note_renewed(file, tls::MAX_FILE);
             }
         }
         let auth = own.client_auth.as_ref().map(|auth| &***auth);

@@ -1,177 +1,77 @@
 //! A certificate with its chain and key: read, and checked before anyone sees it.
 
-use std::fmt;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::SignatureAlgorithm;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
+use x509_cert::der::Decode;
 
+use super::files::{Content, Files, LoadError, Part, Why};
 use super::provider::provider;
 use super::x509::Facts;
-use crate::base::hash::HashKey;
-use crate::config::{Code, Diagnostic, Span};
-
-/// Largest file that is read.
-pub const MAX_FILE: u64 = 1 << 20;
-/// Largest file of revoked certificates: authorities of the public have lists of millions of bytes.
-pub const MAX_LISTS: u64 = 32 << 20;
-
-/// Where a certificate comes from.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct Files {
-    /// The chain, the certificate itself first, in PEM.
-    pub chain: PathBuf,
-    /// Its key, in PEM.
-    pub key: PathBuf,
-    /// An answer of its authority that is shown with it, in DER.
-    pub staple: Option<PathBuf>,
-}
+use super::{ocsp, pkcs12};
+use crate::base::clock;
 
 /// A certificate that can be shown.
 #[derive(Debug)]
 pub struct Certificate {
     pub(super) key: Arc<CertifiedKey>,
+    /// The same with an answer of its authority, and until when that is good.
+    stapled: Option<(Arc<CertifiedKey>, u64)>,
     pub(super) facts: Facts,
-}
-
-/// Why a certificate cannot be used.
-#[derive(Debug)]
-pub struct LoadError {
-    /// The file.
-    pub path: PathBuf,
-    /// Which of its two files that is.
-    pub part: Part,
-    why: Why,
-}
-
-/// One of the files of a certificate.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Part {
-    /// The chain.
-    Chain,
-    /// The key.
-    Key,
-    /// The answer of its authority.
-    Staple,
-    /// Who signs certificates of clients.
-    Authorities,
-    /// Lists of certificates of clients that were revoked.
-    Lists,
-}
-
-#[derive(Debug)]
-enum Why {
-    Read(io::Error),
-    TooLarge(u64),
-    NoCertificate,
-    BadCertificate,
-    NoKey,
-    Encrypted,
-    BadKey,
-    Mismatch,
-    BadStaple,
-    NoList,
-    BadList,
-    Unfit(String),
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` ", self.path.display())?;
-        match &self.why {
-            Why::Read(error) => write!(f, "cannot be read: {error}"),
-            Why::TooLarge(most) => write!(f, "is larger than {} KiB", most >> 10),
-            Why::NoCertificate => f.write_str("has no certificate in PEM"),
-            Why::BadCertificate => f.write_str("has a certificate that cannot be parsed"),
-            Why::NoKey => f.write_str("has no private key in PEM"),
-            Why::Encrypted => f.write_str("has a key that is encrypted with a passphrase"),
-            Why::BadKey => f.write_str("has a key that cannot be used"),
-            Why::Mismatch => f.write_str("has a key that does not belong to the certificate"),
-            Why::BadStaple => f.write_str("has no answer of OCSP in DER that says `successful`"),
-            Why::NoList => f.write_str("has no list of revoked certificates in PEM"),
-            Why::Unfit(why) => write!(f, "cannot be used: {why}"),
-            Why::BadList => f.write_str("has a list of revoked certificates that cannot be parsed"),
-        }
-    }
-}
-
-impl std::error::Error for LoadError {}
-
-impl LoadError {
-    /// The same for the one who wrote the path.
-    pub(super) fn diagnostic(&self, span: Span) -> Diagnostic {
-        Diagnostic::error(Code::BadCertificate, span, self.to_string())
-    }
-
-    /// What is asked of clients cannot be made of this file, whatever it is that speaks against it.
-    pub(super) fn unfit(path: &Path, part: Part, why: impl fmt::Display) -> Self {
-        Self {
-            path: path.to_path_buf(),
-            part,
-            why: Why::Unfit(why.to_string()),
-        }
-    }
-}
-
-impl Files {
-    /// What stands in them now, as a number.
-    pub(super) fn digest(&self) -> u64 {
-        let staple = self.staple.as_ref();
-        let staple = staple.map_or(0, |path| digest(path, MAX_FILE));
-        digest(&self.chain, MAX_FILE).rotate_left(32)
-            ^ digest(&self.key, MAX_FILE)
-            ^ staple.rotate_left(16)
-    }
 }
 
 impl Certificate {
     /// Reads and checks a certificate.
     pub fn load(files: &Files) -> Result<Self, LoadError> {
-        let chain_error = |why| LoadError {
-            path: files.chain.clone(),
-            part: Part::Chain,
-            why,
+        Self::of(files.read())
+    }
+
+    /// Makes one of what stood in its files.
+    pub(super) fn of(contents: Vec<Content>) -> Result<Self, LoadError> {
+        let mut contents = contents.into_iter();
+        let (Some(first), Some(second)) = (contents.next(), contents.next()) else {
+            let nothing = LoadError::unfit(Path::new(""), Part::Chain, "it has no files");
+            return Err(nothing);
         };
-        let key_error = |why| LoadError {
-            path: files.key.clone(),
-            part: Part::Key,
-            why,
-        };
-        let chain = read(&files.chain, MAX_FILE).map_err(chain_error)?;
-        let chain = parse_chain(&chain).map_err(chain_error)?;
-        let facts = chain.first().and_then(|end| Facts::read(end));
-        let facts = facts.ok_or(Why::BadCertificate).map_err(chain_error)?;
-        let key = read(&files.key, MAX_FILE).map_err(key_error)?;
-        let key = parse_key(&key).map_err(key_error)?;
-        let signer = provider().key_provider.load_private_key(key);
-        let signer = signer.map_err(|_| key_error(Why::BadKey))?;
-        let mut key = CertifiedKey::new(chain, signer);
-        match key.keys_match() {
-            Ok(()) => {}
-            Err(rustls::Error::InconsistentKeys(_)) => return Err(key_error(Why::Mismatch)),
-            Err(_) => return Err(chain_error(Why::BadCertificate)),
-        }
-        if let Some(path) = &files.staple {
-            let answer = read(path, MAX_FILE).and_then(successful);
-            key.ocsp = Some(answer.map_err(|why| LoadError {
-                path: path.clone(),
-                part: Part::Staple,
-                why,
-            })?);
-        }
+        let key = match first.part {
+            Part::Store => stored(first, second),
+            _ => paired(first, second),
+        }?;
+        let staple = contents.next().map(|staple| stapled(&key, staple));
+        let facts = key.cert.first().and_then(|end| Facts::read(end));
         Ok(Self {
+            facts: facts.unwrap_or_default(),
+            stapled: staple.transpose()?,
             key: Arc::new(key),
-            facts,
         })
     }
 
     /// What it says of itself.
     pub fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// As it is shown now: an answer of its authority that is too old is worse than none, some clients refuse it.
+    pub(super) fn shown(&self) -> &Arc<CertifiedKey> {
+        match &self.stapled {
+            Some((stapled, until)) if clock::wall().as_secs() <= *until => stapled,
+            _ => &self.key,
+        }
+    }
+
+    /// Until when the answer of its authority is good, in seconds since the Unix epoch.
+    pub fn staple_until(&self) -> Option<u64> {
+        self.stapled.as_ref().map(|(_, until)| *until)
+    }
+
+    /// Whether that time is over.
+    pub(super) fn is_staple_old(&self) -> bool {
+        self.staple_until()
+            .is_some_and(|until| until < clock::wall().as_secs())
     }
 
     /// How cheap and how modern its signatures are; lower is better.
@@ -184,75 +84,93 @@ impl Certificate {
     }
 }
 
-/// Reads the certificates of authorities.
-pub(super) fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
-    read(path, MAX_FILE)
-        .and_then(|pem| parse_chain(&pem))
-        .map_err(|why| LoadError {
-            path: path.to_path_buf(),
-            part: Part::Authorities,
-            why,
-        })
+/// Two files in PEM.
+fn paired(chain: Content, key: Content) -> Result<CertifiedKey, LoadError> {
+    let (chain_at, key_at) = (chain.at(), key.at());
+    let chain = parse_chain(&chain.bytes()?).map_err(|why| chain_at.fault(why))?;
+    let facts = chain.first().and_then(|end| Facts::read(end));
+    facts.ok_or_else(|| chain_at.fault(Why::BadCertificate))?;
+    let key = parse_key(&key.bytes()?).map_err(|why| key_at.fault(why))?;
+    let signer = signer(key).map_err(|why| key_at.fault(why))?;
+    let key = CertifiedKey::new(chain, signer);
+    match key.keys_match() {
+        Ok(()) => Ok(key),
+        Err(rustls::Error::InconsistentKeys(_)) => Err(key_at.fault(Why::Mismatch)),
+        Err(_) => Err(chain_at.fault(Why::BadCertificate)),
+    }
 }
 
-/// Reads lists of certificates that were revoked.
+/// One file in PKCS#12. Its certificates are in any order: the key says which is the first, and each names the one that
+/// signed it.
+fn stored(store: Content, password: Content) -> Result<CertifiedKey, LoadError> {
+    let (store_at, password_at) = (store.at(), password.at());
+    let file = store.bytes()?;
+    let password = String::from_utf8(password.bytes()?);
+    let password = password.map_err(|_| password_at.fault(Why::NoText))?;
+    let read = pkcs12::open(&file, &password).map_err(|fault| match fault {
+        pkcs12::Fault::Password => password_at.fault(Why::Store(fault)),
+        fault => store_at.fault(Why::Store(fault)),
+    })?;
+    let signer = signer(read.key).map_err(|why| store_at.fault(why))?;
+    let mut left = read.certificates;
+    let fits = |one: &CertificateDer<'static>| {
+        let alone = CertifiedKey::new(vec![one.clone()], Arc::clone(&signer));
+        alone.keys_match().is_ok()
+    };
+    let end = left.iter().position(fits);
+    let end = end.ok_or_else(|| store_at.fault(Why::Mismatch))?;
+    let mut chain = vec![left.swap_remove(end)];
+    loop {
+        let last = chain
+            .last()
+            .and_then(|last| x509_cert::Certificate::from_der(last).ok());
+        let last = last.ok_or_else(|| store_at.fault(Why::BadCertificate))?;
+        let issuer = last.tbs_certificate().issuer();
+        // One that signed itself is known to clients, or not trusted by them.
+        let above = left.iter().position(|one| {
+            x509_cert::Certificate::from_der(one).is_ok_and(|one| {
+                let one = one.tbs_certificate();
+                one.subject() == issuer && one.subject() != one.issuer()
+            })
+        });
+        match above {
+            Some(above) => chain.push(left.swap_remove(above)),
+            None => return Ok(CertifiedKey::new(chain, signer)),
+        }
+    }
+}
+
+fn stapled(key: &CertifiedKey, staple: Content) -> Result<(Arc<CertifiedKey>, u64), LoadError> {
+    let at = staple.at();
+    let end = key.cert.first().map_or(&[][..], |end| &**end);
+    let answer = ocsp::read(staple.bytes()?, end).map_err(|fault| at.fault(Why::Staple(fault)))?;
+    let mut stapled = CertifiedKey::new(key.cert.clone(), Arc::clone(&key.key));
+    stapled.ocsp = Some(answer.der);
+    Ok((Arc::new(stapled), answer.until))
+}
+
+fn signer(key: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Why> {
+    let signer = provider().key_provider.load_private_key(key);
+    signer.map_err(|_| Why::BadKey)
+}
+
+/// The certificates of authorities.
+pub(super) fn authorities(file: Content) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+    let at = file.at();
+    parse_chain(&file.bytes()?).map_err(|why| at.fault(why))
+}
+
+/// Lists of certificates that were revoked.
 pub(super) fn revocations(
-    path: &Path,
+    file: Content,
 ) -> Result<Vec<CertificateRevocationListDer<'static>>, LoadError> {
-    let parse = |pem: Vec<u8>| {
-        let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&pem).collect();
-        match lists {
-            Ok(lists) if lists.is_empty() => Err(Why::NoList),
-            Ok(lists) => Ok(lists),
-            Err(_) => Err(Why::BadList),
-        }
-    };
-    read(path, MAX_LISTS)
-        .and_then(parse)
-        .map_err(|why| LoadError {
-            path: path.to_path_buf(),
-            part: Part::Lists,
-            why,
-        })
-}
-
-/// What stands in a file now, as a number: the same content has the same one.
-pub(super) fn digest(path: &Path, most: u64) -> u64 {
-    match read(path, most) {
-        Ok(bytes) => HashKey::from_seed("tls").hash(&bytes).max(1),
-        Err(_) => 0,
-    }
-}
-
-fn read(path: &Path, most: u64) -> Result<Vec<u8>, Why> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(most + 1).read_to_end(&mut bytes))
-        .map_err(Why::Read)?;
-    if bytes.len() as u64 > most {
-        return Err(Why::TooLarge(most));
-    }
-    Ok(bytes)
-}
-
-/// An answer of OCSP that says `successful` (RFC 6960, 4.2.1). What it says then is between the authority and the client.
-fn successful(der: Vec<u8>) -> Result<Vec<u8>, Why> {
-    const SUCCESSFUL: [u8; 3] = [0x0a, 1, 0];
-    // A sequence whose length is that of the file.
-    let body = match der.as_slice() {
-        [0x30, len @ ..=0x7f, body @ ..] if body.len() == usize::from(*len) => body,
-        [0x30, 0x81, len, body @ ..] if body.len() == usize::from(*len) => body,
-        [0x30, 0x82, high, low, body @ ..]
-            if body.len() == usize::from(u16::from_be_bytes([*high, *low])) =>
-        {
-            body
-        }
-        _ => return Err(Why::BadStaple),
-    };
-    if body.starts_with(&SUCCESSFUL) {
-        Ok(der)
-    } else {
-        Err(Why::BadStaple)
+    let at = file.at();
+    let pem = file.bytes()?;
+    let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&pem).collect();
+    match lists {
+        Ok(lists) if lists.is_empty() => Err(at.fault(Why::NoList)),
+        Ok(lists) => Ok(lists),
+        Err(_) => Err(at.fault(Why::BadList)),
     }
 }
 

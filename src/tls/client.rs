@@ -9,7 +9,8 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::certificate::{Certificate, Files, Part, authorities};
+use super::certificate::{Certificate, authorities};
+use super::files::{Content, Files, MAX_FILE, Part, Source};
 use super::provider::provider;
 use super::verify::{Demand, Verifier};
 use crate::config::raw::tls::ClusterTls;
@@ -241,8 +242,10 @@ fn own(raw: &ClusterTls, diagnostics: &mut Diagnostics) -> Option<CertifiedKey> 
         }
     };
     let files = Files {
-        chain: chain.value.0.clone(),
-        key: key.value.0.clone(),
+        source: Source::Pem {
+            chain: chain.value.0.clone(),
+            key: key.value.0.clone(),
+        },
         staple: None,
     };
     match Certificate::load(&files) {
@@ -284,7 +287,7 @@ fn trust(raw: &ClusterTls, diagnostics: &mut Diagnostics) -> Trust {
     let Some(ca) = &raw.ca else {
         return Trust::System;
     };
-    match authorities(&ca.value) {
+    match authorities(Content::read(&ca.value, Part::Authorities, MAX_FILE)) {
         Ok(all) => {
             let mut roots = RootCertStore::empty();
             if all.iter().any(|one| roots.add(one.clone()).is_err()) {

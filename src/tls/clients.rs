@@ -18,7 +18,8 @@ use rustls::{
 use x509_cert::crl::CertificateList;
 use x509_cert::der::Decode;
 
-use super::certificate::{self, LoadError, MAX_FILE, MAX_LISTS, Part, authorities, revocations};
+use super::certificate::{authorities, revocations};
+use super::files::{Content, LoadError, MAX_FILE, MAX_LISTS, Part};
 use super::provider::provider;
 use super::x509::{Facts, hex};
 use crate::base::{Detail, clock};
@@ -94,16 +95,19 @@ impl Demands {
         })
     }
 
-    /// What stands in the files now, as a number.
-    pub(super) fn digest(&self) -> u64 {
+    /// Reads the files, each once.
+    pub(super) fn read(&self) -> Vec<Content> {
+        let ca = Content::read(&self.ca, Part::Authorities, MAX_FILE);
         let crl = self.crl.as_ref();
-        let crl = crl.map_or(0, |crl| certificate::digest(crl, MAX_LISTS));
-        certificate::digest(&self.ca, MAX_FILE).rotate_left(32) ^ crl
+        let crl = crl.map(|crl| Content::read(crl, Part::Lists, MAX_LISTS));
+        std::iter::once(ca).chain(crl).collect()
     }
 
-    /// Reads the files.
-    pub(super) fn load(&self) -> Result<Clients, Vec<LoadError>> {
-        let trusted = authorities(&self.ca).and_then(|all| {
+    /// Makes of what stood in the files what handshakes go by.
+    pub(super) fn load(&self, contents: Vec<Content>) -> Result<Clients, Vec<LoadError>> {
+        let mut contents = contents.into_iter();
+        let trusted = contents.next().map_or(Ok(Vec::new()), authorities);
+        let trusted = trusted.and_then(|all| {
             let mut roots = RootCertStore::empty();
             for one in &all {
                 roots
@@ -112,10 +116,7 @@ impl Demands {
             }
             Ok((all, roots))
         });
-        let revoked = self
-            .crl
-            .as_ref()
-            .map_or(Ok(Vec::new()), |crl| revocations(crl));
+        let revoked = contents.next().map_or(Ok(Vec::new()), revocations);
         let ((trusted, roots), revoked) = match (trusted, revoked) {
             (Ok(trusted), Ok(revoked)) => (trusted, revoked),
             (trusted, revoked) => {

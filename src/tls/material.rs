@@ -6,8 +6,9 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 
-use super::certificate::{Certificate, Files, LoadError};
+use super::certificate::Certificate;
 use super::clients::{Clients, Demands};
+use super::files::{Files, LoadError, mark};
 use super::provider::provider;
 use super::resolver::Resolver;
 use super::server::Policy;
@@ -28,6 +29,8 @@ pub(super) struct Read {
 pub(super) struct News {
     /// What is another now.
     pub(super) renewed: Vec<PathBuf>,
+    /// Answers of authorities among that which are too old to be shown.
+    pub(super) stale: Vec<PathBuf>,
     /// What was refused; what was there before stays.
     pub(super) refused: Vec<LoadError>,
 }
@@ -45,16 +48,17 @@ impl Read {
             looked: Vec::with_capacity(certificates.len() + 1),
         };
         for (at, files) in certificates.iter().enumerate() {
-            // Before it is read: what changes meanwhile is then found to have changed.
-            read.looked.push(files.digest());
-            match Certificate::load(files) {
+            let contents = files.read();
+            read.looked.push(mark(&contents));
+            match Certificate::of(contents) {
                 Ok(certificate) => read.certificates.push(Arc::new(certificate)),
                 Err(error) => refuse(Some(at), &error),
             }
         }
         if let Some(demands) = clients {
-            read.looked.push(demands.digest());
-            match demands.load() {
+            let contents = demands.read();
+            read.looked.push(mark(&contents));
+            match demands.load(contents) {
                 Ok(clients) => read.clients = Some(clients),
                 Err(errors) => errors.iter().for_each(|error| refuse(None, error)),
             }
@@ -70,22 +74,29 @@ impl Read {
             .iter()
             .zip(self.certificates.iter_mut().zip(&mut looked))
         {
-            let digest = files.digest();
-            if std::mem::replace(seen, digest) == digest {
+            let contents = files.read();
+            let now = mark(&contents);
+            if std::mem::replace(seen, now) == now {
                 continue;
             }
-            match Certificate::load(files) {
+            match Certificate::of(contents) {
                 Ok(certificate) => {
+                    let staple = files
+                        .staple
+                        .as_ref()
+                        .filter(|_| certificate.is_staple_old());
+                    news.stale.extend(staple.cloned());
                     *own = Arc::new(certificate);
-                    news.renewed.push(files.chain.clone());
+                    news.renewed.push(files.named().to_path_buf());
                 }
                 Err(error) => news.refused.push(error),
             }
         }
         if let (Some(demands), Some(seen)) = (clients, looked.next()) {
-            let digest = demands.digest();
-            if std::mem::replace(seen, digest) != digest {
-                match demands.load() {
+            let contents = demands.read();
+            let now = mark(&contents);
+            if std::mem::replace(seen, now) != now {
+                match demands.load(contents) {
                     Ok(clients) => {
                         self.clients = Some(clients);
                         news.renewed.push(demands.ca.clone());

@@ -13,10 +13,15 @@
 mod certificate;
 mod client;
 mod clients;
+mod der;
+mod files;
 pub mod hello;
 mod key_log;
+mod listed;
 mod material;
 mod names;
+mod ocsp;
+mod pkcs12;
 mod provider;
 mod resolver;
 mod server;
@@ -29,9 +34,10 @@ use crate::base::ListenerName;
 use crate::base::secret::Secret;
 use crate::state::Registry;
 
-pub use certificate::{Certificate, Files, LoadError, MAX_FILE, MAX_LISTS};
+pub use certificate::Certificate;
 pub use client::{ClientTls, TlsSpec};
 pub use clients::client_certificate;
+pub use files::{Files, LoadError, MAX_FILE, MAX_LISTS, Source};
 pub use key_log::KeyLogFile;
 pub use names::{detail, group, suite, version};
 pub use resolver::{Hello, last_hello};

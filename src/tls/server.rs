@@ -8,16 +8,17 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use rustls::SupportedProtocolVersion;
 
-use super::certificate::{Certificate, Files, LoadError, Part};
 use super::clients::{Clients, Demands};
+use super::files::Files;
+use super::listed::{files, read};
 use super::material::{Material, Read};
 use super::table::Names;
 use super::tickets::{Tickets, Whose};
 use super::x509::Facts;
 use super::{Common, Ground, Live};
+use crate::base::ListenerName;
 use crate::base::secret::Secret;
-use crate::base::{ListenerName, clock};
-use crate::config::raw::tls::{Certificate as RawCertificate, ClientAuth, ListenerTls, TlsVersion};
+use crate::config::raw::tls::{ListenerTls, TlsVersion};
 use crate::config::{Code, Diagnostic, Diagnostics, Severity, Spanned};
 use crate::net::Session;
 
@@ -92,6 +93,8 @@ pub struct Shown {
     pub file: PathBuf,
     /// What it says of itself.
     pub facts: Facts,
+    /// Until when the answer of its authority that is shown with it is good, in seconds since the Unix epoch.
+    pub staple_until: Option<u64>,
 }
 
 impl PartialEq for ServerTls {
@@ -121,7 +124,7 @@ impl ServerTls {
         let auth = raw.client_auth.as_ref().map(|auth| &***auth);
         let policy = Policy {
             common: ground.common.clone(),
-            certificates: raw.certificates.iter().map(|it| files(it)).collect(),
+            certificates: files(raw, diagnostics),
             clients: auth.and_then(|auth| Demands::compile(auth, diagnostics)),
             min_version: match raw.min_version.as_deref() {
                 None | Some(TlsVersion::Tls12) => MinVersion::Tls12,
@@ -129,7 +132,12 @@ impl ServerTls {
             },
             alpn: alpn(raw, inside, diagnostics),
         };
-        let read = read(raw, auth, &policy, diagnostics);
+        let read = read(
+            raw,
+            auth,
+            (&policy.certificates, policy.clients.as_ref()),
+            diagnostics,
+        );
         if diagnostics.count(Severity::Error) > before {
             return None;
         }
@@ -159,6 +167,9 @@ impl ServerTls {
         }
         for file in &news.renewed {
             tracing::info!(%listener, file = %file.display(), "a file of TLS is renewed");
+        }
+        for file in &news.stale {
+            tracing::warn!(%listener, file = %file.display(), "an answer of OCSP is too old, and is not shown");
         }
         if news.renewed.is_empty() && news.refused.is_empty() {
             return;
@@ -202,8 +213,9 @@ impl ServerTls {
         files
             .zip(certificates)
             .map(|(files, certificate)| Shown {
-                file: files.chain.clone(),
+                file: files.named().to_path_buf(),
                 facts: certificate.facts().clone(),
+                staple_until: certificate.staple_until(),
             })
             .collect()
     }
@@ -239,89 +251,6 @@ fn material(listener: &ListenerName, policy: &Policy, read: Read, live: &Live) -
     let make = || Tickets::new(&whose, policy.common.secret.as_ref());
     let tickets = live.tickets.keep_or_make(&whose, make);
     Material::new(policy, read, tickets)
-}
-
-fn files(raw: &RawCertificate) -> Files {
-    Files {
-        chain: raw.certificate.value.0.clone(),
-        key: raw.key.value.0.clone(),
-        staple: raw.ocsp.as_ref().map(|ocsp| ocsp.value.0.clone()),
-    }
-}
-
-/// Reads the files, and tells what is wrong with them where they are named.
-fn read(
-    raw: &ListenerTls,
-    auth: Option<&ClientAuth>,
-    policy: &Policy,
-    diagnostics: &mut Diagnostics,
-) -> Read {
-    if raw.certificates.is_empty() {
-        diagnostics.push(
-            Diagnostic::error(
-                Code::Empty,
-                raw.certificates.span,
-                "`certificates` is empty",
-            )
-            .label("there is nothing to show to clients"),
-        );
-    }
-    let mut refuse = |at: Option<usize>, error: &LoadError| {
-        let certificate = at.and_then(|at| raw.certificates.get(at));
-        let span = match (certificate, auth) {
-            (Some(one), _) => match (error.part, &one.ocsp) {
-                (Part::Key, _) => one.key.span,
-                (Part::Staple, Some(ocsp)) => ocsp.span,
-                _ => one.certificate.span,
-            },
-            (None, Some(ClientAuth::Optional(ca) | ClientAuth::Required(ca))) => match &ca.crl {
-                Some(crl) if error.part == Part::Lists => crl.span,
-                _ => ca.ca.span,
-            },
-            (None, _) => raw.certificates.span,
-        };
-        diagnostics.push(error.diagnostic(span));
-    };
-    let read = Read::all(&policy.certificates, policy.clients.as_ref(), &mut refuse);
-    // Where one is missing they do not stand in the same order.
-    if read.certificates.len() == policy.certificates.len() {
-        for (raw, certificate) in raw.certificates.iter().zip(&read.certificates) {
-            warn_of_time(raw, certificate, diagnostics);
-        }
-    }
-    if let (Some(clients), Some(ClientAuth::Optional(raw) | ClientAuth::Required(raw))) =
-        (&read.clients, auth)
-        && let Some(crl) = raw.crl.as_ref().filter(|_| clients.lists_expired())
-    {
-        diagnostics.push(
-            Diagnostic::warning(
-                Code::CertificateTime,
-                crl.span,
-                format!("`{}` has a list that has expired", crl.display()),
-            )
-            .note("clients whose certificates it is about are refused until there is a newer one"),
-        );
-    }
-    read
-}
-
-/// A certificate that is not valid now is shown all the same: a client that does not look is served, one that does is
-/// told.
-fn warn_of_time(raw: &RawCertificate, certificate: &Certificate, diagnostics: &mut Diagnostics) {
-    let now = clock::wall().as_secs();
-    let facts = certificate.facts();
-    let what = if facts.not_after < now {
-        "has expired"
-    } else if facts.not_before > now {
-        "is not valid yet"
-    } else {
-        return;
-    };
-    let message = format!("`{}` {what}", raw.certificate.value.display());
-    diagnostics.push(
-        Diagnostic::warning(Code::CertificateTime, raw.certificate.span, message)
-            .note("clients that check it refuse the connection"),
-    );
 }
 
 fn alpn(raw: &ListenerTls, inside: Inside, diagnostics: &mut Diagnostics) -> Vec<Box<str>> {

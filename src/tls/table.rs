@@ -95,7 +95,7 @@ impl Table {
         });
         let slot = *known.or_else(|| candidates.first())?;
         let certificate = self.certificates.get(slot)?;
-        Some((*self.names.get(slot)?, Arc::clone(&certificate.key)))
+        Some((*self.names.get(slot)?, Arc::clone(certificate.shown())))
     }
 
     /// Whether a client that was shown a certificate for these names would have been shown one for the same for `name` too.

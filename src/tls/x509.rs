@@ -10,7 +10,7 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
 /// What is shown of a certificate, and what it is chosen by.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Facts {
     /// DNS names, in lower case; a first label `*` stands for any one label.
     pub names: Vec<Box<str>>,

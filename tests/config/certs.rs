@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rcgen::{
@@ -11,12 +12,13 @@ use rcgen::{
 
 /// Makes every `"certs/…"` that `text` names below `directory`: `x.pem` and `x.key` belong together, and what ends in
 /// `ca.pem` is an authority, and `x.crl` a list of it that revokes nobody; `x.ocsp` is
-/// an answer of it that says `successful`.
+/// an answer of it about every certificate; `x.p12` is one with its key, under what is in `x.password`.
 pub fn provide(directory: &Path, text: &str) {
     let mut stems = BTreeSet::new();
     let mut authorities = BTreeSet::new();
     let mut lists = BTreeSet::new();
     let mut answers = BTreeSet::new();
+    let mut stores = BTreeSet::new();
     for quoted in text.split('"').skip(1).step_by(2) {
         let Some(name) = quoted.strip_prefix("certs/") else {
             continue;
@@ -24,6 +26,7 @@ pub fn provide(directory: &Path, text: &str) {
         match name.rsplit_once('.') {
             Some((stem, "pem")) if stem.ends_with("ca") => authorities.insert(stem.to_owned()),
             Some((stem, "ocsp")) => answers.insert(stem.to_owned()),
+            Some((stem, "p12" | "password")) => stores.insert(stem.to_owned()),
             Some((stem, "crl")) => lists.insert(stem.to_owned()),
             Some((stem, "pem" | "key")) => stems.insert(stem.to_owned()),
             _ => panic!("`{quoted}`: nobody knows how to make it"),
@@ -47,18 +50,58 @@ pub fn provide(directory: &Path, text: &str) {
     };
     let list = list.signed_by(&authority).unwrap().pem().unwrap();
     for stem in answers {
-        std::fs::write(folder.join(format!("{stem}.ocsp")), [0x30, 3, 0x0a, 1, 0]).unwrap();
+        std::fs::write(folder.join(format!("{stem}.ocsp")), good()).unwrap();
     }
     for stem in lists {
         std::fs::write(folder.join(format!("{stem}.crl")), &list).unwrap();
     }
-    for stem in stems {
+    for stem in stems.union(&stores) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new([stem.clone()]).unwrap();
+        let mut params = CertificateParams::new([stem.clone()]).unwrap();
+        params.serial_number = Some(SERIAL.into());
         let certificate = params.signed_by(&key, &authority).unwrap();
         std::fs::write(folder.join(format!("{stem}.pem")), certificate.pem()).unwrap();
         std::fs::write(folder.join(format!("{stem}.key")), key.serialize_pem()).unwrap();
     }
+    for stem in stores {
+        let at = |ending| folder.join(format!("{stem}.{ending}"));
+        std::fs::write(at("password"), "sample\n").unwrap();
+        let output = Command::new("openssl")
+            .args(["pkcs12", "-export", "-passout", "pass:sample", "-out"])
+            .arg(at("p12"))
+            .arg("-in")
+            .arg(at("pem"))
+            .arg("-inkey")
+            .arg(at("key"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+/// The number of every certificate that is made here.
+const SERIAL: u64 = 1;
+
+/// An answer of OCSP that says that the certificate with this number is good, and for ever. Nobody signed it.
+fn good() -> Vec<u8> {
+    fn put(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        [&[tag, u8::try_from(content.len()).unwrap()], &content[..]].concat()
+    }
+    let basic = [0x2b, 6, 1, 5, 5, 7, 0x30, 1, 1];
+    // SHA-384: by whom it is made is then not looked at.
+    let hash = put(
+        0x30,
+        &[&put(6, &[&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2]])],
+    );
+    let (none, time) = (put(4, &[]), put(0x18, &[b"20260101000000Z"]));
+    let serial = put(2, &[&[u8::try_from(SERIAL).unwrap()]]);
+    let about = put(0x30, &[&hash, &none, &none, &serial]);
+    let single = put(0x30, &[&about, &put(0x80, &[]), &time]);
+    let data = put(0x30, &[&put(0xa2, &[&none]), &time, &put(0x30, &[&single])]);
+    let answer = put(0x30, &[&data]);
+    let answer = put(0x30, &[&put(6, &[&basic]), &put(4, &[&answer])]);
+    put(0x30, &[&put(0x0a, &[&[0]]), &put(0xa0, &[&answer])])
 }
 
 /// A folder of this test's own that has what stands in `directory`, and the certificates that `text` needs.

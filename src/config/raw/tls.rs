@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::config::span::Spanned;
-use crate::config::types::{Choice, FilePath};
+use crate::config::types::{Choice, FilePath, Secret};
 
 /// `[listeners.tls]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -25,9 +25,13 @@ pub struct ListenerTls {
 #[serde(deny_unknown_fields)]
 pub struct Certificate {
     /// File with the certificate and its chain in PEM, the certificate itself first.
-    pub certificate: Spanned<FilePath>,
+    pub certificate: Option<Spanned<FilePath>>,
     /// File with its private key in PEM, without a passphrase.
-    pub key: Spanned<FilePath>,
+    pub key: Option<Spanned<FilePath>>,
+    /// File with all of it in PKCS#12 (`.p12`, `.pfx`), in the place of `certificate` and `key`: one private key, its certificate and the chain.
+    pub pkcs12: Option<Spanned<FilePath>>,
+    /// Password of `pkcs12`. Default: an empty one.
+    pub password: Option<Spanned<Secret>>,
     /// File with an answer of its authority that it is not revoked (OCSP, in DER), shown to clients that ask. Default: none.
     pub ocsp: Option<Spanned<FilePath>>,
 }

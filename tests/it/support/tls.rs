@@ -27,6 +27,13 @@ pub struct Issued {
     pub key: String,
 }
 
+/// What an authority says of a certificate.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    Good,
+    Revoked,
+}
+
 /// What kind of key a certificate has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
@@ -96,6 +103,47 @@ impl Authority {
         };
         let list = list.signed_by(&self.0).expect("a list");
         list.pem().expect("PEM")
+    }
+
+    /// What this authority answers on a certificate (OCSP), and is good until so many days from now.
+    pub fn answer(&self, issued: &Issued, standing: Standing, days: i32) -> Vec<u8> {
+        let dir = Dir::new();
+        let put = |name: &str, text: &str| {
+            let path = dir.file(name);
+            std::fs::write(&path, text).expect("a file");
+            path.display().to_string()
+        };
+        let (ca, key) = (
+            put("ca.pem", &self.pem()),
+            put("ca.key", &self.0.key().serialize_pem()),
+        );
+        let one = put("one.pem", &issued.chain);
+        let (request, response) = (put("request", ""), put("response", ""));
+        // One that is old already was made when it was good for a day.
+        let made = (days - 1).min(0);
+        let told = |arguments: &[&str]| {
+            let when = format!("{made:+} days");
+            let output = run("faketime", &[&[&when, "openssl"], arguments].concat(), "");
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{error}");
+            String::from_utf8(output.stdout).expect("a text")
+        };
+        let serial = told(&["x509", "-in", &one, "-noout", "-serial"]);
+        let serial = serial.trim().trim_start_matches("serial=");
+        let index = match standing {
+            Standing::Good => format!("V\t400101000000Z\t\t{serial}\tunknown\t/CN=one\n"),
+            Standing::Revoked => {
+                format!("R\t400101000000Z\t200101000000Z\t{serial}\tunknown\t/CN=one\n")
+            }
+        };
+        let index = put("index", &index);
+        let ask = ["ocsp", "-no_nonce", "-issuer", &ca, "-cert", &one];
+        told(&[&ask[..], &["-reqout", &request]].concat());
+        let say = ["ocsp", "-index", &index, "-CA", &ca, "-rsigner", &ca];
+        let with = ["-rkey", &key, "-reqin", &request, "-respout", &response];
+        let good_for = (days - made).to_string();
+        told(&[&say[..], &with, &["-ndays", &good_for]].concat());
+        std::fs::read(response).expect("an answer")
     }
 
     /// What a client trusts that trusts this authority alone.

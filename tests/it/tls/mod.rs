@@ -6,6 +6,8 @@ mod files;
 mod handshake;
 mod many;
 mod names;
+mod staples;
+mod stores;
 mod traffic;
 mod upstream;
 

@@ -1,0 +1,163 @@
+//! `certificates` of a listener, as the operator lists them.
+
+use super::certificate::Certificate;
+use super::clients::Demands;
+use super::files::{Files, LoadError, Part, Source};
+use super::material::Read;
+use crate::base::clock;
+use crate::config::raw::tls::{Certificate as RawCertificate, ClientAuth, ListenerTls};
+use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
+
+/// Where the certificates come from. What is wrong with one is told, and leaves all of them out.
+pub(super) fn files(raw: &ListenerTls, diagnostics: &mut Diagnostics) -> Vec<Files> {
+    let mut all = Vec::with_capacity(raw.certificates.len());
+    for one in raw.certificates.iter() {
+        let source = match (&one.certificate, &one.key, &one.pkcs12) {
+            (Some(chain), Some(key), None) => Some(Source::Pem {
+                chain: chain.value.0.clone(),
+                key: key.value.0.clone(),
+            }),
+            (None, None, Some(store)) => Some(Source::Store {
+                path: store.value.0.clone(),
+                password: one.password.as_ref().map(|it| it.value.clone()),
+            }),
+            (_, _, Some(store)) => {
+                let diagnostic = Diagnostic::error(
+                    Code::Conflict,
+                    store.span,
+                    "`pkcs12` stands in the place of `certificate` and `key`",
+                );
+                diagnostics.push(diagnostic.hint("leave one or the other away"));
+                None
+            }
+            _ => {
+                let diagnostic = Diagnostic::error(
+                    Code::MissingKey,
+                    one.span,
+                    "`certificate` and `key` belong together",
+                );
+                diagnostics.push(
+                    diagnostic
+                        .label("not both of them are here")
+                        .hint("name both, or a file with both in it as `pkcs12`"),
+                );
+                None
+            }
+        };
+        if let (Some(password), None) = (&one.password, &one.pkcs12) {
+            let diagnostic = Diagnostic::error(
+                Code::Conflict,
+                password.span,
+                "`password` is that of a `pkcs12`, and there is none",
+            );
+            diagnostics.push(diagnostic.hint("a `key` in PEM stands without a passphrase"));
+        }
+        all.extend(source.map(|source| Files {
+            source,
+            staple: one.ocsp.as_ref().map(|ocsp| ocsp.value.0.clone()),
+        }));
+    }
+    // Who reads them tells of one by its position.
+    if all.len() < raw.certificates.len() {
+        return Vec::new();
+    }
+    all
+}
+
+/// Where a part of a certificate is named.
+fn span(raw: &Spanned<RawCertificate>, part: Part) -> Span {
+    let named = match part {
+        Part::Key => raw.key.as_ref(),
+        Part::Staple => raw.ocsp.as_ref(),
+        Part::Store => raw.pkcs12.as_ref(),
+        Part::Password => return raw.password.as_ref().map_or(raw.span, |it| it.span),
+        Part::Chain | Part::Authorities | Part::Lists => raw.certificate.as_ref(),
+    };
+    named.map_or(raw.span, |it| it.span)
+}
+
+/// Reads the files, and tells what is wrong with them where they are named.
+pub(super) fn read(
+    raw: &ListenerTls,
+    auth: Option<&ClientAuth>,
+    (certificates, clients): (&[Files], Option<&Demands>),
+    diagnostics: &mut Diagnostics,
+) -> Read {
+    if raw.certificates.is_empty() {
+        diagnostics.push(
+            Diagnostic::error(
+                Code::Empty,
+                raw.certificates.span,
+                "`certificates` is empty",
+            )
+            .label("there is nothing to show to clients"),
+        );
+    }
+    let mut refuse = |at: Option<usize>, error: &LoadError| {
+        let certificate = at.and_then(|at| raw.certificates.get(at));
+        let span = match (certificate, auth) {
+            (Some(one), _) => span(one, error.part),
+            (None, Some(ClientAuth::Optional(ca) | ClientAuth::Required(ca))) => match &ca.crl {
+                Some(crl) if error.part == Part::Lists => crl.span,
+                _ => ca.ca.span,
+            },
+            (None, _) => raw.certificates.span,
+        };
+        diagnostics.push(error.diagnostic(span));
+    };
+    let read = Read::all(certificates, clients, &mut refuse);
+    // Where one is missing they do not stand in the same order.
+    if read.certificates.len() == raw.certificates.len() {
+        for (raw, certificate) in raw.certificates.iter().zip(&read.certificates) {
+            warn_of_time(raw, certificate, diagnostics);
+        }
+    }
+    if let (Some(clients), Some(ClientAuth::Optional(raw) | ClientAuth::Required(raw))) =
+        (&read.clients, auth)
+        && let Some(crl) = raw.crl.as_ref().filter(|_| clients.lists_expired())
+    {
+        diagnostics.push(
+            Diagnostic::warning(
+                Code::CertificateTime,
+                crl.span,
+                format!("`{}` has a list that has expired", crl.display()),
+            )
+            .note("clients whose certificates it is about are refused until there is a newer one"),
+        );
+    }
+    read
+}
+
+/// A certificate that is not valid now is shown all the same: a client that does not look is served, one that does is
+/// told.
+fn warn_of_time(
+    raw: &Spanned<RawCertificate>,
+    certificate: &Certificate,
+    diagnostics: &mut Diagnostics,
+) {
+    if let Some(ocsp) = raw.ocsp.as_ref().filter(|_| certificate.is_staple_old()) {
+        let message = format!("`{}` has an answer that is too old", ocsp.value.display());
+        diagnostics.push(
+            Diagnostic::warning(Code::CertificateTime, ocsp.span, message).note(
+                "it is not shown: some clients refuse one that is too old, and none misses it",
+            ),
+        );
+    }
+    let now = clock::wall().as_secs();
+    let facts = certificate.facts();
+    let what = if facts.not_after < now {
+        "has expired"
+    } else if facts.not_before > now {
+        "is not valid yet"
+    } else {
+        return;
+    };
+    let Some(file) = raw.certificate.as_ref().or(raw.pkcs12.as_ref()) else {
+        return;
+    };
+    let message = format!("`{}` {what}", file.value.display());
+    diagnostics.push(
+        Diagnostic::warning(Code::CertificateTime, file.span, message)
+            .note("clients that check it refuse the connection"),
+    );
+}
