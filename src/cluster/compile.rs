@@ -11,7 +11,7 @@ use crate::balance::{Balancer, Policy};
 use crate::base::{ClusterName, EndpointAddr};
 use crate::config::raw::cluster::{SendProxyProtocol, UpstreamProtocol};
 use crate::config::raw::defaults::ClusterDefaults;
-use crate::config::{Code, Diagnostic, Diagnostics, Spanned, raw, types};
+use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned, raw, types};
 use crate::endpoint::{Endpoint, EndpointSet};
 use crate::health::{self, Check, HealthSpec};
 use crate::net::preface::Version;
@@ -133,20 +133,22 @@ fn preface(raw: &raw::Cluster, diagnostics: &mut Diagnostics) -> Option<Version>
         SendProxyProtocol::V1 => Version::V1,
         SendProxyProtocol::V2 => Version::V2,
     };
+    alone(raw, "send_proxy_protocol", wanted.span, diagnostics);
+    Some(version)
+}
+
+/// A key that makes a connection one client's does not stand beside what shares it.
+fn alone(raw: &raw::Cluster, key: &str, at: Span, diagnostics: &mut Diagnostics) {
     let protocol = raw.protocol.as_ref();
     if let Some(shared) = protocol.filter(|it| !matches!(it.value.0, UpstreamProtocol::Http1)) {
+        let message = format!("`{key}` stands beside HTTP/2");
         diagnostics.push(
-            Diagnostic::error(
-                Code::Conflict,
-                wanted.span,
-                "`send_proxy_protocol` stands beside HTTP/2",
-            )
-            .label("tells of one client")
-            .also(shared.span, "shares a connection between clients")
-            .hint("`forwarding_headers` of a listener tell of the client in each request"),
+            Diagnostic::error(Code::Conflict, at, message)
+                .label("tells of one client")
+                .also(shared.span, "shares a connection between clients")
+                .hint("`forwarding_headers` of a listener tell of the client in each request"),
         );
     }
-    Some(version)
 }
 
 /// A port of its own leads nowhere from a unix socket, and neither do datagrams.
@@ -183,12 +185,19 @@ fn reachable(
 }
 
 fn socket(raw: &raw::Cluster, diagnostics: &mut Diagnostics) -> SocketSpec {
-    let Some(raw) = raw.socket.as_ref() else {
+    let Some(socket) = raw.socket.as_ref() else {
         return SocketSpec::default();
     };
+    let source = Source::compile(socket, diagnostics);
+    if let (Some(true), Some(written)) = (
+        source.as_ref().map(Source::is_clients),
+        socket.source.as_ref(),
+    ) {
+        alone(raw, "source = \"client\"", written.span, diagnostics);
+    }
     SocketSpec {
-        liveness: Liveness::compile(raw.keepalive, raw.user_timeout, diagnostics),
-        source: Source::compile(raw, diagnostics),
+        liveness: Liveness::compile(socket.keepalive, socket.user_timeout, diagnostics),
+        source,
     }
 }
 

@@ -141,6 +141,16 @@ impl Members {
         reaches
     }
 
+    /// Whether a connection to them is one client's, and cannot serve another.
+    pub fn tells_client(&self) -> bool {
+        self.preface.is_some() || self.speaks_for_client()
+    }
+
+    /// Whether connections come from the client's address.
+    pub fn speaks_for_client(&self) -> bool {
+        self.socket.is_clients()
+    }
+
     /// The names among them; one that stands there twice, with two ports, is given twice.
     pub fn names(&self) -> impl Iterator<Item = &Arc<Entry>> {
         self.written

@@ -296,7 +296,7 @@ pub(super) async fn fresh(
 ) -> Result<Stream, Error> {
     let (limit, reason) = patience.limit();
     let preface = preface(record, spec, Carrier::Stream);
-    let connected = upstream::connect(spec, &preface);
+    let connected = upstream::connect_for(spec, record.facts().source(), &preface);
     let connected = tokio::time::timeout(limit, connected)
         .await
         .unwrap_or_else(|_| Err(Error::from(reason)));

@@ -8,7 +8,6 @@ use super::side::Downstream;
 use crate::endpoint::{Availability, EndpointIx};
 use crate::message::auth::binds_connection;
 use crate::message::{Field, Known, ResponseHead};
-use crate::net::preface::Version;
 use crate::worker::ClusterView;
 
 /// Who may use a connection.
@@ -70,17 +69,22 @@ pub(super) fn take_out<D: Downstream>(
     x.own.is_some().then_some(place)
 }
 
+/// Who may use a connection to this cluster that has just begun: one that tells of its client, by its source or its first bytes,
+/// serves that client.
+pub(super) fn begun(cluster: &ClusterView) -> Whose {
+    if cluster.cluster.members.tells_client() {
+        Whose::Client
+    } else {
+        Whose::Anybody
+    }
+}
+
 /// Whether a connection carries this client's authentication from now on, or may after its next request; or speaks for it since
 /// it began.
-pub(super) fn bound(
-    x: &Exchange,
-    preface: Option<Version>,
-    whose: Whose,
-    challenge: Challenge,
-) -> Whose {
+pub(super) fn bound(x: &Exchange, began: Whose, whose: Whose, challenge: Challenge) -> Whose {
     let proof = || x.record.head().first(Known::Authorization);
     if whose == Whose::Client
-        || preface.is_some()
+        || began == Whose::Client
         || challenge == Challenge::OfConnection
         || proof().is_some_and(binds_connection)
     {

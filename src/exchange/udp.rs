@@ -285,7 +285,7 @@ fn seek<'x>(
         session.record.attempt(&policy.name, &endpoint.text);
         session.record.phase(Phase::Connect);
         let held = Held::begin(place.slot, endpoint).with(permit);
-        let socket = upstream::datagrams(&endpoint.spec)
+        let socket = upstream::datagrams(&endpoint.spec, Some(line.client()))
             .inspect_err(|error| watch.ended(error, Reused::Fresh))?;
         let upstream = Upstream {
             socket,

@@ -183,7 +183,7 @@ async fn exchange(check: &UdpCheck, at: &ConnectSpec, header: &[u8]) -> Result<(
         tls: None,
         ..at.clone()
     };
-    let socket = upstream::datagrams(&at).map_err(Failure::Connect)?;
+    let socket = upstream::datagrams(&at, None).map_err(Failure::Connect)?;
     let datagram = [header, &check.send].concat();
     socket.send(&datagram).await.map_err(Failure::Broken)?;
     let mut answer = vec![0; MAX_BODY];

@@ -32,6 +32,6 @@ pub use deadline::{Deadlines, Timer};
 pub use liveness::Liveness;
 pub use pace::Pace;
 pub use secure::{HandshakeError, Session};
-pub use source::{NoSource, Source};
+pub use source::{NoSource, Source, prove_for_others};
 pub use splice::{Pipe, Pipes};
 pub use stream::Stream;

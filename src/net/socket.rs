@@ -1,7 +1,7 @@
 //! Every socket option, one function each.
 
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
@@ -125,10 +125,18 @@ pub fn leave_by<S: std::os::fd::AsFd>(socket: &S, interface: &str) -> io::Result
     SockRef::from(socket).bind_device(Some(interface.as_bytes()))
 }
 
-/// A socket that is not connected yet comes from this address; its port is found then.
-pub fn leave_from<S: std::os::fd::AsFd>(socket: &S, from: IpAddr) -> io::Result<()> {
+/// A socket that is not connected yet comes from this address, which has no port; one is found then.
+pub fn leave_from<S: std::os::fd::AsFd>(socket: &S, from: SocketAddr) -> io::Result<()> {
     setsockopt(socket, sockopt::IpBindAddressNoPort, &true)?;
-    SockRef::from(socket).bind(&SocketAddr::new(from, 0).into())
+    SockRef::from(socket).bind(&from.into())
+}
+
+/// A socket to `to` may come from an address that is not ours (ip(7), `IP_TRANSPARENT`).
+pub fn speak_for_others<S: std::os::fd::AsFd>(socket: &S, to: SocketAddr) -> io::Result<()> {
+    match to {
+        SocketAddr::V4(_) => SockRef::from(socket).set_ip_transparent_v4(true),
+        SocketAddr::V6(_) => SockRef::from(socket).set_ip_transparent_v6(true),
+    }
 }
 
 /// What one look at a quiet connection shows.

@@ -15,18 +15,33 @@ use crate::config::{Code, Diagnostic, Diagnostics};
 /// Longest name of an interface: `IFNAMSIZ` has 16 bytes with the closing NUL (netdevice(7)).
 const MAX_INTERFACE: usize = 15;
 
-/// Addresses and an interface of ours.
+/// The word for the client's own address.
+const CLIENT: &str = "client";
+
+/// An address and an interface.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Source {
-    addresses: Arc<[IpAddr]>,
+    from: From,
     interface: Option<Arc<str>>,
+}
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+enum From {
+    /// What the kernel finds best.
+    Any,
+    /// These of ours, in turn.
+    Ours(Arc<[IpAddr]>),
+    /// The address of the client that it is for, which is not ours.
+    Client,
 }
 
 impl Source {
     /// Compiles the keys `source` and `interface`; `None` where nothing is said.
     pub fn compile(raw: &ClusterSocket, diagnostics: &mut Diagnostics) -> Option<Self> {
         let mut addresses = Vec::new();
-        for text in raw.source.iter().flat_map(|list| list.value.0.iter()) {
+        let written = || raw.source.iter().flat_map(|list| list.value.0.iter());
+        let is_client = written().eq([CLIENT]);
+        for text in written().filter(|_| !is_client) {
             match text.parse::<IpAddr>() {
                 Ok(addr) if !addr.is_unspecified() && !addr.is_multicast() => addresses.push(addr),
                 _ => {
@@ -37,7 +52,7 @@ impl Source {
                     let span = raw.source.as_ref().map(|list| list.span);
                     diagnostics.push(
                         Diagnostic::error(Code::BadAddress, span.unwrap_or_default(), message)
-                            .label("expected an IP address, without a port"),
+                            .label("expected an IP address, without a port, or `client` alone"),
                     );
                 }
             }
@@ -63,39 +78,64 @@ impl Source {
             .interface
             .as_ref()
             .map(|name| name.value.as_str().into());
-        (!addresses.is_empty() || interface.is_some()).then(|| Self {
-            addresses: addresses.into(),
-            interface,
-        })
+        let from = match addresses.is_empty() {
+            true if is_client => From::Client,
+            true => From::Any,
+            false => From::Ours(addresses.into()),
+        };
+        (from != From::Any || interface.is_some()).then_some(Self { from, interface })
+    }
+
+    /// Whether what comes from here comes from the client's address: a connection is its client's alone, then.
+    pub fn is_clients(&self) -> bool {
+        self.from == From::Client
     }
 
     /// Whether an endpoint there can be reached from it.
     pub fn reaches(&self, to: SocketAddr) -> bool {
-        self.addresses.is_empty() || self.addresses.iter().any(|it| it.is_ipv4() == to.is_ipv4())
+        match &self.from {
+            From::Any | From::Client => true,
+            From::Ours(addresses) => addresses.iter().any(|it| it.is_ipv4() == to.is_ipv4()),
+        }
     }
 
-    /// Lets a socket that is to be connected with `to` come from here. The port is found when it is connected, so that one may go
-    /// to many endpoints at a time (`IP_BIND_ADDRESS_NO_PORT`, ip(7)).
-    pub fn bind<S: AsFd>(&self, socket: &S, to: SocketAddr) -> Result<(), NoSource> {
+    /// Lets a socket that is to be connected with `to`, for this client (`None`: for ourselves), come from here. The port is
+    /// found when it is connected, so that one may go to many endpoints at a time (`IP_BIND_ADDRESS_NO_PORT`, ip(7)).
+    pub fn bind<S: AsFd>(
+        &self,
+        socket: &S,
+        to: SocketAddr,
+        client: Option<SocketAddr>,
+    ) -> Result<(), NoSource> {
         if let Some(interface) = &self.interface {
             socket::leave_by(socket, interface).map_err(NoSource)?;
         }
-        if self.addresses.is_empty() {
-            return Ok(());
-        }
-        let same = || {
-            self.addresses
-                .iter()
-                .filter(|it| it.is_ipv4() == to.is_ipv4())
-        };
-        let turn = next_turn().checked_rem(same().count()).unwrap_or(0);
         let none = || NoSource(io::ErrorKind::AddrNotAvailable.into());
-        let from = same().nth(turn).ok_or_else(none)?;
-        socket::leave_from(socket, *from).map_err(NoSource)
+        let from = match (&self.from, client) {
+            (From::Any, _) | (From::Client, None) => return Ok(()),
+            (From::Client, Some(mut client)) => {
+                if client.is_ipv4() != to.is_ipv4() {
+                    return Err(none());
+                }
+                socket::speak_for_others(socket, to).map_err(NoSource)?;
+                client.set_port(0);
+                client
+            }
+            (From::Ours(addresses), _) => {
+                let same = || addresses.iter().filter(|it| it.is_ipv4() == to.is_ipv4());
+                let turn = next_turn().checked_rem(same().count()).unwrap_or(0);
+                SocketAddr::new(*same().nth(turn).ok_or_else(none)?, 0)
+            }
+        };
+        socket::leave_from(socket, from).map_err(NoSource)
     }
 
     /// A connection from here.
-    pub async fn connect(&self, to: SocketAddr) -> Result<io::Result<TcpStream>, NoSource> {
+    pub async fn connect(
+        &self,
+        to: SocketAddr,
+        client: Option<SocketAddr>,
+    ) -> Result<io::Result<TcpStream>, NoSource> {
         let socket = match to {
             SocketAddr::V4(_) => TcpSocket::new_v4(),
             SocketAddr::V6(_) => TcpSocket::new_v6(),
@@ -104,9 +144,23 @@ impl Source {
             Ok(socket) => socket,
             Err(error) => return Ok(Err(error)),
         };
-        self.bind(&socket, to)?;
-        Ok(socket.connect(to).await)
+        self.bind(&socket, to, client)?;
+        match socket.connect(to).await {
+            // The kernel finds no way from there to the endpoint, as from a loopback address to a network: of the endpoint that says
+            // nothing.
+            Err(error) if self.is_clients() && error.kind() == io::ErrorKind::InvalidInput => {
+                Err(NoSource(error))
+            }
+            connected => Ok(connected),
+        }
     }
+}
+
+/// Whether this process may connect from addresses that are not its own. Whoever asks needs `CAP_NET_ADMIN` or `CAP_NET_RAW`
+/// (ip(7), `IP_TRANSPARENT`).
+pub fn prove_for_others() -> io::Result<()> {
+    let any = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+    socket::speak_for_others(&socket::datagrams(any)?, any)
 }
 
 /// What is not there to come from: it is our own fault, not the endpoint's.

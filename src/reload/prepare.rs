@@ -5,7 +5,8 @@ use std::io;
 
 use super::sockets::{Claim, Open, Sockets, Wanted};
 use super::{Plan, Serving};
-use crate::base::{ListenAddr, ListenerName};
+use crate::base::{ClusterName, ListenAddr, ListenerName};
+use crate::net;
 use crate::net::bind::{Group, Opened, Ready, Transport};
 use crate::net::unix::{Access, Grants, Unplaced};
 use crate::record::Sink;
@@ -27,6 +28,13 @@ pub enum Unready {
     },
     /// The access log cannot be opened.
     AccessLog(io::Error),
+    /// The kernel does not let this process connect from clients' addresses.
+    ForOthers {
+        /// Which cluster is to be reached so.
+        cluster: ClusterName,
+        /// The kernel's word.
+        error: io::Error,
+    },
 }
 
 impl fmt::Display for Unready {
@@ -42,6 +50,11 @@ impl fmt::Display for Unready {
                 "cannot listen on {addr} (listener `{listener}`): {error}"
             ),
             Self::AccessLog(error) => write!(f, "cannot open the access log: {error}"),
+            Self::ForOthers { cluster, error } => write!(
+                f,
+                "cannot connect from clients' addresses (cluster `{cluster}`, `socket.source`): {error}; the process needs \
+                 CAP_NET_ADMIN"
+            ),
         }
     }
 }
@@ -64,6 +77,7 @@ impl Plan {
     /// Binds what is not bound yet and opens what must be open. Listening is the last step: only then does
     /// the kernel take connections for us.
     pub fn prepare(self, serving: &Serving) -> Result<Prepared, Unready> {
+        self.prove_for_others()?;
         let output = self.snapshot.access_log.output();
         let sink = if serving.epoch > 0 && serving.snapshot.access_log.output() == output {
             None
@@ -97,6 +111,18 @@ impl Plan {
             bound,
             grants,
             sink,
+        })
+    }
+
+    /// What a cluster with `source = "client"` needs is there before the first connection.
+    fn prove_for_others(&self) -> Result<(), Unready> {
+        let mut clusters = self.snapshot.clusters.iter();
+        let Some(cluster) = clusters.find(|it| it.members.speaks_for_client()) else {
+            return Ok(());
+        };
+        net::prove_for_others().map_err(|error| Unready::ForOthers {
+            cluster: cluster.name.clone(),
+            error,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
 use rustls::CommonState;
@@ -14,10 +15,27 @@ use crate::net::preface::Version;
 use crate::net::{HandshakeError, NoSource, Stream, files, socket};
 use crate::tls::{self, TlsSpec};
 
-/// Connects to what `spec` says, and sends this header of the PROXY protocol first (empty: none), before TLS. The deadline is the
-/// caller's: dropping the future gives up.
+/// Connects to what `spec` says for ourselves, and sends this header of the PROXY protocol first (empty: none), before TLS. The
+/// deadline is the caller's: dropping the future gives up.
 pub async fn connect(spec: &ConnectSpec, preface: &[u8]) -> Result<Stream, Error> {
-    let stream = open(spec).await?;
+    made(spec, None, preface).await
+}
+
+/// The same for this client, from whose address it comes where `spec` says so.
+pub async fn connect_for(
+    spec: &ConnectSpec,
+    client: SocketAddr,
+    preface: &[u8],
+) -> Result<Stream, Error> {
+    made(spec, Some(client), preface).await
+}
+
+async fn made(
+    spec: &ConnectSpec,
+    client: Option<SocketAddr>,
+    preface: &[u8],
+) -> Result<Stream, Error> {
+    let stream = open(spec, client).await?;
     let mut rest = preface;
     while !rest.is_empty() {
         let wrote = poll_fn(|cx| stream.poll_write(cx, rest)).await;
@@ -73,12 +91,12 @@ fn failed(spec: &ConnectSpec, error: HandshakeError) -> Error {
     Error::caused(Reason::UpstreamTls, detail, error)
 }
 
-async fn open(spec: &ConnectSpec) -> Result<Stream, Error> {
+async fn open(spec: &ConnectSpec, client: Option<SocketAddr>) -> Result<Stream, Error> {
     match &spec.addr {
         EndpointAddr::Inet(addr) => {
             let stream = match &spec.socket.source {
                 None => TcpStream::connect(addr).await,
-                Some(source) => source.connect(*addr).await.map_err(sourceless)?,
+                Some(source) => source.connect(*addr, client).await.map_err(sourceless)?,
             };
             let stream = stream.map_err(translate)?;
             if let Err(error) = socket::tune(&stream) {
@@ -94,8 +112,8 @@ async fn open(spec: &ConnectSpec) -> Result<Stream, Error> {
     }
 }
 
-/// A socket for datagrams to and from the endpoint alone. Its descriptor is none of those that are not for traffic.
-pub fn datagrams(spec: &ConnectSpec) -> Result<UdpSocket, Error> {
+/// A socket for datagrams of this client (`None`: of ourselves) to and from the endpoint alone. Its descriptor is none of those that are not for traffic.
+pub fn datagrams(spec: &ConnectSpec, client: Option<SocketAddr>) -> Result<UdpSocket, Error> {
     let (EndpointAddr::Inet(addr), None, None | Some(Version::V2)) =
         (&spec.addr, &spec.tls, spec.preface)
     else {
@@ -108,9 +126,17 @@ pub fn datagrams(spec: &ConnectSpec) -> Result<UdpSocket, Error> {
         return Err(Error::new(Reason::Overloaded, Detail::NoFiles));
     }
     if let Some(source) = &spec.socket.source {
-        source.bind(&socket, *addr).map_err(sourceless)?;
+        let bound = source.bind(&socket, *addr, client);
+        bound.map_err(sourceless)?;
     }
-    socket.connect(&(*addr).into()).map_err(translate)?;
+    if let Err(error) = socket.connect(&(*addr).into()) {
+        let stray = spec.socket.is_clients() && error.kind() == io::ErrorKind::InvalidInput;
+        return Err(if stray {
+            sourceless(NoSource(error))
+        } else {
+            translate(error)
+        });
+    }
     UdpSocket::from_std(socket.into()).map_err(translate)
 }
 
@@ -157,7 +183,7 @@ mod tests {
             ("127.0.0.1:9", Some(Version::V1), false),
             ("unix:/run/x", None, false),
         ] {
-            let refused = datagrams(&spec(addr, preface)).err();
+            let refused = datagrams(&spec(addr, preface), None).err();
             let expected = Error::new(Reason::NoEndpoint, Detail::Incompatible);
             let expected = (!fits).then(|| (expected.reason(), expected.detail()));
             assert_eq!(refused.map(|it| (it.reason(), it.detail())), expected);

@@ -32,6 +32,13 @@ pub struct SocketSpec {
     pub source: Option<Source>,
 }
 
+impl SocketSpec {
+    /// Whether it comes from the client's address.
+    pub fn is_clients(&self) -> bool {
+        self.source.as_ref().is_some_and(Source::is_clients)
+    }
+}
+
 /// What is spoken to an endpoint.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Protocol {

@@ -25,7 +25,8 @@ pub struct ClusterSocket {
     pub keepalive: Option<Spanned<Duration>>,
     /// How long what was sent may stay unacknowledged; 0s: as long as the kernel tries. Range: `0s` to `24h`. Default: `0s`.
     pub user_timeout: Option<Spanned<Duration>>,
-    /// Addresses of this machine that connections and flows come from, in turn, those of the endpoint's family. Default: what
+    /// Addresses of this machine that connections and flows come from, in turn, those of the endpoint's family; or `client`: they
+    /// come from the client's own address, for which the process needs `CAP_NET_ADMIN` and the machine a way back. Default: what
     /// the kernel finds best.
     pub source: Option<Spanned<OneOrMany<String>>>,
     /// The interface that they leave by, such as `eth1`. Default: what the routes say.

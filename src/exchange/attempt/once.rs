@@ -36,15 +36,12 @@ impl<'x, D: Downstream> Attempts<'x, D> {
         let asked = self.x.record.head().upgrade();
         let persist = finish::endpoint(over.says, sent, over.behind, asked);
         let parting = over.parting;
-        let preface = self.cluster.cluster.members.preface;
+        let began = own::begun(self.cluster);
         let Some(set) = self.cluster.idle.get(ix.0 as usize) else {
             return;
         };
         let clock = self.timer.deadlines();
-        match (
-            persist,
-            own::bound(self.x, preface, whose, parting.challenge),
-        ) {
+        match (persist, own::bound(self.x, began, whose, parting.challenge)) {
             (Persist::Reuse, Whose::Client) => self.down.private().keep(stream, set),
             (Persist::Later, Whose::Client) | (Persist::Close, _) => {}
             (Persist::Reuse, Whose::Anybody) => set.put(stream, clock, parting.keep_alive),

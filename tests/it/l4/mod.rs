@@ -9,6 +9,7 @@ mod real;
 mod sni;
 mod sockets;
 mod tcp;
+mod transparent;
 mod udp;
 mod unix;
 

@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 
 /// A server that says who has connected, and an answer of HTTP around it.
-fn mirror() -> ByteServer {
+pub(super) fn mirror() -> ByteServer {
     ByteServer::running(|mut stream: TcpStream| {
         let mut head = [0; 4096];
         let read = stream.read(&mut head).unwrap();
@@ -27,7 +27,7 @@ fn mirror() -> ByteServer {
     })
 }
 
-fn told(raw: SocketAddr) -> String {
+pub(super) fn told(raw: SocketAddr) -> String {
     let mut stream = dial(raw);
     stream.write_all(b"who?").unwrap();
     let mut text = String::new();

@@ -1,0 +1,114 @@
+//! Connections and flows that come from their client's address.
+
+use super::sockets::{mirror, told};
+use super::tcp_listener;
+use crate::support::bytes::{dial_from, rest};
+use crate::support::proxy::binary;
+use crate::support::{Proxy, Reload, Setup, ports, python};
+use std::io::Write;
+use std::process::Command;
+
+const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/l4/transparent.py");
+const FROM_CLIENT: &str = "socket = { source = \"client\" }";
+
+/// The same program without the capabilities that it takes.
+fn bare() -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .arg("--bounding-set=-net_admin,-net_raw")
+        .arg("--inh-caps=-net_admin,-net_raw")
+        .arg(binary().get_program());
+    command
+}
+
+/// Between two networks, from addresses that are not the proxy's.
+#[test]
+fn endpoints_see_clients_that_are_no_addresses_of_ours() {
+    let cluster =
+        |name, addr| format!("[clusters.{name}]\nendpoints = [\"{addr}\"]\n{FROM_CLIENT}\n");
+    let listener = |name, addr, protocol, rest| {
+        format!(
+            "[[listeners]]\nname = \"{name}\"\nbind = [\"{addr}\"]\nprotocol = \"{protocol}\"\n{rest}\n"
+        )
+    };
+    let setup = Setup::new();
+    let text = [
+        "[runtime]\nworkers = 2\n".to_owned(),
+        listener("raw", "10.77.1.1:7000", "tcp", "cluster = \"raw\""),
+        listener("flows", "10.77.1.1:7000", "udp", "cluster = \"raw\""),
+        listener("web", "10.77.1.1:8080", "http", ""),
+        "[[routes]]\nname = \"all\"\npath_prefix = \"/\"\ncluster = \"web\"\n".to_owned(),
+        cluster("raw", "10.77.2.2:7000"),
+        cluster("web", "10.77.2.2:8080"),
+    ];
+    let config = setup.dir.file("transparent.toml");
+    std::fs::write(&config, text.concat()).unwrap();
+    let output = Command::new("unshare")
+        .arg("--net")
+        .arg(python())
+        .arg(PROGRAM)
+        .arg(binary().get_program())
+        .args(["run", "-c"])
+        .arg(&config)
+        .output()
+        .expect("unshare");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let seen: Vec<&str> = text
+        .lines()
+        .filter(|line| {
+            ["tcp ", "http ", "udp "]
+                .iter()
+                .any(|it| line.starts_with(it))
+        })
+        .collect();
+    let expected = ["tcp 10.77.1.2", "http 10.77.1.2", "udp 10.77.1.2"];
+    assert_eq!(seen, expected, "{text}{error}");
+}
+
+/// A connection of one client serves no other.
+#[test]
+fn connections_from_a_clients_address_are_its_own() {
+    let server = mirror();
+    let (raw, endpoints) = (ports::free(), [server.addr()]);
+    let setup = Setup::over_with(&endpoints, FROM_CLIENT);
+    let proxy = setup.workers(1).tail(&tcp_listener(raw, "")).start();
+    for last in [31, 32, 31] {
+        let ask = |addr, what: &str| {
+            let mut stream = dial_from([127, 0, 0, last], addr);
+            stream.write_all(what.as_bytes()).unwrap();
+            String::from_utf8(rest(&stream)).unwrap()
+        };
+        let ip = format!("127.0.0.{last}");
+        assert_eq!(ask(raw, "who?"), ip);
+        let page = ask(
+            proxy.web,
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        );
+        assert!(page.ends_with(&ip), "{page}");
+    }
+}
+
+#[test]
+fn what_the_kernel_does_not_allow_is_known_before_the_first_connection() {
+    let server = mirror();
+    let (raw, endpoints) = (ports::free(), [server.addr()]);
+    let over = |keys| Setup::over_with(&endpoints, keys).tail(&tcp_listener(raw, ""));
+    let plain = over("");
+    let run = |setup: &Setup| {
+        let mut command = bare();
+        command.args(["run", "-c"]).arg(setup.config_path());
+        command
+    };
+    let proxy = Proxy::start_by(&plain, run(&plain));
+    assert_eq!(proxy.reload(&over(FROM_CLIENT).at(&plain)), Reload::Refused);
+    proxy.wait_output("cannot connect from clients' addresses (cluster `app`");
+    assert_eq!(told(raw), "127.0.0.1", "the old one serves");
+    let setup = over(FROM_CLIENT);
+    setup.write();
+    let output = run(&setup).output().unwrap();
+    assert!(!output.status.success());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("CAP_NET_ADMIN"), "{error}");
+}
