@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Rules;
 use super::overlay::{Overlay, Slot};
-use super::store::Store;
+use super::store::{Address, Store};
 use crate::base::hash::HashKey;
 use crate::base::{LimiterName, ListenerName, RouteName};
 use crate::limit::meter::Refused;
@@ -78,11 +78,11 @@ impl Live {
     }
 
     /// The store at a URL.
-    pub(super) fn store(&self, url: &str, timeout: Duration, client: redis::Client) -> Arc<Store> {
+    pub(super) fn store(&self, url: &str, timeout: Duration, address: Address) -> Arc<Store> {
         // Only compared within this process, and never shown.
         let identity = HashKey::from_seed("store").hash128(url.as_bytes());
         self.stores
-            .keep_or_make(&(identity, timeout), || Store::new(client, timeout))
+            .keep_or_make(&(identity, timeout), || Store::new(address, timeout))
     }
 
     /// What is under way by key, for the filter at this step of a route or a listener.

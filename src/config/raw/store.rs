@@ -17,7 +17,8 @@ pub struct Stores {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedisStore {
-    /// Where: `redis://[user:password@]host:port[/database]` or `unix:///path`.
+    /// Where: `redis://[user:password@]host:port[/database]`, `unix:///path`, `redis-sentinel://[user:password@]host[:port],…/MASTER[/database]`
+    /// or `redis-cluster://[user:password@]host[:port],…`.
     pub url: Spanned<Secret>,
     /// For one decision. Range: above `0s`. Default: `20ms`.
     pub timeout: Option<Spanned<Duration>>,

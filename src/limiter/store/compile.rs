@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Store;
+use super::address::{Address, Wrong};
 use crate::config::raw::store::{OnStoreError, RedisStore};
-use crate::config::{Code, Diagnostic, Diagnostics, Spanned};
+use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
 use crate::limiter::Live;
 
 const TIMEOUT: Duration = Duration::from_millis(20);
@@ -51,34 +52,31 @@ pub fn compile(
         diagnostics.push(Diagnostic::error(Code::SecretUnavailable, span, message));
     });
     let url = url.ok()?;
-    let wrong = |message: &str| Diagnostic::error(Code::BadAddress, span, message);
-    // What the library says of a URL may repeat it, and with it a password.
-    let client = match url.split_once("://").map(|(scheme, _)| scheme) {
-        Some("redis" | "redis+unix" | "unix") => redis::Client::open(url.as_str()).ok(),
-        Some(scheme) if scheme.starts_with("redis") => {
-            diagnostics.push(
-                wrong("this build speaks to one Redis, without TLS")
-                    .label("Sentinel, Cluster and TLS are not supported")
-                    .hint("write `redis://host:port/database` or `unix:///path`"),
-            );
-            return None;
-        }
-        _ => None,
-    };
-    let Some(client) = client else {
-        diagnostics.push(
-            wrong("not the URL of a Redis")
-                .hint("write `redis://[user:password@]host:port[/database]` or `unix:///path`"),
-        );
-        return None;
-    };
+    let address = Address::parse(&url)
+        .map_err(|why| diagnostics.push(wrong(why, span)))
+        .ok()?;
     let timeout = timeout?;
     Some(Shared {
-        store: live.store(&url, timeout, client),
+        store: live.store(&url, timeout, address),
         on_error: match raw.on_error.as_ref().map(|on_error| &on_error.value) {
             None | Some(OnStoreError::Local) => OnError::Local,
             Some(OnStoreError::Allow) => OnError::Allow,
             Some(OnStoreError::Deny) => OnError::Deny,
         },
     })
+}
+
+/// The text is not shown: there may be a password in it.
+fn wrong(why: Wrong, span: Span) -> Diagnostic {
+    let error = |message: &str| Diagnostic::error(Code::BadAddress, span, message);
+    match why {
+        Wrong::Tls => error("this build speaks to Redis without TLS")
+            .hint("a tunnel beside it can (stunnel), on the same machine"),
+        Wrong::Master => error("which master of the Sentinels?")
+            .label("its name stands behind the addresses")
+            .hint("write `redis-sentinel://host:port,host:port/NAME`"),
+        Wrong::Url => error("not the URL of a Redis").hint(
+            "write `redis://[user:password@]host:port[/database]`, `unix:///path`, `redis-sentinel://…` or `redis-cluster://…`",
+        ),
+    }
 }

@@ -1,17 +1,18 @@
 //! The thread that owns the connection.
 //!
-//! Questions that wait together leave as one pipeline, several pipelines may be under way; each has the store's
-//! timeout. A connection that breaks, or a breaker that opens, ends the connection; a new one is tried once a second.
+//! Questions that wait together leave as one pipeline (to a cluster: each to the server that has its key), several may be
+//! under way; each has the store's timeout. A connection that breaks, or a breaker that opens, ends the connection; a new one is
+//! tried once a second. So does a server that lost the script, or that has become a replica.
 
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, Value};
+use redis::{Cmd, Value};
 use tokio::sync::{Semaphore, mpsc};
 
+use super::address::{Address, Connection};
 use super::{Breaker, Question};
 use crate::limit::{Decision, Outcome};
 use crate::task;
@@ -20,22 +21,21 @@ const SCRIPT: &str = include_str!("script.lua");
 
 /// Pause between two tries of a store that is down.
 const PROBE: Duration = Duration::from_secs(1);
-/// How long a connection may take to be made.
-const CONNECT: Duration = Duration::from_secs(1);
-/// Questions in one pipeline, and pipelines under way.
-const BATCH: usize = 256;
-const UNDER_WAY: usize = 32;
+/// How long all may take until there is a connection: several servers may have to be asked the way.
+const CONNECT: Duration = Duration::from_secs(3);
+/// Questions under way.
+const UNDER_WAY: u32 = 8192;
 
 pub(super) struct Link {
-    client: Client,
+    address: Address,
     timeout: Duration,
     breaker: Arc<Breaker>,
 }
 
 impl Link {
-    pub(super) fn new(client: Client, timeout: Duration, breaker: Arc<Breaker>) -> Self {
+    pub(super) fn new(address: Address, timeout: Duration, breaker: Arc<Breaker>) -> Self {
         Self {
-            client,
+            address,
             timeout,
             breaker,
         }
@@ -62,7 +62,8 @@ impl Link {
     async fn run(self, mut inbox: mpsc::Receiver<Question>) {
         let mut known = false;
         loop {
-            match tokio::time::timeout(CONNECT, self.connect()).await {
+            let connecting = self.address.connect(SCRIPT, self.timeout);
+            match tokio::time::timeout(CONNECT, connecting).await {
                 Ok(Ok((connection, script))) => {
                     tracing::info!("the rate-limit store answers");
                     known = true;
@@ -97,33 +98,18 @@ impl Link {
         }
     }
 
-    async fn connect(&self) -> redis::RedisResult<(MultiplexedConnection, String)> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT))
-            .set_response_timeout(Some(CONNECT));
-        let client = &self.client;
-        let mut connection = client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await?;
-        let mut load = Cmd::new();
-        load.arg("SCRIPT").arg("LOAD").arg(SCRIPT);
-        let digest: String = load.query_async(&mut connection).await?;
-        connection.set_response_timeout(self.timeout);
-        Ok((connection, digest))
-    }
-
     async fn serve(
         &self,
-        connection: MultiplexedConnection,
+        connection: Connection,
         script: &str,
         inbox: &mut mpsc::Receiver<Question>,
     ) -> Served {
-        let permits = Arc::new(Semaphore::new(UNDER_WAY));
+        let permits = Arc::new(Semaphore::new(UNDER_WAY as usize));
         let script: Rc<str> = script.into();
         loop {
             let mut batch = Vec::new();
             tokio::select! {
-                taken = inbox.recv_many(&mut batch, BATCH) => if taken == 0 { return Served::Over },
+                taken = inbox.recv_many(&mut batch, connection.batch()) => if taken == 0 { return Served::Over },
                 // A pipeline that fails opens the breaker from its own task.
                 () = tokio::time::sleep(PROBE / 10) => {
                     if self.breaker.is_open() {
@@ -132,7 +118,8 @@ impl Link {
                     continue;
                 }
             }
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
+            let many = u32::try_from(batch.len()).unwrap_or(UNDER_WAY);
+            let Ok(permit) = Arc::clone(&permits).acquire_many_owned(many).await else {
                 return Served::Broken;
             };
             let (connection, script) = (connection.clone(), Rc::clone(&script));
@@ -158,12 +145,7 @@ enum Served {
 }
 
 /// Puts questions and hands out the answers.
-async fn put(
-    mut connection: MultiplexedConnection,
-    script: &str,
-    batch: Vec<Question>,
-    breaker: &Breaker,
-) {
+async fn put(mut connection: Connection, script: &str, batch: Vec<Question>, breaker: &Breaker) {
     // Those that nobody waits for any more are not put.
     let batch: Vec<_> = batch
         .into_iter()
@@ -172,29 +154,8 @@ async fn put(
     if batch.is_empty() {
         return;
     }
-    let mut pipeline = Pipeline::with_capacity(batch.len());
-    for question in &batch {
-        let rule = &question.rule;
-        pipeline
-            .cmd("EVALSHA")
-            .arg(script)
-            .arg(1)
-            .arg(&question.key)
-            .arg(rule.algorithm().as_str())
-            .arg(rule.rate())
-            .arg(rule.per())
-            .arg(rule.burst())
-            .arg(rule.patience())
-            .arg(question.cost)
-            .arg(rule.grain());
-        match question.now {
-            Some(now) => pipeline.arg(now),
-            None => pipeline.arg(-1),
-        };
-    }
-    let answers = connection
-        .send_packed_commands(&pipeline, 0, batch.len())
-        .await;
+    let commands = batch.iter().map(|question| command(question, script));
+    let answers = connection.put(commands.collect()).await;
     let asked = batch.len() as u64;
     match answers {
         Ok(values) => {
@@ -208,7 +169,7 @@ async fn put(
             if good == asked {
                 breaker.succeeded(good);
             } else {
-                // A server that lost the script, or that is no Redis.
+                // A server that lost the script, that is a replica by now, or that is no Redis.
                 breaker.failed(asked - good);
                 breaker.open();
             }
@@ -220,6 +181,29 @@ async fn put(
             }
         }
     }
+}
+
+/// A question as the server gets it.
+fn command(question: &Question, script: &str) -> Cmd {
+    let rule = &question.rule;
+    let mut command = Cmd::new();
+    command
+        .arg("EVALSHA")
+        .arg(script)
+        .arg(1)
+        .arg(&question.key)
+        .arg(rule.algorithm().as_str())
+        .arg(rule.rate())
+        .arg(rule.per())
+        .arg(rule.burst())
+        .arg(rule.patience())
+        .arg(question.cost)
+        .arg(rule.grain());
+    match question.now {
+        Some(now) => command.arg(now),
+        None => command.arg(-1),
+    };
+    command
 }
 
 /// What the script said.

@@ -6,6 +6,7 @@
 //!
 //! **Not here.** What holds without it (`on_error`: [`Limiter`](super::Limiter)).
 
+mod address;
 mod breaker;
 mod compile;
 mod link;
@@ -21,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::base::LimiterName;
 use crate::limit::{Decision, Rule};
 
+pub use address::Address;
 pub use breaker::{Breaker, Counts};
 pub use compile::{OnError, Shared, compile};
 
@@ -29,7 +31,7 @@ const WAITING: usize = 8192;
 
 /// A store that is asked, kept by its URL over reloads.
 pub struct Store {
-    client: redis::Client,
+    address: Address,
     timeout: Duration,
     breaker: std::sync::Arc<Breaker>,
     questions: OnceLock<Option<mpsc::Sender<Question>>>,
@@ -64,9 +66,9 @@ impl Ticket {
 }
 
 impl Store {
-    pub(super) fn new(client: redis::Client, timeout: Duration) -> Self {
+    pub(super) fn new(address: Address, timeout: Duration) -> Self {
         Self {
-            client,
+            address,
             timeout,
             breaker: std::sync::Arc::default(),
             questions: OnceLock::new(),
@@ -77,7 +79,7 @@ impl Store {
     pub fn start(&self) {
         self.questions.get_or_init(|| {
             let (sender, inbox) = mpsc::channel(WAITING);
-            let link = link::Link::new(self.client.clone(), self.timeout, self.breaker.clone());
+            let link = link::Link::new(self.address.clone(), self.timeout, self.breaker.clone());
             match link.start(inbox) {
                 Ok(()) => Some(sender),
                 Err(error) => {

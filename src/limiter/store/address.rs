@@ -1,0 +1,337 @@
+//! The URL of a store → where it is, and connections to it.
+//!
+//! A connection is made to one server, to the master that Sentinels name at that moment, or to all masters of a cluster.
+//! Whichever it is: when it breaks it is made anew from the beginning, and so after a failover the new master is found.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::cluster::ClusterClient;
+use redis::cluster_async::ClusterConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, RedisResult, Value};
+
+/// How long a connection may take to be made, and what is done with it before questions are put.
+const CONNECT: Duration = Duration::from_secs(1);
+/// How long one Sentinel may take to say who the master is: the next one may know.
+const NAMED: Duration = Duration::from_millis(250);
+
+/// Questions that leave together for one server.
+const BATCH: usize = 256;
+
+/// Where a store is.
+#[derive(Clone)]
+pub enum Address {
+    /// One server.
+    One(Client),
+    /// The master that Sentinels name.
+    Sentinels(Arc<Sentinels>),
+    /// The masters of a cluster.
+    Cluster(Box<ClusterClient>),
+}
+
+/// Those who know the master.
+pub struct Sentinels {
+    nodes: Vec<Client>,
+    /// What they call it.
+    master: Box<str>,
+    /// What stands before its address in a URL, and behind it.
+    login: Box<str>,
+    database: Box<str>,
+}
+
+/// Why a text is no address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Wrong {
+    /// A Redis under TLS.
+    Tls,
+    /// Sentinels without the name of a master.
+    Master,
+    /// Anything else.
+    Url,
+}
+
+impl Address {
+    /// Reads a URL. What the library says of it may repeat it, and with it a password: that is not passed on.
+    pub fn parse(url: &str) -> Result<Self, Wrong> {
+        let (scheme, rest) = url.split_once("://").ok_or(Wrong::Url)?;
+        match scheme {
+            "redis" | "redis+unix" | "unix" => client(url).map(Self::One),
+            "redis-sentinel" => Sentinels::parse(rest).map(Arc::new).map(Self::Sentinels),
+            "redis-cluster" => {
+                let Several { login, hosts, rest } = several(rest)?;
+                if !matches!(rest, "" | "/" | "/0") {
+                    // A cluster has one database.
+                    return Err(Wrong::Url);
+                }
+                let nodes = hosts
+                    .iter()
+                    .map(|host| format!("redis://{login}{}", at(host, 6379)));
+                let builder = ClusterClient::builder(nodes)
+                    .connection_timeout(CONNECT)
+                    // One other server may have to be asked: the key has moved.
+                    .retries(1)
+                    .max_retry_wait(1);
+                builder
+                    .build()
+                    .map(|client| Self::Cluster(Box::new(client)))
+                    .map_err(|_| Wrong::Url)
+            }
+            "rediss" | "valkeys" => Err(Wrong::Tls),
+            _ => Err(Wrong::Url),
+        }
+    }
+
+    /// Makes a connection that has the script; `timeout` is for each question afterwards.
+    pub(super) async fn connect(
+        &self,
+        script: &str,
+        timeout: Duration,
+    ) -> RedisResult<(Connection, String)> {
+        let mut load = Cmd::new();
+        load.arg("SCRIPT").arg("LOAD").arg(script);
+        match self {
+            Self::One(client) => {
+                let server = to(client, CONNECT).await?;
+                Connection::loaded(server, &load, timeout).await
+            }
+            Self::Sentinels(sentinels) => {
+                let master = sentinels.master().await?;
+                Connection::loaded(master, &load, timeout).await
+            }
+            Self::Cluster(client) => {
+                let config = redis::cluster::ClusterConfig::new()
+                    .set_connection_timeout(CONNECT)
+                    .set_response_timeout(timeout);
+                let mut cluster = client.get_async_connection_with_config(config).await?;
+                // To all masters, and all must take it.
+                let digest = load.query_async(&mut cluster).await?;
+                Ok((Connection::Cluster(cluster), digest))
+            }
+        }
+    }
+}
+
+impl Sentinels {
+    fn parse(rest: &str) -> Result<Self, Wrong> {
+        let Several { login, hosts, rest } = several(rest)?;
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let own = match query.split_once('=') {
+            None if query.is_empty() => String::new(),
+            Some(("sentinel_login", own)) => format!("{own}@"),
+            _ => return Err(Wrong::Url),
+        };
+        let path = path.strip_prefix('/').ok_or(Wrong::Master)?;
+        let (master, database) = path.split_once('/').unwrap_or((path, "0"));
+        // What Sentinel takes for a name.
+        let sound = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+        if master.is_empty() || !master.bytes().all(sound) {
+            return Err(Wrong::Master);
+        }
+        let nodes = hosts
+            .iter()
+            .map(|host| client(&format!("redis://{own}{}", at(host, 26379))));
+        let sentinels = Self {
+            nodes: nodes.collect::<Result<_, _>>()?,
+            master: master.into(),
+            login: login.into(),
+            database: database.into(),
+        };
+        // What cannot be spelled is found here, not when a master is.
+        sentinels
+            .client("127.0.0.1", 6379)
+            .map_err(|_| Wrong::Url)?;
+        Ok(sentinels)
+    }
+
+    fn client(&self, host: &str, port: u16) -> RedisResult<Client> {
+        let (login, database) = (&self.login, &self.database);
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        };
+        Client::open(format!("redis://{login}{host}:{port}/{database}"))
+    }
+
+    /// A connection to the master, who must agree that it is one: a Sentinel may not have heard yet.
+    async fn master(&self) -> RedisResult<MultiplexedConnection> {
+        let mut last = wrong("no Sentinel answers in time");
+        for node in &self.nodes {
+            match tokio::time::timeout(NAMED, self.named(node)).await {
+                Ok(Ok(client)) => {
+                    let mut server = to(&client, CONNECT).await?;
+                    let role: Vec<Value> = Cmd::new().arg("ROLE").query_async(&mut server).await?;
+                    let is = |word: &[u8]| matches!(role.first(), Some(Value::BulkString(said)) if said == word);
+                    if is(b"master") {
+                        return Ok(server);
+                    }
+                    last = wrong("the Sentinels name a server that is no master");
+                }
+                Ok(Err(error)) => last = error,
+                Err(_) => {}
+            }
+        }
+        Err(last)
+    }
+
+    async fn named(&self, node: &Client) -> RedisResult<Client> {
+        let mut sentinel = to(node, NAMED).await?;
+        let mut ask = Cmd::new();
+        ask.arg("SENTINEL")
+            .arg("get-master-addr-by-name")
+            .arg(&*self.master);
+        let (host, port): (String, u16) = ask.query_async(&mut sentinel).await?;
+        self.client(&host, port)
+    }
+}
+
+/// A connection that questions are put over.
+#[derive(Clone)]
+pub(super) enum Connection {
+    One(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl Connection {
+    async fn loaded(
+        mut server: MultiplexedConnection,
+        load: &Cmd,
+        timeout: Duration,
+    ) -> RedisResult<(Self, String)> {
+        let digest = load.query_async(&mut server).await?;
+        server.set_response_timeout(timeout);
+        Ok((Self::One(server), digest))
+    }
+
+    /// How many questions may leave together: in a cluster each goes where its key is.
+    pub(super) const fn batch(&self) -> usize {
+        match self {
+            Self::One(_) => BATCH,
+            Self::Cluster(_) => 1,
+        }
+    }
+
+    /// Puts a batch of questions; the answers come in their order.
+    pub(super) async fn put(&mut self, questions: Vec<Cmd>) -> RedisResult<Vec<Value>> {
+        match self {
+            Self::One(server) => {
+                let mut pipeline = Pipeline::with_capacity(questions.len());
+                let count = questions.len();
+                for question in questions {
+                    pipeline.add_command(question);
+                }
+                server.send_packed_commands(&pipeline, 0, count).await
+            }
+            Self::Cluster(cluster) => {
+                let mut answers = Vec::with_capacity(questions.len());
+                for question in &questions {
+                    answers.push(cluster.req_packed_command(question).await?);
+                }
+                Ok(answers)
+            }
+        }
+    }
+}
+
+async fn to(client: &Client, timeout: Duration) -> RedisResult<MultiplexedConnection> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(timeout))
+        .set_response_timeout(Some(timeout));
+    client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+}
+
+fn client(url: &str) -> Result<Client, Wrong> {
+    Client::open(url).map_err(|_| Wrong::Url)
+}
+
+fn wrong(message: &'static str) -> RedisError {
+    RedisError::from((redis::ErrorKind::Client, message))
+}
+
+/// `[login@]host[,host …]rest`: the library knows one host in a URL.
+struct Several<'u> {
+    /// With its `@`.
+    login: &'u str,
+    hosts: Vec<&'u str>,
+    rest: &'u str,
+}
+
+fn several(text: &str) -> Result<Several<'_>, Wrong> {
+    let end = text.find(['/', '?']).unwrap_or(text.len());
+    let (authority, rest) = text.split_at_checked(end).unwrap_or((text, ""));
+    let start = authority.rfind('@').map_or(0, |at| at + 1);
+    let (login, hosts) = authority.split_at_checked(start).unwrap_or(("", authority));
+    let hosts: Vec<_> = hosts.split(',').collect();
+    if hosts.iter().any(|host| host.is_empty()) {
+        return Err(Wrong::Url);
+    }
+    Ok(Several { login, hosts, rest })
+}
+
+/// A host with its port, or with the usual one.
+fn at(host: &str, port: u16) -> String {
+    let behind = host.rfind(']').unwrap_or(0);
+    if host.get(behind..).is_some_and(|host| host.contains(':')) {
+        host.to_owned()
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_name_servers_sentinels_and_clusters() {
+        let parse = Address::parse;
+        for url in [
+            "redis://127.0.0.1",
+            "unix:///run/redis.sock",
+            "redis://u:p@r:1/2",
+        ] {
+            assert!(matches!(parse(url), Ok(Address::One(_))), "{url}");
+        }
+        for (url, nodes, master, database) in [
+            ("redis-sentinel://a,b:1,[::1]/shop", 3, "shop", "0"),
+            ("redis-sentinel://u:p%40@a/my.shop/2", 1, "my.shop", "2"),
+            ("redis-sentinel://a/shop?sentinel_login=:p", 1, "shop", "0"),
+        ] {
+            let Ok(Address::Sentinels(found)) = parse(url) else {
+                panic!("{url}");
+            };
+            assert_eq!(found.nodes.len(), nodes);
+            assert_eq!((&*found.master, &*found.database), (master, database));
+            assert!(found.client("::1", 6379).is_ok());
+        }
+        for url in [
+            "redis-cluster://a",
+            "redis-cluster://u:p@a:1,b:2/0",
+            "redis-cluster://[::1]",
+        ] {
+            assert!(matches!(parse(url), Ok(Address::Cluster(_))), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_said_to_be_none() {
+        for (url, wrong) in [
+            ("rediss://a", Wrong::Tls),
+            ("redis-sentinel://a", Wrong::Master),
+            ("redis-sentinel://a/", Wrong::Master),
+            ("redis-sentinel://a/a b", Wrong::Master),
+            ("redis-sentinel://a,/shop", Wrong::Url),
+            ("redis-sentinel://a/shop/x", Wrong::Url),
+            ("redis-sentinel://a/shop?x=1", Wrong::Url),
+            ("redis-cluster://", Wrong::Url),
+            ("redis-cluster://a/1", Wrong::Url),
+            ("http://a", Wrong::Url),
+            ("a", Wrong::Url),
+        ] {
+            assert_eq!(Address::parse(url).err(), Some(wrong), "{url}");
+        }
+    }
+}
