@@ -209,13 +209,15 @@ class Haproxy(Peer):
 
 
 class Tidegate(Peer):
-    def __init__(self, name, port, directory, binary, access_log=False):
+    def __init__(self, name, port, directory, binary, access_log=False, routes=""):
         super().__init__(name, port, directory)
-        self.binary, self.access_log = binary, access_log
+        self.binary, self.access_log, self.routes = binary, access_log, routes
 
     def command(self):
         log = f'{{ file = {{ path = "{self.log}" }} }}' if self.access_log else '"off"'
-        config = self.render("tidegate.toml.in", "tidegate.toml", ACCESS_LOG=log)
+        config = self.render(
+            "tidegate.toml.in", "tidegate.toml", ACCESS_LOG=log, ROUTES=self.routes
+        )
         machine.prove_free(self.port + ADMIN_OFFSET)
         return [self.binary, "run", "-c", config]
 
