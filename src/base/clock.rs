@@ -35,7 +35,11 @@ pub fn stamp(at: Instant) -> u64 {
 /// several processes agree on them. The wall clock is asked once: its jumps move nothing.
 pub fn micros(at: Instant) -> u64 {
     static ORIGIN: OnceLock<(Instant, u64)> = OnceLock::new();
-    let whole = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    // In 64 bits: this is asked for each decision of a limiter.
+    let whole = |time: Duration| {
+        let seconds = time.as_secs().saturating_mul(1_000_000);
+        seconds.saturating_add(u64::from(time.subsec_micros()))
+    };
     let (origin, epoch) = ORIGIN.get_or_init(|| (now(), whole(wall())));
     if at >= *origin {
         epoch.saturating_add(whole(between(*origin, at)))

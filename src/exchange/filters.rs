@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Exchange;
 use crate::base::Phase;
-use crate::filter::{Facts, Kept, Progress, RequestView, ResponseView, Verdict};
+use crate::filter::{Facts, Kept, Name, Progress, RequestView, ResponseView, Verdict};
 use crate::message::forwarded::{self, Proto, Trust};
 use crate::message::{Edits, ResponseHead};
 use crate::record::Record;
@@ -24,7 +24,7 @@ impl<'x> Beside<'x> {
     fn facts(self, route: &'x Route, cluster: &'x str) -> Facts<'x> {
         Facts {
             client: self.client,
-            request_id: self.record.request_id(),
+            name: Name::Of(self.record),
             listener: self.record.facts().listener.as_str(),
             route: route.name.as_str(),
             cluster,

@@ -8,21 +8,29 @@ use super::{Place, check_name};
 use crate::config::raw::filter::HeaderEdits;
 use crate::config::types::Named;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned};
-use crate::message::{Edits, Known, RequestHead, ResponseHead};
+use crate::message::{Edits, Fixed, Known, RequestHead, ResponseHead};
 
 /// Validated changes: first the removals, then what is set, then what is added, then what is appended. A value that
 /// comes out empty because its variables stand for nothing makes no field.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
-    /// Names.
-    pub(super) remove: Vec<Box<str>>,
-    /// Names and values; each replaces every field of its name.
-    pub(super) set: Vec<(Box<str>, Value)>,
-    /// Names and values; each stands beside the fields of its name.
-    pub(super) add: Vec<(Box<str>, Value)>,
+    /// Every name that is removed or set, and the lines of the first values, as far as they need no request.
+    fixed: Fixed,
+    /// The lines that follow.
+    lines: Box<[Line]>,
     /// Names and values; each goes behind the values of its name, into one field.
-    pub(super) append: Vec<(Box<str>, Value)>,
+    append: Box<[(Box<str>, Value)]>,
 }
+
+#[derive(Clone, Debug)]
+enum Line {
+    /// Lines that are always the same.
+    Fixed(Fixed),
+    /// One that is made.
+    Made(Box<str>, Value),
+}
+
+type Fields = Vec<(Box<str>, Value)>;
 
 /// The head whose fields are changed.
 #[derive(Clone, Copy, Debug)]
@@ -34,17 +42,52 @@ pub enum Received<'a> {
 }
 
 impl Changes {
+    /// Changes of these kinds: names that are removed, fields that replace all of their name, fields that stand beside them,
+    /// and values that go behind theirs.
+    pub fn new(remove: &[Box<str>], set: Fields, add: Fields, append: Fields) -> Self {
+        let gone = remove.iter().chain(set.iter().map(|(name, _)| name));
+        let gone: Vec<Box<str>> = gone.cloned().collect();
+        let mut rest = set.into_iter().chain(add).peekable();
+        let mut fixed = Vec::new();
+        let mut lines = Vec::new();
+        let mut first = None;
+        loop {
+            while let Some((name, Value::Fixed(text))) =
+                rest.next_if(|(_, value)| matches!(value, Value::Fixed(_)))
+            {
+                fixed.push((name, text));
+            }
+            let pairs = fixed
+                .iter()
+                .map(|(name, text)| (name.as_bytes(), text.as_bytes()));
+            if first.is_none() {
+                first = Some(Fixed::new(gone.iter().map(|name| name.as_bytes()), pairs));
+            } else if !fixed.is_empty() {
+                lines.push(Line::Fixed(Fixed::new([], pairs)));
+            }
+            fixed.clear();
+            match rest.next() {
+                None => break,
+                Some((name, value)) => lines.push(Line::Made(name, value)),
+            }
+        }
+        Self {
+            fixed: first.unwrap_or_default(),
+            lines: lines.into(),
+            append: append.into(),
+        }
+    }
+
     /// Notes the changes; the writer makes them.
     pub fn apply(&self, edits: &mut Edits, received: Received<'_>, sources: &Sources<'_>) {
-        for name in &self.remove {
-            edits.remove(name.as_bytes());
-        }
-        for (name, value) in &self.set {
-            edits.remove(name.as_bytes());
-            add(edits, name, value, sources);
-        }
-        for (name, value) in &self.add {
-            add(edits, name, value, sources);
+        edits.apply(&self.fixed);
+        for line in &self.lines {
+            match line {
+                Line::Fixed(fixed) => edits.apply(fixed),
+                Line::Made(name, value) => {
+                    edits.add_made(name.as_bytes(), |out| value.write(sources, out));
+                }
+            }
         }
         for (name, value) in &self.append {
             let write = |out: &mut Vec<u8>| value.write(sources, out);
@@ -68,19 +111,7 @@ impl Changes {
         let lists = no_list(&raw.append, diagnostics);
         let remove = removals(raw, place, diagnostics);
         lists?;
-        Some(Self {
-            remove: remove?,
-            set: set?,
-            add: add?,
-            append: append?,
-        })
-    }
-}
-
-fn add(edits: &mut Edits, name: &str, value: &Value, sources: &Sources<'_>) {
-    match value {
-        Value::Fixed(text) => edits.add(name.as_bytes(), text.as_bytes()),
-        made @ Value::Made(_) => edits.add_made(name.as_bytes(), |out| made.write(sources, out)),
+        Some(Self::new(&remove?, set?, add?, append?))
     }
 }
 
@@ -88,7 +119,7 @@ fn values(
     raw: &Named<Spanned<String>>,
     place: Place,
     diagnostics: &mut Diagnostics,
-) -> Option<Vec<(Box<str>, Value)>> {
+) -> Option<Fields> {
     let moment = match place {
         Place::Request => Moment::Request,
         Place::Response | Place::Reply => Moment::Response,

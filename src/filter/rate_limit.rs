@@ -16,6 +16,8 @@ pub struct RateLimit {
     limiter: Arc<Limiter>,
     owner: Box<str>,
     cost: u32,
+    /// How `RateLimit` begins.
+    remaining: Box<[u8]>,
     refusal: Reply,
     unavailable: Reply,
 }
@@ -24,6 +26,7 @@ impl RateLimit {
     /// A filter of a route or a listener whose requests cost so many units of a limiter.
     pub fn new(limiter: Arc<Limiter>, owner: &str, cost: u32) -> Self {
         Self {
+            remaining: format!("\"{}\";r=", limiter.name).into_bytes().into(),
             limiter,
             owner: owner.into(),
             cost,
@@ -89,17 +92,14 @@ impl RateLimit {
         match self.limiter.told {
             Told::Nothing => {}
             Told::Draft => {
-                self.limiter.policy(quota.place, |policy| {
-                    edits.add(b"ratelimit-policy", policy);
+                self.limiter
+                    .policy(quota.place, |policy| edits.apply(policy));
+                edits.add_made(b"ratelimit", |out| {
+                    out.extend_from_slice(&self.remaining);
+                    out.extend_from_slice(digits.format(quota.remaining).as_bytes());
+                    out.extend_from_slice(b";t=");
+                    out.extend_from_slice(digits.format(quota.reset).as_bytes());
                 });
-                let mut text = Text::new();
-                text.push(b"\"");
-                text.push(self.limiter.name.as_str().as_bytes());
-                text.push(b"\";r=");
-                text.push(digits.format(quota.remaining).as_bytes());
-                text.push(b";t=");
-                text.push(digits.format(quota.reset).as_bytes());
-                edits.add(b"ratelimit", text.as_bytes());
             }
             Told::XRateLimit => {
                 for (name, number) in [
@@ -111,31 +111,5 @@ impl RateLimit {
                 }
             }
         }
-    }
-}
-
-/// A short text on the stack: a name has at most 64 bytes, a number 20.
-struct Text {
-    bytes: [u8; 160],
-    len: usize,
-}
-
-impl Text {
-    const fn new() -> Self {
-        Self {
-            bytes: [0; 160],
-            len: 0,
-        }
-    }
-
-    fn push(&mut self, more: &[u8]) {
-        if let Some(place) = self.bytes.get_mut(self.len..self.len + more.len()) {
-            place.copy_from_slice(more);
-            self.len += more.len();
-        }
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
     }
 }

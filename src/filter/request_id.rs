@@ -42,7 +42,7 @@ impl RequestId {
 
     /// Names the exchange to the endpoint.
     pub fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
-        let id = view.facts.request_id.as_bytes();
+        let id = view.facts.request_id().as_bytes();
         view.edits.set(self.header.as_bytes(), id);
         Verdict::Continue
     }
@@ -50,7 +50,7 @@ impl RequestId {
     /// Names it to the client.
     pub fn on_response(&self, view: &mut ResponseView<'_>) {
         if self.client == Client::Told {
-            let id = view.facts.request_id.as_bytes();
+            let id = view.facts.request_id().as_bytes();
             view.edits.set(self.header.as_bytes(), id);
         }
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::compile::{compile_concurrency_limit, compile_rate_limit};
-use super::{Facts, Filter, FilterChain, IpAccess, Kept, Parts, Progress, RequestView, Verdict};
+use super::{
+    Facts, Filter, FilterChain, IpAccess, Kept, Name, Parts, Progress, RequestView, Verdict,
+};
 use crate::base::ListenerName;
 use crate::config::raw::filter::Filter as Raw;
 use crate::config::raw::listener::{Listener, Protocol};
@@ -78,7 +80,7 @@ impl SessionFilters {
         let facts = Facts {
             client: caller.client,
             // No filter that can stand here tells an endpoint anything.
-            request_id: "",
+            name: Name::Said(""),
             listener: caller.listener,
             route: caller.listener,
             cluster: "",

@@ -4,6 +4,7 @@
 //! so that no escape can become a line end (E-040). Should a control byte get here all the same, it is left out.
 
 use std::io::Write as _;
+use std::net::IpAddr;
 
 use super::Facts;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned, suggest};
@@ -164,17 +165,13 @@ impl Variable {
             status,
         } = sources;
         let bytes = match self {
-            Self::ClientIp => {
-                // A Vec takes everything.
-                let _ = write!(out, "{}", facts.client.to_canonical());
-                return;
-            }
+            Self::ClientIp => return address(facts.client.to_canonical(), out),
             Self::Status => {
                 let mut digits = itoa::Buffer::new();
                 let text = status.map_or("", |status| digits.format(status));
                 return out.extend_from_slice(text.as_bytes());
             }
-            Self::RequestId => facts.request_id.as_bytes(),
+            Self::RequestId => facts.request_id().as_bytes(),
             Self::Host => request.host(),
             Self::Authority => request.authority(),
             Self::Path => request.path(),
@@ -216,6 +213,22 @@ impl Variable {
         } else {
             out.extend(bytes.iter().filter(|byte| sound(byte)));
         }
+    }
+}
+
+/// An address as text. That of a client of IPv4, which is wanted most, without the machinery of formats.
+fn address(addr: IpAddr, out: &mut Vec<u8>) {
+    let IpAddr::V4(addr) = addr else {
+        // A Vec takes everything.
+        let _ = write!(out, "{addr}");
+        return;
+    };
+    let mut digits = itoa::Buffer::new();
+    for (at, octet) in addr.octets().into_iter().enumerate() {
+        if at > 0 {
+            out.push(b'.');
+        }
+        out.extend_from_slice(digits.format(octet).as_bytes());
     }
 }
 

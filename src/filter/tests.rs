@@ -18,12 +18,8 @@ fn changes(remove: &[&str], set: &[(&str, &str)], add: &[(&str, &str)]) -> Chang
             .map(|&(name, value)| (name.into(), made(value)));
         boxed.collect()
     };
-    Changes {
-        remove: remove.iter().map(|&name| name.into()).collect(),
-        set: pairs(set),
-        add: pairs(add),
-        append: Vec::new(),
-    }
+    let remove: Vec<_> = remove.iter().map(|&name| name.into()).collect();
+    Changes::new(&remove, pairs(set), pairs(add), Vec::new())
 }
 
 fn made(value: &str) -> Value {
@@ -40,7 +36,7 @@ fn try_made(value: &str, moment: Moment) -> Result<Value, String> {
 fn facts() -> Facts<'static> {
     Facts {
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        request_id: "id-1",
+        name: Name::Said("id-1"),
         listener: "web",
         route: "api",
         cluster: "app",

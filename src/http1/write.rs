@@ -94,9 +94,7 @@ pub fn request(head: &RequestHead, edits: &Edits, forwarding: &Forwarding<'_>, o
     if head.upgrade() == Upgrade::WebSocket {
         out.extend_from_slice(b"Connection: upgrade\r\nUpgrade: websocket\r\n");
     }
-    for added in edits.lines() {
-        out.extend_from_slice(added);
-    }
+    out.extend_from_slice(edits.added());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -197,9 +195,7 @@ pub fn response(head: &ResponseHead<'_>, edits: &Edits, plan: &ResponsePlan, out
     } else if head.status >= 200 {
         persistence(plan.version, plan.persist == Persist::Reuse, out);
     }
-    for added in edits.lines() {
-        out.extend_from_slice(added);
-    }
+    out.extend_from_slice(edits.added());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -253,9 +249,7 @@ pub fn local(reply: &Local<'_>, edits: &Edits, out: &mut Vec<u8>) {
         );
     }
     persistence(reply.version, reply.persist == Persist::Reuse, out);
-    for added in edits.lines() {
-        out.extend_from_slice(added);
-    }
+    out.extend_from_slice(edits.added());
     out.extend_from_slice(b"\r\n");
     if reply.method != Method::Head && !matches!(reply.status, 204 | 304) {
         out.extend_from_slice(reply.body);

@@ -24,6 +24,7 @@ use crate::base::LimiterName;
 use crate::base::hash::{HashKey, Hasher128};
 use crate::config::Diagnostics;
 use crate::limit::{Decision, Outcome, Over, Rule};
+use crate::message::Fixed;
 use crate::message::key::{self, KeyInput, KeySource};
 
 pub use compile::{Found, Limiters, compile};
@@ -188,7 +189,7 @@ impl Limiter {
             Some(overlay) => overlay.rules.at(place).rule,
         };
         let mut hasher: Hasher128 = key::joined(hash, &self.key, input);
-        hasher.write(&place.to_le_bytes());
+        hasher.word(place.into());
         Case {
             rule,
             place,
@@ -219,7 +220,7 @@ impl Limiter {
     }
 
     /// Tells how the rule at this place is told in `RateLimit-Policy`.
-    pub fn policy(&self, place: u32, tell: impl FnOnce(&[u8])) {
+    pub fn policy(&self, place: u32, tell: impl FnOnce(&Fixed)) {
         match self.state.overlay.any() {
             None => tell(&self.rules.at(place).policy),
             Some(overlay) => tell(&overlay.rules.at(place).policy),

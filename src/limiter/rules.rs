@@ -3,6 +3,7 @@
 use crate::base::CidrSet;
 use crate::base::LimiterName;
 use crate::limit::Rule;
+use crate::message::Fixed;
 use crate::message::key::{KeyInput, KeySource};
 
 /// A rule, and how clients are told of it.
@@ -10,8 +11,8 @@ use crate::message::key::{KeyInput, KeySource};
 pub struct Tier {
     /// Its numbers.
     pub rule: Rule,
-    /// For RateLimit-Policy.
-    pub policy: Box<[u8]>,
+    /// The field RateLimit-Policy.
+    pub policy: Fixed,
 }
 
 /// Who is of a tier.
@@ -46,7 +47,7 @@ impl Tier {
             policy.push_str(&window.div_ceil(1_000_000).to_string());
         }
         Self {
-            policy: policy.into_bytes().into(),
+            policy: Fixed::new([], [(b"ratelimit-policy".as_slice(), policy.as_bytes())]),
             rule,
         }
     }

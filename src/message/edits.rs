@@ -5,12 +5,12 @@ use super::alias;
 /// Changes to the fields of one head, kept in reusable buffers. Empty for most exchanges, and then free.
 #[derive(Debug, Default)]
 pub struct Edits {
-    /// Names whose received lines are dropped, back to back in `text`.
-    dropped: Vec<(u32, u32)>,
-    text: Vec<u8>,
-    /// Lines that are added, each with where its name ends.
-    lines: Vec<Line>,
+    /// Names whose received lines are dropped, each with a line feed behind it.
+    dropped: Vec<u8>,
+    drops: Sieve,
+    /// Lines that are added, as they are written.
     added: Vec<u8>,
+    adds: Sieve,
     /// Where a value is put together that needs what stands in `added`.
     scratch: Vec<u8>,
     /// The path towards the endpoint; empty: as the client asked for it.
@@ -22,6 +22,39 @@ pub struct Edits {
     query_is: Query,
 }
 
+/// Changes that are the same for every head: prepared once, and then noted in two copies.
+#[derive(Clone, Debug, Default)]
+pub struct Fixed {
+    dropped: Box<[u8]>,
+    drops: Sieve,
+    added: Box<[u8]>,
+    adds: Sieve,
+}
+
+/// What names may be among some: a bit for each, by its length and its end. Every field of a head is asked about, and of
+/// most this says that they are not, without looking at the names.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sieve(u64);
+
+impl Sieve {
+    /// The same bit for names that an origin may take for each other.
+    const fn bit(name: &[u8]) -> u64 {
+        let end = match name.last() {
+            Some(&end) => alias::fold(end),
+            None => 0,
+        };
+        1 << ((name.len() * 7 + end as usize) % 64)
+    }
+
+    const fn note(&mut self, name: &[u8]) {
+        self.0 |= Self::bit(name);
+    }
+
+    const fn may_have(self, name: &[u8]) -> bool {
+        self.0 & Self::bit(name) != 0
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Query {
     #[default]
@@ -29,20 +62,35 @@ enum Query {
     Made,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Line {
-    start: u32,
-    name_end: u32,
-    end: u32,
+impl Fixed {
+    /// Prepares removals of these names and lines of those. All must have been validated.
+    pub fn new<'n>(
+        names: impl IntoIterator<Item = &'n [u8]>,
+        lines: impl IntoIterator<Item = (&'n [u8], &'n [u8])>,
+    ) -> Self {
+        let mut edits = Edits::default();
+        for name in names {
+            edits.remove(name);
+        }
+        for (name, value) in lines {
+            edits.add(name, value);
+        }
+        Self {
+            dropped: edits.dropped.into(),
+            drops: edits.drops,
+            added: edits.added.into(),
+            adds: edits.adds,
+        }
+    }
 }
 
 impl Edits {
     /// Forgets everything but the allocations.
     pub fn clear(&mut self) {
         self.dropped.clear();
-        self.text.clear();
-        self.lines.clear();
+        self.drops = Sieve::default();
         self.added.clear();
+        self.adds = Sieve::default();
         self.path.clear();
         self.authority.clear();
         self.query.clear();
@@ -52,7 +100,20 @@ impl Edits {
     /// Whether the fields are passed on unchanged.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.dropped.is_empty() && self.lines.is_empty()
+        self.dropped.is_empty() && self.added.is_empty()
+    }
+
+    /// Notes what was prepared: the removals, those of lines of earlier filters included, and then the lines.
+    pub fn apply(&mut self, fixed: &Fixed) {
+        if self.adds.0 & fixed.drops.0 != 0 {
+            for name in names(&fixed.dropped) {
+                self.take_back(name);
+            }
+        }
+        self.dropped.extend_from_slice(&fixed.dropped);
+        self.drops.0 |= fixed.drops.0;
+        self.added.extend_from_slice(&fixed.added);
+        self.adds.0 |= fixed.adds.0;
     }
 
     /// Replaces every field of this name by one. Name and value must have been validated.
@@ -73,7 +134,6 @@ impl Edits {
         // Name, colon, space and line end are all there is.
         if self.added.len() == before + name.len() + 4 {
             self.added.truncate(before);
-            self.lines.pop();
         }
     }
 
@@ -107,12 +167,16 @@ impl Edits {
 
     /// The values of the fields of this name that were added.
     pub fn values<'e>(&'e self, name: &'e [u8]) -> impl Iterator<Item = &'e [u8]> {
-        let text = |from: u32, to: u32| self.added.get(from as usize..to as usize);
-        let same = move |line: &&Line| {
-            text(line.start, line.name_end).is_some_and(|have| have.eq_ignore_ascii_case(name))
+        let asked = if self.adds.may_have(name) {
+            &*self.added
+        } else {
+            &[]
         };
-        let value = move |line: &Line| text(line.name_end + 2, line.end - 2).unwrap_or_default();
-        self.lines.iter().filter(same).map(value)
+        let value = move |line: &'e [u8]| {
+            let (have, value) = split(line)?;
+            have.eq_ignore_ascii_case(name).then_some(value)
+        };
+        lines(asked).filter_map(value)
     }
 
     /// Makes the path towards the endpoint anew, of what it is by now (`asked` is the head's); nothing made leaves it.
@@ -174,64 +238,77 @@ impl Edits {
         (!self.authority.is_empty()).then_some(&self.authority)
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "added lines are configuration and parts of one head, far below 4 GiB"
-    )]
     fn line(&mut self, name: &[u8], value: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.added.len() as u32;
+        self.adds.note(name);
         self.added.extend_from_slice(name);
-        let name_end = self.added.len() as u32;
         self.added.extend_from_slice(b": ");
         value(&mut self.added);
         self.added.extend_from_slice(b"\r\n");
-        self.lines.push(Line {
-            start,
-            name_end,
-            end: self.added.len() as u32,
-        });
     }
 
     /// Removes every field of this name, those that an earlier filter added included.
-    #[expect(clippy::cast_possible_truncation, reason = "names are short")]
     pub fn remove(&mut self, name: &[u8]) {
-        let added = &self.added;
-        self.lines.retain(|line| {
-            !added
-                .get(line.start as usize..line.name_end as usize)
-                .is_some_and(|have| have.eq_ignore_ascii_case(name))
-        });
+        if self.adds.may_have(name) {
+            self.take_back(name);
+        }
         if !self.drops(name) {
-            let start = self.text.len() as u32;
-            self.text.extend_from_slice(name);
-            self.dropped.push((start, self.text.len() as u32));
+            self.drops.note(name);
+            self.dropped.extend_from_slice(name);
+            self.dropped.push(b'\n');
         }
     }
 
+    /// Takes back the lines of this name.
+    fn take_back(&mut self, name: &[u8]) {
+        let mut left = std::mem::take(&mut self.scratch);
+        left.clear();
+        for line in lines(&self.added) {
+            if !split(line).is_some_and(|(have, _)| have.eq_ignore_ascii_case(name)) {
+                left.extend_from_slice(line);
+            }
+        }
+        self.scratch = std::mem::replace(&mut self.added, left);
+    }
+
     /// Whether a received field of this name is dropped.
+    #[inline]
     pub fn drops(&self, name: &[u8]) -> bool {
-        self.dropped.iter().any(|&(start, end)| {
-            self.text
-                .get(start as usize..end as usize)
-                .is_some_and(|dropped| dropped.eq_ignore_ascii_case(name))
-        })
+        self.drops.may_have(name)
+            && names(&self.dropped).any(|dropped| dropped.eq_ignore_ascii_case(name))
     }
 
     /// Whether a received field of this name, or of one that an origin may take for it (E-114), is dropped.
+    #[inline]
     pub fn drops_alias(&self, name: &[u8]) -> bool {
-        self.dropped.iter().any(|&(start, end)| {
-            self.text
-                .get(start as usize..end as usize)
-                .is_some_and(|dropped| alias::same(dropped, name))
-        })
+        self.drops.may_have(name) && names(&self.dropped).any(|dropped| alias::same(dropped, name))
     }
 
-    /// The lines to add, each `name: value CRLF`.
-    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        self.lines
-            .iter()
-            .filter_map(|line| self.added.get(line.start as usize..line.end as usize))
+    /// The lines to add, each `name: value CRLF`, in one piece.
+    #[inline]
+    pub fn added(&self) -> &[u8] {
+        &self.added
     }
+
+    /// The same one by one.
+    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        lines(&self.added)
+    }
+}
+
+fn names(dropped: &[u8]) -> impl Iterator<Item = &[u8]> {
+    dropped
+        .split(|&byte| byte == b'\n')
+        .filter(|name| !name.is_empty())
+}
+
+fn lines(added: &[u8]) -> impl Iterator<Item = &[u8]> {
+    added.split_inclusive(|&byte| byte == b'\n')
+}
+
+/// Name and value of a line. No name has a colon.
+fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (name, value) = line.split_at_checked(memchr::memchr(b':', line)?)?;
+    Some((name, value.strip_prefix(b": ")?.strip_suffix(b"\r\n")?))
 }
 
 #[cfg(test)]
@@ -251,6 +328,25 @@ mod tests {
         assert!(edits.drops(b"x-a") && edits.drops(b"x-b") && !edits.drops(b"x-c"));
         edits.clear();
         assert!(edits.is_empty());
+    }
+
+    #[test]
+    fn what_is_prepared_is_noted_as_if_it_were_said() {
+        let names = [b"x-a".as_slice(), b"x-b"];
+        let fixed = Fixed::new(
+            names,
+            [(b"x-b".as_slice(), b"2".as_slice()), (b"x-c", b"3")],
+        );
+        let mut edits = Edits::default();
+        edits.add(b"X-A", b"0");
+        edits.add(b"x-z", b"0");
+        edits.apply(&fixed);
+        assert_eq!(edits.added(), b"x-z: 0\r\nx-b: 2\r\nx-c: 3\r\n");
+        assert!(edits.drops(b"X-a") && edits.drops_alias(b"x_b") && !edits.drops(b"x-c"));
+        edits.apply(&fixed);
+        assert_eq!(edits.added(), b"x-z: 0\r\nx-c: 3\r\nx-b: 2\r\nx-c: 3\r\n");
+        edits.remove(b"X-C");
+        assert_eq!(edits.added(), b"x-z: 0\r\nx-b: 2\r\n");
     }
 
     #[test]

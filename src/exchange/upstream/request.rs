@@ -23,9 +23,7 @@ pub(super) fn request(x: &mut Exchange, endpoint: &Endpoint) -> Result<Request<(
     let head = x.record.head();
     let forwarding = outgoing::forwarding(x);
     write::fields(head, &kit.request_edits, &forwarding, &mut lines);
-    for added in kit.request_edits.lines() {
-        lines.extend_from_slice(added);
-    }
+    lines.extend_from_slice(kit.request_edits.added());
     // Trailers are carried; gRPC servers insist on hearing it.
     let te = head.first(Known::Te).unwrap_or_default();
     let asked = hops::tokens(te).any(|token| token.eq_ignore_ascii_case(b"trailers"));

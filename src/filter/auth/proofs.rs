@@ -98,7 +98,7 @@ impl Proofs {
         let mut hasher = self.key.hasher128();
         // Whose hash it is belongs to the question: another file, or this one after a reload, may have given it to a decoy.
         for part in [claim.user, claim.password, hash.bytes(), whose.tag()] {
-            hasher.write(&(part.len() as u64).to_le_bytes());
+            hasher.word(part.len() as u64);
             hasher.write(part);
         }
         let key = hasher.finish();

@@ -2,6 +2,7 @@
 //!
 //! One home for limiters, splits and balancers by hash, so that `header:x-api-key` means the same everywhere.
 
+mod encoded;
 mod strip;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use crate::base::cidr::canonical;
 use crate::base::hash::{HashKey, Hasher128};
 use crate::config::types::OneOrMany;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned, suggest};
+use encoded::{decoded, is_encoded, parameter};
 
 /// The network of an IPv6 client that counts as one (RFC 6177: a subscriber commonly holds a whole /64).
 const IPV6_PREFIX: u8 = 64;
@@ -251,19 +253,20 @@ impl KeyValue<'_> {
 
     /// Puts the bytes that it means into a hash, and how many they are: joined values cannot run together.
     pub fn feed(&self, hasher: &mut Hasher128) {
-        let mut length = 0;
-        let mut write = |bytes: &[u8]| {
+        let mut plain = |bytes: &[u8]| {
             hasher.write(bytes);
-            length += bytes.len();
+            hasher.word(bytes.len() as u64);
         };
         match self {
-            Self::Bytes(bytes) => write(bytes),
-            Self::Addr(IpAddr::V4(addr)) => write(&addr.octets()),
-            Self::Addr(IpAddr::V6(addr)) => write(&addr.octets()),
-            Self::Encoded(text) if !is_encoded(text) => write(text),
-            Self::Encoded(text) => decoded(text).for_each(|byte| write(&[byte])),
+            Self::Bytes(bytes) => plain(bytes),
+            Self::Addr(IpAddr::V4(addr)) => {
+                hasher.word(addr.to_bits().into());
+                hasher.word(4);
+            }
+            Self::Addr(IpAddr::V6(addr)) => plain(&addr.octets()),
+            Self::Encoded(text) if !is_encoded(text) => plain(text),
+            Self::Encoded(text) => encoded::feed(text, hasher),
         }
-        hasher.write(&(length as u64).to_le_bytes());
     }
 }
 
@@ -306,7 +309,7 @@ pub fn joined(key: HashKey, sources: &[KeySource], input: &KeyInput<'_>) -> Hash
     for source in sources {
         match source.read(input) {
             Some(value) => value.feed(&mut hasher),
-            None => hasher.write(&u64::MAX.to_le_bytes()),
+            None => hasher.word(u64::MAX),
         }
     }
     hasher
@@ -350,49 +353,6 @@ fn split_cookie(pair: &[u8]) -> Option<(&[u8], &[u8])> {
         key.trim_ascii(),
         value.get(1..).unwrap_or_default().trim_ascii(),
     ))
-}
-
-/// The first parameter of a name, as it was written. The name is compared as it is meant.
-fn parameter<'a>(query: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let mut pairs = query.split(|&byte| byte == b'&');
-    let pair = pairs.find(|pair| is_named(pair, name))?;
-    let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
-    Some(pair.get(at + 1..).unwrap_or_default())
-}
-
-/// Whether a parameter has this name, which is compared as it is meant.
-fn is_named(pair: &[u8], name: &[u8]) -> bool {
-    let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
-    let key = pair.get(..at).unwrap_or_default();
-    key == name || (is_encoded(key) && decoded(key).eq(name.iter().copied()))
-}
-
-fn is_encoded(text: &[u8]) -> bool {
-    memchr::memchr2(b'%', b'+', text).is_some()
-}
-
-/// The bytes of a query's text: `a%62c` and `abc` must be one client.
-fn decoded(text: &[u8]) -> impl Iterator<Item = u8> {
-    let digit = |at: usize| {
-        let byte = *text.get(at)?;
-        char::from(byte).to_digit(16)
-    };
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let byte = *text.get(at)?;
-        at += 1;
-        Some(match byte {
-            b'+' => b' ',
-            b'%' => match (digit(at), digit(at + 1)) {
-                (Some(high), Some(low)) => {
-                    at += 2;
-                    u8::try_from(high * 16 + low).unwrap_or(byte)
-                }
-                _ => byte,
-            },
-            byte => byte,
-        })
-    })
 }
 
 #[cfg(test)]

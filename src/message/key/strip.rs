@@ -1,6 +1,7 @@
 //! Takes what a key was read from out of what the endpoint gets.
 
-use super::{KeySource, is_named, split_cookie};
+use super::encoded::is_named;
+use super::{KeySource, split_cookie};
 use crate::message::edits::Edits;
 use crate::message::field::Known;
 use crate::message::head::RequestHead;
