@@ -28,6 +28,7 @@ fn table(text: &str) -> RouteTable {
         files: &config::Beside::default(),
         kept: &tidegate::filter::Live::default(),
         clusters: &clusters,
+        passwords: tidegate::filter::Terms::default(),
     };
     compile(
         &loaded.raw,

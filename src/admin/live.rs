@@ -55,6 +55,11 @@ pub fn register(
                 scrape.add(&names::AUTH_DECISIONS, &labels, count);
             }
         }
+        let proofs = &live.filters.proofs;
+        for (result, count) in proofs.counts() {
+            scrape.add(&names::PASSWORD_HASHES, &[result], count);
+        }
+        scrape.gauge(&names::PASSWORDS_WAITING, &[], proofs.waiting() as f64);
         for flows in live.filters.slowed() {
             for (way, count) in flows.waits() {
                 scrape.add(&names::BANDWIDTH_WAITS, &[flows.route.as_str(), way], count);

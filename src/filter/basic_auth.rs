@@ -5,13 +5,13 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::auth::{self, Asked, Claim, Credentials, Full, Proof, Proofs, Users};
+use super::auth::{self, Asked, Claim, Credentials, Full, Proof, Proofs, Terms, Users};
 use super::compile::bad_name;
 use super::kept::Over;
-use super::{Place, Reply, RequestView, Until, Verdict, check_name};
+use super::{Parts, Place, Reply, RequestView, Until, Verdict, check_name};
 use crate::base::{Detail, Reason};
 use crate::config::raw::filter as raw;
-use crate::config::{Beside, Diagnostics, Spanned};
+use crate::config::{Diagnostics, Spanned};
 use crate::message::Known;
 
 /// Longest name and password together.
@@ -22,6 +22,7 @@ const MAX_CREDENTIALS: usize = 512;
 pub struct BasicAuth {
     users: Arc<Users>,
     proofs: Arc<Proofs>,
+    terms: Terms,
     credentials: Credentials,
     /// Tells the endpoint who it is.
     user_header: Option<Box<str>>,
@@ -33,17 +34,17 @@ pub struct BasicAuth {
 impl BasicAuth {
     pub(super) fn compile(
         raw: &raw::BasicAuth,
-        proofs: &Arc<Proofs>,
-        files: &Beside,
+        parts: Parts<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        let users = Users::read(&raw.users_file, files, diagnostics);
+        let users = Users::read(&raw.users_file, parts.files, parts.passwords, diagnostics);
         let realm = auth::realm(raw.realm.as_ref(), diagnostics);
         let user_header = user_header(raw.user_header.as_ref(), diagnostics);
         let challenge = format!("Basic realm=\"{}\", charset=\"UTF-8\"", realm?);
         Some(Self {
             users: Arc::new(users?),
-            proofs: Arc::clone(proofs),
+            proofs: Arc::clone(&parts.kept.proofs),
+            terms: parts.passwords,
             credentials: Credentials::of(raw.credentials.as_ref()),
             user_header: user_header.ok()?,
             challenge: unauthorized(&challenge, Detail::None),
@@ -66,7 +67,10 @@ impl BasicAuth {
                 password,
                 client: view.facts.client,
             };
-            match self.proofs.ask(&self.users, claim, view.facts.now) {
+            match self
+                .proofs
+                .ask(&self.users, claim, self.terms, view.facts.now)
+            {
                 Asked::Known(proof) => proof,
                 Asked::Hash(job) => return Verdict::Wait(Until::Proof(job)),
                 Asked::Full(Full::OfClient) => return Verdict::Respond(self.busy.clone()),

@@ -1,5 +1,6 @@
 //! `filters` of a route → [`FilterChain`].
 
+use super::auth::Terms;
 use super::live::Live as FilterLive;
 use super::{
     ApiKey, BandwidthLimit, BasicAuth, ConcurrencyLimit, Cors, FieldError, Filter, FilterChain,
@@ -34,6 +35,8 @@ pub struct Parts<'a> {
     pub kept: &'a FilterLive,
     /// The clusters of the configuration.
     pub clusters: &'a [ClusterName],
+    /// What checking passwords may take.
+    pub passwords: Terms,
 }
 
 /// The route that filters stand on.
@@ -110,10 +113,7 @@ fn compile_one(
         Raw::MethodAccess(access) => {
             MethodAccess::compile(access, diagnostics).map(Filter::MethodAccess)
         }
-        Raw::BasicAuth(auth) => {
-            BasicAuth::compile(auth, &parts.kept.proofs, parts.files, diagnostics)
-                .map(Filter::BasicAuth)
-        }
+        Raw::BasicAuth(auth) => BasicAuth::compile(auth, parts, diagnostics).map(Filter::BasicAuth),
         Raw::ApiKey(key) => ApiKey::compile(key, parts.files, diagnostics).map(Filter::ApiKey),
         Raw::Jwt(jwt) => {
             let tally = parts.kept.tally(of.name, "jwt");

@@ -50,7 +50,7 @@ use crate::limiter::store::Ticket;
 use crate::message::{Edits, RequestHead, ResponseHead};
 
 pub use api_key::ApiKey;
-pub use auth::{Job, Proof, Proofs};
+pub use auth::{Job, Proof, Proofs, Terms};
 pub use bandwidth_limit::{BandwidthLimit, Throttle, Way};
 pub use basic_auth::BasicAuth;
 pub use changes::Changes;

@@ -16,6 +16,11 @@ impl<V> Remembered<V> {
         Self { found, most }
     }
 
+    /// From now on with room for so many; what is over goes with the next that comes.
+    pub(super) fn limit(&mut self, most: usize) {
+        self.most = most;
+    }
+
     /// What is remembered of this, whether it still holds or not.
     pub(super) fn get(&self, key: u128) -> Option<&V> {
         self.found.get(&key)

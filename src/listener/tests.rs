@@ -21,6 +21,7 @@ fn compile_text(text: &str) -> (Option<Vec<ListenerSpec>>, Vec<String>) {
         files: &config::Beside::default(),
         kept: &crate::filter::Live::default(),
         clusters: &[],
+        passwords: crate::filter::Terms::default(),
     };
     let ground = crate::tls::Ground {
         live: &live,

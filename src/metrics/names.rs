@@ -216,6 +216,10 @@ metrics! {
         "Answers that got an error page (origin own, cluster), and pages that their cluster did not give (missing).";
     AUTH_DECISIONS: Counter "tidegate_auth_decisions_total" ["route", "filter", "decision"]
         "Decisions of filters that ask elsewhere who may go on (allow, refuse, fail: there was nobody to tell, and the request was refused).";
+    PASSWORD_HASHES: Counter "tidegate_password_hashes_total" ["result"]
+        "Passwords that were not known (right, wrong; client_full, full: refused, too many waited).";
+    PASSWORDS_WAITING: Gauge "tidegate_passwords_waiting" []
+        "Passwords that wait for their hash or are hashed.";
     JWKS_FETCHES: Counter "tidegate_jwks_fetches_total" ["url", "result"]
         "Fetches of keys of tokens (ok, error).";
     JWKS_AGE: Gauge "tidegate_jwks_last_good_age_seconds" ["url"]

@@ -117,6 +117,8 @@ fn busy() -> std::sync::Arc<Hub> {
         scrape.add(&names::BANDWIDTH_WAITS, &["dl", "upload"], 1);
         scrape.add(&names::ERROR_PAGES, &["site", "own"], 1);
         scrape.add(&names::AUTH_DECISIONS, &["api", "forward_auth", "allow"], 1);
+        scrape.add(&names::PASSWORD_HASHES, &["right"], 1);
+        scrape.gauge(&names::PASSWORDS_WAITING, &[], 1.0);
         for metric in [&names::MEMORY, &names::MEMORY_LIMIT, &names::OVERLOAD_LEVEL] {
             scrape.gauge(metric, &[], 1.0);
         }

@@ -64,6 +64,7 @@ pub fn compile(
         files: files.beside(),
         kept: &live.filters,
         clusters: &names,
+        passwords: filter::Terms::compile(&raw.runtime.passwords, diagnostics),
     };
     let pages = filter::pages::compile(raw, &names, &live.filters, files.beside(), diagnostics);
     let seed = raw.runtime.hash_seed.as_ref();

@@ -220,6 +220,7 @@ fn compiled(text: &str) -> Result<String, String> {
         files: &files,
         kept: &filters,
         clusters: &names,
+        passwords: filter::Terms::compile(&raw.runtime.passwords, found),
     };
     let known = route::Clusters {
         names: &names,

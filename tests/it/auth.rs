@@ -1,6 +1,6 @@
 //! Users with passwords, programs with keys.
 
-use crate::support::{Client, Origin, Proxy, Setup, eventually};
+use crate::support::{Client, Origin, Proxy, Reload, Setup, eventually};
 
 /// Of `open sesame`, cheap.
 const ANN: &str = "$2y$04$KBCwKxOzLha2MUDgW0PjXe6FXpShTD1Nu18BhP4eHwohTd5QokYOm";
@@ -149,6 +149,57 @@ fn guesses_hold_up_nobody_else() {
         (&line["reason"], &line["detail"]),
         (&"rate_limited".into(), &"hashing".into())
     );
+}
+
+/// What hashing may take is the operator's to say, and a reload may say something else.
+#[test]
+fn the_line_of_passwords_is_as_long_as_the_file_says() {
+    let origin = Origin::start();
+    let setup = Setup::over(&[origin.addr()])
+        .without_routes()
+        .tail("[runtime.passwords]\nat_once = 1\nwaiting = 1")
+        .route(
+            "all",
+            "cluster = \"app\"\nfilters = [{ basic_auth = { users_file = \"secrets\" } }]",
+        );
+    std::fs::write(
+        setup.dir.file("secrets"),
+        format!("ann:{SLOW}\nbob:{BOB}\n"),
+    )
+    .unwrap();
+    let proxy = setup.start();
+    let guesses = |from: u32, full: u16| {
+        let mut clients: Vec<Client> = (from..from + 4).map(|_| proxy.client()).collect();
+        for (guess, client) in (from..).zip(&mut clients) {
+            let fields = basic(&format!("ann:{guess}"));
+            client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+        }
+        let statuses: Vec<u16> = clients.iter_mut().map(|it| it.response().status).collect();
+        assert!(
+            statuses.contains(&401) && statuses.contains(&full),
+            "{statuses:?}"
+        );
+        assert!(
+            statuses.iter().all(|it| [401, full].contains(it)),
+            "{statuses:?}"
+        );
+    };
+    let counted = |result| proxy.metric("tidegate_password_hashes_total", &[("result", result)]);
+    guesses(0, 503);
+    let (wrong, full) = (counted("wrong"), counted("full"));
+    assert!(
+        full >= 1.0 && (wrong + full - 4.0).abs() < 0.5,
+        "{wrong} {full}"
+    );
+    let other = setup.replace("waiting = 1", "waiting_per_client = 1");
+    assert_eq!(proxy.reload(&other), Reload::Done);
+    guesses(10, 429);
+    assert!(counted("client_full") >= 1.0);
+    assert!(proxy.metric("tidegate_passwords_waiting", &[]) < 0.5);
+    // A hash that costs more than it may is no part of a configuration.
+    let cheaper = other.replace("at_once", "argon2_memory = \"32KiB\"\nat_once");
+    assert_eq!(proxy.reload(&cheaper), Reload::Refused);
+    proxy.wait_output("runtime.passwords.argon2_memory");
 }
 
 #[test]

@@ -33,6 +33,27 @@ pub struct Runtime {
     /// File that the secrets of all TLS connections of listeners are appended to, for a debugger (the format of `SSLKEYLOGFILE`): whoever
     /// has it can read what was recorded. Default: none.
     pub danger_tls_key_log: Option<Spanned<FilePath>>,
+    /// What checking the passwords of `basic_auth` may take.
+    #[serde(default)]
+    pub passwords: Passwords,
+}
+
+/// `[runtime.passwords]`: hashing is work that strangers order.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Passwords {
+    /// How many are hashed at once. Range: `1` to `1024`. Default: half of the cores that the process may use.
+    pub at_once: Option<Spanned<u32>>,
+    /// How many of all clients wait for that or are hashed; more are refused with 503. Range: `1` to `65536`. Default: `256`.
+    pub waiting: Option<Spanned<u32>>,
+    /// How many of one client (IPv6: of one /64); more are refused with 429. Range: `1` to `65536`. Default: `8`.
+    pub waiting_per_client: Option<Spanned<u32>>,
+    /// How many right ones are remembered, and how many wrong ones. Range: `16` to `4194304`. Default: `16384`.
+    pub remembered: Option<Spanned<u32>>,
+    /// Largest cost of a hash of bcrypt; each one more takes twice the time. Range: `10` to `31`. Default: `15`.
+    pub bcrypt_cost: Option<Spanned<u32>>,
+    /// Largest memory of a hash of argon2, which each takes that is made at once. Range: `8KiB` to `4096MiB`. Default: `256MiB`.
+    pub argon2_memory: Option<Spanned<ByteSize>>,
 }
 
 /// A number of workers.

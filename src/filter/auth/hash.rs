@@ -5,6 +5,8 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
+use super::Terms;
+
 /// The hash of one password.
 #[derive(Debug)]
 pub(super) enum Hash {
@@ -18,17 +20,15 @@ pub(super) enum Hash {
     },
 }
 
-/// Most work that one check may take: seconds, and memory for each at once.
-const MAX_BCRYPT: u32 = 15;
-const MAX_MEMORY_KIB: u32 = 256 * 1024;
+/// Most work that one check may take, beside what [`Terms`] say.
 const MAX_PASSES: u32 = 32;
 const MAX_LANES: u32 = 16;
 
 impl Hash {
     /// Reads it, or says what is wrong; that never shows any of it.
-    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn parse(text: &str, terms: Terms) -> Result<Self, &'static str> {
         if text.starts_with("$argon2") {
-            return argon2_of(text).unwrap_or(Err("not a hash of argon2"));
+            return argon2_of(text, terms).unwrap_or(Err("not a hash of argon2"));
         }
         let cost = ["$2y$", "$2b$", "$2a$"]
             .iter()
@@ -40,8 +40,10 @@ impl Hash {
             .split_once('$')
             .map(|(cost, rest)| (cost.parse::<u32>(), rest.len()))
         {
-            Some((Ok(4..=MAX_BCRYPT), 53)) if text.is_ascii() => Ok(Self::Bcrypt(text.to_owned())),
-            Some((Ok(16..), 53)) => Err("a cost above 15 takes seconds for each check"),
+            Some((Ok(cost), 53)) if cost > terms.bcrypt_cost && cost < 32 => {
+                Err("its cost is above `runtime.passwords.bcrypt_cost`")
+            }
+            Some((Ok(4..=31), 53)) if text.is_ascii() => Ok(Self::Bcrypt(text.to_owned())),
             _ => Err("not a hash of bcrypt"),
         }
     }
@@ -68,7 +70,7 @@ impl Hash {
 }
 
 /// `None`: the text has not the form.
-fn argon2_of(text: &str) -> Option<Result<Hash, &'static str>> {
+fn argon2_of(text: &str, terms: Terms) -> Option<Result<Hash, &'static str>> {
     let mut parts = text.strip_prefix('$')?.split('$');
     let algorithm = match parts.next()? {
         "argon2id" => Algorithm::Argon2id,
@@ -87,8 +89,12 @@ fn argon2_of(text: &str) -> Option<Result<Hash, &'static str>> {
     if parts.next().is_some() || numbers.next().is_some() || !(16..=64).contains(&hash.len()) {
         return None;
     }
-    if memory > MAX_MEMORY_KIB || passes > MAX_PASSES || lanes > MAX_LANES {
-        return Some(Err("it asks for more than 256 MiB, 32 passes or 16 lanes"));
+    if memory > terms.argon2_kib {
+        let why = "it asks for more memory than `runtime.passwords.argon2_memory`";
+        return Some(Err(why));
+    }
+    if passes > MAX_PASSES || lanes > MAX_LANES {
+        return Some(Err("it asks for more than 32 passes or 16 lanes"));
     }
     let params = Params::new(memory, passes, lanes, Some(hash.len())).ok()?;
     Some(Ok(Hash::Argon2 {

@@ -6,6 +6,7 @@
 
 mod hash;
 mod proofs;
+mod terms;
 mod users;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use crate::config::raw::filter::Credentials as Raw;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned};
 
 pub use proofs::{Asked, Claim, Full, Job, Proof, Proofs};
+pub use terms::Terms;
 pub use users::Users;
 
 /// What becomes of the credentials.

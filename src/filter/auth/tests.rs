@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::hash::Hash;
-use super::{Asked, Claim, Full, Proof, Proofs, Users};
+use super::{Asked, Claim, Full, Proof, Proofs, Terms, Users};
 use crate::base::clock;
 use crate::config::types::FilePath;
 use crate::config::{Beside, Diagnostics, Span, Spanned};
@@ -31,8 +31,13 @@ fn users(name: &str, text: &str) -> Result<Users, String> {
     let file = File(path);
     let mut diagnostics = Diagnostics::default();
     let path = Spanned::new(FilePath(file.0.clone()), Span::default());
-    Users::read(&path, &Beside::default(), &mut diagnostics)
-        .ok_or_else(|| diagnostics.lines().collect())
+    Users::read(
+        &path,
+        &Beside::default(),
+        Terms::default(),
+        &mut diagnostics,
+    )
+    .ok_or_else(|| diagnostics.lines().collect())
 }
 
 fn claim<'a>(user: &'a str, password: &'a str, client: u8) -> Claim<'a> {
@@ -46,7 +51,7 @@ fn claim<'a>(user: &'a str, password: &'a str, client: u8) -> Claim<'a> {
 #[test]
 fn hashes_are_of_their_password_and_of_no_other() {
     for (text, password) in [(BCRYPT, "open sesame"), (ARGON, "hunter2")] {
-        let hash = Hash::parse(text).unwrap();
+        let hash = Hash::parse(text, Terms::default()).unwrap();
         assert!(hash.is_of(password.as_bytes()));
         for wrong in ["", "hunter", "hunter22", "open sesamE"] {
             assert!(!hash.is_of(wrong.as_bytes()), "{wrong}");
@@ -63,7 +68,7 @@ fn hashes_are_of_their_password_and_of_no_other() {
         "$argon2id$v=19$m=9999999,t=1,p=1$c2FsdHNhbHQ$RImIjsyxaIflNWFI1IH5rOtwoBK9E4w1E8aTF6j+8ew",
         "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$RImIjsyx",
     ] {
-        let why = Hash::parse(wrong).unwrap_err();
+        let why = Hash::parse(wrong, Terms::default()).unwrap_err();
         assert!(wrong.is_empty() || !why.contains(wrong), "{why}");
     }
 }
@@ -100,17 +105,23 @@ fn what_was_hashed_is_remembered_for_a_while() {
         // The decoy's own password makes nobody right.
         ("eve", "open sesame", Proof::Wrong),
     ] {
-        let Asked::Hash(job) = proofs.ask(&users, claim(user, password, 1), now) else {
+        let Asked::Hash(job) = proofs.ask(&users, claim(user, password, 1), Terms::default(), now)
+        else {
             panic!("{user} was never asked for");
         };
         assert_eq!(runtime.block_on(job.proof()), wanted, "{user}");
-        let again = proofs.ask(&users, claim(user, password, 1), clock::now());
+        let again = proofs.ask(
+            &users,
+            claim(user, password, 1),
+            Terms::default(),
+            clock::now(),
+        );
         assert!(
             matches!(again, Asked::Known(known) if known == wanted),
             "{user}"
         );
         let later = clock::now() + Duration::from_secs(301);
-        let later = proofs.ask(&users, claim(user, password, 1), later);
+        let later = proofs.ask(&users, claim(user, password, 1), Terms::default(), later);
         assert!(matches!(later, Asked::Hash(_)), "{user}");
     }
     assert_eq!(proofs.remembered(), (1, 2));
@@ -127,7 +138,7 @@ fn what_is_remembered_of_a_user_is_not_true_of_nobody() {
         .unwrap();
     let proofs: Arc<Proofs> = Arc::default();
     let ann = claim("ann", "open sesame", 1);
-    let prove = |users: &Users| match proofs.ask(users, ann, clock::now()) {
+    let prove = |users: &Users| match proofs.ask(users, ann, Terms::default(), clock::now()) {
         Asked::Hash(job) => runtime.block_on(job.proof()),
         Asked::Known(proof) => proof,
         Asked::Full(_) => panic!("nobody else asks"),
@@ -161,7 +172,12 @@ fn the_line_is_short_for_one_client_and_for_all() {
     for client in 0..=32 {
         for guess in 0..9 {
             let password = format!("{guess}");
-            match proofs.ask(&users, claim("ann", &password, client), now) {
+            match proofs.ask(
+                &users,
+                claim("ann", &password, client),
+                Terms::default(),
+                now,
+            ) {
                 Asked::Hash(job) => waiting.push(job),
                 Asked::Full(Full::OfClient) => assert_eq!(guess, 8),
                 Asked::Full(Full::OfAll) => assert_eq!(client, 32),
@@ -171,7 +187,7 @@ fn the_line_is_short_for_one_client_and_for_all() {
     }
     assert_eq!(waiting.len(), 256);
     drop(waiting);
-    let asked = proofs.ask(&users, claim("ann", "x", 32), now);
+    let asked = proofs.ask(&users, claim("ann", "x", 32), Terms::default(), now);
     assert!(
         matches!(asked, Asked::Hash(_)),
         "who leaves gives the place back"

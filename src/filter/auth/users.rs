@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::Terms;
 use super::hash::Hash;
 use crate::config::types::FilePath;
 use crate::config::{Beside, Code, Diagnostic, Diagnostics, Spanned};
@@ -41,6 +42,7 @@ impl Users {
     pub fn read(
         path: &Spanned<FilePath>,
         files: &Beside,
+        terms: Terms,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let text = files.text(path, MAX_FILE, diagnostics)?;
@@ -51,7 +53,7 @@ impl Users {
             if entry.is_empty() || entry.starts_with('#') {
                 continue;
             }
-            let read = parse(entry).and_then(|(user, hash)| {
+            let read = parse(entry, terms).and_then(|(user, hash)| {
                 let hash = Arc::new(hash);
                 decoy.get_or_insert_with(|| Arc::clone(&hash));
                 match known.insert(user.into(), hash) {
@@ -83,10 +85,10 @@ impl Users {
     }
 }
 
-fn parse(entry: &str) -> Result<(&str, Hash), &'static str> {
+fn parse(entry: &str, terms: Terms) -> Result<(&str, Hash), &'static str> {
     let (user, hash) = entry.split_once(':').ok_or("not `user:hash`")?;
     if user.is_empty() || !user.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("a user's name is visible ASCII without blanks");
     }
-    Ok((user, Hash::parse(hash)?))
+    Ok((user, Hash::parse(hash, terms)?))
 }

@@ -20,6 +20,7 @@ fn compile_text(text: &str) -> (Option<RouteTable>, Vec<String>) {
         files: &config::Beside::default(),
         kept: &filter::Live::default(),
         clusters: &clusters,
+        passwords: filter::Terms::default(),
     };
     let table = compile(
         &loaded.raw,

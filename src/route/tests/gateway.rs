@@ -29,6 +29,7 @@ fn table(rules: &[(&str, &str)]) -> RouteTable {
         files: &config::Beside::default(),
         kept: &crate::filter::Live::default(),
         clusters: &clusters,
+        passwords: crate::filter::Terms::default(),
     };
     let listeners = [ListenerName::parse("web").unwrap()];
     compile(
