@@ -54,10 +54,10 @@ use crate::message::key::KeyInput;
 use crate::net::deadline::Tick;
 use crate::net::{Stream, Timer};
 use crate::record::Record;
-use crate::route::{Action, Redirect, Route, RouteInput, Scheme};
+use crate::route::{Action, Redirect, Route, RouteInput, RouteIx, Scheme};
 use crate::worker::{ClusterView, Kit, Local, View};
 
-use pause::pause;
+use pause::{MOMENT, pause};
 
 pub use opening::Opening;
 pub use side::{Answer, Answered, Author, Downstream, Piece};
@@ -163,6 +163,8 @@ pub struct Exchange {
     started: Instant,
     /// The client's own connection, on its way to the attempt that uses it.
     own: Option<Stream>,
+    /// The route, once it is found: answers walk its response filters, whoever makes them.
+    route: Option<RouteIx>,
     /// What the client is shown when something failed.
     pages: Option<PagesIx>,
     /// How long the client of a refusal should wait, where that is known.
@@ -202,7 +204,7 @@ pub fn run<D: Downstream>(
         };
         let served = match served {
             Ok(served) => served,
-            Err(error) => refuse::tell(&mut x, &mut down, &timer, &view, None, error).await,
+            Err(error) => refuse::tell(&mut x, &mut down, &timer, &view, error).await,
         };
         let (read, sent) = down.bodies();
         x.record.request_bytes(read);
@@ -268,7 +270,7 @@ async fn serve<D: Downstream>(
             Verdict::Respond(reply) => return refuse::reply(x, down, timer, route, &reply).await,
             // Boxed: a wait is rare, and its room would be in every exchange.
             Verdict::Wait(until) => {
-                progress.resume(Box::pin(pause(x, down, timer, Some(route), until)).await?);
+                progress.resume(Box::pin(pause(x, down, timer, Some(route), until, MOMENT)).await?);
             }
         }
     }
@@ -278,8 +280,7 @@ async fn serve<D: Downstream>(
                 None => attempt::forward(x, down, timer, route, cluster).await?,
                 // Boxed: few routes change bodies.
                 Some(recode) => {
-                    let on = (view, route);
-                    Box::pin(recode::forward(x, down, timer, on, cluster, recode)).await
+                    Box::pin(recode::forward(x, down, timer, route, cluster, recode)).await?
                 }
             };
             match served {
@@ -351,6 +352,7 @@ fn find_route<'v>(x: &mut Exchange, view: &'v View) -> Result<&'v Route, Error> 
     let listener = view.listeners.get(x.listener).ok_or(INTERNAL)?;
     let cells = listener.routes.get(ix.index()).ok_or(INTERNAL)?;
     x.record.matched(&route.name, cells);
+    x.route = Some(ix);
     x.pages = route.pages.or(x.pages);
     Ok(route)
 }

@@ -54,6 +54,7 @@ impl Exchange {
             started: at,
             own: None,
             retry_after: None,
+            route: None,
             pages: None,
             memory: Charge::new(&local.credit),
             local,

@@ -1,6 +1,7 @@
 //! Error pages: what a client is shown instead of the short text of a refusal.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Exchange;
 use super::pause::pause;
@@ -11,6 +12,10 @@ use crate::message::grpc::{self, Speaks, speaks};
 use crate::message::{Known, ResponseHead};
 use crate::net::Timer;
 use crate::route::Route;
+
+/// How long a cluster may take for its page at least. A request that failed because its time was over has none left, and is to be
+/// shown its page all the same where that costs little.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// The answer with its page, where there is one. A cluster that does not give its page, in time and while the client is there, is
 /// like none.
@@ -31,7 +36,7 @@ pub(super) async fn page<D: Downstream>(
     {
         let until = Until::Heard(Arc::new(errand));
         // Boxed: a wait is rare, and its room would be in every exchange.
-        let heard = match Box::pin(pause(x, down, timer, route, until)).await {
+        let heard = match Box::pin(pause(x, down, timer, route, until, PATIENCE)).await {
             Ok(Over::Heard(heard)) => heard,
             Ok(_) | Err(_) => None,
         };

@@ -3,16 +3,20 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::Exchange;
 use super::ask::ask;
 use super::side::Downstream;
-use crate::base::{Error, Reason};
+use crate::base::{Error, Reason, clock};
 use crate::drain::{Drain, Phase};
 use crate::filter::{Over, Until};
 use crate::net::Timer;
 use crate::net::deadline::Tick;
 use crate::route::Route;
+
+/// No time at all would be no limit.
+pub(super) const MOMENT: Duration = Duration::from_millis(1);
 
 /// What is waited for, unless nobody is there any more to wait or the drain has run out of time.
 pub(super) async fn unless<T>(
@@ -46,16 +50,21 @@ async fn over(x: &Exchange, route: Option<&Route>, until: Until) -> Over {
     }
 }
 
-/// Waits until a filter lets the request go on.
+/// Waits until a filter lets the request go on, or a page is there: as long as there is time for the request, and for so long at
+/// `least`.
 pub(super) async fn pause<D: Downstream>(
     x: &Exchange,
     down: &mut D,
     timer: &Timer,
     route: Option<&Route>,
     until: Until,
+    least: Duration,
 ) -> Result<Over, Error> {
     let longest = route.and_then(|route| route.timeouts.request);
-    let due = longest.map_or(Tick::NEVER, |limit| timer.deadlines().after(limit));
+    let due = longest.map_or(Tick::NEVER, |limit| {
+        let left = limit.saturating_sub(clock::between(x.started, clock::now()));
+        timer.deadlines().after(left.max(least))
+    });
     let mut over = pin!(over(x, route, until));
     poll_fn(|cx| {
         if let Poll::Ready(over) = over.as_mut().poll(cx) {

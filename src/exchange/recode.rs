@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::side::{Answer, Answered, Downstream, Piece};
-use super::{Disposition, Exchange, Served, attempt, refuse};
+use super::{Disposition, Exchange, Served, attempt};
 use crate::base::{Error, Reason};
 use crate::filter::{Recode, Recoded};
 use crate::http1::body::More;
@@ -15,18 +15,17 @@ use crate::net::Timer;
 use crate::route::Route;
 use crate::upstream::Private;
 use crate::worker::local::{HEADROOM, TAIL};
-use crate::worker::{ClusterView, Local, View};
+use crate::worker::{ClusterView, Local};
 
-/// Forwards the exchange to the cluster, through what a filter does with its bodies. What fails is told here, where the
-/// filters are known: a script of another site can read only what they allow.
+/// Forwards the exchange to the cluster, through what a filter does with its bodies.
 pub(super) async fn forward<D: Downstream>(
     x: &mut Exchange,
     down: &mut D,
     timer: &Timer,
-    (view, route): (&View, &Route),
+    route: &Route,
     cluster: &ClusterView,
     recode: Recode,
-) -> Served {
+) -> Result<Served, Error> {
     let mut side = Side {
         local: Rc::clone(&x.local),
         down,
@@ -36,10 +35,7 @@ pub(super) async fn forward<D: Downstream>(
     };
     let served = attempt::forward(x, &mut side, timer, route, cluster).await;
     x.record.trailers_dropped(side.dropped);
-    match served {
-        Ok(served) => served,
-        Err(error) => refuse::tell(x, down, timer, view, Some(route), error).await,
-    }
+    served
 }
 
 /// The client's side, behind a filter.

@@ -56,13 +56,14 @@ fn filter(x: &mut Exchange, route: &Route, reply: &Reply) {
     );
 }
 
-/// Ends an exchange that failed: tells the client if that is still possible, through the filters of the route where it is given.
+/// Ends an exchange that failed: tells the client if that is still possible, through the response filters of its route, if it has
+/// found one. They go by what they kept of the request, and so those that it did not reach say what they say to everybody: a
+/// script of another site may read why its request failed where `cors` allows that.
 pub(super) async fn tell<D: Downstream>(
     x: &mut Exchange,
     down: &mut D,
     timer: &Timer,
     view: &View,
-    route: Option<&Route>,
     error: Error,
 ) -> Served {
     let (reason, detail) = (error.reason(), error.detail());
@@ -73,6 +74,9 @@ pub(super) async fn tell<D: Downstream>(
         return Served::Cut;
     }
     x.kit.response_edits.clear();
+    let route = x
+        .route
+        .and_then(|ix| view.snapshot.routes.routes().get(ix.index()));
     let author = match reason.side() {
         Side::Downstream => Author::Refusal,
         Side::Upstream | Side::Local => Author::Proxy,

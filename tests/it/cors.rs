@@ -1,6 +1,9 @@
 //! Which other sites' scripts may ask.
 
-use crate::support::{Answer, Origin, Proxy, Response, Setup};
+use std::process::Command;
+
+use crate::support::answer::Step;
+use crate::support::{Answer, Origin, Proxy, Response, Setup, endpoint};
 
 fn over(origin: &Origin, cors: &str) -> Proxy {
     Setup::over(&[origin.addr()])
@@ -104,4 +107,74 @@ fn answers_say_who_may_read_them() {
     let any = ask(&proxy, "GET", APP);
     assert_eq!(any.one("access-control-allow-origin"), Some("*"));
     assert_eq!(any.one("vary"), Some("Accept"));
+}
+
+/// A browser shows a script nothing of an answer that does not name its site: it could not tell a 502 from a site that is not there.
+#[test]
+fn failures_of_ours_can_be_read_by_who_may_read_the_rest() {
+    let stalls = Origin::answering(|_| Answer::silence().then(Step::Hang));
+    let gone = Origin::start().stop();
+    let filters = "filters = [{ cors = { allow_origins = [\"https://app.example.com\"] } }, { rate_limit = { limiter = \"all\" } }, \
+                   { response_headers = { set = { x-served-by = \"edge\" } } }]";
+    let proxy = Setup::new()
+        .cluster("gone", &[endpoint(gone)], "retry = { attempts = 0 }")
+        .cluster("stalls", &[endpoint(stalls.addr())], "")
+        .route("gone", &format!("path = \"/gone\"\ncluster = \"gone\"\nlimits = {{ body = \"1KiB\" }}\n{filters}"))
+        .route("stalls", &format!("path = \"/stalls\"\ncluster = \"stalls\"\ntimeouts = {{ response = \"100ms\" }}\n{filters}"))
+        .tail("[limiters.all]\nkey = \"global\"\nrate = 1000")
+        .start();
+    let body = "a".repeat(2000);
+    for (path, sends, status, limited) in [
+        ("/gone", "", 502, true),
+        ("/stalls", "", 504, true),
+        // It did not come to the filters: what one of them would have kept of it is not there.
+        ("/gone", body.as_str(), 413, false),
+    ] {
+        let mut client = proxy.client();
+        client.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\n{APP}Content-Length: {}\r\n\r\n{sends}",
+            sends.len()
+        ));
+        let one = client.response();
+        one.is(status);
+        let told = |name| one.one(name).map(str::to_owned);
+        assert_eq!(
+            told("access-control-allow-origin").as_deref(),
+            Some("https://app.example.com")
+        );
+        assert_eq!(told("x-served-by").as_deref(), Some("edge"));
+        assert_eq!(one.head.has("ratelimit"), limited, "{path}");
+        let two = Command::new("curl")
+            .args([
+                "-s",
+                "-D",
+                "-",
+                "-o",
+                "/dev/null",
+                "--http2-prior-knowledge",
+            ])
+            .args([
+                "-H",
+                APP.trim_end(),
+                "-d",
+                sends,
+                &format!("http://{}{path}", proxy.web),
+            ])
+            .output()
+            .expect("curl is installed (scripts/tools.sh)");
+        let two = String::from_utf8_lossy(&two.stdout).into_owned();
+        assert!(two.starts_with(&format!("HTTP/2 {status}")), "{two}");
+        assert!(
+            two.contains("access-control-allow-origin: https://app.example.com"),
+            "{two}"
+        );
+        assert!(two.contains("x-served-by: edge"), "{two}");
+        assert_eq!(two.contains("ratelimit:"), limited, "{two}");
+    }
+    // Without a route there is nobody who could allow it.
+    let mut client = proxy.client();
+    client.send(format!("GET /none HTTP/1.1\r\nHost: a\r\n{APP}\r\n"));
+    let none = client.response();
+    none.is(404);
+    assert!(!none.head.has("access-control-allow-origin"));
 }

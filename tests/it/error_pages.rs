@@ -219,6 +219,41 @@ fn a_cluster_may_have_the_pages() {
     );
 }
 
+/// A page is a part of the answer, and so of the time that the request has; a cluster that hangs does not add its own.
+#[test]
+fn a_page_is_waited_for_as_long_as_the_request_has_time() {
+    let hangs = Origin::answering(|_| Answer::silence().then(Step::Hang));
+    let site = "[[error_pages.site.pages]]\nstatus = [\"400-599\"]\ncluster = \"app\"\ntimeout = \"60s\"\ntext = \"from here\"\n";
+    let proxy = setup(site)
+        .cluster("app", &[endpoint(hangs.addr())], "retry = { attempts = 0 }")
+        .route("all", "cluster = \"app\"\ntimeouts = { request = \"1s\" }")
+        .start();
+    let begun = std::time::Instant::now();
+    let answer = proxy.get("/");
+    answer.is(504);
+    assert_eq!(answer.text(), "from here");
+    assert_eq!(hangs.count(), 2, "the page was asked for all the same");
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn an_empty_answer_that_is_replaced_leaves_its_connection() {
+    let app = Origin::answering(|_| Answer::status(503));
+    let site = format!("[error_pages.site]\nendpoints = [\"500-599\"]\n{SITE}");
+    let proxy = setup(&site)
+        .workers(1)
+        .cluster("app", &[endpoint(app.addr())], "")
+        .route("all", "cluster = \"app\"")
+        .start();
+    let mut client = proxy.client();
+    for _ in 0..5 {
+        let answer = client.get("/");
+        answer.is(503);
+        assert_eq!(answer.text(), "{\"status\":503,\"reason\":\"endpoint\"}");
+    }
+    assert_eq!((app.count(), app.connections()), (5, 1));
+}
+
 /// The cluster of the pages is the one that fails: there is one more attempt, and no other.
 #[test]
 fn pages_never_lead_to_pages() {

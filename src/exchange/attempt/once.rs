@@ -22,12 +22,14 @@ use crate::exchange::upstream::Http1;
 use crate::exchange::watch::{ON_TRIAL, Watch};
 use crate::http1::body::More;
 use crate::http1::response::Persist;
-use crate::net::Stream;
 use crate::upstream::{Protocol, Spoken};
 
 impl<'x, D: Downstream> Attempts<'x, D> {
     /// Keeps the endpoint's connection after a whole answer, where it may be used again.
-    fn put_back(&self, ix: EndpointIx, stream: Stream, whose: Whose, over: &Over) {
+    fn put_back(&self, ix: EndpointIx, link: Link, whose: Whose, over: &Over) {
+        let Link::Http1(stream) = link else {
+            return;
+        };
         let waits = self.outgoing.pending(&self.x.kit.outgoing);
         let sent = match self.upload {
             More::Ended if !waits => Sent::Whole,
@@ -187,9 +189,7 @@ impl<'x, D: Downstream> Attempts<'x, D> {
                 watch.done(now);
                 self.x.record.phase(Phase::Last);
                 self.x.record.end(Reason::Completed, not_retried, now);
-                if let Link::Http1(stream) = link {
-                    self.put_back(ix, stream, whose, &over);
-                }
+                self.put_back(ix, link, whose, &over);
                 Ok(Served::Whole)
             }
             Ok(Ended::Switched) => {
@@ -199,9 +199,10 @@ impl<'x, D: Downstream> Attempts<'x, D> {
                     Link::Http2(_) => Err(self.failed(Error::from(Reason::Internal), reused)),
                 }
             }
-            // Its connection is not kept: nobody reads the rest.
+            // Nobody reads the rest: the connection is kept only where there is none.
             Ok(Ended::Replaced(reply)) => {
                 watch.done(answered(reply.status()));
+                self.put_back(ix, link, whose, &over);
                 Ok(Served::Replaced(reply))
             }
             Ok(Ended::Retryable(said, pause)) => {

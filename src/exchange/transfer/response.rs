@@ -188,12 +188,8 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         self.x.record.phase(Phase::Data);
         self.x.record.status(status);
         self.status = status;
-        if switching == Upgrade::None && status >= 400 {
-            let head = start.head(&self.x.kit.partial, &self.x.kit.fields);
-            if replaces(self.x, &head) {
-                let reply = Reply::instead(&head);
-                return Ok(Step::Ended(Ended::Replaced(Box::new(reply))));
-            }
+        if let Some(reply) = self.instead(cx, room, start)? {
+            return Ok(Step::Ended(Ended::Replaced(reply)));
         }
         room.len = self.room(cx, room.len, body, switching);
         let piece = match switching {
@@ -258,6 +254,25 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         }
         self.advanced();
         Ok(Step::Moved)
+    }
+
+    /// What the client gets where a page takes the place of the answer. One without a body is read to its end by that, and its
+    /// connection may be used again.
+    fn instead(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut Room<'_>,
+        start: &Start,
+    ) -> Result<Option<Box<Reply>>, Error> {
+        let head = start.head(&self.x.kit.partial, &self.x.kit.fields);
+        if head.status < 400 || !replaces(self.x, &head) {
+            return Ok(None);
+        }
+        let reply = Box::new(Reply::instead(&head));
+        if matches!(head.body, BodyLength::None | BodyLength::Exact(0)) {
+            self.up.first(cx, start, room)?;
+        }
+        Ok(Some(reply))
     }
 
     /// What of the answer may be why it is not passed on: a call that failed before its first message has its status in its head.
