@@ -37,7 +37,11 @@ pub(super) fn begin(
 ) -> Result<(), Lost> {
     let connection = &mux.connection;
     let mut head = connection.local.journal.take_head();
-    let mut reader = Reader::new(&mut head, limits, cookie);
+    let limits = HeadLimits {
+        headers: limits.headers.min(session.most_of(&arrival.block)),
+        ..*limits
+    };
+    let mut reader = Reader::new(&mut head, &limits, cookie);
     if session.websockets() == WebSockets::On {
         reader.websockets(fastrand::u128(..).to_ne_bytes());
     }

@@ -183,6 +183,12 @@ pub struct Session<T> {
     pub owed: usize,
 }
 
+/// What one table counts before anything else was agreed on (RFC 9113, 6.5.2).
+const DEFAULT_TABLE: u32 = 4096;
+
+/// How many times as large as what was sent a list of fields may be, beyond what the tables hold.
+const AMPLIFIED: usize = 10;
+
 /// Bytes that a header block may take beyond the size of the list: what its frames and their encoding cost.
 const BLOCK_SLACK: usize = 16 * 1024;
 
@@ -257,6 +263,17 @@ impl<T> Session<T> {
     /// Whether something was begun whose end has not come: a header block, or the preface.
     pub fn is_unfinished(&self) -> bool {
         self.unfinished.is_some() || self.expected != Expected::Frame
+    }
+
+    /// What a block may come to, at most. Whoever repeats a line of the tables for a byte each makes much of little, and what
+    /// a client has sent says how much of it we may hold (E-059): each line of its table once, as much again for lines that
+    /// everybody knows, and ten times what was sent. No honest block comes near.
+    pub fn most_of(&self, block: &Block) -> usize {
+        let sent = match block {
+            Block::Here(at) => at.len(),
+            Block::Kept => self.block.len(),
+        };
+        2 * self.limits.header_table.max(DEFAULT_TABLE) as usize + AMPLIFIED * sent
     }
 
     /// Reads a header block, whole.

@@ -211,6 +211,11 @@ row("a list of 33 KiB", "E-059", frame(HEADERS, END_STREAM, 1, block(*PLAIN, ("x
 row("101 crumbs", "E-058", head(PLAIN + [("cookie", "a")] * 101), status(431))
 row("10 000 crumbs of one byte", "E-058", frame(HEADERS, END_STREAM | END_HEADERS, 1, block(*PLAIN) + b"\x40" + text("cookie") + text("a=b") + b"\xbe" * 10000), status(431))
 row("references to a line of 3900 bytes", "E-059", frame(HEADERS, END_STREAM | END_HEADERS, 1, block(*PLAIN) + b"\x40" + text("x") + text("y" * 3900) + b"\xbe" * 12000), status(431))
+row("5 references to a line of 3900 bytes", "E-059", frame(HEADERS, END_STREAM | END_HEADERS, 1, block(*GOOD) + b"\x40" + text("x") + text("y" * 3900) + b"\xbe" * 5), status(200))
+row("lines of the table once each, for a byte each", "E-059", frame(HEADERS, END_STREAM | END_HEADERS, 1, block(*GOOD) + b"".join(b"\x40" + text(f"x-{at}") + text("y" * 400) for at in range(9)))
+    + frame(HEADERS, END_STREAM | END_HEADERS, 3, block(*GOOD) + bytes(range(0xbe, 0xc7))), status(200), stream=3)
+row("lines of the table over and over, for a byte each", "E-059", frame(HEADERS, END_STREAM | END_HEADERS, 1, block(*GOOD) + b"\x40" + text("x") + text("y" * 3900))
+    + frame(HEADERS, END_STREAM | END_HEADERS, 3, block(*PLAIN) + b"\xbe" * 4), status(431), stream=3)
 row("crumbs of a cookie", "E-058", head(GOOD + [("cookie", "a=1"), ("cookie", "b=2")]), status(200))
 
 # ── frames: where they may stand, and how long they are ──
