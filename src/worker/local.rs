@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::ids::Ids;
 use super::kit::Kit;
+use super::spares::Spares;
 use super::view::{Carried, View};
 use crate::base::ListenerName;
 use crate::base::cidr::client_key;
@@ -34,8 +35,8 @@ pub const TAIL: usize = 32;
 /// The same while memory is tight.
 const SMALL_READ: usize = 4 * 1024;
 
-/// How many kits and spare buffers a worker keeps.
-const SPARES: usize = 256;
+/// How often spare buffers are given back that nobody has needed meanwhile.
+const TRIM: Duration = Duration::from_secs(5);
 
 /// How long the view of a removed listener is kept for the connections that it still has.
 const RETIRED: Duration = Duration::from_secs(10);
@@ -182,9 +183,9 @@ pub struct Local {
     carried: Carried,
     view: RefCell<Rc<View>>,
     scratch: RefCell<Box<[u8]>>,
-    #[expect(clippy::vec_box, reason = "a kit moves in and out by its pointer")]
-    kits: RefCell<Vec<Box<Kit>>>,
-    buffers: RefCell<Vec<Vec<u8>>>,
+    kits: Spares<Box<Kit>>,
+    buffers: Spares<Vec<u8>>,
+    trim_at: Cell<Tick>,
     epoch: Cell<u64>,
     retired: RefCell<Vec<(ListenerName, Rc<View>, Tick)>>,
 }
@@ -218,8 +219,9 @@ impl Local {
             carried,
             view: RefCell::new(Rc::new(view)),
             scratch: RefCell::new(vec![0; HEADROOM + READ + TAIL].into_boxed_slice()),
-            kits: RefCell::default(),
-            buffers: RefCell::default(),
+            kits: Spares::default(),
+            buffers: Spares::default(),
+            trim_at: Cell::new(Tick::NEVER),
             epoch: Cell::new(epoch),
             retired: RefCell::default(),
         })
@@ -298,29 +300,25 @@ impl Local {
 
     /// Buffers for one exchange.
     pub fn take_kit(&self) -> Box<Kit> {
-        self.kits.borrow_mut().pop().unwrap_or_default()
+        self.kits.take().unwrap_or_default()
     }
 
     /// Takes them back.
     pub fn give_kit(&self, mut kit: Box<Kit>) {
-        let mut kits = self.kits.borrow_mut();
-        if kits.len() < SPARES {
-            kit.clear();
-            kits.push(kit);
-        }
+        kit.clear();
+        self.kits.give(kit);
     }
 
     /// An empty buffer, for bytes that the kernel did not take.
     pub fn take_buffer(&self) -> Vec<u8> {
-        self.buffers.borrow_mut().pop().unwrap_or_default()
+        self.buffers.take().unwrap_or_default()
     }
 
     /// Takes it back.
     pub fn give_buffer(&self, mut buffer: Vec<u8>) {
-        let mut buffers = self.buffers.borrow_mut();
-        if buffer.capacity() > 0 && buffer.capacity() <= 2 * READ && buffers.len() < SPARES {
+        if buffer.capacity() > 0 && buffer.capacity() <= 2 * READ {
             buffer.clear();
-            buffers.push(buffer);
+            self.buffers.give(buffer);
         }
     }
 
@@ -344,16 +342,21 @@ impl Local {
         }
         let level = self.credit.level();
         if level >= Level::Tight {
-            self.kits.take();
-            self.buffers.take();
+            self.kits.clear();
+            self.buffers.clear();
         }
         if level >= Level::Short {
             self.pool.clear();
             self.deadlines.shorten_idle(Duration::from_millis(1), None);
         }
-        let kits: usize = self.kits.borrow().iter().map(|kit| kit.weight()).sum();
-        let buffers: usize = self.buffers.borrow().iter().map(Vec::capacity).sum();
-        self.spare.set(kits + buffers);
+        let now = self.deadlines.tick();
+        if self.trim_at.get() <= now || self.trim_at.get() == Tick::NEVER {
+            self.trim_at.set(self.deadlines.after(TRIM));
+            self.kits.trim();
+            self.buffers.trim();
+        }
+        let kits = self.kits.weight(|kit| kit.weight());
+        self.spare.set(kits + self.buffers.weight(Vec::capacity));
     }
 
     /// What is done every tick: memory, deadlines, idle connections, queues, the log.
