@@ -8,6 +8,7 @@
 mod clients;
 mod clock;
 mod crosstalk;
+mod floods;
 mod kernel;
 mod kills;
 mod lies;

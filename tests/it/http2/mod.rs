@@ -5,7 +5,7 @@ mod frames;
 mod leaving;
 mod limited;
 mod meters;
-mod slow;
+pub mod slow;
 mod standard;
 mod web;
 mod websockets;

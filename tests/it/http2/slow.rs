@@ -1,5 +1,7 @@
 //! Clients that do not take what they asked for, frame by frame: what is held for them, and for how long.
 
+pub use crate::support::frames::{RST_STREAM, WINDOW_UPDATE};
+
 use crate::support::frames::{
     self, ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PING, Peer, SETTINGS,
 };
@@ -9,9 +11,6 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::Duration;
-
-pub const RST_STREAM: u8 = 3;
-pub const WINDOW_UPDATE: u8 = 8;
 
 /// `SETTINGS_INITIAL_WINDOW_SIZE`.
 const INITIAL_WINDOW: u16 = 4;
