@@ -2,9 +2,9 @@
 
 use super::Bed;
 use crate::support::eventually;
-use crate::support::tls::{Authority, Kind, ask, connect, run, shown};
+use crate::support::tls::{Any, Authority, Kind, ask, connect, run, shown};
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
 use std::io::{Read, Write};
 use std::sync::Arc;
 
@@ -27,7 +27,9 @@ fn asked(bed: &Bed, name: &str) -> usize {
 fn asked_of(bed: &Bed, name: &str, count: usize) -> usize {
     let mut config = bed.authority.client();
     // What is shown counts here, not whether it fits.
-    config.dangerous().set_certificate_verifier(Arc::new(Any));
+    config
+        .dangerous()
+        .set_certificate_verifier(Arc::new(Any::default()));
     let secure = connect(bed.proxy.web, name, &Arc::new(config)).expect("a handshake");
     let der = shown(&secure);
     (0..count)
@@ -91,47 +93,6 @@ fn a_client_without_ecdsa_gets_the_rsa_certificate_of_the_same_name() {
                 "{algorithms} {version}: {shown}{text}"
             );
         }
-    }
-}
-
-/// Takes whatever it is shown.
-#[derive(Debug)]
-struct Any;
-
-impl rustls::client::danger::ServerCertVerifier for Any {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: rustls::pki_types::UnixTime,
-    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
-        Ok(rustls::client::danger::ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        self.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        crate::support::tls::provider()
-            .signature_verification_algorithms
-            .supported_schemes()
     }
 }
 
