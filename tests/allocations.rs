@@ -22,7 +22,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tidegate::base::hash::HashKey;
 use tidegate::config::Diagnostics;
+use tidegate::limit::{Algorithm, Meters, Over, Rule};
 use tidegate::metrics::Hub;
 use tidegate::net::bind::Group;
 use tidegate::record::{LogWriter, Sink};
@@ -35,6 +37,8 @@ thread_local! {
 }
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+/// Bytes that are held, as far as counted threads took them and gave them back.
+static HELD: AtomicUsize = AtomicUsize::new(0);
 
 /// The count is the process's: one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -45,26 +49,34 @@ struct Counting;
 // const-initialised thread local, neither of which allocates.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size(), 0);
         // SAFETY: the caller's contract, passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        if is_counted() {
+            HELD.fetch_sub(layout.size(), Ordering::Relaxed);
+        }
         // SAFETY: the caller's contract, passed on.
         unsafe { System.dealloc(at, layout) }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
+        count(size, layout.size());
         // SAFETY: the caller's contract, passed on.
         unsafe { System.realloc(at, layout, size) }
     }
 }
 
-fn count() {
-    if COUNTED.try_with(Cell::get).unwrap_or(false) {
+fn is_counted() -> bool {
+    COUNTED.try_with(Cell::get).unwrap_or(false)
+}
+
+fn count(taken: usize, given: usize) {
+    if is_counted() {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        HELD.fetch_add(taken.wrapping_sub(given), Ordering::Relaxed);
     }
 }
 
@@ -335,4 +347,44 @@ fn a_kept_connection_allocates_nothing_per_request() {
     post.resize(post.len() + 4096, b'x');
     let each = allocations(&post, ANSWER, "\"off\"");
     assert!(each <= NONE, "{each} allocations per POST of 4 KiB");
+}
+
+/// What a limiter knows of its keys: 64 bytes for each at most, whatever its algorithm (a `sliding_log` keeps times, and so more), and
+/// nothing more for one that it knows.
+#[test]
+fn a_million_keys_take_64_bytes_each_and_known_ones_nothing() {
+    const KEYS: u64 = 1_000_000;
+    const SECOND: u64 = 1_000_000;
+    const START: u64 = 1_790_000_000 * SECOND;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let hash = HashKey::from_seed("keys");
+    for algorithm in [
+        Algorithm::TokenBucket,
+        Algorithm::LeakyBucket,
+        Algorithm::FixedWindow,
+        Algorithm::SlidingWindow,
+    ] {
+        let rule = Rule::new(algorithm, 100, 60 * SECOND, 200, Over::Reject).unwrap();
+        COUNTED.set(true);
+        let held = HELD.load(Ordering::Relaxed);
+        let meters = Meters::new(algorithm, 1_000_000);
+        let take = |n: u64| meters.take(hash.hash128(&n.to_le_bytes()), &rule, 1, START);
+        for n in 0..KEYS {
+            take(n);
+        }
+        let held = HELD.load(Ordering::Relaxed) - held;
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        for n in (0..KEYS).step_by(7) {
+            take(n);
+        }
+        let made = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        COUNTED.set(false);
+        assert_eq!((meters.len() as u64, meters.evicted()), (KEYS, 0));
+        assert!(
+            held <= 64 * 1_000_000,
+            "{}: {held} bytes",
+            algorithm.as_str()
+        );
+        assert_eq!(made, 0, "{}", algorithm.as_str());
+    }
 }
