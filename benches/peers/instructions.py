@@ -25,7 +25,7 @@ BAR = 1.05
 CONNECTIONS = 32
 WARM = 640
 COUNTED = 3200
-# What issue 7 of the plan calls five filters: what they cost together is a bar of its own.
+# Five filters on one route: what they cost together is a figure of its own.
 FILTERS = """
 [[routes]]
 name = "shop"

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Exchange;
 use crate::base::Phase;
-use crate::filter::{Facts, Kept, Name, Progress, RequestView, ResponseView, Verdict};
+use crate::filter::{Facts, Kept, Progress, RequestView, ResponseView, Said, Verdict};
 use crate::message::forwarded::{self, Proto, Trust};
 use crate::message::{Edits, ResponseHead};
 use crate::record::Record;
@@ -21,10 +21,10 @@ pub(super) struct Beside<'x> {
 }
 
 impl<'x> Beside<'x> {
-    fn facts(self, route: &'x Route, cluster: &'x str) -> Facts<'x> {
+    fn facts(self, route: &'x Route, cluster: Said<'x>) -> Facts<'x> {
         Facts {
             client: self.client,
-            name: Name::Of(self.record),
+            name: Said::By(self.record),
             listener: self.record.facts().listener.as_str(),
             route: route.name.as_str(),
             cluster,
@@ -61,7 +61,7 @@ pub(super) fn down(
         trust: x.trust,
         started: x.started,
     };
-    let facts = beside.facts(route, cluster);
+    let facts = beside.facts(route, Said::Text(cluster));
     let kit = &mut *x.kit;
     let mut view = RequestView {
         head: x.record.head(),
@@ -85,7 +85,7 @@ pub(super) fn up(
         return;
     }
     edits.clear();
-    let facts = beside.facts(route, beside.record.cluster());
+    let facts = beside.facts(route, Said::By(beside.record));
     let mut view = ResponseView {
         status: head.status,
         head,

@@ -26,8 +26,8 @@ pub struct Changes {
 enum Line {
     /// Lines that are always the same.
     Fixed(Fixed),
-    /// One that is made.
-    Made(Box<str>, Value),
+    /// How it begins, and what is made behind that.
+    Made(Box<[u8]>, Value),
 }
 
 type Fields = Vec<(Box<str>, Value)>;
@@ -68,7 +68,10 @@ impl Changes {
             fixed.clear();
             match rest.next() {
                 None => break,
-                Some((name, value)) => lines.push(Line::Made(name, value)),
+                Some((name, value)) => {
+                    let start = format!("{name}: ").into_bytes();
+                    lines.push(Line::Made(start.into(), value));
+                }
             }
         }
         Self {
@@ -84,8 +87,8 @@ impl Changes {
         for line in &self.lines {
             match line {
                 Line::Fixed(fixed) => edits.apply(fixed),
-                Line::Made(name, value) => {
-                    edits.add_made(name.as_bytes(), |out| value.write(sources, out));
+                Line::Made(start, value) => {
+                    edits.add_begun(start, |out| value.write(sources, out));
                 }
             }
         }

@@ -12,13 +12,13 @@ pub struct Facts<'a> {
     /// Who asks, behind trusted proxies.
     pub client: IpAddr,
     /// What the exchange is called.
-    pub name: Name<'a>,
+    pub name: Said<'a>,
     /// The listener that took the connection.
     pub listener: &'a str,
     /// The route that was found.
     pub route: &'a str,
     /// The cluster that it goes to, or came from; empty: none.
-    pub cluster: &'a str,
+    pub cluster: Said<'a>,
     /// By which scheme the client asked, behind trusted proxies.
     pub scheme: Proto,
     /// What was agreed upon with the peer, where it speaks TLS.
@@ -27,21 +27,29 @@ pub struct Facts<'a> {
     pub now: Instant,
 }
 
-/// What an exchange is called. Few filters ask, and a name is made when somebody does.
+/// What is said of an exchange. Few filters ask, and what the record says is made when somebody does.
 #[derive(Clone, Copy, Debug)]
-pub enum Name<'a> {
-    /// This, in letters, digits and `-._:=+/@`.
-    Said(&'a str),
-    /// What it is logged by.
-    Of(&'a Record),
+pub enum Said<'a> {
+    /// This.
+    Text(&'a str),
+    /// What the record says.
+    By(&'a Record),
 }
 
 impl<'a> Facts<'a> {
-    /// The name of the exchange.
+    /// The name of the exchange: in letters, digits and `-._:=+/@`.
     pub fn request_id(&self) -> &'a str {
         match self.name {
-            Name::Said(name) => name,
-            Name::Of(record) => record.request_id(),
+            Said::Text(name) => name,
+            Said::By(record) => record.request_id(),
+        }
+    }
+
+    /// The cluster that it goes to, or came from; empty: none.
+    pub fn cluster(&self) -> &'a str {
+        match self.cluster {
+            Said::Text(name) => name,
+            Said::By(record) => record.cluster(),
         }
     }
 }

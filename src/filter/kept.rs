@@ -155,7 +155,7 @@ impl Quota {
         let decision = &ruling.decision;
         Self {
             place: ruling.place,
-            limit: u64::from(ruling.rule.capacity()),
+            limit: ruling.capacity.into(),
             remaining: decision.remaining,
             reset: seconds(decision.reset),
             retry_after: match decision.outcome {

@@ -58,7 +58,7 @@ pub use compile::{Fields, Of, Parts, compile, compile_fields};
 pub use concurrency_limit::ConcurrencyLimit;
 pub use cors::Cors;
 pub use errand::{Errand, Heard};
-pub use facts::{Facts, Name};
+pub use facts::{Facts, Said};
 pub use field::{FieldError, Place, check_name, check_value};
 pub use forward_auth::ForwardAuth;
 pub use grpc_web::GrpcWeb;

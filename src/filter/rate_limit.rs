@@ -26,7 +26,9 @@ impl RateLimit {
     /// A filter of a route or a listener whose requests cost so many units of a limiter.
     pub fn new(limiter: Arc<Limiter>, owner: &str, cost: u32) -> Self {
         Self {
-            remaining: format!("\"{}\";r=", limiter.name).into_bytes().into(),
+            remaining: format!("ratelimit: \"{}\";r=", limiter.name)
+                .into_bytes()
+                .into(),
             limiter,
             owner: owner.into(),
             cost,
@@ -62,8 +64,8 @@ impl RateLimit {
     }
 
     fn judge(&self, ruling: &Ruling, view: &mut RequestView<'_>) -> Verdict {
-        let Ruling { decision, rule, .. } = ruling;
-        if rule.over() == AtLimit::Shadow {
+        let Ruling { decision, over, .. } = ruling;
+        if *over == AtLimit::Shadow {
             return Verdict::Continue;
         }
         let denied = matches!(decision.outcome, Outcome::Deny(_));
@@ -94,11 +96,12 @@ impl RateLimit {
             Told::Draft => {
                 self.limiter
                     .policy(quota.place, |policy| edits.apply(policy));
-                edits.add_made(b"ratelimit", |out| {
+                edits.add_line(b"ratelimit", |out| {
                     out.extend_from_slice(&self.remaining);
                     out.extend_from_slice(digits.format(quota.remaining).as_bytes());
                     out.extend_from_slice(b";t=");
                     out.extend_from_slice(digits.format(quota.reset).as_bytes());
+                    out.extend_from_slice(b"\r\n");
                 });
             }
             Told::XRateLimit => {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::compile::{compile_concurrency_limit, compile_rate_limit};
 use super::{
-    Facts, Filter, FilterChain, IpAccess, Kept, Name, Parts, Progress, RequestView, Verdict,
+    Facts, Filter, FilterChain, IpAccess, Kept, Parts, Progress, RequestView, Said, Verdict,
 };
 use crate::base::ListenerName;
 use crate::config::raw::filter::Filter as Raw;
@@ -80,10 +80,10 @@ impl SessionFilters {
         let facts = Facts {
             client: caller.client,
             // No filter that can stand here tells an endpoint anything.
-            name: Name::Said(""),
+            name: Said::Text(""),
             listener: caller.listener,
             route: caller.listener,
-            cluster: "",
+            cluster: Said::Text(""),
             scheme: Proto::Http,
             tls: None,
             now: caller.now,

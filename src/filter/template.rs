@@ -182,7 +182,7 @@ impl Variable {
                 Proto::Https => b"https",
             },
             Self::Route => facts.route.as_bytes(),
-            Self::Cluster => facts.cluster.as_bytes(),
+            Self::Cluster => facts.cluster().as_bytes(),
             Self::Listener => facts.listener.as_bytes(),
             Self::TlsVersion => facts.tls.map_or("", |tls| tls.version).as_bytes(),
             Self::TlsCipher => facts.tls.map_or("", |tls| tls.cipher).as_bytes(),
@@ -223,13 +223,28 @@ fn address(addr: IpAddr, out: &mut Vec<u8>) {
         let _ = write!(out, "{addr}");
         return;
     };
-    let mut digits = itoa::Buffer::new();
+    // At most fifteen bytes, so that they are copied once.
+    let mut text = [b'.'; 15];
+    let mut end = 0;
+    let mut put = |byte| {
+        if let Some(place) = text.get_mut(end) {
+            *place = byte;
+        }
+        end += 1;
+    };
     for (at, octet) in addr.octets().into_iter().enumerate() {
         if at > 0 {
-            out.push(b'.');
+            put(b'.');
         }
-        out.extend_from_slice(digits.format(octet).as_bytes());
+        if octet >= 100 {
+            put(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            put(b'0' + octet / 10 % 10);
+        }
+        put(b'0' + octet % 10);
     }
+    out.extend_from_slice(text.get(..end).unwrap_or_default());
 }
 
 impl Shown {

@@ -36,10 +36,10 @@ fn try_made(value: &str, moment: Moment) -> Result<Value, String> {
 fn facts() -> Facts<'static> {
     Facts {
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        name: Name::Said("id-1"),
+        name: Said::Text("id-1"),
         listener: "web",
         route: "api",
-        cluster: "app",
+        cluster: Said::Text("app"),
         scheme: Proto::Https,
         tls: None,
         now: clock::now(),

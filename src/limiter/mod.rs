@@ -66,8 +66,10 @@ pub struct Limiter {
 pub struct Ruling {
     /// The decision.
     pub decision: Decision,
-    /// The rule that holds for this request.
-    pub rule: Rule,
+    /// The most that passes at once by the rule that holds for this request.
+    pub capacity: u32,
+    /// What happens over it.
+    pub over: Over,
     /// Its place: 0 is that of no tier.
     pub place: u32,
 }
@@ -86,27 +88,40 @@ pub enum Asked {
 }
 
 /// One question: by which rule, and under which hash.
-struct Case {
-    rule: Rule,
+struct Case<'r> {
+    rule: &'r Rule,
     place: u32,
     key: u128,
+}
+
+impl Case<'_> {
+    fn ruling(&self, decision: Decision) -> Ruling {
+        Ruling {
+            decision,
+            capacity: self.rule.capacity(),
+            over: self.rule.over(),
+            place: self.place,
+        }
+    }
 }
 
 impl Limiter {
     /// Decides on a request that costs so many units, at `now` (microseconds since the Unix epoch).
     #[inline]
     pub fn ask(&self, input: &KeyInput<'_>, cost: u32, now: u64) -> Asked {
+        let overlay = self.state.overlay.at(now);
+        let rules = self.in_effect(overlay.as_deref());
         let Some(shared) = &self.shared else {
-            let case = self.case(self.state.hash, input, now);
+            let case = self.case(rules, self.state.hash, input);
             return Asked::Ruled(self.local(&case, input, cost, now));
         };
-        let case = self.case(self.hash, input, now);
+        let case = self.case(rules, self.hash, input);
         if let Some(decision) = self.state.refused(case.key, cost, now) {
             return Asked::Ruled(self.noted(&case, input, decision));
         }
         let asked = shared
             .store
-            .ask(&self.name, case.key, &case.rule, cost, None);
+            .ask(&self.name, case.key, case.rule, cost, None);
         match asked {
             Some(ticket) => Asked::Wait(ticket),
             None => self.without(shared, &case, input, cost, now),
@@ -121,11 +136,12 @@ impl Limiter {
         now: u64,
         answer: Option<Decision>,
     ) -> Asked {
-        let case = self.case(self.hash, input, now);
+        let overlay = self.state.overlay.at(now);
+        let case = self.case(self.in_effect(overlay.as_deref()), self.hash, input);
         match (answer, &self.shared) {
             (Some(decision), _) => {
                 if let Outcome::Deny(wait) = decision.outcome {
-                    self.state.refuse(case.key, &case.rule, cost, now, wait);
+                    self.state.refuse(case.key, case.rule, cost, now, wait);
                 }
                 Asked::Ruled(self.noted(&case, input, decision))
             }
@@ -137,7 +153,7 @@ impl Limiter {
     fn without(
         &self,
         shared: &Shared,
-        case: &Case,
+        case: &Case<'_>,
         input: &KeyInput<'_>,
         cost: u32,
         now: u64,
@@ -155,43 +171,36 @@ impl Limiter {
 
     /// A decision of this process.
     #[inline]
-    fn local(&self, case: &Case, input: &KeyInput<'_>, cost: u32, now: u64) -> Ruling {
-        let decision = self.state.meters.take(case.key, &case.rule, cost, now);
+    fn local(&self, case: &Case<'_>, input: &KeyInput<'_>, cost: u32, now: u64) -> Ruling {
+        let decision = self.state.meters.take(case.key, case.rule, cost, now);
         if matches!(decision.outcome, Outcome::Deny(_)) {
             self.state.limited(case.key, || self.label(input));
         }
-        Ruling {
-            decision,
-            rule: case.rule,
-            place: case.place,
-        }
+        case.ruling(decision)
     }
 
     /// A decision of the store, or of before.
-    fn noted(&self, case: &Case, input: &KeyInput<'_>, decision: Decision) -> Ruling {
+    fn noted(&self, case: &Case<'_>, input: &KeyInput<'_>, decision: Decision) -> Ruling {
         self.state.noted(decision.outcome, case.rule.over());
         if matches!(decision.outcome, Outcome::Deny(_)) {
             self.state.limited(case.key, || self.label(input));
         }
-        Ruling {
-            decision,
-            rule: case.rule,
-            place: case.place,
-        }
+        case.ruling(decision)
+    }
+
+    /// The rules of the file, or what an operator has said since.
+    fn in_effect<'r>(&'r self, overlay: Option<&'r Overlay>) -> &'r Rules {
+        overlay.map_or(&self.rules, |overlay| &overlay.rules)
     }
 
     /// Each tier counts apart: a client that changes its plan begins anew.
     #[inline]
-    fn case(&self, hash: HashKey, input: &KeyInput<'_>, now: u64) -> Case {
+    fn case<'r>(&self, rules: &'r Rules, hash: HashKey, input: &KeyInput<'_>) -> Case<'r> {
         let place = self.rules.find(&self.key, input);
-        let rule = match self.state.overlay.at(now) {
-            None => self.rules.at(place).rule,
-            Some(overlay) => overlay.rules.at(place).rule,
-        };
         let mut hasher: Hasher128 = key::joined(hash, &self.key, input);
         hasher.word(place.into());
         Case {
-            rule,
+            rule: &rules.at(place).rule,
             place,
             key: hasher.finish(),
         }

@@ -8,8 +8,7 @@ pub fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| fold(a) == fold(b))
 }
 
-/// Of two bytes that may be one to such an origin, the same.
-pub(super) const fn fold(byte: u8) -> u8 {
+const fn fold(byte: u8) -> u8 {
     match byte {
         b'_' => b'-',
         byte => byte.to_ascii_lowercase(),

@@ -5,7 +5,7 @@ use super::alias;
 /// Changes to the fields of one head, kept in reusable buffers. Empty for most exchanges, and then free.
 #[derive(Debug, Default)]
 pub struct Edits {
-    /// Names whose received lines are dropped, each with a line feed behind it.
+    /// Names whose received lines are dropped, each behind its length in four bytes.
     dropped: Vec<u8>,
     drops: Sieve,
     /// Lines that are added, as they are written.
@@ -31,19 +31,14 @@ pub struct Fixed {
     adds: Sieve,
 }
 
-/// What names may be among some: a bit for each, by its length and its end. Every field of a head is asked about, and of
-/// most this says that they are not, without looking at the names.
+/// What lengths the names among some have. Every field of a head is asked about, and of most this says that they are not
+/// among them, without looking at the names.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sieve(u64);
 
 impl Sieve {
-    /// The same bit for names that an origin may take for each other.
     const fn bit(name: &[u8]) -> u64 {
-        let end = match name.last() {
-            Some(&end) => alias::fold(end),
-            None => 0,
-        };
-        1 << ((name.len() * 7 + end as usize) % 64)
+        1 << (name.len() % 64)
     }
 
     const fn note(&mut self, name: &[u8]) {
@@ -110,10 +105,14 @@ impl Edits {
                 self.take_back(name);
             }
         }
-        self.dropped.extend_from_slice(&fixed.dropped);
-        self.drops.0 |= fixed.drops.0;
-        self.added.extend_from_slice(&fixed.added);
-        self.adds.0 |= fixed.adds.0;
+        if !fixed.dropped.is_empty() {
+            self.dropped.extend_from_slice(&fixed.dropped);
+            self.drops.0 |= fixed.drops.0;
+        }
+        if !fixed.added.is_empty() {
+            self.added.extend_from_slice(&fixed.added);
+            self.adds.0 |= fixed.adds.0;
+        }
     }
 
     /// Replaces every field of this name by one. Name and value must have been validated.
@@ -135,6 +134,19 @@ impl Edits {
         if self.added.len() == before + name.len() + 4 {
             self.added.truncate(before);
         }
+    }
+
+    /// The same with a line that begins so: its name, a colon and a space.
+    pub fn add_begun(&mut self, start: &[u8], value: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.added.len();
+        self.added.extend_from_slice(start);
+        value(&mut self.added);
+        if self.added.len() == before + start.len() {
+            self.added.truncate(before);
+            return;
+        }
+        self.added.extend_from_slice(b"\r\n");
+        self.adds.note(start.strip_suffix(b": ").unwrap_or(start));
     }
 
     /// Puts a value, made here, behind those that the fields of this name have by now, all in one field (RFC 9110, 5.3).
@@ -246,28 +258,41 @@ impl Edits {
         self.added.extend_from_slice(b"\r\n");
     }
 
+    /// Adds a whole line of this name, which is written here.
+    pub fn add_line(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+        self.adds.note(name);
+        write(&mut self.added);
+    }
+
     /// Removes every field of this name, those that an earlier filter added included.
+    #[expect(clippy::cast_possible_truncation, reason = "names are short")]
     pub fn remove(&mut self, name: &[u8]) {
         if self.adds.may_have(name) {
             self.take_back(name);
         }
         if !self.drops(name) {
             self.drops.note(name);
+            let length = name.len() as u32;
+            self.dropped.extend_from_slice(&length.to_le_bytes());
             self.dropped.extend_from_slice(name);
-            self.dropped.push(b'\n');
         }
     }
 
-    /// Takes back the lines of this name.
+    /// Takes back the lines of this name; those behind move up.
     fn take_back(&mut self, name: &[u8]) {
-        let mut left = std::mem::take(&mut self.scratch);
-        left.clear();
-        for line in lines(&self.added) {
-            if !split(line).is_some_and(|(have, _)| have.eq_ignore_ascii_case(name)) {
-                left.extend_from_slice(line);
+        let (mut kept, mut at) = (0, 0);
+        loop {
+            let line = lines(self.added.get(at..).unwrap_or_default()).next();
+            let Some((length, same)) = line.map(|line| (line.len(), is_named(line, name))) else {
+                break;
+            };
+            if !same {
+                self.added.copy_within(at..at + length, kept);
+                kept += length;
             }
+            at += length;
         }
-        self.scratch = std::mem::replace(&mut self.added, left);
+        self.added.truncate(kept);
     }
 
     /// Whether a received field of this name is dropped.
@@ -295,14 +320,21 @@ impl Edits {
     }
 }
 
-fn names(dropped: &[u8]) -> impl Iterator<Item = &[u8]> {
-    dropped
-        .split(|&byte| byte == b'\n')
-        .filter(|name| !name.is_empty())
+fn names(mut dropped: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (length, rest) = dropped.split_first_chunk()?;
+        let (name, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        dropped = rest;
+        Some(name)
+    })
 }
 
 fn lines(added: &[u8]) -> impl Iterator<Item = &[u8]> {
     added.split_inclusive(|&byte| byte == b'\n')
+}
+
+fn is_named(line: &[u8], name: &[u8]) -> bool {
+    split(line).is_some_and(|(have, _)| have.eq_ignore_ascii_case(name))
 }
 
 /// Name and value of a line. No name has a colon.
