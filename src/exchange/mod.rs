@@ -55,7 +55,7 @@ use crate::net::deadline::Tick;
 use crate::net::{Stream, Timer};
 use crate::record::Record;
 use crate::route::{Action, Redirect, Route, RouteInput, RouteIx, Scheme};
-use crate::worker::{ClusterView, Kit, Local, View};
+use crate::worker::{ClusterView, Kit, Local, Presence, View};
 
 use pause::{MOMENT, pause};
 
@@ -170,6 +170,8 @@ pub struct Exchange {
     /// How long the client of a refusal should wait, where that is known.
     retry_after: Option<Duration>,
     memory: Charge,
+    /// It is one of its worker's.
+    _among: Presence,
 }
 
 impl Exchange {

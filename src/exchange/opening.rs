@@ -57,6 +57,7 @@ impl Exchange {
             route: None,
             pages: None,
             memory: Charge::new(&local.credit),
+            _among: local.exchanges.join(),
             local,
             view,
             listener,

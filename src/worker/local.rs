@@ -140,7 +140,7 @@ impl Drop for Admission {
     }
 }
 
-/// Who is there: the accept loops and connections of one worker.
+/// Who is there: the accept loops and connections of one worker, or its exchanges.
 #[derive(Debug, Default)]
 pub struct Presence(Rc<()>);
 
@@ -154,6 +154,12 @@ impl Presence {
     /// Whether all others are gone.
     pub fn alone(&self) -> bool {
         Rc::strong_count(&self.0) == 1
+    }
+
+    /// Whether more than one has joined.
+    #[inline]
+    pub fn several(&self) -> bool {
+        Rc::strong_count(&self.0) > 2
     }
 }
 
@@ -170,6 +176,8 @@ pub struct Local {
     pub drain: Drain,
     /// What must end before the worker may.
     pub presence: Presence,
+    /// Exchanges under way.
+    pub exchanges: Presence,
     /// Where records are written.
     pub journal: Rc<Journal>,
     /// Idle connections to endpoints.
@@ -213,6 +221,7 @@ impl Local {
             deadlines,
             drain: Drain::default(),
             presence: Presence::default(),
+            exchanges: Presence::default(),
             journal,
             pool,
             pipes: Rc::default(),

@@ -17,6 +17,6 @@ pub mod view;
 
 pub use ids::{Holder, Ids};
 pub use kit::Kit;
-pub use local::{Local, Process};
+pub use local::{Local, Presence, Process};
 pub use thread::{Command, Listening, Worker};
 pub use view::{ClusterView, ListenerView, View};
