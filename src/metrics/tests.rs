@@ -71,6 +71,7 @@ fn busy() -> std::sync::Arc<Hub> {
         session.datagrams.received.inc();
         session.datagrams.sent.inc();
         session.datagrams.lost(Lost::Send);
+        session.connection_ids.met(IdEvent::Learned);
         let listener = hub.listener(worker, "web", PROTOCOL);
         listener.shook_hands(Handshake::default(), Duration::from_millis(2));
         listener.accepted.inc();

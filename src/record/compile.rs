@@ -103,7 +103,7 @@ mod tests {
         let log = compile("").unwrap();
         assert_eq!(*log.output(), Output::Stdout);
         assert_eq!(log.format(), Format::Json);
-        assert_eq!(log.columns().len(), Field::ALL.len() - 8);
+        assert_eq!(log.columns().len(), Field::ALL.len() - 9);
         assert!(log.samples(|| u32::MAX));
     }
 

@@ -35,7 +35,7 @@ fn a_line_tells_all_that_is_known() {
         "duration_ms": 7.125, "queue_ms": 1.5, "connect_ms": 0.25, "first_byte_ms": 4.0,
         "bytes_in": 10, "bytes_out": 42, "route": "shop", "cluster": "app",
         "endpoint": "127.0.0.1:9002", "attempts": 2, "tls_version": null,
-        "tls_cipher": null, "sni": null, "tls_client_subject": null, "tls_client_serial": null,
+        "tls_cipher": null, "sni": null, "connection_id": null, "tls_client_subject": null, "tls_client_serial": null,
         "tls_client_fingerprint": null, "user_agent": "probe/1", "referer": null,
     });
     assert_eq!(line, expected);
