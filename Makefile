@@ -68,9 +68,9 @@ bench-resilience: tools ## slow, failing, hanging, returning and overloaded endp
 	cargo build --locked --release --bin tidegate
 	python3 benches/peers/resilience.py --full --write docs/resilience.md
 
-bench-l4: tools ## byte streams and datagrams against HAProxy (tcp) and nginx (stream)
+bench-l4: tools ## byte streams and datagrams against HAProxy (tcp) and nginx (stream); writes docs/benchmarks-l4.md
 	cargo build --locked --release --bin tidegate --example bench-streams
-	python3 benches/peers/l4.py
+	python3 benches/peers/l4.py --write docs/benchmarks-l4.md
 
 bench-quick: tools ## the same with three short rounds; writes nothing
 	cargo build --locked --release --bin tidegate --example bench-origin

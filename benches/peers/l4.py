@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tidegate beside HAProxy (tcp) and nginx (stream): CPU per round trip of byte streams and datagrams.
+"""Tidegate beside HAProxy (tcp) and nginx (stream): CPU per round trip of byte streams and datagrams, memory of idle tunnels.
 
 One worker each, pinned to core 0; load generator and server on core 1. Rounds are interleaved. The figure is the scheduler's count of
 time on a CPU over the proxy's whole process tree, divided by the answers that the load generator got. Needs root, nginx with its
@@ -10,24 +10,36 @@ import argparse
 import dataclasses
 import json
 import os
-import statistics
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import machine
+import report
+from idle import CLIENTS, alive
 from machine import BenchError, Tree
 from peers import LOAD_CORE, PROXY_CORE, ROOT, tidegate_head, wait_until
 
 SERVER = {"small": 9301, "bulk": 9302}
+# The most that a tunnel without traffic may take of ours.
+IDLE_BYTES = 2048
+NOTES = """\
+# Benchmarks of layer 4
+
+Written by `make bench-l4` (`benches/peers/l4.py`); do not edit by hand. Compare only inside one table: another machine, or the same on
+another day, gives other figures. The method is that of [benchmarks.md](benchmarks.md): one worker each on core 0, load generator and server on
+core 1, rounds in turn, CPU of the whole process tree by the scheduler's count, divided by the answers that came. The ratio is Tidegate's CPU over
+the other's in the same round, median [quartiles]; a bar that lies inside the quartiles counts as met.
+"""
 SIZES = {"small": 128, "bulk": 1 << 20}
 
 NGINX = """
 user root; worker_processes 1; worker_rlimit_nofile 20000; pid @DIR@/nginx.pid;
 error_log @DIR@/error.log warn; daemon off;
 @MODULE@
-events { worker_connections 10240; }
+events { worker_connections 16384; }
 stream {
     proxy_timeout 600s;
     server { listen 127.0.0.1:@SMALL@ backlog=4096; proxy_pass 127.0.0.1:9301; tcp_nodelay on; }
@@ -162,11 +174,96 @@ def sample(tool, peer, scenario, seconds):
     }
 
 
+def hold(port, listener, count):
+    """Opens tunnels one after another, 128 bytes each way through each; both their ends."""
+    held = []
+    for number in range(count):
+        client = socket.socket()
+        client.bind((f"127.0.0.{2 + number % CLIENTS}", 0))
+        client.connect(("127.0.0.1", port))
+        client.sendall(b"q" * 128)
+        server, _ = listener.accept()
+        server.sendall(server.recv(128))
+        if len(client.recv(128)) != 128:
+            raise BenchError(f"tunnel {number} on port {port} is no tunnel")
+        held += [client, server]
+    return held
+
+
+def idle(peer, count):
+    """Proportional memory that each of so many tunnels takes of a fresh process while nothing goes over it."""
+    with socket.create_server(("127.0.0.1", SERVER["small"]), backlog=4096) as listener:
+        peer.start()
+        try:
+            for end in hold(peer.port, listener, 200):
+                end.close()
+            time.sleep(1)
+            before = peer.tree.memory()[1]
+            held = hold(peer.port, listener, count)
+            time.sleep(1)
+            each = (peer.tree.memory()[1] - before) / count
+            still = alive(held)
+            for end in held:
+                end.close()
+            if still != 2 * count:
+                raise BenchError(f"{peer.name} kept {still} of {2 * count} ends open")
+            return each
+        finally:
+            peer.stop()
+
+
+def verdict(ratio, most):
+    low, middle, high = ratio
+    word = "met" if min(low, middle) <= most else "**missed**"
+    return f"{middle:.2f} [{low:.2f}–{high:.2f}], bar {most:.2f}: {word}"
+
+
+def page(figures, chosen):
+    """What stands in docs/benchmarks-l4.md."""
+    facts = machine.facts()
+    lines = [
+        NOTES,
+        f"{facts['cpu']}, {facts['cores']} cores{' (virtual)' if facts['virtual'] else ''},"
+        f" {facts['memory_gib']} GiB, Linux {facts['kernel']} {facts['machine']};"
+        f" {time.strftime('%Y-%m-%d')}; {chosen.rounds} rounds of {chosen.seconds} s.",
+        "",
+        "| scenario | Tidegate | HAProxy | nginx | Tidegate ÷ HAProxy | Tidegate ÷ nginx |",
+        "|---|--:|--:|--:|---|---|",
+    ]
+    for scenario in SCENARIOS:
+        samples = figures[scenario.name]
+        cells = [
+            f"{report.median(samples[name], 'cpu_us'):.2f} µs" if name in samples else ""
+            for name in ALL
+        ]
+        for name in ALL[1:]:
+            most = scenario.targets.get(name)
+            cells.append(
+                verdict(report.ratios(samples, "tidegate", name), most) if most else ""
+            )
+        lines.append(f"| {scenario.title} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "µs of CPU for each answer. HAProxy has no generic UDP, and uses `splice-auto`.",
+    ]
+    if figures["idle"]:
+        each = figures["idle"]
+        word = "met" if each["tidegate"] <= IDLE_BYTES else "**missed**"
+        sizes = ", ".join(f"{name} {size:.0f}" for name, size in each.items())
+        lines += [
+            "",
+            f"Bytes for each of {chosen.idle} idle tunnels: {sizes}. Bar: {IDLE_BYTES}: {word}.",
+        ]
+    return "\n".join(lines) + "\n"
+
+
 def arguments():
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seconds", type=int, default=2, help="length of one sample")
+    parser.add_argument("--idle", type=int, default=7000, help="idle tunnels; 0: none")
+    parser.add_argument("--write", type=Path, help="where the page goes")
     parser.add_argument("--quick", action="store_true", help="three rounds of one second")
     parser.add_argument("--tidegate", type=Path, default=target / "release/tidegate")
     parser.add_argument("--tool", type=Path, default=target / "release/examples/bench-streams")
@@ -214,27 +311,22 @@ def main():
                             f"  busy {taken['busy']:.2f}  lost {taken['lost']}",
                             flush=True,
                         )
+            for peer in peers:
+                peer.stop()
+            while servers:
+                machine.stop(servers.pop())
+            figures["idle"] = {peer.name: idle(peer, chosen.idle) for peer in peers if chosen.idle}
         finally:
             for peer in peers:
                 peer.stop()
             for server in servers:
                 machine.stop(server)
     (directory / "figures.json").write_text(json.dumps(figures, indent=1))
-    print("\n| scenario | " + " | ".join(ALL) + " | ratios (at most) |")
-    print("|---|" + "---|" * (len(ALL) + 1))
-    for scenario in SCENARIOS:
-        samples = figures[scenario.name]
-        cells = [
-            f"{statistics.median(it['cpu_us'] for it in samples[name]):.2f} µs"
-            if name in samples else "" for name in ALL
-        ]
-        ratios = []
-        for name, most in scenario.targets.items():
-            pairs = zip(samples["tidegate"], samples[name])
-            ratio = statistics.median(ours["cpu_us"] / theirs["cpu_us"] for ours, theirs in pairs)
-            ratios.append(f"{name} {ratio:.2f} ({most})")
-        print(f"| {scenario.title} | " + " | ".join(cells) + f" | {', '.join(ratios)} |")
-    print(f"\nraw figures: {directory / 'figures.json'}")
+    text = page(figures, chosen)
+    print(text)
+    print(f"raw figures: {directory / 'figures.json'}")
+    if chosen.write:
+        chosen.write.write_text(text)
 
 
 if __name__ == "__main__":
