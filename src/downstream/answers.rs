@@ -8,6 +8,7 @@ use std::task::{Context, Waker};
 use crate::metrics::{Lost, SessionCells};
 use crate::net::batch::{Piece, SLOTS};
 use crate::net::datagrams::{Datagrams, Ends};
+use crate::net::runs::{run, takes_single};
 
 /// Bytes that are collected at most, but for the last datagram.
 const MOST: usize = 256 << 10;
@@ -70,28 +71,49 @@ impl Answers {
 impl Waiting {
     fn send(&mut self, socket: &Datagrams) {
         let mut rest = &self.answers[..];
-        while let Some((first, behind)) = rest.split_first() {
+        // So many at the front go out one by one: the kernel did not take them as a run.
+        let mut single = 0_usize;
+        while let Some((_, ends, _)) = rest.first() {
             let empty = Piece {
                 bytes: &[],
-                ends: first.1,
+                segment: 0,
+                ends: *ends,
             };
-            let mut pieces = [empty; SLOTS];
-            for (piece, (range, ends, _)) in pieces.iter_mut().zip(rest) {
-                piece.bytes = self.bytes.get(range.clone()).unwrap_or_default();
+            let (mut pieces, mut counts) = ([empty; SLOTS], [0; SLOTS]);
+            let (mut unasked, mut filled) = (rest, 0);
+            for (piece, count) in pieces.iter_mut().zip(&mut counts) {
+                let Some((range, ends, _)) = unasked.first() else {
+                    break;
+                };
+                let same = unasked.iter().take_while(|(_, other, _)| other == ends);
+                (*count, piece.segment) = match single {
+                    0 => run(same.map(|(range, ..)| range.len())),
+                    _ => (1, 0),
+                };
+                single = single.saturating_sub(1);
+                // What comes from one flow in a turn lies behind each other.
+                let end = unasked.get(*count - 1).map_or(range.end, |last| last.0.end);
+                piece.bytes = self.bytes.get(range.start..end).unwrap_or_default();
                 piece.ends = *ends;
+                unasked = unasked.get(*count..).unwrap_or_default();
+                filled += 1;
             }
-            let count = rest.len().min(SLOTS);
-            let sent = socket.answer(pieces.get(..count).unwrap_or_default());
-            if let Ok(sent @ 1..) = sent {
-                let (sent, unsent) = rest.split_at(sent.min(rest.len()));
-                for (_, _, cells) in sent {
-                    cells.datagrams.sent.inc();
+            let pieces = pieces.get(..filled).unwrap_or_default();
+            let (done, lost) = match socket.answer(pieces) {
+                Ok(sent @ 1..) => (counts.iter().take(sent).sum(), 0),
+                Err(error) if counts[0] > 1 && takes_single(&error) => {
+                    single = counts[0];
+                    continue;
                 }
-                rest = unsent;
-            } else {
-                first.2.datagrams.lost(Lost::Send);
-                rest = behind;
+                _ => (0, counts[0].max(1)),
+            };
+            for (_, _, cells) in rest.iter().take(done) {
+                cells.datagrams.sent.inc();
             }
+            for (_, _, cells) in rest.iter().take(lost) {
+                cells.datagrams.lost(Lost::Send);
+            }
+            rest = rest.get(done + lost..).unwrap_or_default();
         }
         self.answers.clear();
         self.bytes.clear();

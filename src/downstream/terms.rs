@@ -3,11 +3,13 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::preface::{Said, Turn, of_datagram};
 use crate::base::ListenerName;
 use crate::endpoint::{EndpointIx, EndpointKey};
 use crate::exchange::udp::home;
-use crate::listener::{Found, Serves, UdpSpec};
-use crate::metrics::SessionCells;
+use crate::listener::{Found, ProxyProtocol, Serves, UdpSpec};
+use crate::metrics::{Lost, SessionCells};
+use crate::net::datagrams::Ends;
 use crate::net::quic::Id;
 use crate::route::ClusterIx;
 use crate::worker::view::ListenerView;
@@ -59,6 +61,23 @@ impl Terms {
 
     pub(super) fn listener(&self) -> Option<&ListenerView> {
         self.view.listeners.get(self.position)
+    }
+
+    /// Whether the first bytes of a datagram may be a header and not the client's.
+    pub(super) fn heeds_headers(&self) -> bool {
+        let listener = self.listener();
+        listener.is_some_and(|it| it.spec.proxy_protocol != ProxyProtocol::Off)
+    }
+
+    /// What a header in front of a datagram says; a broken one is nobody's, and does not reach the endpoint either.
+    pub(super) fn said(&self, ends: Ends, datagram: &[u8], turn: Turn) -> Result<Said, Lost> {
+        let Some(listener) = self.listener() else {
+            return Ok(Said::default());
+        };
+        of_datagram(&listener.spec, ends.peer.ip(), datagram, turn).map_err(|error| {
+            listener.cells.rejected(error.reason(), error.detail());
+            Lost::Refused
+        })
     }
 
     /// The endpoint that serves the QUIC connection of a datagram from a new address, if this listener goes there still.

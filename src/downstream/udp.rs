@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::answers::Answers;
 use super::flows::Flows;
-use super::preface::{Said, Turn, of_datagram};
+use super::preface::{Said, Turn};
 use super::terms::Terms;
 use crate::base::{Detail, ListenerName, Reason, clock};
 use crate::drain::Phase;
@@ -25,7 +25,7 @@ use crate::exchange::udp::{Line, Unsent, carry};
 use crate::limit::Level;
 use crate::metrics::Lost;
 use crate::net::Timer;
-use crate::net::batch::Batch;
+use crate::net::batch::{Batch, SLOTS};
 use crate::net::datagrams::{Datagrams, Ends};
 use crate::net::deadline::{TICK, Tick};
 use crate::record::{ConnectionFacts, Record, Transport};
@@ -144,12 +144,19 @@ impl Desk {
                 }
                 Poll::Pending => return Read::Done,
             }
-            for met in batch.iter() {
-                if let Some(sum) = met.overflowed {
-                    self.overflowed(sum);
+            let mut run: [&[u8]; SLOTS] = [&[]; SLOTS];
+            let mut all = batch.iter().peekable();
+            while let Some(met) = all.next() {
+                let (ends, mut count, mut next) = (met.ends, 0, Some(met));
+                while let (Some(met), Some(place)) = (next.take(), run.get_mut(count)) {
+                    if let Some(sum) = met.overflowed {
+                        self.overflowed(sum);
+                    }
+                    (*place, count) = (met.bytes, count + 1);
+                    next = all.next_if(|it| it.ends == ends);
                 }
-                if let Some(ends) = met.ends {
-                    self.take(ends, met.bytes, cx);
+                if let Some(ends) = ends {
+                    self.take_all(ends, run.get(..count).unwrap_or_default(), cx);
                 }
             }
         }
@@ -158,32 +165,55 @@ impl Desk {
         Read::Done
     }
 
-    /// One datagram: to the flow of its client, or to a new one.
-    fn take(&self, ends: Ends, datagram: &[u8], cx: &mut Context<'_>) {
+    /// Datagrams that one client sent behind each other.
+    fn take_all(&self, ends: Ends, datagrams: &[&[u8]], cx: &mut Context<'_>) {
+        let headers = self.terms.as_ref().is_none_or(Terms::heeds_headers);
+        let mut rest = datagrams;
+        while let Some((first, behind)) = rest.split_first() {
+            rest = match self.line(ends, first, cx) {
+                Ok((line, _)) if !headers => {
+                    let passed = Self::pass(&line, rest);
+                    rest.get(passed..).unwrap_or_default()
+                }
+                Ok((line, used)) => {
+                    Self::pass(&line, &[first.get(used..).unwrap_or_default()]);
+                    behind
+                }
+                Err(lost) => {
+                    self.lost(lost);
+                    behind
+                }
+            };
+        }
+    }
+
+    /// The flow that a datagram goes to, its client's or a new one, and how long the header in front of it is.
+    fn line(
+        &self,
+        ends: Ends,
+        datagram: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Result<(Rc<Line>, usize), Lost> {
         let found = self.find(ends);
         let turn = if found.is_some() {
             Turn::Later
         } else {
             Turn::First
         };
-        let line = self.said(ends, datagram, turn).and_then(|said| {
-            let whose = said.source(ends.peer);
-            let line = match found {
-                Some(line) if whose.is_none_or(|whose| whose == line.client()) => line,
-                Some(other) => {
-                    // The peer's port speaks for another client now, whose datagrams must not ride in this one's flow.
-                    other.end_replaced();
-                    self.flows.borrow_mut().remove_if(ends, |_| true);
-                    self.open(ends, said, datagram, cx)?
-                }
-                None => self.open(ends, said, datagram, cx)?,
-            };
-            Ok((line, said.used))
-        });
-        match line {
-            Ok((line, used)) => Self::pass(&line, datagram.get(used..).unwrap_or_default()),
-            Err(lost) => self.lost(lost),
-        }
+        let terms = self.terms.as_ref().ok_or(Lost::Closing)?;
+        let said = terms.said(ends, datagram, turn)?;
+        let whose = said.source(ends.peer);
+        let line = match found {
+            Some(line) if whose.is_none_or(|whose| whose == line.client()) => line,
+            Some(other) => {
+                // The peer's port speaks for another client now, whose datagrams must not ride in this one's flow.
+                other.end_replaced();
+                self.flows.borrow_mut().remove_if(ends, |_| true);
+                self.open(ends, said, datagram, cx)?
+            }
+            None => self.open(ends, said, datagram, cx)?,
+        };
+        Ok((line, said.used))
     }
 
     /// Counts what the socket had no room for, of which the kernel tells the sum.
@@ -195,17 +225,6 @@ impl Desk {
                 .datagrams
                 .lost_many(Lost::Overflow, u64::from(more));
         }
-    }
-
-    /// What a header in front of a datagram says; a broken one is nobody's, and does not reach the endpoint either.
-    fn said(&self, ends: Ends, datagram: &[u8], turn: Turn) -> Result<Said, Lost> {
-        let Some(listener) = self.terms.as_ref().and_then(Terms::listener) else {
-            return Ok(Said::default());
-        };
-        of_datagram(&listener.spec, ends.peer.ip(), datagram, turn).map_err(|error| {
-            listener.cells.rejected(error.reason(), error.detail());
-            Lost::Refused
-        })
     }
 
     fn lost(&self, lost: Lost) {
@@ -228,14 +247,19 @@ impl Desk {
         None
     }
 
-    fn pass(line: &Line, datagram: &[u8]) {
-        let datagrams = &line.cells().datagrams;
-        datagrams.received.inc();
-        match line.send(datagram) {
-            Ok(()) => {}
-            Err(Unsent::Dropped) => datagrams.lost(Lost::Send),
-            Err(Unsent::Ended) => datagrams.lost(Lost::NoEndpoint),
+    /// Passes on some of what a client sent, from the first on; how many.
+    fn pass(line: &Line, datagrams: &[&[u8]]) -> usize {
+        let counts = &line.cells().datagrams;
+        let (count, sent) = line.send_some(datagrams);
+        counts.received.add(count as u64);
+        if let Err(why) = sent {
+            let lost = match why {
+                Unsent::Dropped => Lost::Send,
+                Unsent::Ended => Lost::NoEndpoint,
+            };
+            counts.lost_many(lost, count as u64);
         }
+        count
     }
 
     /// A flow for a client that has none, with its endpoint picked and its task started.

@@ -24,9 +24,10 @@ use super::watch::{Passage, Watch};
 use crate::base::{Detail, Error, Phase, Reason, clock};
 use crate::endpoint::{Availability, Endpoint, EndpointIx, EndpointKey, Tried};
 use crate::metrics::SessionCells;
-use crate::net::batch::Batch;
+use crate::net::batch::{Batch, send_run};
 use crate::net::datagrams::poll_fill;
 use crate::net::preface::Carrier;
+use crate::net::runs::{run, takes_single};
 use crate::net::socket;
 use crate::snapshot::Snapshot;
 use crate::upstream;
@@ -41,6 +42,8 @@ pub struct Line {
     datagrams: Cell<u64>,
     /// The configuration that its endpoint was last looked up in.
     seen: Cell<u64>,
+    /// The kernel has refused to take several by one call.
+    single: Cell<bool>,
     ended: Cell<Option<(Reason, Detail)>>,
     answered: Cell<u64>,
     waker: RefCell<Option<Waker>>,
@@ -76,6 +79,7 @@ impl Line {
             bytes: Cell::new(0),
             datagrams: Cell::new(0),
             answered: Cell::new(0),
+            single: Cell::new(false),
             ended: Cell::new(None),
             waker: RefCell::new(None),
         }
@@ -92,29 +96,64 @@ impl Line {
     }
 
     /// Sends one datagram of the client.
-    pub fn send(&self, datagram: &[u8]) -> Result<(), Unsent> {
+    fn send(&self, datagram: &[u8]) -> Result<(), Unsent> {
         let upstream = self.upstream.get().ok_or(Unsent::Ended)?;
-        // Counted before it is known whether the kernel takes it: it came.
-        self.bytes.set(self.bytes.get() + datagram.len() as u64);
-        self.datagrams.set(self.datagrams.get() + 1);
+        self.came(&[datagram]);
         let mut preface = upstream.preface.borrow_mut();
         let sent = if preface.is_empty() {
             socket::send(&upstream.socket, datagram)
         } else {
             socket::send_two(&upstream.socket, &preface, datagram)
         };
-        match sent {
-            Ok(_) => {
-                *preface = Vec::new();
-                Ok(())
+        sent.map_err(|error| self.unsent(&error))?;
+        *preface = Vec::new();
+        Ok(())
+    }
+
+    /// Sends datagrams of the client that came behind each other, as few pieces as they make; how many that were, and whether
+    /// they were lost. A flow that ends takes no more.
+    pub fn send_some(&self, datagrams: &[&[u8]]) -> (usize, Result<(), Unsent>) {
+        let (count, segment) = self.run(datagrams);
+        let these = datagrams.get(..count).unwrap_or_default();
+        if let (Some(upstream), [_, _, ..]) = (self.upstream.get(), these) {
+            match send_run(&upstream.socket, these, segment) {
+                Err(error) if takes_single(&error) => self.single.set(true),
+                sent => {
+                    self.came(these);
+                    return (count, sent.map_err(|error| self.unsent(&error)));
+                }
             }
-            // The port answered an earlier one with ICMP: whoever asks the socket first is told (udp(7)).
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                self.end(Reason::ConnectRefused, Detail::None);
-                Err(Unsent::Ended)
-            }
-            Err(_) => Err(Unsent::Dropped),
         }
+        let sent = these.first().map_or(Ok(()), |first| self.send(first));
+        (1, sent)
+    }
+
+    /// How many of these can be one piece. The first datagram of all may have a header in front.
+    fn run(&self, datagrams: &[&[u8]]) -> (usize, u16) {
+        match self.upstream.get() {
+            Some(upstream) if !self.single.get() && upstream.preface.borrow().is_empty() => {
+                run(datagrams.iter().map(|it| it.len()))
+            }
+            _ => (1, 0),
+        }
+    }
+
+    /// Counted before it is known whether the kernel takes them: they came.
+    fn came(&self, datagrams: &[&[u8]]) {
+        let bytes: usize = datagrams.iter().map(|it| it.len()).sum();
+        self.bytes.set(self.bytes.get() + bytes as u64);
+        let count = self.datagrams.get() + datagrams.len() as u64;
+        self.datagrams.set(count);
+    }
+
+    /// What it means that the kernel did not take one.
+    fn unsent(&self, error: &io::Error) -> Unsent {
+        // The port answered an earlier one with ICMP: whoever asks the socket first is told (udp(7)).
+        if error.kind() == io::ErrorKind::ConnectionRefused {
+            self.end(Reason::ConnectRefused, Detail::None);
+            return Unsent::Ended;
+        }
+        Unsent::Dropped
     }
 
     /// One more answer has come; how many that makes.

@@ -18,14 +18,15 @@ use nix::libc;
 use nix::sys::socket::{SockaddrIn, SockaddrIn6};
 
 use super::datagrams::{Ends, Own};
+use super::runs::RUN;
 
 /// Datagrams of one call.
 pub const SLOTS: usize = 32;
 /// The longest datagram, rounded up. Of its memory only pages that were written to are there.
 const SLOT: usize = 64 << 10;
 
-/// Where the kernel writes what it tells beside the bytes: an address of ours takes 40 at most, a count 24. Aligned as a
-/// `cmsghdr`.
+/// Where the kernel writes what it tells beside the bytes, and we to it: an address of ours takes 40 at most, a count or a length 24.
+/// Aligned as a `cmsghdr`.
 #[derive(Clone, Copy)]
 #[repr(align(8))]
 struct Told([u8; 96]);
@@ -69,6 +70,30 @@ impl Told {
             }
         }
         (own, overflowed)
+    }
+
+    /// Writes, behind `at` bytes, that a piece is datagrams of this length each, the last one perhaps shorter (udp(7),
+    /// `UDP_SEGMENT`); how many bytes there are then.
+    fn write_segment(&mut self, at: usize, length: u16) -> usize {
+        // SAFETY: zeros are a value of a header, whose pointers are null.
+        let mut header: libc::msghdr = unsafe { zeroed() };
+        let room = self.0.get_mut(at..).unwrap_or_default();
+        header.msg_control = room.as_mut_ptr().cast();
+        header.msg_controllen = room.len();
+        // SAFETY: `header` has these bytes, borrowed for writing: `at` is the end of a message, to which they are aligned as a
+        // `cmsghdr`, and what is behind it (56 at least) is more than this one takes (24). Where it were not, the pointer is null.
+        unsafe {
+            let message = libc::CMSG_FIRSTHDR(&raw const header);
+            if message.is_null() {
+                return at;
+            }
+            let content = libc::CMSG_DATA(message);
+            content.cast::<u16>().write_unaligned(length);
+            (*message).cmsg_level = libc::SOL_UDP;
+            (*message).cmsg_type = libc::UDP_SEGMENT;
+            (*message).cmsg_len = libc::CMSG_LEN(size(&length)) as usize;
+            at + libc::CMSG_SPACE(size(&length)) as usize
+        }
     }
 
     /// Writes that a datagram leaves from this address of ours; how many bytes that takes.
@@ -237,13 +262,45 @@ fn peer(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
     }
 }
 
-/// One to be sent.
+/// One to be sent, or several to one peer that lie behind each other.
 #[derive(Clone, Copy, Debug)]
 pub struct Piece<'b> {
     /// Its bytes.
     pub bytes: &'b [u8],
+    /// Of several, the length of each but the last, which is no longer; 0: it is one.
+    pub segment: u16,
     /// To whom, and from where.
     pub ends: Ends,
+}
+
+/// Sends datagrams over a connected socket by one call: a [`run`] of them.
+pub fn send_run<S: AsRawFd>(socket: &S, run: &[&[u8]], segment: u16) -> io::Result<()> {
+    let empty = libc::iovec {
+        iov_base: ptr::null_mut(),
+        iov_len: 0,
+    };
+    let mut parts = [empty; RUN];
+    let mut count = 0;
+    for (part, bytes) in parts.iter_mut().zip(run) {
+        part.iov_base = bytes.as_ptr().cast_mut().cast();
+        part.iov_len = bytes.len();
+        count += 1;
+    }
+    let mut told = Told::EMPTY;
+    // SAFETY: zeros are a value of a header, whose pointers are null.
+    let mut header: libc::msghdr = unsafe { zeroed() };
+    header.msg_iov = parts.as_mut_ptr();
+    header.msg_iovlen = count;
+    header.msg_controllen = told.write_segment(0, segment);
+    header.msg_control = told.0.as_mut_ptr().cast();
+    // SAFETY: the header points at `count` parts, each of which has the bytes of a slice that the kernel reads alone, and at memory
+    // of this frame with its length; nothing else uses them until the call returns.
+    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, libc::MSG_DONTWAIT) };
+    // All or nothing.
+    match sent {
+        0.. => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Sends the first [`SLOTS`] of these; how many the kernel took. An error is about the first.
@@ -265,8 +322,12 @@ pub fn send<S: AsRawFd>(socket: &S, pieces: &[Piece<'_>]) -> io::Result<usize> {
         (header.msg_name, header.msg_namelen) = name.raw();
         header.msg_iov = part;
         header.msg_iovlen = 1;
-        if let Some(own) = piece.ends.own() {
-            header.msg_controllen = told.write(own);
+        let mut length = piece.ends.own().map_or(0, |own| told.write(own));
+        if piece.segment > 0 {
+            length = told.write_segment(length, piece.segment);
+        }
+        if length > 0 {
+            header.msg_controllen = length;
             header.msg_control = told.0.as_mut_ptr().cast();
         }
         count += 1;

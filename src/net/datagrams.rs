@@ -145,6 +145,7 @@ mod tests {
                     bind.contains("0.0.0.0") || bind.contains("[::]")
                 );
                 let piece = Piece {
+                    segment: 0,
                     bytes: b"pong",
                     ends,
                 };

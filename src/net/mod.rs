@@ -20,6 +20,7 @@ pub mod liveness;
 pub mod pace;
 pub mod preface;
 pub mod quic;
+pub mod runs;
 pub mod secure;
 pub mod socket;
 pub mod source;

@@ -2,6 +2,7 @@
 
 use super::udp::{Echo, asked, client};
 use crate::support::process::signal;
+use crate::support::strace::Strace;
 use crate::support::{Proxy, Reload, Setup, eventually, ports, scale};
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
@@ -195,4 +196,65 @@ fn a_burst_of_answers_comes_whole_and_in_order() {
         lines.iter().all(|line| line["bytes_out"] == 4_000),
         "{lines:?}"
     );
+}
+
+/// Many datagrams of one client that came together leave together, to the endpoint and back, and every one is what it was: of its
+/// length, in its place.
+#[test]
+fn a_burst_of_one_client_takes_few_calls_and_keeps_its_bounds() {
+    // So many as the socket of a test has room for.
+    const COUNT: usize = 160;
+    let server = Echo::named("");
+    let addr = ports::free();
+    let setup = Setup::over(&[server.addr])
+        .workers(1)
+        .tail(&listener(addr, ""));
+    let proxy = setup.start();
+    let socket = client([127, 0, 0, 1], addr);
+    assert_eq!(asked(&socket, "x"), "x");
+    let burst = |lengths: &[usize]| {
+        // All of them wait when it goes on.
+        signal(proxy.pid(), "STOP");
+        let of =
+            |(number, length): (usize, &usize)| vec![u8::try_from(number % 256).unwrap(); *length];
+        let sent: Vec<Vec<u8>> = lengths.iter().enumerate().map(of).collect();
+        for datagram in &sent {
+            socket.send(datagram).unwrap();
+        }
+        signal(proxy.pid(), "CONT");
+        for (number, datagram) in sent.iter().enumerate() {
+            let mut buf = [0; 2048];
+            let length = socket.recv(&mut buf).expect("an answer");
+            assert!(buf[..length] == datagram[..], "{number}: {length}");
+        }
+    };
+    // Lengths as they may come: equal, shorter, longer, empty.
+    let odd = [
+        200, 200, 200, 70, 200, 200, 300, 300, 0, 0, 5, 5, 4, 4, 1, 2, 3,
+    ];
+    let mixed: Vec<usize> = odd.iter().copied().cycle().take(COUNT).collect();
+    burst(&mixed);
+    let calls = setup.dir.file("calls");
+    let options = ["-e", "trace=sendto,sendmsg,sendmmsg", "-o"];
+    let strace = Strace::attach(
+        proxy.pid(),
+        options.iter().copied().chain([calls.to_str().unwrap()]),
+    );
+    burst(&[200; COUNT]);
+    drop(strace);
+    let text = std::fs::read_to_string(&calls).unwrap();
+    let count = |call: &str| text.lines().filter(|line| line.contains(call)).count();
+    // 32 are read by one call. Each flow's task has its answers as they come.
+    assert!(
+        (5..=20).contains(&count("sendmsg(")),
+        "to the endpoint: {text}"
+    );
+    assert_eq!(count("sendto("), 0, "one by one: {text}");
+    assert!(count("sendmmsg(") <= COUNT / 2, "to the client: {text}");
+    let [received, sent] = ["in", "out"].map(|direction| {
+        let labels = [FLOWS[0], FLOWS[1], ("direction", direction)];
+        proxy.metric("tidegate_l4_datagrams_total", &labels)
+    });
+    let all = (1 + 2 * COUNT) as f64;
+    assert_eq!((received, sent), (all, all));
 }
