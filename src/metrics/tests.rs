@@ -28,6 +28,14 @@ fn finish(cells: &ExchangeCells, method: Method, status: u16) {
     );
 }
 
+fn busy_session(session: &SessionCells) {
+    session.finish(Reason::Completed, Duration::from_secs(1), 10, 20);
+    session.datagrams.received.inc();
+    session.datagrams.sent.inc();
+    session.datagrams.lost(Lost::Send);
+    session.connection_ids.met(IdEvent::Learned);
+}
+
 /// A hub in which every cell has counted something.
 fn busy() -> std::sync::Arc<Hub> {
     let hub = Hub::new(2);
@@ -66,12 +74,7 @@ fn busy() -> std::sync::Arc<Hub> {
         cluster.retry_denied(Detail::BudgetEmpty);
         cluster.rejected(Reason::NoEndpoint);
         cluster.called(Outcome::None);
-        let session = hub.session(worker, "db", "db");
-        session.finish(Reason::Completed, Duration::from_secs(1), 10, 20);
-        session.datagrams.received.inc();
-        session.datagrams.sent.inc();
-        session.datagrams.lost(Lost::Send);
-        session.connection_ids.met(IdEvent::Learned);
+        busy_session(&hub.session(worker, "db", "db"));
         let listener = hub.listener(worker, "web", PROTOCOL);
         listener.shook_hands(Handshake::default(), Duration::from_millis(2));
         listener.accepted.inc();
