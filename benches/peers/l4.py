@@ -51,7 +51,7 @@ stream {
 HAPROXY = """
 global
     nbthread 1
-    maxconn 7000
+    maxconn 7200
 defaults
     mode tcp
     timeout connect 3s
@@ -86,7 +86,7 @@ protocol = "udp"
 cluster = "small"
 
 [clusters]
-small = { endpoints = ["127.0.0.1:9301"] }
+small = { endpoints = ["127.0.0.1:9301"], bulkhead = { connections_per_endpoint = 10000 } }
 bulk = { endpoints = ["127.0.0.1:9302"] }
 """
 
@@ -177,8 +177,10 @@ def sample(tool, peer, scenario, seconds):
 def hold(port, listener, count):
     """Opens tunnels one after another, 128 bytes each way through each; both their ends."""
     held = []
+    listener.settimeout(5)
     for number in range(count):
         client = socket.socket()
+        client.settimeout(5)
         client.bind((f"127.0.0.{2 + number % CLIENTS}", 0))
         client.connect(("127.0.0.1", port))
         client.sendall(b"q" * 128)
