@@ -159,6 +159,7 @@ fn admit(
             return None;
         }
     };
+    stream.hold_unsent(spec.limits.unsent);
     if !spec.liveness.is_silent() {
         stream.watch_over(&spec.liveness);
     }

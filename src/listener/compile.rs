@@ -1,5 +1,6 @@
 //! `[[listeners]]` → [`ListenerSpec`]s.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ const MAX_HEADERS: u64 = 1 << 20;
 const MAX_FIELD_NAME: u64 = 8 << 10;
 /// Most bytes of a request that can be skipped.
 const MAX_SKIP: u64 = 1 << 20;
+/// Less than a read of ours would have every write wait for the one before it.
+const UNSENT_RANGE: RangeInclusive<u64> = 16 << 10..=64 << 20;
 /// Most bytes that can be thrown away after the last answer.
 const MAX_LINGER: u64 = 1 << 30;
 
@@ -322,6 +325,12 @@ fn limits(
         requests_per_connection: most(raw.requests_per_connection, default.requests_per_connection),
         body_rate: rate(raw.body_rate, default.body_rate),
         write_rate: rate(raw.write_rate, default.write_rate),
+        unsent: u32::try_from(bounded(
+            size(raw.unsent),
+            UNSENT_RANGE,
+            default.unsent.into(),
+        ))
+        .unwrap_or(default.unsent),
         skip: bounded(size(raw.skip), 0..=MAX_SKIP, default.skip),
         linger: bounded(size(raw.linger), 0..=MAX_LINGER, default.linger),
     }

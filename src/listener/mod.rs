@@ -31,8 +31,8 @@ use crate::http2::Limits;
 use crate::message::forwarded;
 use crate::message::forwarded::Proto;
 use crate::message::path;
-use crate::net::Liveness;
 use crate::net::unix::Access;
+use crate::net::{Liveness, UNSENT};
 use crate::tls::ServerTls;
 
 pub use address::overlaps;
@@ -160,6 +160,8 @@ pub struct ListenerLimits {
     pub body_rate: u64,
     /// Least bytes a second that a client takes of an answer; 0: no limit.
     pub write_rate: u64,
+    /// Bytes that the kernel holds for a client beyond those on their way.
+    pub unsent: u32,
     /// Unread bytes of a request that are skipped for the sake of the connection.
     pub skip: u64,
     /// Bytes that are thrown away after the last answer.
@@ -217,6 +219,7 @@ impl Default for ListenerLimits {
             requests_per_connection: 10_000,
             body_rate: 256,
             write_rate: 512,
+            unsent: UNSENT,
             skip: 64 << 10,
             linger: 16 << 20,
         }

@@ -109,7 +109,7 @@ fn timeouts_of(raw: &ListenerTimeouts) -> [Key; 9] {
     ]
 }
 
-fn limits_of(raw: &ListenerLimits) -> [Key; 15] {
+fn limits_of(raw: &ListenerLimits) -> [Key; 16] {
     let ListenerLimits {
         request_line,
         headers,
@@ -124,6 +124,7 @@ fn limits_of(raw: &ListenerLimits) -> [Key; 15] {
         requests_per_connection,
         body_rate,
         write_rate,
+        unsent,
         skip,
         linger,
     } = raw;
@@ -147,6 +148,7 @@ fn limits_of(raw: &ListenerLimits) -> [Key; 15] {
         ("limits.requests_per_connection", HTTP, requests),
         ("limits.body_rate", HTTP, at(body_rate.as_ref())),
         ("limits.write_rate", HTTP, at(write_rate.as_ref())),
+        ("limits.unsent", HTTP | TCP, at(unsent.as_ref())),
         ("limits.skip", HTTP, at(skip.as_ref())),
         ("limits.linger", HTTP, at(linger.as_ref())),
     ]

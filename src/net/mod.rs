@@ -33,6 +33,7 @@ pub use deadline::{Deadlines, Timer};
 pub use liveness::Liveness;
 pub use pace::Pace;
 pub use secure::{HandshakeError, Session};
+pub use socket::UNSENT;
 pub use source::{NoSource, Source, prove_for_others};
 pub use splice::{Pipe, Pipes};
 pub use stream::Stream;

@@ -11,15 +11,20 @@ use tokio::net::TcpStream;
 /// Room for datagrams of a listener that wait for their worker.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
+/// What the kernel holds for a client beyond what is on its way, where nothing else is asked for: above a buffer of ours, so that
+/// whoever reads never waits for us, and far below what the kernel would give one that does not (tcp(7), `tcp_wmem`).
+pub const UNSENT: u32 = 256 << 10;
+
 /// Length of the accept queue. The kernel caps it at `net.core.somaxconn` (listen(2)).
 pub const BACKLOG: i32 = 4096;
 
 /// A TCP socket bound to `addr` with `SO_REUSEADDR` and `SO_REUSEPORT`, not yet listening. What it accepts
-/// sends small messages at once: the kernel copies the option, so no connection pays a call for it.
+/// sends small messages at once and holds [`UNSENT`]: the kernel copies the options, so no connection pays a call for them.
 pub fn bind_shared(addr: SocketAddr) -> io::Result<Socket> {
     let socket = bound(addr)?;
     socket.set_reuse_port(true)?;
     socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(UNSENT)?;
     socket.bind(&addr.into())?;
     Ok(socket)
 }
@@ -113,6 +118,11 @@ pub fn keep_alive(stream: &TcpStream, after: Duration) -> io::Result<()> {
         .with_interval((whole / 3).max(Duration::from_secs(1)))
         .with_retries(3);
     SockRef::from(stream).set_tcp_keepalive(&probes)
+}
+
+/// How much the kernel takes beyond what is on its way (tcp(7), `TCP_NOTSENT_LOWAT`).
+pub fn hold_unsent(stream: &TcpStream, most: u32) -> io::Result<()> {
+    SockRef::from(stream).set_tcp_notsent_lowat(most)
 }
 
 /// How long what was sent may stay unacknowledged (tcp(7), `TCP_USER_TIMEOUT`).

@@ -227,6 +227,16 @@ impl Stream {
         }
     }
 
+    /// How much the kernel holds for a client that reads slowly, where that is not what its listener gave it.
+    pub fn hold_unsent(&self, most: u32) {
+        if most != socket::UNSENT
+            && let Io::Tcp(io) = &*self.io.borrow()
+            && let Err(error) = socket::hold_unsent(io, most)
+        {
+            tracing::debug!(%error, "cannot set TCP_NOTSENT_LOWAT");
+        }
+    }
+
     /// Turns on keep-alive probes, as it may be silent for long, unless a configuration has had its say.
     pub fn keep_alive(&self) {
         if self.probed.get() == Probed::AsUsual

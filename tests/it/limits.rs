@@ -3,8 +3,9 @@
 
 use crate::support::proxy::binary;
 use crate::support::wire::Wire;
-use crate::support::{Client, DEADLINE, Origin, Proxy, Reload, Setup, eventually};
+use crate::support::{Answer, Client, DEADLINE, Origin, Proxy, Reload, Setup, eventually};
 use socket2::{Domain, Socket, Type};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
@@ -233,5 +234,43 @@ fn accept_goes_on_after_every_error() {
         for _ in 0..20 {
             proxy.get("/").is(200);
         }
+    }
+}
+
+/// Bytes of a connection from this port that the kernel holds and has not sent yet.
+fn unsent(port: u16) -> Option<u64> {
+    let filter = format!("( sport = :{port} )");
+    let output = Command::new("ss")
+        .args(["-tinOH", "state", "established", &filter])
+        .output()
+        .expect("ss, of iproute2");
+    let told = String::from_utf8(output.stdout).unwrap();
+    let (_, after) = told.split_once("notsent:")?;
+    after.split_whitespace().next()?.parse().ok()
+}
+
+#[test]
+fn the_kernel_holds_little_for_a_client_that_does_not_read() {
+    let origin = Origin::answering(|_| Answer::ok(vec![b'x'; 32 << 20]));
+    // The kernel looks before it takes a packet, which is of 64 KiB here.
+    for (limits, least, most) in [
+        ("", 1, (256 + 128) << 10),
+        ("limits = { unsent = \"16KiB\" }", 1, (16 + 128) << 10),
+        ("limits = { unsent = \"64MiB\" }", 512 << 10, u64::MAX),
+    ] {
+        let proxy = Setup::over(&[origin.addr()]).listener(limits).start();
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(&proxy.web.into()).unwrap();
+        let mut stream = std::net::TcpStream::from(socket);
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+        let mut before = 0;
+        let held = eventually("that nothing more is taken", || {
+            let now = unsent(proxy.web.port())?;
+            (std::mem::replace(&mut before, now) == now && now >= least).then_some(now)
+        });
+        assert!(held <= most, "{limits}: {held} bytes");
     }
 }
