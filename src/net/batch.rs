@@ -273,7 +273,7 @@ pub struct Piece<'b> {
     pub ends: Ends,
 }
 
-/// Sends datagrams over a connected socket by one call: a [`run`] of them.
+/// Sends datagrams over a connected socket by one call: such as [`super::runs::run`] finds.
 pub fn send_run<S: AsRawFd>(socket: &S, run: &[&[u8]], segment: u16) -> io::Result<()> {
     let empty = libc::iovec {
         iov_base: ptr::null_mut(),
