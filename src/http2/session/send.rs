@@ -107,6 +107,12 @@ impl<T> Session<T> {
 
     /// Resets a stream that broke the rules.
     pub fn fail(&mut self, key: Key, code: Code, now: Instant) -> Result<Event, Lost> {
+        // What was wrong may be what made it whole: trailers behind an answer.
+        if let Some(stream) = self.streams.at_mut(key)
+            && stream.ending == Some(Ending::Whole)
+        {
+            stream.ending = None;
+        }
         self.reset(key, code);
         self.meters.hit(Abuse::Faults, &self.limits, now)?;
         self.owed += HEAD + 4;

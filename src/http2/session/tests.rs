@@ -280,6 +280,13 @@ fn a_request_behind_its_answer_is_held_to_the_rules() {
     let (mut pair, _) = answered(Limits::default());
     let head = pair.head(1, Flags::NONE);
     assert_eq!(pair.feed(&head), failed(Code::Protocol));
+    // Trailers make it whole on both sides; what is in them is read behind that.
+    let (mut pair, key) = answered(Limits::default());
+    let trailers = pair.head(1, Flags::END_STREAM);
+    let events = pair.feed(&trailers).unwrap();
+    assert!(matches!(events[..], [Event::Trailers { .. }]), "{events:?}");
+    pair.session.fail(key, Code::Protocol, pair.now).unwrap();
+    assert_eq!(pair.sent(), [(Kind::RstStream, 0, 1, 4)]);
     // Until half of its window is used it may go on, and then it is told to stop.
     let limits = Limits {
         stream_window: 1000,
