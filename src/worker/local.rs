@@ -156,10 +156,10 @@ impl Presence {
         Rc::strong_count(&self.0) == 1
     }
 
-    /// Whether more than one has joined.
+    /// How many have joined.
     #[inline]
-    pub fn several(&self) -> bool {
-        Rc::strong_count(&self.0) > 2
+    pub fn count(&self) -> usize {
+        Rc::strong_count(&self.0) - 1
     }
 }
 
