@@ -325,6 +325,26 @@ impl Mux {
         stream.is_none_or(|stream| stream.own.failed().is_some())
     }
 
+    /// The answer of a stream is whole. What its client still sends is thrown away, and so is what nobody has read.
+    pub(super) fn linger(&self, key: Key) {
+        let mut session = self.session();
+        let Some(stream) = session.streams.at_mut(key) else {
+            return;
+        };
+        let own = &mut stream.own;
+        own.lingers = true;
+        let unread = own.inbox.len() - own.read;
+        // The connection's window opens for it again, so it must not be held.
+        self.connection
+            .local
+            .give_buffer(std::mem::take(&mut own.inbox));
+        own.read = 0;
+        self.charge(own);
+        session.unwanted(key, unread);
+        drop(session);
+        self.wake();
+    }
+
     /// The work of a stream is over. With `code`, it is reset if it is not over itself.
     pub(super) fn close(&self, key: Key, code: Option<Code>) {
         // In a panic the session may be held by whoever panicked; the connection ends with it.
@@ -364,10 +384,8 @@ impl Mux {
     /// Whether the other end may still send a body.
     pub(super) fn remote(&self, key: Key) -> Half {
         let session = self.session.borrow();
-        session
-            .streams
-            .at(key)
-            .map_or(Half::Ended, |stream| stream.remote)
+        let stream = session.streams.at(key);
+        stream.map_or(Half::Ended, |stream| stream.remote)
     }
 }
 

@@ -60,29 +60,12 @@ enum Stage {
 impl Work {
     /// Whether the client still sends a request whose answer is whole.
     fn lingers(&self) -> bool {
-        let (known, unread) = match self.mux.peek().streams.at(self.key) {
-            Some(stream)
-                if stream.remote == Half::Open
-                    && stream.local == Half::Ended
-                    && stream.ending.is_none()
-                    && stream.own.failed().is_none() =>
-            {
-                let own = &stream.own;
-                (own.lingers, own.inbox.len() - own.read)
-            }
-            _ => return false,
-        };
-        if !known {
-            let mut session = self.mux.session();
-            if let Some(stream) = session.streams.at_mut(self.key) {
-                stream.own.lingers = true;
-                stream.own.read += unread;
-            }
-            session.unwanted(self.key, unread);
-            drop(session);
-            self.mux.wake();
-        }
-        true
+        self.mux.peek().streams.at(self.key).is_some_and(|stream| {
+            stream.remote == Half::Open
+                && stream.local == Half::Ended
+                && stream.ending.is_none()
+                && stream.own.failed().is_none()
+        })
     }
 
     fn done(mut self, code: Option<Code>) {
@@ -171,15 +154,18 @@ impl Runner {
                     return Poll::Pending;
                 }
             }
-            work.stage = Stage::Lingers;
-            self.timer.set(self.timer.deadlines().after(MOMENT));
+            if work.lingers() {
+                work.stage = Stage::Lingers;
+                work.mux.linger(work.key);
+                self.timer.set(self.timer.deadlines().after(MOMENT));
+            }
         }
-        let late = self.timer.fired().then_some(Code::NoError);
-        if late.is_none() && work.lingers() {
+        let late = work.stage == Stage::Lingers && self.timer.fired();
+        if work.stage == Stage::Lingers && !late && work.lingers() {
             self.work.replace(Some(work));
             return Poll::Pending;
         }
-        work.done(late);
+        work.done(late.then_some(Code::NoError));
         self.timer.set(Tick::NEVER);
         RUNNERS.with_borrow_mut(|runners| {
             if runners.len() < IDLE {

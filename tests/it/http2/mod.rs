@@ -1,6 +1,7 @@
 //! HTTP/2 towards clients, by programs that are not ours.
 
 mod calls;
+mod early;
 mod frames;
 mod leaving;
 mod limited;
