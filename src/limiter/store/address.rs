@@ -154,22 +154,19 @@ impl Sentinels {
         Client::open(format!("redis://{login}{host}:{port}/{database}"))
     }
 
-    /// A connection to the master, who must agree that it is one: a Sentinel may not have heard yet.
+    /// A connection to the master. A Sentinel may not have heard of the newest one yet, or may be cut off from the others: then
+    /// the next is asked.
     async fn master(&self) -> RedisResult<MultiplexedConnection> {
         let mut last = wrong("no Sentinel answers in time");
         for node in &self.nodes {
-            match tokio::time::timeout(NAMED, self.named(node)).await {
-                Ok(Ok(client)) => {
-                    let mut server = to(&client, CONNECT).await?;
-                    let role: Vec<Value> = Cmd::new().arg("ROLE").query_async(&mut server).await?;
-                    let is = |word: &[u8]| matches!(role.first(), Some(Value::BulkString(said)) if said == word);
-                    if is(b"master") {
-                        return Ok(server);
-                    }
-                    last = wrong("the Sentinels name a server that is no master");
-                }
-                Ok(Err(error)) => last = error,
-                Err(_) => {}
+            let found = match tokio::time::timeout(NAMED, self.named(node)).await {
+                Ok(Ok(client)) => master(&client).await,
+                Ok(Err(error)) => Err(error),
+                Err(_) => continue,
+            };
+            match found {
+                Ok(server) => return Ok(server),
+                Err(error) => last = error,
             }
         }
         Err(last)
@@ -231,6 +228,16 @@ impl Connection {
                 Ok(answers)
             }
         }
+    }
+}
+
+/// A connection to a server that agrees that it is a master.
+async fn master(client: &Client) -> RedisResult<MultiplexedConnection> {
+    let mut server = to(client, CONNECT).await?;
+    let role: Vec<Value> = Cmd::new().arg("ROLE").query_async(&mut server).await?;
+    match role.first() {
+        Some(Value::BulkString(said)) if said == b"master" => Ok(server),
+        _ => Err(wrong("the Sentinels name a server that is no master")),
     }
 }
 

@@ -131,20 +131,23 @@ fn sentinels_name_the_new_master() {
         6380,
         &format!("--replica-announce-ip {addr} --replicaof {addr} 6379"),
     );
-    let config = servers.dir.join("sentinel.conf");
-    let text = format!(
-        "sentinel monitor shop {addr} 6379 1\nsentinel down-after-milliseconds shop 500\n\
-         sentinel failover-timeout shop 3000\n"
-    );
-    fs::write(&config, text).unwrap();
-    servers.start(26379, &format!("{} --sentinel", config.display()));
+    // One that is cut off from the others names a server that is gone.
+    for (port, master) in [(26379, 6379), (26380, 1)] {
+        let config = servers.dir.join(format!("sentinel-{port}.conf"));
+        let text = format!(
+            "sentinel monitor shop {addr} {master} 1\nsentinel down-after-milliseconds shop 500\n\
+             sentinel failover-timeout shop 3000\n"
+        );
+        fs::write(&config, text).unwrap();
+        servers.start(port, &format!("{} --sentinel", config.display()));
+    }
     wait("the Sentinel knows the replica", || {
         servers
             .ask(26379, "SENTINEL replicas shop")
             .contains("6380")
     });
-    // The first Sentinel of the URL is none: the next is asked.
-    let store = servers.store("redis-sentinel://ADDR:1,ADDR/shop");
+    // The first Sentinel of the URL is none, the second does not know: the next is asked.
+    let store = servers.store("redis-sentinel://ADDR:1,ADDR:26380,ADDR/shop");
     assert_eq!(passed(&store), 64);
     assert_eq!(servers.ask(6379, "WAIT 1 10000").trim(), "1");
     servers.kill(6379);
