@@ -29,9 +29,14 @@ impl<V> Remembered<V> {
     /// Remembers it. Where there is no room, what does not hold any more makes room, and else whatever.
     pub(super) fn put(&mut self, key: u128, value: V, holds: impl Fn(&V) -> bool) {
         if self.is_full(key) {
-            self.found.retain(|_, value| holds(value));
+            self.make_room(key, holds);
         }
-        if self.is_full(key) {
+        self.found.insert(key, value);
+    }
+
+    fn make_room(&mut self, key: u128, holds: impl Fn(&V) -> bool) {
+        self.found.retain(|_, value| holds(value));
+        while self.is_full(key) {
             // Any eighth, and one at least: looking for the oldest at each would be work that strangers order.
             let mut at = 0_u32;
             self.found.retain(|_, _| {
@@ -39,7 +44,8 @@ impl<V> Remembered<V> {
                 at % 8 != 1
             });
         }
-        self.found.insert(key, value);
+        // There may have been more room before.
+        self.found.shrink_to(self.most);
     }
 
     fn is_full(&self, key: u128) -> bool {
@@ -88,5 +94,18 @@ mod tests {
                 known.len()
             );
         }
+    }
+
+    #[test]
+    fn with_less_room_it_keeps_less() {
+        let mut known = Remembered::new(1000);
+        for key in 0..1000 {
+            known.put(key, (), |()| true);
+        }
+        known.limit(16);
+        known.put(1000, (), |()| true);
+        assert!((8..=16).contains(&known.len()), "{}", known.len());
+        assert_eq!(known.get(1000), Some(&()), "the newest is there");
+        assert!(known.found.capacity() < 100, "{}", known.found.capacity());
     }
 }
