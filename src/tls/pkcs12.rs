@@ -37,6 +37,8 @@ pub(super) enum Fault {
     Keys(usize),
     /// There is no certificate in it.
     NoCertificate,
+    /// To open it takes too much work.
+    Work,
 }
 
 /// Before 2021 programs encrypted with RC2 and 3DES.
@@ -54,6 +56,7 @@ impl fmt::Display for Fault {
             Self::Foreign(oid) => write!(f, "is made by {oid}, which this build does not know"),
             Self::Keys(count) => write!(f, "has {count} private keys in PKCS#12, and not one"),
             Self::NoCertificate => f.write_str("has no certificate in PKCS#12"),
+            Self::Work => write!(f, "takes more than {MOST_ROUNDS} rounds of hashing to open"),
         }
     }
 }
@@ -73,8 +76,15 @@ const X509: ObjectIdentifier = oid("1.2.840.113549.1.9.22.1");
 const PBES2: ObjectIdentifier = oid("1.2.840.113549.1.5.13");
 const PBKDF2: ObjectIdentifier = oid("1.2.840.113549.1.5.12");
 
-/// A file that asks for more rounds than this would keep a reload busy for seconds.
+/// A file whose keys take more rounds than this, all together, would keep a reload busy for more than seconds.
 const MOST_ROUNDS: u32 = 10_000_000;
+
+/// What a file is opened with.
+struct Opener<'p> {
+    password: &'p str,
+    /// How many rounds its keys may still take.
+    left: u32,
+}
 
 /// Reads a file.
 pub(super) fn open(file: &[u8], password: &str) -> Read<Store> {
@@ -85,8 +95,12 @@ pub(super) fn open(file: &[u8], password: &str) -> Read<Store> {
         _ => return Err(Fault::Malformed),
     };
     let safe = content(safe, DATA)?;
+    let mut opener = Opener {
+        password,
+        left: MOST_ROUNDS,
+    };
     if let Some(mac) = mac {
-        check(mac, safe, password)?;
+        opener.check(mac, safe)?;
     }
     let (mut certificates, mut keys) = (Vec::new(), Vec::new());
     let parts = only(safe, Tag::Sequence).and_then(row);
@@ -94,7 +108,7 @@ pub(super) fn open(file: &[u8], password: &str) -> Read<Store> {
         let clear;
         let bags = match kind(part)? {
             ENCRYPTED => {
-                clear = encrypted(part, password)?;
+                clear = opener.encrypted(part)?;
                 &clear
             }
             _ => content(part, DATA)?,
@@ -110,7 +124,7 @@ pub(super) fn open(file: &[u8], password: &str) -> Read<Store> {
                         return Err(Fault::Malformed);
                     };
                     let bytes = inside(*bytes, Tag::OctetString);
-                    keys.push(decrypt(*how, bytes.ok_or(Fault::Malformed)?, password)?);
+                    keys.push(opener.decrypt(*how, bytes.ok_or(Fault::Malformed)?)?);
                 }
                 CERTIFICATE => {
                     let bag = AnyRef::try_from(value).map_err(|_| Fault::Malformed)?;
@@ -165,71 +179,109 @@ fn content(value: AnyRef<'_>, wanted: ObjectIdentifier) -> Read<&[u8]> {
     }
 }
 
-/// The bytes of a content that is encrypted.
-fn encrypted(value: AnyRef<'_>, password: &str) -> Read<Vec<u8>> {
-    let data = only(explicit(value)?, Tag::Sequence).and_then(row);
-    let Some([_, content]) = data.as_deref() else {
-        return Err(Fault::Malformed);
-    };
-    match sequence(*content).as_deref() {
-        Some([_, how, bytes]) => {
-            let bytes = inside(*bytes, place(0, false)).ok_or(Fault::Malformed)?;
-            decrypt(*how, bytes, password)
+impl Opener<'_> {
+    /// Whether the file is whole, and made under this password (RFC 7292, 4).
+    fn check(&mut self, mac: AnyRef<'_>, safe: &[u8]) -> Read<()> {
+        let (found, salt, times) = match sequence(mac).as_deref() {
+            Some([found, salt]) => (*found, *salt, NonZeroU32::MIN),
+            Some([found, salt, times]) => (*found, *salt, self.rounds(*times)?),
+            _ => return Err(Fault::Malformed),
+        };
+        let salt = inside(salt, Tag::OctetString).ok_or(Fault::Malformed)?;
+        let found = sequence(found);
+        let Some([how, tag]) = found.as_deref() else {
+            return Err(Fault::Malformed);
+        };
+        let tag = inside(*tag, Tag::OctetString).ok_or(Fault::Malformed)?;
+        let known = [
+            (
+                "1.3.14.3.2.26",
+                &digest::SHA1_FOR_LEGACY_USE_ONLY,
+                hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+            ),
+            ("2.16.840.1.101.3.4.2.1", &digest::SHA256, hmac::HMAC_SHA256),
+            ("2.16.840.1.101.3.4.2.2", &digest::SHA384, hmac::HMAC_SHA384),
+            ("2.16.840.1.101.3.4.2.3", &digest::SHA512, hmac::HMAC_SHA512),
+        ];
+        let how = kind(*how)?;
+        let one = known.into_iter().find(|(name, ..)| oid(name) == how);
+        let (_, hash, algorithm) = one.ok_or(Fault::Foreign(how))?;
+        let key = mac_key(hash, salt, times, self.password);
+        hmac::verify(&hmac::Key::new(algorithm, key.as_ref()), safe, tag)
+            .map_err(|_| Fault::Password)
+    }
+
+    /// The bytes of a content that is encrypted.
+    fn encrypted(&mut self, value: AnyRef<'_>) -> Read<Vec<u8>> {
+        let data = only(explicit(value)?, Tag::Sequence).and_then(row);
+        let Some([_, content]) = data.as_deref() else {
+            return Err(Fault::Malformed);
+        };
+        match sequence(*content).as_deref() {
+            Some([_, how, bytes]) => {
+                let bytes = inside(*bytes, place(0, false)).ok_or(Fault::Malformed)?;
+                self.decrypt(*how, bytes)
+            }
+            _ => Err(Fault::Malformed),
         }
-        _ => Err(Fault::Malformed),
     }
-}
 
-fn rounds(value: AnyRef<'_>) -> Read<NonZeroU32> {
-    let rounds: u32 = value.decode_as().map_err(|_| Fault::Malformed)?;
-    NonZeroU32::new(rounds)
-        .filter(|rounds| rounds.get() <= MOST_ROUNDS)
-        .ok_or(Fault::Malformed)
-}
+    /// PBES2 (RFC 8018, 6.2).
+    fn decrypt(&mut self, how: AnyRef<'_>, bytes: &[u8]) -> Read<Vec<u8>> {
+        if kind(how)? != PBES2 {
+            return Err(Fault::Foreign(kind(how)?));
+        }
+        let parts = sequence(how).unwrap_or_default();
+        let parameters = parts.get(1).and_then(|it| sequence(*it));
+        let Some([derive, cipher]) = parameters.as_deref() else {
+            return Err(Fault::Malformed);
+        };
+        if kind(*derive)? != PBKDF2 {
+            return Err(Fault::Foreign(kind(*derive)?));
+        }
+        let parts = sequence(*derive).unwrap_or_default();
+        let derive = parts.get(1).and_then(|it| sequence(*it));
+        let Some([salt, times, others @ ..]) = derive.as_deref() else {
+            return Err(Fault::Malformed);
+        };
+        let salt = inside(*salt, Tag::OctetString).ok_or(Fault::Malformed)?;
+        // The length of the key may stand before the function, and follows from the cipher.
+        let function = others.iter().find(|it| it.header().tag() == Tag::Sequence);
+        let function = match function.map(|it| kind(*it)).transpose()? {
+            None => pbkdf2::PBKDF2_HMAC_SHA1,
+            Some(found) => function_of(found)?,
+        };
+        let (algorithm, len) = match kind(*cipher)? {
+            found if found == oid("2.16.840.1.101.3.4.1.2") => (&AES_128, AES_128_KEY_LEN),
+            found if found == oid("2.16.840.1.101.3.4.1.42") => (&AES_256, AES_256_KEY_LEN),
+            found => return Err(Fault::Foreign(found)),
+        };
+        let parts = sequence(*cipher).unwrap_or_default();
+        let start = parts.get(1).and_then(|it| inside(*it, Tag::OctetString));
+        let start = start.and_then(|start| <[u8; AES_CBC_IV_LEN]>::try_from(start).ok());
+        let start = start.ok_or(Fault::Malformed)?;
+        let mut key = [0; AES_256_KEY_LEN];
+        let key = key.get_mut(..len).unwrap_or_default();
+        let times = self.rounds(*times)?;
+        pbkdf2::derive(function, times, salt, self.password.as_bytes(), key);
+        let key =
+            UnboundCipherKey::new(algorithm, key).and_then(PaddedBlockDecryptingKey::cbc_pkcs7);
+        let context = DecryptionContext::Iv128(FixedLength::from(start));
+        let mut bytes = bytes.to_vec();
+        let clear = key.and_then(|key| Ok(key.decrypt(&mut bytes, context)?.len()));
+        bytes.truncate(clear.map_err(|_| Fault::Password)?);
+        Ok(bytes)
+    }
 
-/// PBES2 (RFC 8018, 6.2).
-fn decrypt(how: AnyRef<'_>, bytes: &[u8], password: &str) -> Read<Vec<u8>> {
-    if kind(how)? != PBES2 {
-        return Err(Fault::Foreign(kind(how)?));
+    fn rounds(&mut self, value: AnyRef<'_>) -> Read<NonZeroU32> {
+        let rounds: NonZeroU32 = value
+            .decode_as()
+            .ok()
+            .and_then(NonZeroU32::new)
+            .ok_or(Fault::Malformed)?;
+        self.left = self.left.checked_sub(rounds.get()).ok_or(Fault::Work)?;
+        Ok(rounds)
     }
-    let parts = sequence(how).unwrap_or_default();
-    let parameters = parts.get(1).and_then(|it| sequence(*it));
-    let Some([derive, cipher]) = parameters.as_deref() else {
-        return Err(Fault::Malformed);
-    };
-    if kind(*derive)? != PBKDF2 {
-        return Err(Fault::Foreign(kind(*derive)?));
-    }
-    let parts = sequence(*derive).unwrap_or_default();
-    let derive = parts.get(1).and_then(|it| sequence(*it));
-    let Some([salt, times, others @ ..]) = derive.as_deref() else {
-        return Err(Fault::Malformed);
-    };
-    let salt = inside(*salt, Tag::OctetString).ok_or(Fault::Malformed)?;
-    // The length of the key may stand before the function, and follows from the cipher.
-    let function = others.iter().find(|it| it.header().tag() == Tag::Sequence);
-    let function = match function.map(|it| kind(*it)).transpose()? {
-        None => pbkdf2::PBKDF2_HMAC_SHA1,
-        Some(found) => function_of(found)?,
-    };
-    let (algorithm, len) = match kind(*cipher)? {
-        found if found == oid("2.16.840.1.101.3.4.1.2") => (&AES_128, AES_128_KEY_LEN),
-        found if found == oid("2.16.840.1.101.3.4.1.42") => (&AES_256, AES_256_KEY_LEN),
-        found => return Err(Fault::Foreign(found)),
-    };
-    let parts = sequence(*cipher).unwrap_or_default();
-    let start = parts.get(1).and_then(|it| inside(*it, Tag::OctetString));
-    let start = start.and_then(|start| <[u8; AES_CBC_IV_LEN]>::try_from(start).ok());
-    let start = start.ok_or(Fault::Malformed)?;
-    let mut key = [0; AES_256_KEY_LEN];
-    let key = key.get_mut(..len).unwrap_or_default();
-    pbkdf2::derive(function, rounds(*times)?, salt, password.as_bytes(), key);
-    let key = UnboundCipherKey::new(algorithm, key).and_then(PaddedBlockDecryptingKey::cbc_pkcs7);
-    let context = DecryptionContext::Iv128(FixedLength::from(start));
-    let mut bytes = bytes.to_vec();
-    let clear = key.and_then(|key| Ok(key.decrypt(&mut bytes, context)?.len()));
-    bytes.truncate(clear.map_err(|_| Fault::Password)?);
-    Ok(bytes)
 }
 
 /// By which function keys are derived (RFC 8018, B.1.2).
@@ -243,36 +295,6 @@ fn function_of(found: ObjectIdentifier) -> Read<pbkdf2::Algorithm> {
     let one = known.into_iter().find(|(name, _)| oid(name) == found);
     one.map(|(_, function)| function)
         .ok_or(Fault::Foreign(found))
-}
-
-/// Whether the file is whole, and made under this password (RFC 7292, 4).
-fn check(mac: AnyRef<'_>, safe: &[u8], password: &str) -> Read<()> {
-    let (found, salt, times) = match sequence(mac).as_deref() {
-        Some([found, salt]) => (*found, *salt, NonZeroU32::MIN),
-        Some([found, salt, times]) => (*found, *salt, rounds(*times)?),
-        _ => return Err(Fault::Malformed),
-    };
-    let salt = inside(salt, Tag::OctetString).ok_or(Fault::Malformed)?;
-    let found = sequence(found);
-    let Some([how, tag]) = found.as_deref() else {
-        return Err(Fault::Malformed);
-    };
-    let tag = inside(*tag, Tag::OctetString).ok_or(Fault::Malformed)?;
-    let known = [
-        (
-            "1.3.14.3.2.26",
-            &digest::SHA1_FOR_LEGACY_USE_ONLY,
-            hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
-        ),
-        ("2.16.840.1.101.3.4.2.1", &digest::SHA256, hmac::HMAC_SHA256),
-        ("2.16.840.1.101.3.4.2.2", &digest::SHA384, hmac::HMAC_SHA384),
-        ("2.16.840.1.101.3.4.2.3", &digest::SHA512, hmac::HMAC_SHA512),
-    ];
-    let how = kind(*how)?;
-    let one = known.into_iter().find(|(name, ..)| oid(name) == how);
-    let (_, hash, algorithm) = one.ok_or(Fault::Foreign(how))?;
-    let key = mac_key(hash, salt, times, password);
-    hmac::verify(&hmac::Key::new(algorithm, key.as_ref()), safe, tag).map_err(|_| Fault::Password)
 }
 
 /// RFC 7292, B.2, for a key of a MAC (3) that is as long as what the function gives.
@@ -299,4 +321,22 @@ fn mac_key(
         key = digest::digest(hash, key.as_ref());
     }
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_keys_of_a_file_together_take_no_more_than_so_much_work() {
+        let times = |text: &'static [u8]| AnyRef::try_from(text).unwrap();
+        let most = times(&[2, 4, 0, 0x98, 0x96, 0x80]);
+        let opener = |left| Opener { password: "", left };
+        let mut fresh = opener(MOST_ROUNDS);
+        assert_eq!(fresh.rounds(times(&[2, 1, 0])), Err(Fault::Malformed));
+        assert_eq!(fresh.rounds(times(&[2, 1, 0xff])), Err(Fault::Malformed));
+        assert_eq!(fresh.rounds(most).map(NonZeroU32::get), Ok(MOST_ROUNDS));
+        assert_eq!(fresh.rounds(times(&[2, 1, 1])), Err(Fault::Work));
+        assert_eq!(opener(9).rounds(times(&[2, 1, 10])), Err(Fault::Work));
+    }
 }
