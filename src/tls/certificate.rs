@@ -1,5 +1,6 @@
 //! A certificate with its chain and key: read, and checked before anyone sees it.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,10 +20,12 @@ use crate::base::clock;
 #[derive(Debug)]
 pub struct Certificate {
     pub(super) key: Arc<CertifiedKey>,
-    /// The same with an answer of its authority, and until when that is good.
-    stapled: Option<(Arc<CertifiedKey>, u64)>,
+    /// The same with an answer of its authority, and when that is good.
+    stapled: Option<Stapled>,
     pub(super) facts: Facts,
 }
+
+type Stapled = (Arc<CertifiedKey>, RangeInclusive<u64>);
 
 impl Certificate {
     /// Reads and checks a certificate.
@@ -55,23 +58,28 @@ impl Certificate {
         &self.facts
     }
 
-    /// As it is shown now: an answer of its authority that is too old is worse than none, some clients refuse it.
+    /// As it is shown now: an answer of its authority out of its time is worse than none, some clients refuse it.
     pub(super) fn shown(&self) -> &Arc<CertifiedKey> {
         match &self.stapled {
-            Some((stapled, until)) if clock::wall().as_secs() <= *until => stapled,
+            Some((stapled, good)) if good.contains(&clock::wall().as_secs()) => stapled,
             _ => &self.key,
         }
     }
 
     /// Until when the answer of its authority is good, in seconds since the Unix epoch.
     pub fn staple_until(&self) -> Option<u64> {
-        self.stapled.as_ref().map(|(_, until)| *until)
+        self.stapled.as_ref().map(|(_, good)| *good.end())
     }
 
-    /// Whether that time is over.
-    pub(super) fn is_staple_old(&self) -> bool {
-        self.staple_until()
-            .is_some_and(|until| until < clock::wall().as_secs())
+    /// Why the answer of its authority is not shown now.
+    pub(super) fn staple_fault(&self) -> Option<&'static str> {
+        let (_, good) = self.stapled.as_ref()?;
+        let now = clock::wall().as_secs();
+        if *good.end() < now {
+            Some("is too old")
+        } else {
+            (now < *good.start()).then_some("is not good yet")
+        }
     }
 
     /// How cheap and how modern its signatures are; lower is better.
@@ -140,13 +148,13 @@ fn stored(store: Content, password: Content) -> Result<CertifiedKey, LoadError> 
     }
 }
 
-fn stapled(key: &CertifiedKey, staple: Content) -> Result<(Arc<CertifiedKey>, u64), LoadError> {
+fn stapled(key: &CertifiedKey, staple: Content) -> Result<Stapled, LoadError> {
     let at = staple.at();
     let end = key.cert.first().map_or(&[][..], |end| &**end);
     let answer = ocsp::read(staple.bytes()?, end).map_err(|fault| at.fault(Why::Staple(fault)))?;
     let mut stapled = CertifiedKey::new(key.cert.clone(), Arc::clone(&key.key));
     stapled.ocsp = Some(answer.der);
-    Ok((Arc::new(stapled), answer.until))
+    Ok((Arc::new(stapled), answer.good))
 }
 
 fn signer(key: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Why> {

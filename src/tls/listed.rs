@@ -135,12 +135,11 @@ fn warn_of_time(
     certificate: &Certificate,
     diagnostics: &mut Diagnostics,
 ) {
-    if let Some(ocsp) = raw.ocsp.as_ref().filter(|_| certificate.is_staple_old()) {
-        let message = format!("`{}` has an answer that is too old", ocsp.value.display());
+    if let (Some(ocsp), Some(why)) = (&raw.ocsp, certificate.staple_fault()) {
+        let message = format!("`{}` has an answer that {why}", ocsp.value.display());
         diagnostics.push(
-            Diagnostic::warning(Code::CertificateTime, ocsp.span, message).note(
-                "it is not shown: some clients refuse one that is too old, and none misses it",
-            ),
+            Diagnostic::warning(Code::CertificateTime, ocsp.span, message)
+                .note("it is not shown: some clients refuse such a one, and none misses it"),
         );
     }
     let now = clock::wall().as_secs();

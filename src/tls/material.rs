@@ -29,8 +29,8 @@ pub(super) struct Read {
 pub(super) struct News {
     /// What is another now.
     pub(super) renewed: Vec<PathBuf>,
-    /// Answers of authorities among that which are too old to be shown.
-    pub(super) stale: Vec<PathBuf>,
+    /// Answers of authorities among that which are not shown now, and why.
+    pub(super) stale: Vec<(PathBuf, &'static str)>,
     /// What was refused; what was there before stays.
     pub(super) refused: Vec<LoadError>,
 }
@@ -81,11 +81,8 @@ impl Read {
             }
             match Certificate::of(contents) {
                 Ok(certificate) => {
-                    let staple = files
-                        .staple
-                        .as_ref()
-                        .filter(|_| certificate.is_staple_old());
-                    news.stale.extend(staple.cloned());
+                    let staple = files.staple.clone();
+                    news.stale.extend(staple.zip(certificate.staple_fault()));
                     *own = Arc::new(certificate);
                     news.renewed.push(files.named().to_path_buf());
                 }

@@ -2,6 +2,7 @@
 //! Who signed it is for clients to check, who need not believe us.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use aws_lc_rs::digest;
 use x509_cert::Certificate;
@@ -14,8 +15,8 @@ use super::der::{inside, only, place, row, sequence};
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) der: Vec<u8>,
-    /// Until when, in seconds since the Unix epoch; without a time in it: for ever.
-    pub(super) until: u64,
+    /// From when until when, in seconds since the Unix epoch; without an end in it: for ever.
+    pub(super) good: RangeInclusive<u64>,
 }
 
 /// Why one may not.
@@ -61,11 +62,11 @@ const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.
 /// Reads an answer, and what it says of a certificate.
 pub(super) fn read(der: Vec<u8>, certificate: &[u8]) -> Result<Answer, Fault> {
     let certificate = Certificate::from_der(certificate).map_err(|_| Fault::Malformed)?;
-    let until = until(&der, &certificate)?;
-    Ok(Answer { der, until })
+    let good = good(&der, &certificate)?;
+    Ok(Answer { der, good })
 }
 
-fn until(der: &[u8], certificate: &Certificate) -> Result<u64, Fault> {
+fn good(der: &[u8], certificate: &Certificate) -> Result<RangeInclusive<u64>, Fault> {
     let whole = only(der, Tag::Sequence).and_then(row).unwrap_or_default();
     let status = whole.first().and_then(|it| inside(*it, Tag::Enumerated));
     let bytes = match (status, whole.get(1)) {
@@ -76,7 +77,7 @@ fn until(der: &[u8], certificate: &Certificate) -> Result<u64, Fault> {
     let answers = answers(bytes).ok_or(Fault::Malformed)?;
     for answer in answers {
         let parts = sequence(answer).ok_or(Fault::Malformed)?;
-        let [about, status, _, rest @ ..] = parts.as_slice() else {
+        let [about, status, this, rest @ ..] = parts.as_slice() else {
             return Err(Fault::Malformed);
         };
         if !is_about(*about, certificate).ok_or(Fault::Malformed)? {
@@ -88,17 +89,21 @@ fn until(der: &[u8], certificate: &Certificate) -> Result<u64, Fault> {
         return match number.value() {
             0 => {
                 let next = rest.iter().find_map(|it| inside(*it, place(0, true)));
-                next.map_or(Ok(u64::MAX), |next| {
-                    GeneralizedTime::from_der(next)
-                        .map(|time| time.to_unix_duration().as_secs())
-                        .map_err(|_| Fault::Malformed)
-                })
+                let next = next.map(GeneralizedTime::from_der).transpose();
+                match (this.decode_as::<GeneralizedTime>(), next) {
+                    (Ok(this), Ok(next)) => Ok(seconds(this)..=next.map_or(u64::MAX, seconds)),
+                    _ => Err(Fault::Malformed),
+                }
             }
             1 => Err(Fault::Revoked),
             _ => Err(Fault::Unknown),
         };
     }
     Err(Fault::Foreign)
+}
+
+fn seconds(time: GeneralizedTime) -> u64 {
+    time.to_unix_duration().as_secs()
 }
 
 /// The single answers in a basic one.

@@ -168,8 +168,8 @@ impl ServerTls {
         for file in &news.renewed {
             tracing::info!(%listener, file = %file.display(), "a file of TLS is renewed");
         }
-        for file in &news.stale {
-            tracing::warn!(%listener, file = %file.display(), "an answer of OCSP is too old, and is not shown");
+        for (file, why) in &news.stale {
+            tracing::warn!(%listener, file = %file.display(), "an answer of OCSP {why}, and is not shown");
         }
         if news.renewed.is_empty() && news.refused.is_empty() {
             return;

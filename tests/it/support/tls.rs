@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -105,8 +106,8 @@ impl Authority {
         list.pem().expect("PEM")
     }
 
-    /// What this authority answers on a certificate (OCSP), and is good until so many days from now.
-    pub fn answer(&self, issued: &Issued, standing: Standing, days: i32) -> Vec<u8> {
+    /// What this authority answers on a certificate (OCSP), good in these days, counted from now.
+    pub fn answer(&self, issued: &Issued, standing: Standing, days: Range<i32>) -> Vec<u8> {
         let dir = Dir::new();
         let put = |name: &str, text: &str| {
             let path = dir.file(name);
@@ -119,10 +120,8 @@ impl Authority {
         );
         let one = put("one.pem", &issued.chain);
         let (request, response) = (put("request", ""), put("response", ""));
-        // One that is old already was made when it was good for a day.
-        let made = (days - 1).min(0);
         let told = |arguments: &[&str]| {
-            let when = format!("{made:+} days");
+            let when = format!("{:+} days", days.start);
             let output = run("faketime", &[&[&when, "openssl"], arguments].concat(), "");
             let error = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{error}");
@@ -141,7 +140,7 @@ impl Authority {
         told(&[&ask[..], &["-reqout", &request]].concat());
         let say = ["ocsp", "-index", &index, "-CA", &ca, "-rsigner", &ca];
         let with = ["-rkey", &key, "-reqin", &request, "-respout", &response];
-        let good_for = (days - made).to_string();
+        let good_for = days.len().to_string();
         told(&[&say[..], &with, &["-ndays", &good_for]].concat());
         std::fs::read(response).expect("an answer")
     }

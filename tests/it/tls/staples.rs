@@ -55,7 +55,7 @@ impl Bed {
 /// It is shown with its certificate and exchanged like it, and what is no answer about it changes nothing.
 #[test]
 fn an_answer_of_the_authority_is_stapled() {
-    let bed = Bed::showing(&|authority, issued| authority.answer(issued, Standing::Good, 2));
+    let bed = Bed::showing(&|authority, issued| authority.answer(issued, Standing::Good, 0..2));
     let first = std::fs::read(&bed.staple).expect("a file");
     assert_eq!(bed.stapled(), first);
     let until = bed.until();
@@ -80,15 +80,15 @@ fn an_answer_of_the_authority_is_stapled() {
         (vec![0x30, 3, 0x0a, 1, 3], "its status is 3"),
         (first[..first.len() / 2].to_vec(), "or not all of it"),
         (
-            bed.authority.answer(&other, Standing::Good, 2),
+            bed.authority.answer(&other, Standing::Good, 0..2),
             "about another certificate",
         ),
         (
-            stranger.answer(&bed.issued, Standing::Good, 2),
+            stranger.answer(&bed.issued, Standing::Good, 0..2),
             "about another certificate",
         ),
         (
-            bed.authority.answer(&bed.issued, Standing::Revoked, 2),
+            bed.authority.answer(&bed.issued, Standing::Revoked, 0..2),
             "says that the certificate is revoked",
         ),
     ] {
@@ -96,7 +96,7 @@ fn an_answer_of_the_authority_is_stapled() {
         bed.proxy.wait_output(says);
         assert_eq!(bed.stapled(), first, "{says}");
     }
-    let next = bed.authority.answer(&bed.issued, Standing::Good, 4);
+    let next = bed.authority.answer(&bed.issued, Standing::Good, 0..4);
     std::fs::write(&bed.staple, &next).expect("a file");
     eventually("the next one is shown", || {
         (bed.stapled() == next).then_some(())
@@ -107,16 +107,29 @@ fn an_answer_of_the_authority_is_stapled() {
 /// Clients that refuse an answer that is too old take its certificate without one.
 #[test]
 fn an_answer_that_is_too_old_is_not_shown() {
-    let bed = Bed::showing(&|authority, issued| authority.answer(issued, Standing::Good, -2));
+    let bed = Bed::showing(&|authority, issued| authority.answer(issued, Standing::Good, -3..-2));
     assert_eq!(bed.stapled(), b"");
     bed.proxy.wait_output("has an answer that is too old");
-    let next = bed.authority.answer(&bed.issued, Standing::Good, 2);
+    let next = bed.authority.answer(&bed.issued, Standing::Good, 0..2);
     std::fs::write(&bed.staple, &next).expect("a file");
     eventually("the next one is shown", || {
         (bed.stapled() == next).then_some(())
     });
-    let old = bed.authority.answer(&bed.issued, Standing::Good, -2);
+    let old = bed.authority.answer(&bed.issued, Standing::Good, -3..-2);
     std::fs::write(&bed.staple, &old).expect("a file");
     bed.proxy.wait_output("is too old, and is not shown");
     assert_eq!(bed.stapled(), b"");
+}
+
+/// They refuse one that is of the future, too.
+#[test]
+fn an_answer_that_is_not_good_yet_is_not_shown() {
+    let bed = Bed::showing(&|authority, issued| authority.answer(issued, Standing::Good, 1..2));
+    assert_eq!(bed.stapled(), b"");
+    bed.proxy.wait_output("has an answer that is not good yet");
+    let now = bed.authority.answer(&bed.issued, Standing::Good, 0..2);
+    std::fs::write(&bed.staple, &now).expect("a file");
+    eventually("the one of today is shown", || {
+        (bed.stapled() == now).then_some(())
+    });
 }
