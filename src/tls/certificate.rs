@@ -113,8 +113,9 @@ fn paired(chain: Content, key: Content) -> Result<CertifiedKey, LoadError> {
 fn stored(store: Content, password: Content) -> Result<CertifiedKey, LoadError> {
     let (store_at, password_at) = (store.at(), password.at());
     let file = store.bytes()?;
-    let password = String::from_utf8(password.bytes()?);
-    let password = password.map_err(|_| password_at.fault(Why::NoText))?;
+    let password = password.bytes()?;
+    // Wherever it came from, it was a text.
+    let password = String::from_utf8_lossy(&password);
     let read = pkcs12::open(&file, &password).map_err(|fault| match fault {
         pkcs12::Fault::Password => password_at.fault(Why::Store(fault)),
         fault => store_at.fault(Why::Store(fault)),

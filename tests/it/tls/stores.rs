@@ -139,14 +139,17 @@ fn what_cannot_be_read_is_told_at_the_start() {
     let authority = Authority::new("Test Authority");
     let issued = authority.issue(&["test.example"]);
     for (password, how, says) in [
-        ("other", &[][..], "cannot be opened with this password"),
-        ("word", &["-legacy"], "openssl pkcs12 -legacy -in OLD"),
-        ("word", &["-nokeys"], "has 0 private keys in PKCS#12"),
+        ("another", &[][..], "cannot be opened with this password"),
+        ("secretword", &["-legacy"], "openssl pkcs12 -legacy -in OLD"),
+        ("secretword", &["-nokeys"], "has 0 private keys in PKCS#12"),
     ] {
         let setup = Setup::new();
         let path = setup.dir.file("all.p12");
         store(&path, &issued, &authority, password, how);
-        let entry = format!("{{ pkcs12 = \"{}\", password = \"word\" }}", path.display());
+        let entry = format!(
+            "{{ pkcs12 = \"{}\", password = \"secretword\" }}",
+            path.display()
+        );
         let setup = setup
             .route("all", "respond = { status = 204 }")
             .listener(&format!("tls = {{ certificates = [{entry}] }}"));
@@ -159,9 +162,6 @@ fn what_cannot_be_read_is_told_at_the_start() {
         );
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && error.contains(says), "{error}");
-        assert!(
-            !error.contains("\"word\"") || error.contains("pkcs12"),
-            "{error}"
-        );
+        assert!(!error.contains("secretword"), "{error}");
     }
 }
