@@ -2,12 +2,14 @@
 //!
 //! Derived structs also accept arrays, by position. That would be a second, unwritten language
 //! (`redirect = [308, "https"]`), so every value is read through this wrapper, which lets nothing but tables
-//! reach a struct.
+//! reach a struct. For the same reason a choice among words takes no table (`flow_by = { client = {} }`).
 
 use std::fmt;
 
+use serde::de::value::StrDeserializer;
 use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, Visitor,
+    DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected, Visitor,
 };
 
 /// A deserializer, and all that come out of it, that give structs from tables only.
@@ -88,12 +90,30 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        name: &'static str,
+        _: &'static str,
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.0
-            .deserialize_enum(name, variants, Only(visitor, Takes::Anything))
+        self.0.deserialize_any(Word { variants, visitor })
+    }
+}
+
+/// A choice among words. One with settings is a [`Choice`](super::types::Choice), which does not come here.
+struct Word<V> {
+    variants: &'static [&'static str],
+    visitor: V,
+}
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Word<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "one of `{}`", self.variants.join("`, `"))
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<V::Value, E> {
+        let word: StrDeserializer<'_, E> = word.into_deserializer();
+        self.visitor.visit_enum(word)
     }
 }
 
