@@ -112,7 +112,8 @@ async fn open(spec: &ConnectSpec, client: Option<SocketAddr>) -> Result<Stream, 
     }
 }
 
-/// A socket for datagrams of this client (`None`: of ourselves) to and from the endpoint alone. Its descriptor is none of those that are not for traffic.
+/// A socket for datagrams of this client (`None`: of ourselves) to and from the endpoint alone. Its descriptor is none of those
+/// that are not for traffic.
 pub fn datagrams(spec: &ConnectSpec, client: Option<SocketAddr>) -> Result<UdpSocket, Error> {
     let (EndpointAddr::Inet(addr), None, None | Some(Version::V2)) =
         (&spec.addr, &spec.tls, spec.preface)
@@ -130,11 +131,11 @@ pub fn datagrams(spec: &ConnectSpec, client: Option<SocketAddr>) -> Result<UdpSo
         bound.map_err(sourceless)?;
     }
     if let Err(error) = socket.connect(&(*addr).into()) {
-        let stray = spec.socket.is_clients() && error.kind() == io::ErrorKind::InvalidInput;
-        return Err(if stray {
-            sourceless(NoSource(error))
-        } else {
-            translate(error)
+        return Err(match error.kind() {
+            io::ErrorKind::InvalidInput if spec.socket.is_clients() => sourceless(NoSource(error)),
+            // Of datagrams the kernel says so when it has no port (`inet_autobind` of Linux), and not EADDRNOTAVAIL.
+            io::ErrorKind::WouldBlock => Error::caused(Reason::Overloaded, Detail::NoPorts, error),
+            _ => translate(error),
         });
     }
     UdpSocket::from_std(socket.into()).map_err(translate)

@@ -77,16 +77,6 @@ fn a_thousand_clients_and_256_descriptors() {
     proxy.terminate();
 }
 
-/// `calls` of the proxy fail with `error` while this lives, at the turns that `when` says (strace's expression).
-fn inject(proxy: &Proxy, calls: &str, error: &str, when: &str) -> Strace {
-    let trace = format!("trace={calls}");
-    let inject = format!("inject={calls}:error={error}:when={when}");
-    Strace::attach(
-        proxy.pid(),
-        ["-e", &trace, "-e", &inject, "-o", "/dev/null"],
-    )
-}
-
 /// What clients see while calls fail.
 #[derive(Clone, Copy, Debug)]
 enum Seen {
@@ -120,7 +110,7 @@ fn calls_that_fail_are_told_or_tried_again() {
     let keys = format!("[clusters.app.retry]\nbackoff = {{ base = \"0s\" }}\n{GENEROUS}");
     let proxy = Setup::over_with(&[origin.addr()], &keys).start();
     for (calls, error, when, seen) in table {
-        let injection = inject(&proxy, calls, error, when);
+        let injection = Strace::failing(proxy.pid(), calls, error, when);
         let tally = Shape::gets(2, Style::Fresh)
             .requests(scale(20, 200))
             .start(proxy.web)
@@ -165,7 +155,7 @@ fn calls_that_fail_are_told_or_tried_again() {
 fn an_interrupted_wait_goes_on() {
     let origin = echo().requests(1).start();
     let mut proxy = Setup::over(&[origin.addr()]).start();
-    let interrupted = inject(&proxy, "epoll_wait,epoll_pwait", "EINTR", "1+2");
+    let interrupted = Strace::failing(proxy.pid(), "epoll_wait,epoll_pwait", "EINTR", "1+2");
     Shape::gets(2, Style::Fresh)
         .requests(scale(20, 200))
         .start(proxy.web)

@@ -1,11 +1,15 @@
 //! What the kernel is asked for: where connections come from, and how they notice that the other side is gone.
 
 use super::tcp_listener;
-use super::udp::asked;
+use super::udp::{Echo, asked, client};
 use crate::support::bytes::{ByteServer, dial, echoes, rest};
-use crate::support::{Setup, eventually, ports};
+use crate::support::strace::Strace;
+use crate::support::{Proxy, Setup, eventually, ports};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+
+/// One failure speaks against an endpoint.
+const STRICT: &str = "outlier = { consecutive_failures = 1 }";
 
 /// A server that says who has connected, and an answer of HTTP around it.
 pub(super) fn mirror() -> ByteServer {
@@ -68,25 +72,46 @@ fn connections_and_flows_come_from_where_the_configuration_says() {
     assert_eq!(asked(&client, "who?"), "127.0.0.79");
 }
 
-/// It is our fault, not the endpoint's: nothing speaks against it.
-#[test]
-fn a_source_that_is_not_ours_is_told_as_such() {
-    let server = ByteServer::echo();
-    let keys = "socket = { source = \"192.0.2.1\" }\noutlier = { consecutive_failures = 1 }";
-    let (setup, raw) = super::tcp_over(&[server.addr()], "", keys);
-    let proxy = setup.start();
-    // Silent, so that its end is no reset.
-    assert_eq!(rest(&dial(raw)), b"");
+/// The first that the log has is that we were short of something, and nothing speaks against the endpoint.
+pub(super) fn short_of(proxy: &Proxy, detail: &str) {
     let line = proxy.wait_log(1).remove(0);
     assert_eq!(
-        (&line["reason"], &line["detail"]),
-        (&"overloaded".into(), &"no_source".into())
+        (&line["reason"], &line["detail"], &line["side"]),
+        (&"overloaded".into(), &detail.into(), &"local".into())
     );
     let labels = [("cluster", "app")];
     assert_eq!(
         proxy.metric("tidegate_outlier_ejections_total", &labels),
         0.0
     );
+}
+
+#[test]
+fn a_source_that_is_not_ours_is_told_as_such() {
+    let server = ByteServer::echo();
+    let keys = format!("socket = {{ source = \"192.0.2.1\" }}\n{STRICT}");
+    let (setup, raw) = super::tcp_over(&[server.addr()], "", &keys);
+    let proxy = setup.start();
+    // Silent, so that its end is no reset.
+    assert_eq!(rest(&dial(raw)), b"");
+    short_of(&proxy, "no_source");
+}
+
+/// Of a connection the kernel says so with EADDRNOTAVAIL, of datagrams with EAGAIN.
+#[test]
+fn a_flow_for_which_no_port_is_left_is_told_as_such() {
+    let server = Echo::named("");
+    let udp = ports::free();
+    let setup = Setup::over_with(&[server.addr], STRICT).tail(&format!(
+        "[[listeners]]\nname = \"udp\"\nbind = [\"{udp}\"]\nprotocol = \"udp\"\ncluster = \"app\"\n"
+    ));
+    let proxy = setup.start();
+    let socket = client([127, 0, 0, 1], udp);
+    let none_left = Strace::failing(proxy.pid(), "connect", "EAGAIN", "1+");
+    socket.send(b"lost").unwrap();
+    short_of(&proxy, "no_ports");
+    drop(none_left);
+    assert_eq!(asked(&socket, "again"), "again");
 }
 
 /// What the kernel says of a connection: its timers.

@@ -33,6 +33,13 @@ impl Strace {
         std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
         Self(child)
     }
+
+    /// `calls` fail with `error` while this lives, at the turns that `when` says (strace's expression).
+    pub fn failing(pid: u32, calls: &str, error: &str, when: &str) -> Self {
+        let trace = format!("trace={calls}");
+        let inject = format!("inject={calls}:error={error}:when={when}");
+        Self::attach(pid, ["-e", &trace, "-e", &inject, "-o", "/dev/null"])
+    }
 }
 
 impl Drop for Strace {
