@@ -208,20 +208,21 @@ fn reachable_from(
     raw: &raw::Cluster,
     diagnostics: &mut Diagnostics,
 ) {
-    let stray = |endpoint: &&Arc<Endpoint>| match endpoint.key.addr {
-        EndpointAddr::Inet(addr) => !source.reaches(addr),
-        EndpointAddr::Unix(_) => false,
+    let stray = |endpoint: &Arc<Endpoint>| match endpoint.key.addr {
+        EndpointAddr::Inet(addr) => (!source.reaches(addr)).then_some("all of the other family"),
+        // Addresses of ours say nothing there, as do other options of sockets; the client's would not be told.
+        EndpointAddr::Unix(_) => source
+            .is_clients()
+            .then_some("a unix socket has no addresses"),
     };
+    let mut strays = set.iter().filter_map(|it| Some((it, stray(it)?)));
     let written = raw
         .socket
         .as_ref()
         .and_then(|socket| socket.source.as_ref());
-    if let (Some(endpoint), Some(written)) = (set.iter().find(stray), written) {
+    if let (Some((endpoint, why)), Some(written)) = (strays.next(), written) {
         let message = format!("`source` has no address to reach `{}` from", endpoint.text);
-        diagnostics.push(
-            Diagnostic::error(Code::Conflict, written.span, message)
-                .label("all of the other family"),
-        );
+        diagnostics.push(Diagnostic::error(Code::Conflict, written.span, message).label(why));
     }
 }
 

@@ -43,7 +43,7 @@ impl Source {
         let is_client = written().eq([CLIENT]);
         for text in written().filter(|_| !is_client) {
             match text.parse::<IpAddr>() {
-                Ok(addr) if !addr.is_unspecified() && !addr.is_multicast() => addresses.push(addr),
+                Ok(addr) if is_of_one_host(addr) => addresses.push(addr),
                 _ => {
                     let message = format!(
                         "`{}` is not an address of this machine",
@@ -113,12 +113,13 @@ impl Source {
         let none = || NoSource(io::ErrorKind::AddrNotAvailable.into());
         let from = match (&self.from, client) {
             (From::Any, _) | (From::Client, None) => return Ok(()),
-            (From::Client, Some(mut client)) => {
-                if client.is_ipv4() != to.is_ipv4() {
+            (From::Client, Some(client)) => {
+                // A header of the PROXY protocol can have one of IPv4 mapped into IPv6.
+                let client = SocketAddr::new(client.ip().to_canonical(), 0);
+                if client.is_ipv4() != to.is_ipv4() || !is_of_one_host(client.ip()) {
                     return Err(none());
                 }
                 socket::speak_for_others(socket, to).map_err(NoSource)?;
-                client.set_port(0);
                 client
             }
             (From::Ours(addresses), _) => {
@@ -167,10 +168,53 @@ pub fn prove_for_others() -> io::Result<()> {
 #[derive(Debug)]
 pub struct NoSource(pub io::Error);
 
+/// Whether one host can have this address. Bound to another, a socket comes from where the kernel finds best: a header of the PROXY
+/// protocol that names such a client would have us speak for ourselves.
+fn is_of_one_host(addr: IpAddr) -> bool {
+    let is_broadcast = matches!(addr, IpAddr::V4(addr) if addr.is_broadcast());
+    !(is_broadcast || addr.is_unspecified() || addr.is_multicast())
+}
+
 /// Whose turn it is, on this thread.
 fn next_turn() -> usize {
     thread_local! {
         static TURN: Cell<usize> = const { Cell::new(0) };
     }
     TURN.with(|turn| turn.replace(turn.get().wrapping_add(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_speaks_for_a_client_that_is_no_host() {
+        let source = Source {
+            from: From::Client,
+            interface: None,
+        };
+        for (to, clients) in [
+            (
+                "127.0.0.1:9",
+                &["0.0.0.0:7", "224.0.0.1:7", "255.255.255.255:7", "[::1]:7"][..],
+            ),
+            (
+                "[::1]:9",
+                &[
+                    "[::]:7",
+                    "[ff02::1]:7",
+                    "127.0.0.1:7",
+                    "[::ffff:127.0.0.1]:7",
+                ],
+            ),
+        ] {
+            let to = to.parse().unwrap();
+            for client in clients {
+                let socket = socket::datagrams(to).unwrap();
+                let bound = source.bind(&socket, to, Some(client.parse().unwrap()));
+                let NoSource(error) = bound.expect_err(client);
+                assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable, "{client}");
+            }
+        }
+    }
 }

@@ -1,11 +1,12 @@
 //! Connections and flows that come from their client's address.
 
-use super::sockets::{mirror, told};
-use super::tcp_listener;
-use crate::support::bytes::{dial_from, rest};
+use super::sockets::{mirror, short_of, told};
+use super::{tcp_listener, tcp_over};
+use crate::support::bytes::{dial, dial_from, rest};
 use crate::support::proxy::binary;
 use crate::support::{Proxy, Reload, Setup, ports, python};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::Command;
 
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/l4/transparent.py");
@@ -67,6 +68,17 @@ fn endpoints_see_clients_that_are_no_addresses_of_ours() {
     assert_eq!(seen, expected, "{text}{error}");
 }
 
+fn get(fields: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}Connection: close\r\n\r\n")
+}
+
+/// What 127.0.0.`last` is told that says this.
+fn said(last: u8, addr: SocketAddr, what: &str) -> String {
+    let mut stream = dial_from([127, 0, 0, last], addr);
+    stream.write_all(what.as_bytes()).unwrap();
+    String::from_utf8(rest(&stream)).unwrap()
+}
+
 /// A connection of one client serves no other.
 #[test]
 fn connections_from_a_clients_address_are_its_own() {
@@ -75,19 +87,42 @@ fn connections_from_a_clients_address_are_its_own() {
     let setup = Setup::over_with(&endpoints, FROM_CLIENT);
     let proxy = setup.workers(1).tail(&tcp_listener(raw, "")).start();
     for last in [31, 32, 31] {
-        let ask = |addr, what: &str| {
-            let mut stream = dial_from([127, 0, 0, last], addr);
-            stream.write_all(what.as_bytes()).unwrap();
-            String::from_utf8(rest(&stream)).unwrap()
-        };
         let ip = format!("127.0.0.{last}");
-        assert_eq!(ask(raw, "who?"), ip);
-        let page = ask(
-            proxy.web,
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-        );
+        assert_eq!(said(last, raw, "who?"), ip);
+        let page = said(last, proxy.web, &get(""));
         assert!(page.ends_with(&ip), "{page}");
     }
+}
+
+/// Whom a header of the PROXY protocol names is the client of all that follows; a request speaks for itself alone.
+#[test]
+fn the_client_is_that_of_the_connection() {
+    let server = mirror();
+    let proxy = Setup::over_with(&[server.addr()], FROM_CLIENT)
+        .listener("proxy_protocol = \"accept\"\ntrusted_proxies = [\"127.0.0.1\"]")
+        .start();
+    let get = get("X-Forwarded-For: 127.0.0.42\r\n");
+    for (header, expected) in [
+        ("", "\r\n127.0.0.1"),
+        ("PROXY TCP4 127.0.0.41 127.0.0.1 7 8\r\n", "\r\n127.0.0.41"),
+        // No host has it, and to the kernel it would say that ours will do.
+        ("PROXY TCP4 0.0.0.0 127.0.0.1 7 8\r\n", "overloaded"),
+    ] {
+        let page = said(1, proxy.web, &format!("{header}{get}"));
+        assert!(page.contains(expected), "{header}: {page}");
+    }
+}
+
+#[test]
+fn a_client_of_the_other_family_is_not_held_against_the_endpoint() {
+    let server = mirror();
+    let keys = format!("{FROM_CLIENT}\noutlier = {{ consecutive_failures = 1 }}");
+    let (setup, raw) = tcp_over(&[server.addr()], "", &keys);
+    let six = format!("[::1]:{}", ports::free().port());
+    let proxy = setup.replace(&raw.to_string(), &six).start();
+    let stream = dial(six.parse().unwrap());
+    assert_eq!(rest(&stream), b"");
+    short_of(&proxy, "no_source");
 }
 
 #[test]
