@@ -243,8 +243,8 @@ pub fn home(cluster: &ClusterView, key: &EndpointKey) -> Option<EndpointIx> {
 }
 
 /// Carries one flow: picks its endpoint at the first poll, so that the first datagram can be sent right after it, and hands
-/// every answer to `answer` until the flow ends. `home` is where it belongs, if it does. `responses` are awaited for each datagram; 0: any number. Answers come through
-/// `batch`, which is not borrowed while it waits.
+/// every answer to `answer` until the flow ends. `home` is the endpoint that it belongs to, if it does to one. `responses` are
+/// awaited for each datagram; 0: any number. Answers come through `batch`, which is not borrowed while it waits.
 pub async fn carry(
     session: Session<'_>,
     line: &Line,

@@ -1,8 +1,9 @@
 //! The way to an endpoint: connect spec, connect, idle connections.
 //!
-//! **Invariants.** A [`ConnectSpec`], and where it says so the client's address, is the only input to [`connect()`]; it is the key of the [`Pool`]. A connection
-//! is in the pool only while nothing is expected on it; one on which bytes or an end have arrived is never
-//! handed out. One that carries a client's authentication, or comes from its address, is never in the pool ([`Private`]).
+//! **Invariants.** A [`ConnectSpec`], and where it says so the client's address, is the only input to [`connect()`]; it is the
+//! key of the [`Pool`]. A connection is in the pool only while nothing is expected on it; one on which bytes or an end have
+//! arrived is never handed out. One that carries a client's authentication, or comes from its address, is never in the pool
+//! ([`Private`]).
 //!
 //! **Not here.** Which endpoint (`balance`), what is sent (`exchange`), how many may be open (`endpoint`).
 //!

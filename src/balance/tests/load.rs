@@ -79,7 +79,6 @@ fn least_time_is_not_drawn_to_who_refuses_quickly() {
         &mut Cursor::with_seed(4),
         10_000,
     );
-    assert_eq!(shares[1], 10_000 - shares[0] - shares[2] - shares[3]);
     assert!(shares[1] <= 2_500, "{shares:?}");
 }
 
