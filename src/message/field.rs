@@ -135,7 +135,7 @@ impl Word {
 
 /// The first and the last eight bytes; of fewer, down to four, twice the first four and the last four.
 #[inline]
-pub(super) const fn words(name: &[u8]) -> Option<(u64, u64)> {
+pub const fn words(name: &[u8]) -> Option<(u64, u64)> {
     if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
         return Some((u64::from_le_bytes(*first), u64::from_le_bytes(*last)));
     }

@@ -3,14 +3,20 @@
 use super::line::Line;
 use super::table::Table;
 use super::{DEFAULT_TABLE, OVERHEAD, huffman, integer, statics};
+use crate::message::field::words;
 
 /// Strings shorter than this are written as they are, where they are written once only.
 const SHORT: usize = 16;
+
+/// In so many places lines are looked for before the whole table is: an endpoint repeats a handful.
+const PLACES: usize = 64;
 
 /// Writes the blocks of one direction of a connection.
 #[derive(Debug)]
 pub struct Encoder {
     table: Table,
+    /// By hash: the number of the line that was written last of those that share the place.
+    places: [u32; PLACES],
     /// The smallest size that was agreed on since the last block, and the last one.
     change: Option<(usize, usize)>,
 }
@@ -19,6 +25,7 @@ impl Default for Encoder {
     fn default() -> Self {
         Self {
             table: Table::new(DEFAULT_TABLE),
+            places: [0; PLACES],
             change: None,
         }
     }
@@ -47,16 +54,15 @@ fn how(name: &[u8], value: &[u8]) -> How {
 
 /// A number by which a line is found quickly; whether it is the same is looked at then.
 fn hash(name: &[u8], value: &[u8]) -> u32 {
-    let word = |text: &[u8]| {
-        let mut word = [0u8; 8];
-        for (to, from) in word.iter_mut().zip(text) {
-            *to = *from;
-        }
-        u64::from_le_bytes(word)
+    let ends = |text: &[u8]| {
+        words(text).unwrap_or_else(|| {
+            let fold = |all, &byte| all << 8 | u64::from(byte);
+            (text.iter().fold(0, fold), 0)
+        })
     };
-    let tail = value.get(value.len().saturating_sub(8)..).unwrap_or(value);
+    let ((first, last), (begin, end)) = (ends(name), ends(value));
     let mut mixed = (name.len() as u64) << 32 | value.len() as u64;
-    for part in [word(name), word(value), word(tail)] {
+    for part in [first, last, begin, end] {
         mixed = (mixed ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
     u32::try_from(mixed >> 32).unwrap_or_default()
@@ -106,12 +112,14 @@ impl Encoder {
     /// Writes a line. Its name is in lower case.
     pub fn field(&mut self, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
         let how = how(name, value);
-        let hash = hash(name, value);
-        if how == How::Index
-            && let Some(place) = self.table.find(name, value, hash)
-        {
-            integer::write(place + statics::LEN + 1, 7, 0x80, out);
-            return;
+        let line = Line::written(name, value);
+        let mut hashed = 0;
+        if how == How::Index {
+            hashed = hash(name, value);
+            if let Some(place) = self.find(&line, hashed) {
+                integer::write(place + statics::LEN + 1, 7, 0x80, out);
+                return;
+            }
         }
         let known = statics::name(name);
         let index = known.or_else(|| {
@@ -129,12 +137,28 @@ impl Encoder {
         }
         if how == How::Index {
             string(value, out);
-            self.table.insert(&Line::written(name, value), hash);
+            self.table.insert(&line, hashed);
+            if let Some(number) = self.places.get_mut(hashed as usize % PLACES) {
+                *number = self.table.inserted();
+            }
         } else if value.len() < SHORT {
             plain(value, out);
         } else {
             string(value, out);
         }
+    }
+
+    /// The place of a line that is remembered.
+    fn find(&mut self, line: &Line<'_>, hash: u32) -> Option<usize> {
+        let inserted = self.table.inserted();
+        let number = self.places.get_mut(hash as usize % PLACES)?;
+        let likely = inserted.wrapping_sub(*number) as usize;
+        if self.table.has(likely, line, hash) {
+            return Some(likely);
+        }
+        let place = self.table.find(line, hash)?;
+        *number = inserted.wrapping_sub(u32::try_from(place).unwrap_or_default());
+        Some(place)
     }
 
     #[cfg(test)]

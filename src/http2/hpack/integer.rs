@@ -30,6 +30,7 @@ pub(super) fn read(first: u8, prefix: u32, rest: &mut &[u8]) -> Result<usize, Ma
 }
 
 /// Appends an integer; `pattern` is what stands above the prefix.
+#[inline]
 pub(super) fn write(value: usize, prefix: u32, pattern: u8, out: &mut Vec<u8>) {
     let most = (1usize << prefix) - 1;
     let low = |value: usize| value.to_le_bytes()[0];
@@ -38,7 +39,11 @@ pub(super) fn write(value: usize, prefix: u32, pattern: u8, out: &mut Vec<u8>) {
         return;
     }
     out.push(pattern | low(most));
-    let mut rest = value - most;
+    write_rest(value - most, out);
+}
+
+fn write_rest(mut rest: usize, out: &mut Vec<u8>) {
+    let low = |value: usize| value.to_le_bytes()[0];
     while rest >= 0x80 {
         out.push(low(rest) | 0x80);
         rest >>= 7;

@@ -25,6 +25,8 @@ pub(super) struct Table {
     base: usize,
     size: usize,
     most: usize,
+    /// Lines that were remembered since it began, as far as a number of 32 bits counts them.
+    inserted: u32,
 }
 
 impl Table {
@@ -35,6 +37,7 @@ impl Table {
             base: 0,
             size: 0,
             most,
+            inserted: 0,
         }
     }
 
@@ -86,6 +89,12 @@ impl Table {
             fit: line.fit,
         });
         self.size += size;
+        self.inserted = self.inserted.wrapping_add(1);
+    }
+
+    /// The number of the newest line: they are counted from 1.
+    pub(super) fn inserted(&self) -> u32 {
+        self.inserted
     }
 
     /// Drops the text of lines that are gone.
@@ -117,13 +126,23 @@ impl Table {
     }
 
     /// The place of a line that is remembered.
-    pub(super) fn find(&self, name: &[u8], value: &[u8], hash: u32) -> Option<usize> {
-        self.entries.iter().rev().position(|entry| {
-            entry.hash == hash && {
-                let line = self.read(entry);
-                line.name == name && line.value == value
-            }
-        })
+    pub(super) fn find(&self, line: &Line<'_>, hash: u32) -> Option<usize> {
+        let same = |entry| self.is(entry, line, hash);
+        self.entries.iter().rev().position(same)
+    }
+
+    /// Whether this line is the one at that place.
+    pub(super) fn has(&self, place: usize, line: &Line<'_>, hash: u32) -> bool {
+        let at = self.entries.len().checked_sub(place + 1);
+        let entry = at.and_then(|at| self.entries.get(at));
+        entry.is_some_and(|entry| self.is(entry, line, hash))
+    }
+
+    fn is(&self, entry: &Entry, line: &Line<'_>, hash: u32) -> bool {
+        entry.hash == hash && {
+            let own = self.read(entry);
+            own.name == line.name && own.value == line.value
+        }
     }
 
     /// The place of a line with this name.

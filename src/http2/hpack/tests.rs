@@ -263,6 +263,31 @@ fn the_encoder_keeps_to_the_size_that_it_is_allowed() {
     assert_eq!(block(&mut encoder, "b").0, [0xbe], "nothing to say");
 }
 
+/// More lines than there are places to look in first, then so many that the oldest go: what both ends remember is one
+/// byte or two, and what is gone is written anew.
+#[test]
+fn lines_that_share_a_place_are_all_found() {
+    let (mut encoder, mut decoder) = (Encoder::default(), Decoder::default());
+    let mut block = |lines: std::ops::Range<usize>| {
+        let lines: Lines = lines
+            .map(|at| (b"x-line".to_vec(), format!("value {at:04}").into_bytes()))
+            .collect();
+        let mut out = Vec::new();
+        for (name, value) in &lines {
+            encoder.field(name, value, &mut out);
+        }
+        assert_eq!(decode(&mut decoder, &out).unwrap(), lines);
+        out.len()
+    };
+    let most = 4096 / (6 + 10 + 32);
+    assert!(block(0..most) > 5 * most);
+    for _ in 0..3 {
+        assert!(block(0..most) <= 2 * most);
+    }
+    assert!(block(most..2 * most) > 5 * most);
+    assert!(block(0..most) > 5 * most);
+}
+
 #[test]
 fn secrets_are_never_remembered() {
     let mut encoder = Encoder::default();
