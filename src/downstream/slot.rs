@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -27,14 +27,20 @@ pub(super) struct Slot<D> {
 
 /// Where an exchange is handed over, and what came of it.
 struct Desk<D> {
-    job: Cell<Option<Job<D>>>,
+    job: RefCell<Option<Job<D>>>,
     done: Cell<Option<Disposition>>,
 }
 
 async fn work<D: Downstream>(desk: Rc<Desk<D>>) -> Infallible {
     loop {
-        let job = poll_fn(|_| desk.job.take().map_or(Poll::Pending, Poll::Ready)).await;
-        let done = exchange::run(job.opening, job.down, job.timer).await;
+        poll_fn(|_| match &*desk.job.borrow() {
+            None => Poll::Pending,
+            Some(_) => Poll::Ready(()),
+        })
+        .await;
+        let Some(job) = desk.job.take() else { continue };
+        // It stays where it is made: to await it as a value is to copy all of it, what it has not used yet included.
+        let done = pin!(exchange::run(job.opening, job.down, job.timer)).await;
         desk.done.set(Some(done));
     }
 }
@@ -43,7 +49,7 @@ impl<D: Downstream + 'static> Slot<D> {
     /// One that has nothing to do.
     pub(super) fn new() -> Self {
         let desk = Rc::new(Desk {
-            job: Cell::new(None),
+            job: RefCell::default(),
             done: Cell::new(None),
         });
         Self {
@@ -54,7 +60,7 @@ impl<D: Downstream + 'static> Slot<D> {
 
     /// Hands over an exchange; the one before must be done.
     pub(super) fn begin(&self, job: Job<D>) {
-        self.desk.job.set(Some(job));
+        *self.desk.job.borrow_mut() = Some(job);
     }
 
     /// Goes on with it.

@@ -41,6 +41,7 @@ mod upstream;
 mod watch;
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -201,7 +202,8 @@ pub fn run<D: Downstream>(
         x.recognise();
         let view = Rc::clone(&x.view);
         let served = match refused {
-            None => serve(&mut x, &mut down, &timer, &view).await,
+            // It stays where it is made, like what it waits for: it is large.
+            None => pin!(serve(&mut x, &mut down, &timer, &view)).await,
             Some(error) => Err(error),
         };
         let served = match served {
@@ -279,7 +281,7 @@ async fn serve<D: Downstream>(
     match target {
         Target::Cluster(cluster) => {
             let served = match x.kit.kept.take_recode() {
-                None => attempt::forward(x, down, timer, route, cluster).await?,
+                None => pin!(attempt::forward(x, down, timer, route, cluster)).await?,
                 // Boxed: few routes change bodies.
                 Some(recode) => {
                     Box::pin(recode::forward(x, down, timer, route, cluster, recode)).await?

@@ -3,6 +3,7 @@
 mod once;
 
 use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -99,7 +100,7 @@ pub(super) async fn forward<D: Downstream>(
         wish,
         account: Account::new(cluster),
     };
-    let served = match attempts.run(place, source).await {
+    let served = match pin!(attempts.run(place, source)).await {
         Ok(Served::Switched(stream, held, idle)) => {
             Ok(Served::Switched(stream, held.with(permit), idle))
         }
@@ -152,11 +153,12 @@ impl<D: Downstream> Attempts<'_, D> {
         loop {
             let began = clock::now();
             let (ix, bond) = (place.ix, place.bond);
+            let once = pin!(self.once(place, source, began)).await;
             let Failed {
                 error,
                 failure,
                 paid,
-            } = match self.once(place, source, began).await {
+            } = match once {
                 Ok(served) => {
                     self.account.made(cause, RetryResult::Success);
                     return Ok(served);

@@ -128,7 +128,7 @@ impl<'x, D: Downstream> Attempts<'x, D> {
         };
         self.x.record.attempt(&cluster.cluster.name, &endpoint.text);
         let whose = own::whose(self.x);
-        let checked = self.checked(place, endpoint, source, began).await;
+        let checked = pin!(self.checked(place, endpoint, source, began)).await;
         let Checked { link, reused, held } = match checked {
             Ok(checked) => checked,
             Err(error) => {
