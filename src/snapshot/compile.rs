@@ -136,9 +136,14 @@ fn note_certificates(raw: &raw::Config, beside: &Beside) {
         }
     }
     let clusters = raw.clusters.iter().filter_map(|(_, raw)| raw.tls.as_ref());
-    let paths = clusters.flat_map(|tls| [&tls.ca, &tls.certificate, &tls.key]);
-    for path in paths.flatten() {
-        beside.note(path, tls::MAX_FILE);
+    for tls in clusters {
+        let files = [&tls.ca, &tls.certificate, &tls.key, &tls.pkcs12];
+        for file in files.into_iter().flatten() {
+            beside.note(file, tls::MAX_FILE);
+        }
+        if let Some(Secret::File(file)) = tls.password.as_deref() {
+            beside.note(file, tls::MAX_FILE);
+        }
     }
 }
 

@@ -10,7 +10,8 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::certificate::{Certificate, authorities};
-use super::files::{Content, Files, MAX_FILE, Part, Source};
+use super::files::{Content, Files, MAX_FILE, Part};
+use super::named::Named;
 use super::provider::provider;
 use super::verify::{Demand, Verifier};
 use crate::config::raw::tls::ClusterTls;
@@ -225,27 +226,10 @@ fn server_name(
     name
 }
 
-fn own(raw: &ClusterTls, diagnostics: &mut Diagnostics) -> Option<CertifiedKey> {
-    let (chain, key) = match (&raw.certificate, &raw.key) {
-        (None, None) => return None,
-        (Some(chain), Some(key)) => (chain, key),
-        (Some(alone), None) | (None, Some(alone)) => {
-            diagnostics.push(
-                Diagnostic::error(
-                    Code::MissingKey,
-                    alone.span,
-                    "`certificate` and `key` belong together",
-                )
-                .label("the other one is missing"),
-            );
-            return None;
-        }
-    };
+fn own(raw: &Spanned<ClusterTls>, diagnostics: &mut Diagnostics) -> Option<CertifiedKey> {
+    let named = Named::of_cluster(raw)?;
     let files = Files {
-        source: Source::Pem {
-            chain: chain.value.0.clone(),
-            key: key.value.0.clone(),
-        },
+        source: named.source(diagnostics)?,
         staple: None,
     };
     match Certificate::load(&files) {
@@ -254,11 +238,7 @@ fn own(raw: &ClusterTls, diagnostics: &mut Diagnostics) -> Option<CertifiedKey> 
             Some(CertifiedKey::new(key.cert.clone(), Arc::clone(&key.key)))
         }
         Err(error) => {
-            let span = match error.part {
-                Part::Key => key.span,
-                _ => chain.span,
-            };
-            diagnostics.push(error.diagnostic(span));
+            diagnostics.push(error.diagnostic(named.span(error.part)));
             None
         }
     }

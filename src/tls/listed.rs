@@ -2,8 +2,9 @@
 
 use super::certificate::Certificate;
 use super::clients::Demands;
-use super::files::{Files, LoadError, Part, Source};
+use super::files::{Files, LoadError, Part};
 use super::material::Read;
+use super::named::Named;
 use crate::base::clock;
 use crate::config::raw::tls::{Certificate as RawCertificate, ClientAuth, ListenerTls};
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
@@ -12,46 +13,7 @@ use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
 pub(super) fn files(raw: &ListenerTls, diagnostics: &mut Diagnostics) -> Vec<Files> {
     let mut all = Vec::with_capacity(raw.certificates.len());
     for one in raw.certificates.iter() {
-        let source = match (&one.certificate, &one.key, &one.pkcs12) {
-            (Some(chain), Some(key), None) => Some(Source::Pem {
-                chain: chain.value.0.clone(),
-                key: key.value.0.clone(),
-            }),
-            (None, None, Some(store)) => Some(Source::Store {
-                path: store.value.0.clone(),
-                password: one.password.as_ref().map(|it| it.value.clone()),
-            }),
-            (_, _, Some(store)) => {
-                let diagnostic = Diagnostic::error(
-                    Code::Conflict,
-                    store.span,
-                    "`pkcs12` stands in the place of `certificate` and `key`",
-                );
-                diagnostics.push(diagnostic.hint("leave one or the other away"));
-                None
-            }
-            _ => {
-                let diagnostic = Diagnostic::error(
-                    Code::MissingKey,
-                    one.span,
-                    "`certificate` and `key` belong together",
-                );
-                diagnostics.push(
-                    diagnostic
-                        .label("not both of them are here")
-                        .hint("name both, or a file with both in it as `pkcs12`"),
-                );
-                None
-            }
-        };
-        if let (Some(password), None) = (&one.password, &one.pkcs12) {
-            let diagnostic = Diagnostic::error(
-                Code::Conflict,
-                password.span,
-                "`password` is that of a `pkcs12`, and there is none",
-            );
-            diagnostics.push(diagnostic.hint("a `key` in PEM stands without a passphrase"));
-        }
+        let source = Named::of_listener(one).source(diagnostics);
         all.extend(source.map(|source| Files {
             source,
             staple: one.ocsp.as_ref().map(|ocsp| ocsp.value.0.clone()),
@@ -66,14 +28,10 @@ pub(super) fn files(raw: &ListenerTls, diagnostics: &mut Diagnostics) -> Vec<Fil
 
 /// Where a part of a certificate is named.
 fn span(raw: &Spanned<RawCertificate>, part: Part) -> Span {
-    let named = match part {
-        Part::Key => raw.key.as_ref(),
-        Part::Staple => raw.ocsp.as_ref(),
-        Part::Store => raw.pkcs12.as_ref(),
-        Part::Password => return raw.password.as_ref().map_or(raw.span, |it| it.span),
-        Part::Chain | Part::Authorities | Part::Lists => raw.certificate.as_ref(),
-    };
-    named.map_or(raw.span, |it| it.span)
+    match (part, &raw.ocsp) {
+        (Part::Staple, Some(ocsp)) => ocsp.span,
+        _ => Named::of_listener(raw).span(part),
+    }
 }
 
 /// Reads the files, and tells what is wrong with them where they are named.
@@ -151,7 +109,7 @@ fn warn_of_time(
     } else {
         return;
     };
-    let Some(file) = raw.certificate.as_ref().or(raw.pkcs12.as_ref()) else {
+    let Some(file) = Named::of_listener(raw).file() else {
         return;
     };
     let message = format!("`{}` {what}", file.value.display());

@@ -19,6 +19,7 @@ pub mod hello;
 mod key_log;
 mod listed;
 mod material;
+mod named;
 mod names;
 mod ocsp;
 mod pkcs12;

@@ -84,6 +84,10 @@ pub struct ClusterTls {
     pub certificate: Option<Spanned<FilePath>>,
     /// File with its private key in PEM, without a passphrase.
     pub key: Option<Spanned<FilePath>>,
+    /// File with all of it in PKCS#12 (`.p12`, `.pfx`), in the place of `certificate` and `key`: one private key, its certificate and the chain.
+    pub pkcs12: Option<Spanned<FilePath>>,
+    /// Password of `pkcs12`. Default: an empty one.
+    pub password: Option<Spanned<Secret>>,
     /// Protocols offered. Default: none.
     pub alpn: Option<Spanned<Vec<Spanned<String>>>>,
     /// Names of which an endpoint's certificate must have one, in the place of `server_name`: DNS names, IP addresses or URIs (SPIFFE).

@@ -1,7 +1,8 @@
 //! Certificates in PKCS#12, as openssl writes them.
 
 use crate::support::tls::{Authority, Issued, Kind, connect, run, shown, status};
-use crate::support::{Proxy, Setup, eventually};
+use crate::support::tls_origin::{Front, strict_server};
+use crate::support::{Origin, Proxy, Setup, endpoint, eventually};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::path::Path;
@@ -131,6 +132,43 @@ fn a_store_is_exchanged_like_any_certificate() {
     std::fs::write(&secret, "another").expect("a file");
     eventually("the next one is shown", || {
         (now() == der(&next)).then_some(())
+    });
+}
+
+/// What a cluster shows to its endpoints may stand in one, too. A change of it is a reload, and makes other connections.
+#[test]
+fn an_endpoint_is_shown_what_is_in_the_store_of_its_cluster() {
+    let (servers, clients) = (Authority::new("Servers"), Authority::new("Clients"));
+    let origin = Origin::start();
+    let config = strict_server(&servers.issue(&["127.0.0.1"]), &clients);
+    let front = Front::over(origin.addr(), config);
+    let setup = Setup::new();
+    let (path, secret) = (setup.dir.file("own.p12"), setup.dir.file("password"));
+    let ca = setup.dir.file("ca.pem");
+    std::fs::write(&ca, servers.pem()).expect("a file");
+    std::fs::write(&secret, "word").expect("a file");
+    let first = clients.issue(&["proxy.example"]);
+    store(&path, &first, &clients, "word", &[]);
+    let tls = format!(
+        "tls = {{ ca = \"{}\", pkcs12 = \"{}\", password = {{ file = \"{}\" }} }}",
+        ca.display(),
+        path.display(),
+        secret.display()
+    );
+    let proxy = setup
+        .cluster("app", &[endpoint(front.addr())], &tls)
+        .route("all", "cluster = \"app\"")
+        .start();
+    let shown = || {
+        proxy.get("/").is(200);
+        front.shakes().pop().and_then(|shake| shake.shown)
+    };
+    assert_eq!(shown().as_deref(), Some(&*der(&first)));
+    let next = clients.issue(&["proxy.example"]);
+    store(&path, &next, &clients, "another", &[]);
+    std::fs::write(&secret, "another").expect("a file");
+    eventually("the next one is shown", || {
+        (shown().as_deref() == Some(&*der(&next))).then_some(())
     });
 }
 
