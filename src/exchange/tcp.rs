@@ -150,11 +150,9 @@ async fn attempts<H: FnMut(&mut Context<'_>) -> Poll<Error>>(
                     let sleep = tokio::time::sleep(pause);
                     unless(asking.drain, &mut asking.hung_up, sleep).await?;
                 }
-                place = match found {
-                    Some(place) => Ok(place),
-                    None => place::another(cluster, &tried, asking.wish),
-                }
-                .map_err(|why| account.deny(&error, why))?;
+                place = found
+                    .map_or_else(|| place::another(cluster, &tried, asking.wish), Ok)
+                    .map_err(|why| account.deny(&error, why))?;
             }
         }
     }

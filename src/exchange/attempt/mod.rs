@@ -209,11 +209,9 @@ impl<D: Downstream> Attempts<'_, D> {
                     let pause = pause.map_err(|why| self.account.deny(&error, why))?;
                     cause = Some(error.reason());
                     self.pause(pause).await?;
-                    place = match found {
-                        Some(place) => Ok(place),
-                        None => place::another(self.cluster, &self.tried, self.wish),
-                    }
-                    .map_err(|why| self.account.deny(&error, why))?;
+                    place = found
+                        .map_or_else(|| place::another(self.cluster, &self.tried, self.wish), Ok)
+                        .map_err(|why| self.account.deny(&error, why))?;
                     source = usual;
                 }
             }

@@ -59,9 +59,6 @@ impl Parting {
     };
 }
 
-/// With so many exchanges under way the next look at each, of 450 instructions, costs more than it saves.
-const FEW: usize = 8;
-
 /// Where the request body stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Upload {
@@ -245,12 +242,6 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ended, Error>> {
         if !std::mem::replace(&mut self.begun, true) {
             self.begin(cx)?;
-            if self.x.local.exchanges.count() > FEW {
-                // Whoever is ready is read before anything is sent: what is sent wakes the other side, and to be woken once for
-                // many is cheaper for both than to fall asleep between them.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
         }
         // Both directions get on as far as they can. What the response does may let more of the request go; that the
         // request went changes nothing for the response, which is looked at after it.
