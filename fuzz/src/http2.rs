@@ -1,9 +1,8 @@
 //! HTTP/2 without its connection: an end that answers every request with what is in it.
 
 use std::fmt::Write as _;
-use std::time::Instant;
 
-use tidegate::base::clock;
+use tidegate::base::clock::{self, Instant};
 use tidegate::http1::limits::BodyLimits;
 use tidegate::http2::frame::{FrameHead, HEAD, MAX_FRAME, PREFACE};
 use tidegate::http2::hpack::{DEFAULT_TABLE, Decoder, Encoder};

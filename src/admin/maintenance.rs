@@ -1,7 +1,6 @@
 //! `/api/v1/maintenance…`: what an operator has taken out of service.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -10,7 +9,8 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use serde::Serialize;
 
-use crate::base::{CidrSet, ListenerName, RouteName, clock};
+use crate::base::clock::{self, Instant};
+use crate::base::{CidrSet, ListenerName, RouteName};
 use crate::config::types::Duration;
 use crate::listener::Serves;
 use crate::metrics::{Scrape, names};
@@ -65,7 +65,7 @@ impl ClosedStatus {
             allow: closed.allow.iter().map(ToString::to_string).collect(),
             ttl_seconds: closed
                 .until
-                .map(|until| until.saturating_duration_since(now).as_secs_f64()),
+                .map(|until| until.duration_since(now).as_secs_f64()),
         }
     }
 }

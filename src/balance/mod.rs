@@ -25,8 +25,8 @@ mod zones;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Instant;
 
+use crate::base::clock::Instant;
 use crate::base::hash::HashKey;
 use crate::endpoint::{Availability, EndpointIx, EndpointSet, Heed, Tier, Tried};
 use field::{Field, Pass, Ramp};

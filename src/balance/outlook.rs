@@ -3,9 +3,10 @@
 //! Counting takes as long as there are endpoints, so a worker does it once in [`REFRESH`], and at once when a pick
 //! finds nobody. In between picks still ask every endpoint that they take; only these shares are a little old.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::zones::{self, Homes};
+use crate::base::clock::Instant;
 use crate::endpoint::{Availability, Endpoint, EndpointIx, EndpointSet, Zone};
 
 /// How old a count may be.

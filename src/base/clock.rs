@@ -3,14 +3,104 @@
 //! Durations come from the monotonic clock, so a jump of the wall clock (NTP, leap second, an
 //! operator) never fires or stretches a timeout; the wall clock is for display only.
 
+use std::num::NonZeroU64;
+use std::ops::{Add, AddAssign, Sub};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
+
+const SECOND: u64 = 1_000_000_000;
+
+/// A moment of the monotonic clock (`CLOCK_MONOTONIC`, `clock_gettime(2)`), in nanoseconds.
+///
+/// One word, where the standard library's has two and asks 37 instructions for a difference: a request needs a dozen of
+/// them. What is out of range, 584 years from the boot, stays at its end.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Instant(NonZeroU64);
+
+impl Instant {
+    const fn new(nanos: u64) -> Self {
+        match NonZeroU64::new(nanos) {
+            Some(nanos) => Self(nanos),
+            None => Self(NonZeroU64::MIN),
+        }
+    }
+
+    /// Time since `earlier`, zero when the order is reversed.
+    #[inline]
+    pub const fn duration_since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
+    }
+
+    /// This much later; `None` beyond the end of time.
+    #[inline]
+    pub const fn checked_add(self, time: Duration) -> Option<Self> {
+        match self.0.checked_add(nanos(time)) {
+            Some(nanos) => Some(Self(nanos)),
+            None => None,
+        }
+    }
+
+    /// This much earlier; `None` before the boot.
+    #[inline]
+    pub const fn checked_sub(self, time: Duration) -> Option<Self> {
+        match self.0.get().checked_sub(nanos(time)) {
+            None | Some(0) => None,
+            Some(nanos) => Some(Self::new(nanos)),
+        }
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    #[inline]
+    fn add(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(time)))
+    }
+}
+
+impl AddAssign<Duration> for Instant {
+    #[inline]
+    fn add_assign(&mut self, time: Duration) {
+        *self = *self + time;
+    }
+}
+
+impl Sub<Duration> for Instant {
+    type Output = Self;
+
+    #[inline]
+    fn sub(self, time: Duration) -> Self {
+        Self::new(self.0.get().saturating_sub(nanos(time)))
+    }
+}
+
+impl From<Instant> for tokio::time::Instant {
+    /// The same moment for the runtime's timers; one that has passed is now.
+    fn from(at: Instant) -> Self {
+        Self::now() + between(now(), at)
+    }
+}
+
+/// A duration in nanoseconds, at most 584 years.
+#[inline]
+const fn nanos(time: Duration) -> u64 {
+    time.as_secs()
+        .saturating_mul(SECOND)
+        .saturating_add(time.subsec_nanos() as u64)
+}
 
 /// The monotonic clock.
 #[inline]
-#[expect(clippy::disallowed_methods, reason = "the one home of clock reads")]
 pub fn now() -> Instant {
-    Instant::now()
+    // It fails for clocks that are not there, and this one always is. (The reading that rustix has of its own ends the process
+    // under valgrind, by which instructions are counted.)
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap_or(TimeSpec::new(0, 0));
+    let seconds = now.tv_sec().cast_unsigned().saturating_mul(SECOND);
+    Instant::new(seconds.saturating_add(now.tv_nsec().cast_unsigned()))
 }
 
 /// Wall-clock time since the Unix epoch; zero if the clock stands before it.
@@ -23,33 +113,23 @@ pub fn wall() -> Duration {
 
 /// `at` as nanoseconds that fit an atomic: since a moment that is the same for the whole process. Never 0,
 /// so that 0 can say "never".
-pub fn stamp(at: Instant) -> u64 {
-    static ORIGIN: OnceLock<Instant> = OnceLock::new();
-    // In 64 bits: this is asked several times for each request.
-    let since = between(*ORIGIN.get_or_init(now), at);
-    let whole = since.as_secs().saturating_mul(1_000_000_000);
-    whole.saturating_add(u64::from(since.subsec_nanos())).max(1)
+#[inline]
+pub const fn stamp(at: Instant) -> u64 {
+    at.0.get()
 }
 
 /// A moment of the monotonic clock as microseconds since the Unix epoch, so that windows begin at whole minutes and
 /// several processes agree on them. The wall clock is asked once: its jumps move nothing.
 pub fn micros(at: Instant) -> u64 {
-    static ORIGIN: OnceLock<(Instant, u64)> = OnceLock::new();
-    // In 64 bits: this is asked for each decision of a limiter.
-    let whole = |time: Duration| {
-        let seconds = time.as_secs().saturating_mul(1_000_000);
-        seconds.saturating_add(u64::from(time.subsec_micros()))
-    };
-    let (origin, epoch) = ORIGIN.get_or_init(|| (now(), whole(wall())));
-    if at >= *origin {
-        epoch.saturating_add(whole(between(*origin, at)))
-    } else {
-        epoch.saturating_sub(whole(between(at, *origin)))
-    }
+    const MICRO: u64 = 1_000;
+    // What the wall clock was ahead, when it was asked.
+    static AHEAD: OnceLock<u64> = OnceLock::new();
+    let ahead = AHEAD.get_or_init(|| nanos(wall()).saturating_sub(stamp(now())) / MICRO);
+    (stamp(at) / MICRO).saturating_add(*ahead)
 }
 
 /// Time from `earlier` to `later`, zero when the order is reversed.
 #[inline]
-pub fn between(earlier: Instant, later: Instant) -> Duration {
-    later.saturating_duration_since(earlier)
+pub const fn between(earlier: Instant, later: Instant) -> Duration {
+    later.duration_since(earlier)
 }

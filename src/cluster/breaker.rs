@@ -1,9 +1,10 @@
 //! The cluster's circuit breaker, if it has one.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Cluster;
+use crate::base::clock::Instant;
 use crate::metrics::{BreakerState, HealthCells};
 use crate::outlier::{Breaker, BreakerPolicy, Gate, Moment, State};
 

@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use crate::base::ClusterName;
+use crate::base::clock::Instant;
 use crate::endpoint::{Admin, EndpointKey, EndpointSet, Origin};
 
 /// Most overrides that are held: those of endpoints that are gone for good are not noticed otherwise.

@@ -1,9 +1,10 @@
 //! What a resolution found, and what becomes of it beside what was known: arithmetic without I/O.
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Settings;
+use crate::base::clock::Instant;
 use crate::metrics::DnsOutcome;
 
 /// One address of a name.

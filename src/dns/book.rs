@@ -3,13 +3,13 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::answer::{Answer, Failure, Finding, Target, Verdict, judge, pause};
 use super::{Query, Settings};
-use crate::base::clock;
+use crate::base::clock::{self, Instant};
 use crate::metrics::DnsOutcome;
 use crate::state::Registry;
 

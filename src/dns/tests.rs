@@ -1,11 +1,11 @@
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::answer::{Failure, Finding, Lack, Service, Verdict, judge, pause, targets};
 use super::book::{Change, Entry};
 use super::*;
-use crate::base::clock;
+use crate::base::clock::{self, Instant};
 use crate::config::{self, Diagnostics};
 use crate::metrics::DnsOutcome;
 

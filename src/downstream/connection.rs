@@ -4,11 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::counted::{Counted, Spoken};
 use super::linger::Patience;
 use super::outbox::gone;
+use crate::base::clock::Instant;
 use crate::base::{Detail, Error, ListenerName, Peer, Reason};
 use crate::drain::Phase;
 use crate::exchange::Opening;
@@ -98,7 +99,7 @@ impl Connection {
     /// fell silent. It is counted. `None`: its listener is gone.
     pub(super) fn opening(
         &self,
-        head: RequestHead,
+        head: Box<RequestHead>,
         at: Instant,
         refused: Option<Error>,
     ) -> Option<Opening> {
@@ -137,11 +138,24 @@ impl Connection {
         position
     }
 
+    /// Makes the terms those of now, of another configuration perhaps. `false`: there are none any more.
+    #[inline]
+    pub(super) fn renew(&self, terms: &mut Terms) -> bool {
+        if terms.epoch == self.local.epoch() {
+            return true;
+        }
+        let now = self.terms();
+        *terms = now.unwrap_or(*terms);
+        now.is_some()
+    }
+
     /// By what rules the next request is awaited.
     pub(super) fn terms(&self) -> Option<Terms> {
+        let epoch = self.local.epoch();
         let (view, position) = self.current()?;
         let spec = &view.listeners.get(position)?.spec;
         Some(Terms {
+            epoch,
             limits: spec.head(),
             h2c: match spec.tls {
                 None => spec.h2c,
@@ -151,10 +165,7 @@ impl Connection {
             first_byte: spec.timeouts.first_byte,
             header: spec.timeouts.header,
             write: spec.timeouts.write,
-            idle: match self.outlook() {
-                Outlook::Stays => spec.timeouts.idle,
-                Outlook::Ends(_) => LAST_WAIT,
-            },
+            idle: spec.timeouts.idle,
             patience: Patience {
                 time: spec.timeouts.linger,
                 skip: spec.limits.skip,
@@ -277,6 +288,8 @@ pub(super) const LAST_WAIT: Duration = Duration::from_secs(1);
 /// By what rules the next request is awaited: copied, so that a silent connection holds no configuration.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
+    /// Of which configuration.
+    epoch: u64,
     pub(super) limits: HeadLimits,
     /// Whether its first bytes may be those of HTTP/2.
     pub(super) h2c: H2c,
@@ -284,7 +297,7 @@ pub(super) struct Terms {
     pub(super) first_byte: Duration,
     /// First byte to whole head.
     pub(super) header: Duration,
-    /// Silence between two requests.
+    /// Silence between two requests, of a connection that is to stay.
     pub(super) idle: Duration,
     /// Between two writes to a client that does not read.
     pub(super) write: Duration,

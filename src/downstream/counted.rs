@@ -3,9 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
-use crate::base::clock;
+use crate::base::clock::{self, Instant};
 use crate::metrics::ListenerCells;
 
 /// What is spoken on a connection, as far as counts tell it apart.

@@ -3,15 +3,16 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::connection::{Connection, LAST_WAIT, Terms};
+use super::connection::{Connection, LAST_WAIT, Outlook, Terms};
 use super::linger::Skipped;
 use super::prior::Prior;
 use super::side::Side;
 use super::slot::{Idle, Job, Slot};
 use super::{linger, tunnel};
-use crate::base::{Detail, Error, Reason, clock};
+use crate::base::clock::{self, Instant};
+use crate::base::{Detail, Error, Reason};
 use crate::drain::Phase;
 use crate::exchange::Disposition;
 use crate::http1::request::{HeadLimits, MAX_BLANK_LINES, Progress, parse};
@@ -39,7 +40,10 @@ pub(super) async fn drive(connection: Rc<Connection>) -> Ended {
     })
     .await;
     let mut place = Place::First;
-    while let Some(terms) = connection.terms() {
+    let Some(mut terms) = connection.terms() else {
+        return Ended::Here;
+    };
+    while connection.renew(&mut terms) {
         connection.ends_by(Closed::Client);
         let (head, began, refused) = {
             let mut reading = Reading::new(&connection, &terms, place);
@@ -95,7 +99,7 @@ thread_local! {
 /// with the connection, because what follows on it cannot be told apart.
 fn begin(
     connection: &Rc<Connection>,
-    head: RequestHead,
+    head: Box<RequestHead>,
     at: Instant,
     refused: Option<Error>,
 ) -> Option<Slot<Side>> {
@@ -161,7 +165,7 @@ struct Reading<'c> {
     h2c: H2c,
     place: Place,
     /// What is known of it, and when its first byte came.
-    head: Option<(RequestHead, Instant)>,
+    head: Option<(Box<RequestHead>, Instant)>,
     /// Bytes since the last end of a line.
     unended: usize,
     /// Blank lines before the request.
@@ -175,9 +179,9 @@ impl<'c> Reading<'c> {
             // Nothing is lost with a connection that never spoke: a drain need not wait for it.
             Place::First => connection.timer.set_idle(clock.after(terms.first_byte)),
             Place::Later => {
-                let idle = match connection.local.drain.phase() {
-                    Phase::Serving => terms.idle,
-                    _ => LAST_WAIT,
+                let idle = match connection.outlook() {
+                    Outlook::Stays => terms.idle,
+                    Outlook::Ends(_) => LAST_WAIT,
                 };
                 connection.timer.set_idle(clock.after(idle));
             }

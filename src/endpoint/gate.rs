@@ -10,11 +10,11 @@
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
-use crate::base::clock;
+use crate::base::clock::{self, Instant};
 use crate::limit::line::{Call, Line, Ticket};
 
 /// What is waited for.

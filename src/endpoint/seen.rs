@@ -2,11 +2,11 @@
 //! left alone.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
-use crate::base::clock;
+use crate::base::clock::{self, Instant};
 
 /// One attempt, as far as it is known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -2,13 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
 use super::Pace;
 use super::gate::{Gate, Want};
-use crate::base::clock;
+use crate::base::clock::{self, Instant};
 use crate::health::{HealthCell, Patient, Status};
 use crate::outlier::{Circuit, OutlierCell};
 use crate::state::Registry;

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use super::pause::unless;
+use crate::base::clock::Instant;
 use crate::base::{Error, Phase, Reason};
 use crate::drain::Drain;
 use crate::filter::{Caller, Kept, Over, Progress, SessionFilters, Until, Verdict};

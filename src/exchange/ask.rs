@@ -89,7 +89,7 @@ async fn hear(x: &Exchange, route: Option<&Route>, errand: &Errand) -> Result<He
 }
 
 /// The head, as a client would send it: it is parsed and written again as any other.
-fn head(x: &Exchange, errand: &Errand) -> Result<RequestHead, Error> {
+fn head(x: &Exchange, errand: &Errand) -> Result<Box<RequestHead>, Error> {
     let asked = x.record.head();
     let mut text = Vec::with_capacity(512);
     text.extend_from_slice(b"GET ");
@@ -132,7 +132,7 @@ fn head(x: &Exchange, errand: &Errand) -> Result<RequestHead, Error> {
         path: Policy::DEFAULT,
         own: x.record.facts().proto(),
     };
-    let mut head = RequestHead::default();
+    let mut head = Box::new(RequestHead::NONE);
     match parse(&text, &limits, &mut head)? {
         Progress::Complete(_) => Ok(head),
         Progress::Partial => Err(Error::from(Reason::Internal)),

@@ -4,13 +4,14 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::place::Place;
 use super::retry::Reused;
 use super::side::Downstream;
 use super::{Exchange, Held};
-use crate::base::{Detail, Error, Phase, Reason, clock};
+use crate::base::clock::{self, Instant};
+use crate::base::{Detail, Error, Phase, Reason};
 use crate::endpoint::{Endpoint, EndpointIx};
 use crate::http1::body::More;
 use crate::message::Upgrade;

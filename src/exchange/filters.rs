@@ -1,10 +1,10 @@
 //! The filters of a route, called with what they may see of an exchange.
 
 use std::net::IpAddr;
-use std::time::Instant;
 
 use super::Exchange;
 use crate::base::Phase;
+use crate::base::clock::Instant;
 use crate::filter::{Facts, Kept, Progress, RequestView, ResponseView, Said, Verdict};
 use crate::message::forwarded::{self, Proto, Trust};
 use crate::message::{Edits, ResponseHead};

@@ -43,8 +43,9 @@ mod watch;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::base::clock::Instant;
 use crate::base::{Detail, Error, Reason};
 use crate::endpoint::{ConnectionSlot, Endpoint, InFlight, Permit};
 use crate::filter::{Kept, PagesIx, Progress, Reply, Verdict};

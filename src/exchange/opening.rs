@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::Exchange;
 use crate::base::Error;
+use crate::base::clock::Instant;
 use crate::limit::Charge;
 use crate::message::RequestHead;
 use crate::message::forwarded::{self, Trust};
@@ -24,7 +24,7 @@ pub struct Opening {
     /// Of the client's connection.
     pub facts: Rc<ConnectionFacts>,
     /// The head, which came in whole, or the part of it that is known.
-    pub head: RequestHead,
+    pub head: Box<RequestHead>,
     /// Those of the listener without a route.
     pub cells: Arc<ExchangeCells>,
     /// When the first byte came.

@@ -4,13 +4,14 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::retry::{Decision, When};
 use super::side::Downstream;
 use super::{Exchange, key_input};
 use crate::balance::{Pick, PickInput};
-use crate::base::{Detail, Error, Phase, Reason, clock};
+use crate::base::clock::{self, Instant};
+use crate::base::{Detail, Error, Phase, Reason};
 use crate::cluster::Sticky;
 use crate::drain::{self, Drain};
 use crate::endpoint::{Availability, ConnectionSlot, EndpointIx, Permit, Tried, Turn, Want};

@@ -9,7 +9,7 @@
 
 use std::net::IpAddr;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Held;
 use super::checkout::{Patience, fresh};
@@ -17,8 +17,9 @@ use super::pause::unless;
 use super::place::{self, Asking, Place, Wish};
 use super::retry::{Account, Decision, Failed, When, decide};
 use super::watch::{ON_TRIAL, Passage, Watch};
+use crate::base::clock::{self, Instant};
 use crate::base::reason::Blame;
-use crate::base::{Error, Phase, Reason, clock};
+use crate::base::{Error, Phase, Reason};
 use crate::endpoint::{EndpointIx, Tried};
 use crate::message::Method;
 use crate::message::key::KeyInput;

@@ -1,11 +1,12 @@
 //! What an attempt shows of its endpoint, and an exchange of its cluster, each told once.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::retry::Reused;
+use crate::base::clock::{self, Instant};
 use crate::base::reason::Blame;
-use crate::base::{Detail, Error, Reason, clock};
+use crate::base::{Detail, Error, Reason};
 use crate::cluster::Visit;
 use crate::endpoint::{Endpoint, Outcome, Seen};
 use crate::message::{ResponseHead, retry_after};

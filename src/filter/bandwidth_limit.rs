@@ -1,13 +1,14 @@
 //! `bandwidth_limit`: bytes a second of bodies, of each exchange or of all with the same key together.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::counts::Counts;
 use super::kept::Keep;
 use super::{Parts, RequestView, Verdict};
+use crate::base::RouteName;
+use crate::base::clock::{self, Instant};
 use crate::base::hash::HashKey;
-use crate::base::{RouteName, clock};
 use crate::config::raw::filter as raw;
 use crate::config::types::ByteSize;
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};

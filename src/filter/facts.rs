@@ -1,8 +1,8 @@
 //! What filters see of an exchange beside its heads.
 
 use std::net::IpAddr;
-use std::time::Instant;
 
+use crate::base::clock::Instant;
 use crate::message::forwarded::Proto;
 use crate::record::{Record, TlsFacts};
 

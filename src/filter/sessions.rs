@@ -3,13 +3,13 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::compile::{compile_concurrency_limit, compile_rate_limit};
 use super::{
     Facts, Filter, FilterChain, IpAccess, Kept, Parts, Progress, RequestView, Said, Verdict,
 };
 use crate::base::ListenerName;
+use crate::base::clock::Instant;
 use crate::config::raw::filter::Filter as Raw;
 use crate::config::raw::listener::{Listener, Protocol};
 use crate::config::types::Choice;

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::base::clock::Instant;
 
 /// What an endpoint counts as.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

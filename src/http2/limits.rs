@@ -1,7 +1,8 @@
 //! What one connection may ask of us, and how often it may do what costs its sender nothing.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::base::clock::Instant;
 pub use crate::metrics::Abuse;
 
 /// Limits of one connection.
@@ -96,7 +97,7 @@ impl Span {
     /// The same where one more is taken for each that was earned within the span; `earned` are those of all time.
     fn hit_earned(&mut self, span: Duration, most: u32, earned: u32, now: Instant) -> Verdict {
         match self.since {
-            Some(since) if now.saturating_duration_since(since) < span => {}
+            Some(since) if now.duration_since(since) < span => {}
             _ => {
                 *self = Self {
                     since: Some(now),

@@ -3,9 +3,9 @@
 //! A count of tries per request multiplies load exactly when endpoints are failing (E-202); a share of
 //! the requests cannot. The floor keeps a quiet cluster able to retry at all.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::base::clock;
+use crate::base::clock::{self, Instant};
 
 /// What was decided.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

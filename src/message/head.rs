@@ -41,7 +41,7 @@ pub enum Upgrade {
 }
 
 /// One request head. Its buffers are reused from exchange to exchange.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RequestHead {
     /// The head as received, request line to the empty line.
     pub(crate) bytes: Vec<u8>,
@@ -64,7 +64,37 @@ pub struct RequestHead {
     pub(crate) upgrade: Upgrade,
 }
 
+impl Default for RequestHead {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 impl RequestHead {
+    /// One of which nothing is known.
+    pub const NONE: Self = Self {
+        bytes: Vec::new(),
+        made: Vec::new(),
+        fields: Vec::new(),
+        method: Method::Other,
+        method_token: Span { start: 0, end: 0 },
+        version: Version::Http11,
+        path: Text::Absent,
+        raw_path: Span { start: 0, end: 0 },
+        query: Text::Absent,
+        authority: Text::Absent,
+        host: Text::Absent,
+        body: BodyLength::None,
+        hops: Hops {
+            close: false,
+            keep_alive: false,
+            upgrade: false,
+            named: false,
+        },
+        expect: Expect::Nothing,
+        upgrade: Upgrade::None,
+    };
+
     /// Forgets everything but the allocations.
     pub fn clear(&mut self) {
         self.bytes.clear();

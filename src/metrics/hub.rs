@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::base::{Detail, clock};
+use crate::base::Detail;
+use crate::base::clock::{self, Instant};
 use crate::message::trailer::Dropped;
 
 use super::OTHER;

@@ -7,14 +7,19 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use slab::Slab;
+
+use crate::base::clock::Instant;
 
 /// How often deadlines are looked at.
 pub const TICK: Duration = Duration::from_millis(100);
 
 const NEVER: u64 = u64::MAX;
+
+/// The same in milliseconds.
+const MILLIS: u64 = 100;
 
 /// A point in coarse time: ticks since the worker started. [`Tick::NEVER`] is later than all others.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -66,8 +71,9 @@ impl Deadlines {
         if after.is_zero() {
             return Tick::NEVER;
         }
-        let ticks =
-            u64::try_from(after.as_millis().div_ceil(TICK.as_millis())).unwrap_or(NEVER / 2);
+        // In 64 bits: this is asked several times for each request.
+        let millis = after.as_secs().saturating_mul(1000) + u64::from(after.subsec_millis());
+        let ticks = millis.div_ceil(MILLIS);
         Tick(self.now.get().saturating_add(ticks).saturating_add(1))
     }
 
@@ -98,7 +104,7 @@ impl Deadlines {
 
     /// Moves the clock to `now` and wakes every task whose deadline has passed.
     pub fn sweep(&self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.start).as_millis() / TICK.as_millis();
+        let elapsed = now.duration_since(self.start).as_millis() / TICK.as_millis();
         let tick = u64::try_from(elapsed).unwrap_or(NEVER - 1);
         self.now.set(tick);
         if self.earliest.get() > tick {

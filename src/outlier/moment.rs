@@ -1,8 +1,8 @@
 //! A point in time that fits into an atomic.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::base::clock;
+use crate::base::clock::{self, Instant};
 
 /// Milliseconds since a moment that is the same for the whole process.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]

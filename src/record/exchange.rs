@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::base::{ClusterName, Detail, Phase, Reason, RouteName, clock};
+use crate::base::clock::{self, Instant};
+use crate::base::{ClusterName, Detail, Phase, Reason, RouteName};
 use crate::message::trailer::Dropped;
 use crate::message::{Known, RequestHead};
 use crate::metrics::{ExchangeCells, Step};
@@ -23,10 +24,11 @@ use super::session::Counts;
 /// and the counts.
 #[derive(Debug)]
 pub struct Record {
-    journal: Rc<Journal>,
+    pub(super) journal: Rc<Journal>,
     facts: Rc<ConnectionFacts>,
     pub(super) counts: Counts,
-    pub(super) head: RequestHead,
+    /// `None`: a session has none.
+    pub(super) head: Option<Box<RequestHead>>,
     /// Names, one behind the other: copied, because a shared name's reference count would bounce
     /// between the workers at every exchange.
     pub(super) note: Vec<u8>,
@@ -35,13 +37,13 @@ pub struct Record {
     attempt: Option<Attempt>,
     attempts: u32,
     /// Made when it is first asked for: an exchange whose name is neither logged nor sent has none.
-    id: OnceCell<Id>,
+    pub(super) id: OnceCell<Id>,
     client: Option<IpAddr>,
     status: u16,
     reason: Reason,
     detail: Detail,
     phase: Phase,
-    begin: Instant,
+    pub(super) begin: Instant,
     end: Option<Instant>,
     first_byte: Option<Instant>,
     queued: Option<Duration>,
@@ -63,18 +65,18 @@ impl Record {
     pub fn open(
         journal: &Rc<Journal>,
         facts: &Rc<ConnectionFacts>,
-        head: RequestHead,
+        head: Box<RequestHead>,
         cells: Arc<ExchangeCells>,
         at: Instant,
     ) -> Self {
         let counts = Counts::exchange(cells);
-        Self::begun(journal, facts, head, counts, at)
+        Self::begun(journal, facts, Some(head), counts, at)
     }
 
     pub(super) fn begun(
         journal: &Rc<Journal>,
         facts: &Rc<ConnectionFacts>,
-        head: RequestHead,
+        head: Option<Box<RequestHead>>,
         counts: Counts,
         at: Instant,
     ) -> Self {
@@ -106,12 +108,13 @@ impl Record {
 
     /// The request's head.
     pub fn head(&self) -> &RequestHead {
-        &self.head
+        static NONE: RequestHead = RequestHead::NONE;
+        self.head.as_deref().unwrap_or(&NONE)
     }
 
     /// The request's head, for the codec that fills it.
     pub fn head_mut(&mut self) -> &mut RequestHead {
-        &mut self.head
+        self.head.get_or_insert_default()
     }
 
     /// The facts of its connection.
@@ -127,16 +130,6 @@ impl Record {
     /// The client's address, as told by trusted proxies.
     pub fn client(&mut self, client: IpAddr) {
         self.client = Some(client);
-    }
-
-    /// The request id: a UUID of version 7, or what a trusted peer sent.
-    pub fn request_id(&self) -> &str {
-        let id = match &self.trusted_id {
-            Some(range) => self.noted(range),
-            None => self.id.get_or_init(|| self.journal.request_id(self.begin)),
-        };
-        // Both are ASCII: made of hexadecimal digits, or checked when it was taken over.
-        std::str::from_utf8(id).unwrap_or_default()
     }
 
     /// A route was found: it is named in the line, and its cells count.
@@ -240,7 +233,7 @@ impl Record {
         jot(&mut self.note, text)
     }
 
-    fn noted(&self, range: &Range<usize>) -> &[u8] {
+    pub(super) fn noted(&self, range: &Range<usize>) -> &[u8] {
         self.note.get(range.clone()).unwrap_or_default()
     }
 
@@ -250,7 +243,7 @@ impl Record {
 
     /// The value of a field; `None` for the time, which the journal writes.
     fn value(&self, field: Field, end: Instant) -> Option<Value<'_>> {
-        let head = &self.head;
+        let head = self.head();
         let attempt = self.attempt.as_ref();
         Some(match field {
             Field::Time => return None,
@@ -353,7 +346,7 @@ impl Record {
             cells.observe_step(Step::Body, clock::between(at, end));
         }
         cells.finish(
-            self.head.method(),
+            self.head().method(),
             self.status,
             self.reason,
             lasted,
@@ -386,7 +379,9 @@ impl Drop for Record {
                 self.value(column.field, end)
             });
         }
-        self.journal.give_head(std::mem::take(&mut self.head));
+        if let Some(head) = self.head.take() {
+            self.journal.give_head(head);
+        }
         self.journal.give_note(std::mem::take(&mut self.note));
     }
 }

@@ -75,10 +75,23 @@ fn is_harmless(id: &[u8]) -> bool {
 }
 
 impl Record {
+    /// The request id: a UUID of version 7, or what a trusted peer sent.
+    pub fn request_id(&self) -> &str {
+        let id = match &self.trusted_id {
+            Some(range) => self.noted(range),
+            None => self.id.get_or_init(|| self.journal.request_id(self.begin)),
+        };
+        // Both are ASCII: made of hexadecimal digits, or checked when it was taken over.
+        std::str::from_utf8(id).unwrap_or_default()
+    }
+
     /// Takes over the id that the head has of a trusted peer: 1 to 128 letters, digits and `-._:=+/@`. Anything else
     /// is left aside.
     pub fn trust_request_id(&mut self) {
-        let id = self.head.first(Known::XRequestId);
+        let id = self
+            .head
+            .as_ref()
+            .and_then(|head| head.first(Known::XRequestId));
         if let Some(id) = id.filter(|id| is_harmless(id)) {
             self.trusted_id = Some(jot(&mut self.note, id));
         }

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
+use crate::base::clock::Instant;
 use crate::message::RequestHead;
 
 use super::format::{self, Value};
@@ -27,7 +27,11 @@ pub struct Journal {
     plan: RefCell<Option<Arc<AccessLog>>>,
     lines: RefCell<Lines>,
     stamper: RefCell<Stamper>,
-    heads: RefCell<Vec<RequestHead>>,
+    #[expect(
+        clippy::vec_box,
+        reason = "a head is large, and handed on from hand to hand"
+    )]
+    heads: RefCell<Vec<Box<RequestHead>>>,
     notes: RefCell<Vec<Vec<u8>>>,
     ids: Ids,
 }
@@ -66,12 +70,12 @@ impl Journal {
     }
 
     /// An empty head, with the buffers of an earlier exchange.
-    pub fn take_head(&self) -> RequestHead {
+    pub fn take_head(&self) -> Box<RequestHead> {
         self.heads.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Takes it back.
-    pub fn give_head(&self, mut head: RequestHead) {
+    pub fn give_head(&self, mut head: Box<RequestHead>) {
         if let Ok(mut heads) = self.heads.try_borrow_mut()
             && heads.len() < MAX_FREE
             && head.bytes.capacity() <= MAX_KEPT_HEAD

@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::exchange::Record;
 use super::facts::ConnectionFacts;
 use super::journal::Journal;
+use crate::base::clock::Instant;
 use crate::message::RequestHead;
 use crate::metrics::{ExchangeCells, SessionCells};
 
@@ -61,17 +61,17 @@ impl Record {
         at: Instant,
     ) -> Self {
         let counts = Counts::session(cells, transport);
-        Self::begun(journal, facts, RequestHead::default(), counts, at)
+        Self::begun(journal, facts, None, counts, at)
     }
 
     /// Opens the record of what is asked on behalf of another exchange, which has a record of its own: this one is written nowhere.
     pub fn aside(
         journal: &Rc<Journal>,
         facts: &Rc<ConnectionFacts>,
-        head: RequestHead,
+        head: Box<RequestHead>,
         at: Instant,
     ) -> Self {
-        Self::begun(journal, facts, head, Counts::Nowhere, at)
+        Self::begun(journal, facts, Some(head), Counts::Nowhere, at)
     }
 
     /// The session's cluster is known: its cells count.

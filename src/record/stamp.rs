@@ -1,8 +1,8 @@
 //! Wall-clock time as text: RFC 3339, UTC, milliseconds.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::base::clock;
+use crate::base::clock::{self, Instant};
 
 /// Text length: `2026-01-31T23:59:59.999Z`.
 const LENGTH: usize = 24;
@@ -44,8 +44,7 @@ impl Stamper {
         if at >= self.anchor {
             self.wall.saturating_add(at.duration_since(self.anchor))
         } else {
-            self.wall
-                .saturating_sub(self.anchor.saturating_duration_since(at))
+            self.wall.saturating_sub(self.anchor.duration_since(at))
         }
     }
 

@@ -1,6 +1,8 @@
 //! Many changes of files in a short time are one.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::base::clock::Instant;
 
 /// Silence after which a change is looked at: an editor writes in several steps.
 const QUIET: Duration = Duration::from_millis(250);

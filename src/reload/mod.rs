@@ -26,11 +26,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::base::{ListenAddr, ListenerName, clock};
+use crate::base::clock::{self, Instant};
+use crate::base::{ListenAddr, ListenerName};
 use crate::cluster::Sweeper;
 use crate::config::Diagnostics;
 use crate::health::Prober;

@@ -8,13 +8,12 @@ use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 use super::debounce::Debounce;
-use crate::base::clock;
+use crate::base::clock::{self, Instant};
 
 /// Symbolic links that are followed for one path.
 const MAX_LINKS: usize = 32;

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::base::clock::Instant;
 use crate::base::{CidrSet, ListenerName, RouteName};
 
 /// Most words that are held: those for routes that are gone for good are not noticed otherwise.

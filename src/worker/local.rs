@@ -369,7 +369,7 @@ impl Local {
     }
 
     /// What is done every tick: memory, deadlines, idle connections, queues, the log.
-    pub fn tick(&self, now: std::time::Instant) {
+    pub fn tick(&self, now: crate::base::clock::Instant) {
         self.weigh();
         self.deadlines.sweep(now);
         self.pool.sweep(&self.deadlines);

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::local::Process;
 use crate::balance::Cursor;
+use crate::base::clock::Instant;
 use crate::base::{ClusterName, ListenerName};
 use crate::cluster::{Cluster, OnEndpointDown};
 use crate::endpoint::{Admin, Availability, Endpoint, EndpointKey};

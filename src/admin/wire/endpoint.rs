@@ -1,11 +1,9 @@
 //! One endpoint, as the interface shows it.
 
-use std::time::Instant;
-
 use serde::Serialize;
 
 use crate::admin::state::{state, why};
-use crate::base::clock;
+use crate::base::clock::{self, Instant};
 use crate::cluster::{Cluster, Override};
 use crate::endpoint::{Admin, Availability, Endpoint};
 use crate::health::LastProbe;

@@ -5,11 +5,10 @@ mod reload;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::clock;
+use crate::base::clock::{self, Instant};
 use crate::cluster::{Cluster, Overrides};
 use crate::config::types::Duration;
 use crate::dns;

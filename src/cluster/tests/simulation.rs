@@ -4,11 +4,11 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::compile_ok;
 use crate::balance::{Cursor, Pick, PickInput};
-use crate::base::clock;
+use crate::base::clock::{self, Instant};
 use crate::cluster::{Cluster, Live, Visit};
 use crate::endpoint::{Endpoint, EndpointIx, InFlight, Tried};
 use crate::metrics::HealthCells;

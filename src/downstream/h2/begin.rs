@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::mux::Mux;
 use super::own::Own;
 use super::runner::Runner;
 use super::side::Side;
+use crate::base::clock::Instant;
 use crate::base::{Detail, Error, Reason};
 use crate::http1::request::HeadLimits;
 use crate::http2::request::{Reader, Refusal};
@@ -75,7 +75,7 @@ fn refuse(
 }
 
 /// A malformed head is not answered, but it has its line.
-fn malformed(mux: &Mux, head: RequestHead, detail: Detail, now: Instant) {
+fn malformed(mux: &Mux, head: Box<RequestHead>, detail: Detail, now: Instant) {
     let connection = &mux.connection;
     if let Some((view, listener)) = connection.current()
         && let Some(settings) = view.listeners.get(listener)

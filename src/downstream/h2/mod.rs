@@ -16,7 +16,8 @@ use std::time::Duration;
 use super::connection::{Connection, Terms};
 use super::counted::Spoken;
 use super::linger::{self, Patience};
-use crate::base::{Detail, Reason, clock};
+use crate::base::clock::{self, Instant};
+use crate::base::{Detail, Reason};
 use crate::http1::limits::BodyLimits;
 use crate::http1::request::HeadLimits;
 use crate::http2::session::Block;
@@ -296,7 +297,7 @@ impl Driver {
         key: Key,
         block: &Block,
         input: &[u8],
-        now: std::time::Instant,
+        now: Instant,
     ) -> Result<(), Lost> {
         let mut reader = TrailerReader::new(self.trailers);
         session.read(block, input, |line| reader.line(&line))?;

@@ -3,10 +3,11 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Attempts;
-use crate::base::{Detail, Error, Phase, Reason, clock};
+use crate::base::clock::{self, Instant};
+use crate::base::{Detail, Error, Phase, Reason};
 use crate::cluster::Said;
 use crate::endpoint::{Endpoint, EndpointIx};
 use crate::exchange::Served;

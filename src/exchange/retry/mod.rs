@@ -2,8 +2,9 @@
 //! retry is paid from.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::base::clock::Instant;
 use crate::base::reason::Retry;
 use crate::base::{Detail, Error, Reason};
 use crate::cluster::{RetryPolicy, Said};

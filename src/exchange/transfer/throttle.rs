@@ -75,7 +75,7 @@ impl Throttled {
             if turn == Turn::Now {
                 longest.waits();
             }
-            let until = tokio::time::Instant::from_std(now + wait);
+            let until = (now + wait).into();
             match timer {
                 Some(timer) => timer.as_mut().reset(until),
                 None => *timer = Some(Box::pin(tokio::time::sleep_until(until))),

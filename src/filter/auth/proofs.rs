@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -11,7 +11,7 @@ use super::Terms;
 use super::hash::Hash;
 use super::users::{Users, Whose};
 use crate::base::cidr::client_key;
-use crate::base::clock;
+use crate::base::clock::{self, Instant};
 use crate::base::hash::HashKey;
 use crate::filter::counts::Counts;
 use crate::filter::remembered::Remembered;

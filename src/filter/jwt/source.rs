@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once, PoisonError, RwLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
@@ -15,7 +15,8 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
 
 use super::keys::{KeySet, Origin};
-use crate::base::{EndpointAddr, clock};
+use crate::base::EndpointAddr;
+use crate::base::clock::{self, Instant};
 use crate::config::raw::filter as raw;
 use crate::config::raw::tls::ClusterTls;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned};

@@ -1,9 +1,8 @@
 //! Frames that carry no message: what they change.
 
-use std::time::Instant;
-
 use super::receive::Outcome;
 use super::{Event, Expected, Session};
+use crate::base::clock::Instant;
 use crate::http2::code::Code;
 use crate::http2::frame::{self, Flags, FrameHead, HEAD, MAX_FRAME, MAX_WINDOW, SETTING, Setting};
 use crate::http2::limits::Abuse;

@@ -1,13 +1,12 @@
 //! Frames as they come.
 
 use super::{Block, Body, Event, Expected, Leaving, Lost, Session, Step, Unfinished};
+use crate::base::clock::Instant;
 use crate::http2::code::Code;
 use crate::http2::frame::{self, Flags, FrameHead, HEAD, Kind, MAX_FRAME, PREFACE};
 use crate::http2::hpack::Line;
 use crate::http2::limits::Abuse;
 use crate::http2::streams::{Ending, Found, Half, Key};
-
-use std::time::Instant;
 
 /// What a frame gave.
 pub(super) type Outcome = Result<Option<Event>, Lost>;

@@ -1,8 +1,7 @@
 //! What is sent.
 
-use std::time::Instant;
-
 use super::{Event, Leaving, Lost, Session};
+use crate::base::clock::Instant;
 use crate::http2::code::Code;
 use crate::http2::frame::{self, Block, Flags, HEAD, MAX_FRAME, MAX_STREAM};
 use crate::http2::hpack::Encoder;

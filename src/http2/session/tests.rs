@@ -1,12 +1,11 @@
 //! What one connection comes to, frame by frame, without a socket.
 
 use super::*;
-use crate::base::clock;
+use crate::base::clock::{self, Instant};
 use crate::http2::frame::{
     Block as Writing, Flags, FrameHead, HEAD, Kind, MAX_FRAME, MAX_WINDOW, PREFACE,
 };
 use crate::http2::streams::Ending;
-use std::time::Instant;
 
 /// A connection after its greeting, and a client's encoder.
 struct Pair {

@@ -18,7 +18,9 @@
 mod tests;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::base::clock::Instant;
 
 /// The share of `timeout` that is a long wait, and all that an overloaded line grants.
 const SHORT: u32 = 10;
@@ -166,7 +168,7 @@ impl<W: Default> Line<W> {
 
     fn count_place(&mut self, now: Instant) {
         let length = self.timeout / SHORT;
-        let age = now.saturating_duration_since(*self.period.get_or_insert(now));
+        let age = now.duration_since(*self.period.get_or_insert(now));
         if age >= length {
             let before = if age < length * 2 { self.given.0 } else { 0 };
             self.given = (0, before);
@@ -178,9 +180,7 @@ impl<W: Default> Line<W> {
     /// Whether the first in line has had a long wait.
     fn is_late(&self, now: Instant) -> bool {
         let first = self.waiting.first_key_value();
-        first.is_some_and(|(_, first)| {
-            now.saturating_duration_since(first.since) >= self.timeout / SHORT
-        })
+        first.is_some_and(|(_, first)| now.duration_since(first.since) >= self.timeout / SHORT)
     }
 
     /// Whether those that wait will be served soon in any order.
@@ -190,7 +190,7 @@ impl<W: Default> Line<W> {
 
     /// Judges the line, and tells those that are to give up.
     fn judge(&mut self, now: Instant, told: &mut Vec<W>) {
-        let age = |since| now.saturating_duration_since(since);
+        let age = |since| now.duration_since(since);
         let refuses = self.refused.is_some_and(|at| age(at) < self.timeout / 2);
         match self.mode {
             Mode::Calm if !self.is_late(now) => self.late = None,

@@ -1,10 +1,10 @@
 //! The line: order, calls that nobody answers, and a cluster of a few places under three times its load.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Call, Line, Mode, Ticket};
-use crate::base::clock;
+use crate::base::clock::{self, Instant};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -142,7 +142,7 @@ impl Cluster {
             let late = now > start + time / 2;
             let mut told = Vec::new();
             while let Some(first) = waiting.first_entry()
-                && now - *first.get() >= self.timeout
+                && now.duration_since(*first.get()) >= self.timeout
             {
                 let (ticket, _) = first.remove_entry();
                 line.refuse(now);
@@ -177,7 +177,7 @@ impl Cluster {
                 let Some(since) = waiting.remove(&ticket) else {
                     continue;
                 };
-                let waited = now - since;
+                let waited = now.duration_since(since);
                 match line.answer(ticket, |_| {}).unwrap() {
                     Call::GiveUp => {
                         line.refuse(now);

@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::queue::Queue;
 use super::sink::Test;
 use super::*;
-use crate::base::{ClusterName, Detail, ListenerName, Phase, Reason, RouteName, clock};
+use crate::base::clock::{self, Instant};
+use crate::base::{ClusterName, Detail, ListenerName, Phase, Reason, RouteName};
 use crate::message::head::Text;
 use crate::message::{self, Known, Method, RequestHead, Span};
 use crate::metrics::{ExchangeCells, Hub};

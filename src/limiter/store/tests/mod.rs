@@ -4,10 +4,9 @@ mod failover;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
 
 use super::*;
-use crate::base::clock;
+use crate::base::clock::{self, Instant};
 use crate::limit::{Algorithm, Meters, Outcome, Over};
 
 const SECOND: u64 = 1_000_000;
