@@ -280,6 +280,11 @@ pub fn phrase_of(status: u16) -> &'static str {
         .unwrap_or("")
 }
 
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "most names are constants: their copy is a store, not a call"
+)]
 pub(super) fn line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");

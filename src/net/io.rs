@@ -1,6 +1,5 @@
 //! A socket that carries a byte stream, as the kernel gives it.
 
-use std::future::Future;
 use std::io::{self, IoSlice, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -18,6 +17,10 @@ pub(super) enum Io {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
+
+/// Bytes that the kernel takes at once unless it has much already. What is longer may be taken in part, after which the runtime
+/// knows that no more fits.
+const SHORT: usize = 16 * 1024;
 
 impl Io {
     #[inline]
@@ -40,6 +43,14 @@ impl Io {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        // The kernel takes what is short as a rule. Asked like that it costs none of the runtime's budget for this task, which the
+        // reads before it keep to.
+        if bytes.len() <= SHORT {
+            match self.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                wrote => return Poll::Ready(wrote),
+            }
+        }
         match self {
             Self::Tcp(io) => Pin::new(io).poll_write(cx, bytes),
             Self::Unix(io) => Pin::new(io).poll_write(cx, bytes),
@@ -70,6 +81,8 @@ impl Io {
     pub(super) fn poll_peek(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(io) => {
+                // Nothing, nearly always: it is waited for the end of a connection.
+                ready!(io.poll_read_ready(cx))?;
                 let mut byte = [0; 1];
                 io.poll_peek(cx, &mut ReadBuf::new(&mut byte))
             }
@@ -146,15 +159,13 @@ impl Io {
 
     /// Whether the runtime has heard that there is something to read: no system call.
     pub(super) fn heard(&self) -> bool {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        // Outside of the runtime's budget for this task: with it spent, every socket would look quiet.
-        let look = std::pin::pin!(tokio::task::unconstrained(std::future::poll_fn(
-            |cx| match self {
-                Self::Tcp(io) => io.poll_read_ready(cx),
-                Self::Unix(io) => io.poll_read_ready(cx),
-            }
-        )));
-        look.poll(&mut cx).is_ready()
+        // What is to be tried is tried only where the runtime has heard of something, and none of its budget for this task is
+        // spent: without it every socket would look quiet.
+        let heard = match self {
+            Self::Tcp(io) => io.try_io(Interest::READABLE, || Ok(())),
+            Self::Unix(io) => io.try_io(Interest::READABLE, || Ok(())),
+        };
+        heard.is_ok()
     }
 
     /// Whether there is nothing to read, asked of the kernel.
