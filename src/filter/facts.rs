@@ -45,6 +45,15 @@ impl<'a> Facts<'a> {
         }
     }
 
+    /// The client's address as text, where that is made already: of the one that its connection comes from.
+    pub fn client_text(&self) -> Option<&'a str> {
+        let Said::By(record) = self.name else {
+            return None;
+        };
+        let facts = record.facts();
+        (facts.source().ip() == self.client).then(|| facts.source_text())
+    }
+
     /// The cluster that it goes to, or came from; empty: none.
     pub fn cluster(&self) -> &'a str {
         match self.cluster {

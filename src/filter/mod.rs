@@ -138,6 +138,28 @@ impl Filter {
             Self::GrpcWeb(_) => "grpc_web",
         }
     }
+
+    /// Whether it sees answers.
+    const fn looks_at_answers(&self) -> bool {
+        match self {
+            Self::ForwardAuth(_)
+            | Self::RequestId(_)
+            | Self::SecurityHeaders(_)
+            | Self::Cors(_)
+            | Self::RateLimit(_)
+            | Self::ResponseHeaders(_)
+            | Self::GrpcWeb(_) => true,
+            Self::RequestHeaders(_)
+            | Self::ConcurrencyLimit(_)
+            | Self::BandwidthLimit(_)
+            | Self::Rewrite(_)
+            | Self::IpAccess(_)
+            | Self::BasicAuth(_)
+            | Self::ApiKey(_)
+            | Self::Jwt(_)
+            | Self::MethodAccess(_) => false,
+        }
+    }
 }
 
 /// What a filter sees of a request.
@@ -223,34 +245,48 @@ pub enum Until {
 
 /// The filters of one route.
 #[derive(Clone, Debug, Default)]
-pub struct FilterChain(Box<[Filter]>);
+pub struct FilterChain {
+    filters: Box<[Filter]>,
+    /// Places of those that look at answers, the last first.
+    up: Box<[usize]>,
+}
 
 impl FilterChain {
     /// A chain of these filters, in the order in which requests walk them.
     pub fn new(filters: Vec<Filter>) -> Self {
-        Self(filters.into_boxed_slice())
+        let looks = |(at, filter): (usize, &Filter)| filter.looks_at_answers().then_some(at);
+        Self {
+            up: filters.iter().enumerate().rev().filter_map(looks).collect(),
+            filters: filters.into(),
+        }
     }
 
     /// Whether there is nothing to run.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.filters.is_empty()
+    }
+
+    /// Whether nothing is to be run on an answer.
+    #[inline]
+    pub fn passes_answers(&self) -> bool {
+        self.up.is_empty()
     }
 
     /// What its filters are called in the configuration, in their order.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.0.iter().map(Filter::as_str)
+        self.filters.iter().map(Filter::as_str)
     }
 
     /// Whether it makes calls of gRPC of other requests.
     pub fn speaks_grpc(&self) -> bool {
-        let mut filters = self.0.iter();
+        let mut filters = self.filters.iter();
         filters.any(|filter| matches!(filter, Filter::GrpcWeb(_)))
     }
 
     /// Begins what its filters do beside requests. To be called when the configuration is in effect.
     pub fn settle(&self) {
-        for filter in &self.0 {
+        for filter in &self.filters {
             if let Filter::Jwt(filter) = filter {
                 filter.settle();
             }
@@ -260,7 +296,7 @@ impl FilterChain {
     /// Runs the chain on a request from where it has come to, up to the first filter that answers or waits. After a
     /// wait it is called again, with the [`Progress`] resumed.
     pub fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
-        while let Some(filter) = self.0.get(view.progress.step) {
+        while let Some(filter) = self.filters.get(view.progress.step) {
             let verdict = match filter {
                 Filter::RequestHeaders(filter) => filter.on_request(view),
                 Filter::IpAccess(filter) => filter.on_request(view),
@@ -288,25 +324,18 @@ impl FilterChain {
 
     /// Runs the chain on a response, last filter first.
     pub fn on_response(&self, view: &mut ResponseView<'_>) {
-        for (step, filter) in self.0.iter().enumerate().rev() {
+        for &step in &self.up {
             view.step = step;
-            match filter {
-                Filter::RequestHeaders(_)
-                | Filter::ConcurrencyLimit(_)
-                | Filter::BandwidthLimit(_)
-                | Filter::Rewrite(_)
-                | Filter::IpAccess(_)
-                | Filter::BasicAuth(_)
-                | Filter::ApiKey(_)
-                | Filter::Jwt(_)
-                | Filter::MethodAccess(_) => {}
-                Filter::ForwardAuth(filter) => filter.on_response(view),
-                Filter::RequestId(filter) => filter.on_response(view),
-                Filter::SecurityHeaders(filter) => filter.on_response(view),
-                Filter::Cors(filter) => filter.on_response(view),
-                Filter::RateLimit(filter) => filter.on_response(view),
-                Filter::ResponseHeaders(filter) => filter.on_response(view),
-                Filter::GrpcWeb(filter) => filter.on_response(view),
+            match self.filters.get(step) {
+                Some(Filter::ForwardAuth(filter)) => filter.on_response(view),
+                Some(Filter::RequestId(filter)) => filter.on_response(view),
+                Some(Filter::SecurityHeaders(filter)) => filter.on_response(view),
+                Some(Filter::Cors(filter)) => filter.on_response(view),
+                Some(Filter::RateLimit(filter)) => filter.on_response(view),
+                Some(Filter::ResponseHeaders(filter)) => filter.on_response(view),
+                Some(Filter::GrpcWeb(filter)) => filter.on_response(view),
+                // They do not look at answers.
+                _ => {}
             }
         }
     }

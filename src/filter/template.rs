@@ -165,7 +165,10 @@ impl Variable {
             status,
         } = sources;
         let bytes = match self {
-            Self::ClientIp => return address(facts.client.to_canonical(), out),
+            Self::ClientIp => match facts.client_text() {
+                Some(text) => return out.extend_from_slice(text.as_bytes()),
+                None => return address(facts.client.to_canonical(), out),
+            },
             Self::Status => {
                 let mut digits = itoa::Buffer::new();
                 let text = status.map_or("", |status| digits.format(status));
