@@ -37,6 +37,7 @@ use crate::limit::Level;
 use crate::listener::Serves;
 use crate::message::forwarded::{Trust, trust};
 use crate::net::Stream;
+use crate::task;
 use crate::worker::Local;
 use crate::worker::local::{Admission, ClientSlot};
 use connection::Connection;
@@ -57,22 +58,22 @@ pub fn serve(
     let admitted = admit(&local, listener, stream, peer);
     async move {
         if let Some(mut admitted) = admitted {
+            let connection = Rc::clone(&admitted.seat.connection);
             // Boxed: a connection does not carry its size afterwards.
             if let Some(step) = admitted.preface.take() {
-                match Box::pin(step.run(&admitted.connection)).await {
-                    Ok(Some(client)) => admitted.client = client,
+                match Box::pin(step.run(&connection)).await {
+                    Ok(Some(client)) => admitted.seat.client = client,
                     Ok(None) => {}
                     Err(error) => {
-                        let cells = &admitted.counted.cells;
+                        let cells = &connection.counted.cells;
                         cells.rejected(error.reason(), error.detail());
                         return;
                     }
                 }
             }
-            let connection = Rc::clone(&admitted.connection);
             if let Some(step) = admitted.secure.take() {
                 // Boxed: what idles afterwards must not carry its size.
-                let cells = &admitted.counted.cells;
+                let cells = &connection.counted.cells;
                 let made = Box::pin(step.run(&connection, cells)).await;
                 if made == Made::Failed {
                     return;
@@ -87,10 +88,16 @@ pub fn serve(
                     },
                     Spoken::Http2 => Box::pin(h2::drive(connection)).await,
                 },
-                Protocol::Tcp => tcp::drive(connection).await,
+                Protocol::Tcp => {
+                    if let Some(parts) = Box::pin(tcp::join(&connection)).await {
+                        let presence = connection.local.presence.join();
+                        let tunnel = tunnel::serve(admitted.seat, parts);
+                        task::spawn_holding("tunnel", presence, tunnel);
+                        return;
+                    }
+                }
             }
-            let cause = admitted.connection.cause();
-            admitted.counted.cells.closed(cause);
+            admitted.seat.closed();
         }
     }
 }
@@ -103,14 +110,27 @@ enum Protocol {
 }
 
 /// A connection and its places in the counts; they go in this order.
-struct Admitted {
+#[derive(Debug)]
+struct Seat {
     connection: Rc<Connection>,
-    secure: Option<Step>,
-    counted: Rc<Counted>,
-    protocol: Protocol,
-    preface: Option<preface::Step>,
     _process: Admission,
     client: ClientSlot,
+}
+
+impl Seat {
+    /// It has ended.
+    fn closed(&self) {
+        let cause = self.connection.cause();
+        self.connection.counted.cells.closed(cause);
+    }
+}
+
+/// A connection, and what is done before its first request.
+struct Admitted {
+    seat: Seat,
+    secure: Option<Step>,
+    protocol: Protocol,
+    preface: Option<preface::Step>,
 }
 
 fn admit(
@@ -176,15 +196,16 @@ fn admit(
     Some(Admitted {
         preface,
         secure,
-        connection,
-        counted,
+        seat: Seat {
+            connection,
+            _process: process,
+            client,
+        },
         protocol: match spec.serves {
             Serves::Http => Protocol::Http,
             Serves::Tcp(_) => Protocol::Tcp,
             // The name belongs to a listener for datagrams by now.
             Serves::Udp(_) => return None,
         },
-        _process: process,
-        client,
     })
 }

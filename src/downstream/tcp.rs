@@ -1,11 +1,10 @@
 //! A connection of layer 4: an endpoint for it, and then a tunnel.
 
 use std::future::poll_fn;
-use std::rc::Rc;
 use std::task::Poll;
 
 use super::connection::Connection;
-use super::{hello, tunnel};
+use super::hello;
 use crate::base::{Detail, Error, Phase, Reason, clock};
 use crate::exchange::admit;
 use crate::exchange::tcp::{Session, key_input, reach};
@@ -15,23 +14,14 @@ use crate::metrics::Closed;
 use crate::record::{Record, Transport};
 use crate::route::ClusterIx;
 
-/// Serves one connection.
-pub(super) async fn drive(connection: Rc<Connection>) {
+/// Finds an endpoint for the connection; `None` when there is none, and the record is written.
+pub(super) async fn join(connection: &Connection) -> Option<Box<Tunnel>> {
     poll_fn(|cx| {
         connection.timer.watch(cx);
         Poll::Ready(())
     })
     .await;
     connection.ends_by(Closed::Refused);
-    // Boxed: a tunnel, which may be silent for hours, does not carry its size.
-    if let Some(parts) = Box::pin(join(&connection)).await {
-        connection.ends_by(Closed::Tunnel);
-        tunnel::run(&connection, parts).await;
-    }
-}
-
-/// Finds an endpoint for the connection; `None` when there is none, and the record is written.
-async fn join(connection: &Connection) -> Option<Box<Tunnel>> {
     let (view, position) = connection.current()?;
     let listener = view.listeners.get(position)?;
     let Serves::Tcp(spec) = &listener.spec.serves else {

@@ -3,18 +3,21 @@
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use super::Seat;
 use super::connection::Connection;
 use crate::base::{Detail, Phase, Reason, clock};
 use crate::exchange::Tunnel;
+use crate::metrics::Closed;
+use crate::net::deadline::{Fired, Tick};
 use crate::net::{Pipe, Stream};
-use crate::worker::Local;
 use crate::worker::local::{HEADROOM, READ};
+use crate::worker::{Local, Presence};
 
 /// One direction of a tunnel.
-struct Flow<'t> {
-    from: &'t Stream,
-    to: &'t Stream,
+#[derive(Debug)]
+struct Flow {
     /// Bytes that `to` has not taken, and how many of them it has by now.
     spill: Vec<u8>,
     taken: usize,
@@ -50,12 +53,16 @@ enum Broken {
     Writing,
 }
 
-impl<'t> Flow<'t> {
-    fn new(from: &'t Stream, to: &'t Stream, spill: Vec<u8>) -> Self {
+/// With so many tunnels the next look at each, of a thousand instructions, costs more than it saves.
+const FEW: usize = 8;
+
+/// Up to this length a copy is cheaper than to wake the other side for it alone.
+const LITTLE: usize = 4 << 10;
+
+impl Flow {
+    fn new(from: &Stream, to: &Stream, spill: Vec<u8>) -> Self {
         let bytes = spill.len() as u64;
         Self {
-            from,
-            to,
             spill,
             taken: 0,
             bytes,
@@ -69,11 +76,17 @@ impl<'t> Flow<'t> {
     }
 
     /// Moves what can be moved. Whether anything was.
-    fn poll(&mut self, cx: &mut Context<'_>, local: &Local) -> Result<bool, Broken> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        local: &Local,
+        from: &Stream,
+        to: &Stream,
+    ) -> Result<bool, Broken> {
         let mut moved = false;
         loop {
             while let Some(rest @ [_, ..]) = self.spill.get(self.taken..) {
-                match self.to.poll_write(cx, rest) {
+                match to.poll_write(cx, rest) {
                     Poll::Ready(Ok(wrote @ 1..)) => {
                         self.taken += wrote;
                         moved = true;
@@ -88,7 +101,7 @@ impl<'t> Flow<'t> {
             self.taken = 0;
             match self.state {
                 State::Ended => return Ok(moved),
-                State::Ending => match self.to.poll_shutdown(cx) {
+                State::Ending => match to.poll_shutdown(cx) {
                     Poll::Ready(_) => {
                         self.state = State::Ended;
                         return Ok(true);
@@ -99,14 +112,14 @@ impl<'t> Flow<'t> {
             }
             if let Way::Spliced(pipe) = &mut self.way {
                 if pipe.holds() > 0 {
-                    match self.to.poll_pour(cx, pipe) {
+                    match to.poll_pour(cx, pipe) {
                         Poll::Ready(Ok(1..)) => moved = true,
                         Poll::Ready(_) => return Err(Broken::Writing),
                         Poll::Pending => return Ok(moved),
                     }
                     continue;
                 }
-                match self.from.poll_fill(cx, pipe) {
+                match from.poll_fill(cx, pipe) {
                     Poll::Ready(Ok(0)) => {
                         self.way = Way::Copied;
                         self.state = State::Ending;
@@ -131,13 +144,21 @@ impl<'t> Flow<'t> {
             let buf = scratch
                 .get_mut(HEADROOM..HEADROOM + local.read_len())
                 .unwrap_or_default();
-            match self.from.poll_read(cx, buf) {
+            match from.poll_read(cx, buf) {
                 Poll::Ready(Ok(0)) => self.state = State::Ending,
                 Poll::Ready(Ok(read)) => {
                     moved = true;
                     self.bytes += read as u64;
                     let bytes = buf.get(..read).unwrap_or_default();
-                    let wrote = match self.to.poll_write(cx, bytes) {
+                    if read <= LITTLE && local.tunnels.count() > FEW {
+                        // Whoever is ready is read before anything is sent: what is sent wakes the other side, and to be woken once
+                        // for many is cheaper for both than to fall asleep between them.
+                        self.spill = local.take_buffer();
+                        self.spill.extend_from_slice(bytes);
+                        cx.waker().wake_by_ref();
+                        return Ok(true);
+                    }
+                    let wrote = match to.poll_write(cx, bytes) {
                         Poll::Ready(Ok(wrote)) => wrote,
                         Poll::Ready(Err(_)) => return Err(Broken::Writing),
                         Poll::Pending => 0,
@@ -159,30 +180,53 @@ impl<'t> Flow<'t> {
     }
 }
 
-/// Runs a tunnel until both sides have ended, one of them broke, or nothing moved for its idle time.
-pub(super) async fn run(connection: &Connection, parts: Box<Tunnel>) {
-    let Tunnel {
-        stream,
-        mut record,
-        terms,
-        held,
-        kept,
-    } = *parts;
-    let local = &connection.local;
-    stream.keep_alive();
-    connection.stream.keep_alive();
-    let early = std::mem::take(&mut *connection.input.borrow_mut());
-    let mut up = Flow::new(&connection.stream, &stream, early);
-    let mut down = Flow::new(&stream, &connection.stream, Vec::new());
-    let timer = &connection.timer;
-    if let Some(group) = terms.group {
-        timer.regroup(group);
+/// A tunnel that runs. What it is made of stays in its box: a task that may be silent for hours does not carry it.
+#[derive(Debug)]
+struct Run {
+    parts: Box<Tunnel>,
+    up: Flow,
+    down: Flow,
+    /// When something has moved. The timer is not set anew for each piece: when it fires, it is looked here.
+    moved_at: Tick,
+    /// How long nothing may.
+    patience: Duration,
+    /// What the connection is charged with.
+    weighed: Option<usize>,
+    _among: Presence,
+}
+
+/// How a tunnel ended.
+type Outcome = (Reason, Detail);
+
+impl Run {
+    fn begin(connection: &Connection, parts: Box<Tunnel>) -> Self {
+        let (local, timer) = (&connection.local, &connection.timer);
+        let (ours, theirs, terms) = (&connection.stream, &parts.stream, parts.terms);
+        theirs.keep_alive();
+        ours.keep_alive();
+        let early = std::mem::take(&mut *connection.input.borrow_mut());
+        if let Some(group) = terms.group {
+            timer.regroup(group);
+        }
+        let now = local.deadlines.tick();
+        timer.set(now.plus(terms.idle).min(terms.until));
+        Self {
+            up: Flow::new(ours, theirs, early),
+            down: Flow::new(theirs, ours, Vec::new()),
+            moved_at: now,
+            patience: terms.idle,
+            weighed: None,
+            _among: local.tunnels.join(),
+            parts,
+        }
     }
-    let clock = &local.deadlines;
-    let mut due = clock.after(terms.idle).min(terms.until);
-    timer.set(due);
-    let (reason, detail) = poll_fn(|cx| {
-        let moved = match (up.poll(cx, local), down.poll(cx, local)) {
+
+    /// Moves what can be moved. Ready when both sides have ended, one of them broke, or nothing moved for too long.
+    fn poll(&mut self, cx: &mut Context<'_>, connection: &Connection) -> Poll<Outcome> {
+        let local = &connection.local;
+        let (ours, theirs) = (&connection.stream, &self.parts.stream);
+        let up = self.up.poll(cx, local, ours, theirs);
+        let moved = match (up, self.down.poll(cx, local, theirs, ours)) {
             (Ok(up), Ok(down)) => up || down,
             (Err(Broken::Reading), _) | (_, Err(Broken::Writing)) => {
                 return Poll::Ready((Reason::ClientAbort, Detail::Reset));
@@ -191,43 +235,105 @@ pub(super) async fn run(connection: &Connection, parts: Box<Tunnel>) {
                 return Poll::Ready((Reason::UpstreamTruncated, Detail::Reset));
             }
         };
-        if up.state == State::Ended && down.state == State::Ended {
-            return Poll::Ready((Reason::Completed, Detail::None));
+        let now = local.deadlines.tick();
+        if moved {
+            self.moved_at = now;
         }
+        let terms = &self.parts.terms;
+        let patience = match (self.up.state, self.down.state) {
+            (State::Ended, State::Ended) => return Poll::Ready((Reason::Completed, Detail::None)),
+            (State::Ended, _) | (_, State::Ended) => terms.half_closed,
+            _ => terms.idle,
+        };
         if local.drain.phase() == crate::drain::Phase::Forced {
             return Poll::Ready((Reason::Shutdown, Detail::None));
         }
-        // Looked at before the timer is set anew, which forgets it: a tunnel that never pauses has its end, too.
-        if timer.fired() {
-            match clock.tick() {
-                now if now >= terms.until => {
-                    return Poll::Ready((Reason::MaxDuration, Detail::None));
-                }
-                now if now < due => {
-                    // Not its own deadline: that of all who are with this endpoint.
-                    return Poll::Ready((Reason::Killed, Detail::EndpointDown));
-                }
-                _ if !moved => return Poll::Ready((Reason::UpstreamIdle, Detail::Idle)),
-                _ => {}
+        let timer = &connection.timer;
+        let fired = timer.why_fired();
+        match fired {
+            Some(_) if now >= terms.until => {
+                return Poll::Ready((Reason::MaxDuration, Detail::None));
             }
+            // With all others of its endpoint.
+            Some(Fired::Told) => return Poll::Ready((Reason::Killed, Detail::EndpointDown)),
+            Some(Fired::Due) if now >= self.moved_at.plus(self.patience) => {
+                return Poll::Ready((Reason::UpstreamIdle, Detail::Idle));
+            }
+            _ => {}
         }
-        if moved {
-            let half = up.state == State::Ended || down.state == State::Ended;
-            let idle = if half { terms.half_closed } else { terms.idle };
-            due = clock.after(idle).min(terms.until);
-            timer.set(due);
+        if fired.is_some() || patience != self.patience {
+            self.patience = patience;
+            timer.set(self.moved_at.plus(patience).min(terms.until));
         }
-        connection.weigh(up.spill.capacity() + down.spill.capacity());
+        let held = self.up.spill.capacity() + self.down.spill.capacity();
+        // What TLS holds is another with each piece.
+        if self.weighed != Some(held) || !ours.is_plain() {
+            self.weighed = Some(held);
+            connection.weigh(held);
+        }
         Poll::Pending
-    })
-    .await;
-    record.phase(if reason == Reason::Completed {
-        Phase::Last
-    } else {
-        Phase::Data
-    });
-    record.request_bytes(up.bytes);
-    record.response_bytes(down.bytes);
-    record.end(reason, detail, clock::now());
-    drop((record, held, kept));
+    }
+
+    fn end(self, (reason, detail): Outcome) {
+        let Tunnel {
+            stream,
+            mut record,
+            held,
+            kept,
+            ..
+        } = *self.parts;
+        record.phase(if reason == Reason::Completed {
+            Phase::Last
+        } else {
+            Phase::Data
+        });
+        record.request_bytes(self.up.bytes);
+        record.response_bytes(self.down.bytes);
+        record.end(reason, detail, clock::now());
+        // Written, and the places given back, before the endpoint sees the end.
+        drop((record, held, kept));
+        drop(stream);
+    }
+}
+
+/// A tunnel as a task of its own: what found the endpoint has ended, and its size is gone with it.
+pub(super) fn serve(seat: Seat, parts: Box<Tunnel>) -> impl Future<Output = ()> {
+    seat.connection.ends_by(Closed::Tunnel);
+    let mut run = Run::begin(&seat.connection, parts);
+    // Not an `async fn`: it would hold what it is called with twice.
+    async move {
+        poll_fn(|cx| {
+            seat.connection.timer.watch(cx);
+            Poll::Ready(())
+        })
+        .await;
+        let outcome = poll_fn(|cx| run.poll(cx, &seat.connection)).await;
+        run.end(outcome);
+        seat.closed();
+    }
+}
+
+/// The same within the task of its connection, which spoke HTTP before.
+pub(super) async fn run(connection: &Connection, parts: Box<Tunnel>) {
+    let mut run = Run::begin(connection, parts);
+    let outcome = poll_fn(|cx| run.poll(cx, connection)).await;
+    run.end(outcome);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the task of a silent tunnel may take: with what it is made of, it is most of what such a tunnel costs.
+    const MOST: usize = 384;
+
+    fn size<F: Future>(_: impl FnOnce(Seat, Box<Tunnel>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_silent_tunnel_is_small() {
+        let size = size(serve);
+        assert!(size <= MOST, "{size} bytes");
+    }
 }

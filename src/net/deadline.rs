@@ -28,12 +28,34 @@ pub struct Tick(pub(super) u64);
 impl Tick {
     /// No deadline.
     pub const NEVER: Self = Self(NEVER);
+
+    /// The tick that is at least `time` after this one; zero means never.
+    #[inline]
+    #[must_use]
+    pub fn plus(self, time: Duration) -> Self {
+        if time.is_zero() {
+            return Self::NEVER;
+        }
+        // In 64 bits: this is asked several times for each request.
+        let millis = time.as_secs().saturating_mul(1000) + u64::from(time.subsec_millis());
+        let ticks = millis.div_ceil(MILLIS);
+        Self(self.0.saturating_add(ticks).saturating_add(1))
+    }
+}
+
+/// Why a timer woke its task.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fired {
+    /// Its time has come.
+    Due,
+    /// All timers, or those of its group, were told to.
+    Told,
 }
 
 #[derive(Debug)]
 struct Slot {
     due: Cell<u64>,
-    fired: Cell<bool>,
+    fired: Cell<Option<Fired>>,
     waker: RefCell<Option<Waker>>,
     /// Shortened when its owner is on its way out: nothing is lost by closing it.
     idle: Cell<bool>,
@@ -68,13 +90,7 @@ impl Deadlines {
 
     /// The tick that is at least `after` away; zero means never.
     pub fn after(&self, after: Duration) -> Tick {
-        if after.is_zero() {
-            return Tick::NEVER;
-        }
-        // In 64 bits: this is asked several times for each request.
-        let millis = after.as_secs().saturating_mul(1000) + u64::from(after.subsec_millis());
-        let ticks = millis.div_ceil(MILLIS);
-        Tick(self.now.get().saturating_add(ticks).saturating_add(1))
+        self.tick().plus(after)
     }
 
     /// How long it is until `tick`, to the tick; `None` if it never comes.
@@ -113,14 +129,14 @@ impl Deadlines {
         let mut earliest = NEVER;
         for (_, slot) in &*self.slots.borrow() {
             let due = slot.due.get();
-            if slot.fired.get() {
+            if slot.fired.get().is_some() {
                 continue;
             }
             if due > tick {
                 earliest = earliest.min(due);
                 continue;
             }
-            slot.fired.set(true);
+            slot.fired.set(Some(Fired::Due));
             if let Some(waker) = &*slot.waker.borrow() {
                 waker.wake_by_ref();
             }
@@ -155,7 +171,7 @@ impl Deadlines {
             if group.is_some_and(|group| group != slot.group.get()) {
                 continue;
             }
-            slot.fired.set(true);
+            slot.fired.set(Some(Fired::Told));
             if let Some(waker) = &*slot.waker.borrow() {
                 waker.wake_by_ref();
             }
@@ -176,7 +192,7 @@ impl Timer {
     pub fn new(deadlines: &Rc<Deadlines>, group: u64) -> Self {
         let slot = Rc::new(Slot {
             due: Cell::new(NEVER),
-            fired: Cell::new(false),
+            fired: Cell::new(None),
             waker: RefCell::new(None),
             idle: Cell::new(false),
             group: Cell::new(group),
@@ -195,7 +211,7 @@ impl Timer {
         self.slot.due.set(tick.0);
         let earliest = &self.deadlines.earliest;
         earliest.set(earliest.get().min(tick.0));
-        self.slot.fired.set(false);
+        self.slot.fired.set(None);
         self.slot.idle.set(false);
     }
 
@@ -218,6 +234,12 @@ impl Timer {
     /// Whether the deadline has passed since it was last set.
     #[inline]
     pub fn fired(&self) -> bool {
+        self.why_fired().is_some()
+    }
+
+    /// The same, and why. Who was told to is so whatever the time.
+    #[inline]
+    pub fn why_fired(&self) -> Option<Fired> {
         self.slot.fired.get()
     }
 
@@ -278,7 +300,9 @@ mod tests {
         busy.regroup(9);
         deadlines.fire_group(7);
         assert!(!busy.fired(), "it has left the group");
+        deadlines.sweep(start + Duration::from_secs(100));
+        assert_eq!(busy.why_fired(), Some(Fired::Due));
         deadlines.fire_all();
-        assert!(busy.fired());
+        assert_eq!(busy.why_fired(), Some(Fired::Told));
     }
 }

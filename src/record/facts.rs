@@ -19,7 +19,7 @@ pub struct ConnectionFacts {
     /// The peer's IP address as text.
     pub peer_text: Box<str>,
     /// What a proxy in front has told of the connection that this one stands for.
-    told: OnceCell<(Ends, Box<str>)>,
+    told: OnceCell<Box<(Ends, Box<str>)>>,
     /// Our own address on the connection, where endpoints are told of it.
     local: OnceCell<SocketAddr>,
     /// The server name of a client hello that was looked into.
@@ -133,20 +133,20 @@ impl ConnectionFacts {
     pub fn told(&self, ends: Ends) {
         let text = ends.source.ip().to_canonical().to_string();
         // A second word does not count: there is none.
-        let _ = self.told.set((ends, text.into()));
+        let _ = self.told.set(Box::new((ends, text.into())));
     }
 
     /// Who is at the other end, as far as the PROXY protocol tells: whom trust and limits are about.
     pub fn source(&self) -> SocketAddr {
         match self.told.get() {
-            Some((ends, _)) => ends.source,
+            Some(told) => told.0.source,
             None => self.peer.addr(),
         }
     }
 
     /// Its IP address as text.
     pub fn source_text(&self) -> &str {
-        self.told.get().map_or(&self.peer_text, |(_, text)| text)
+        self.told.get().map_or(&self.peer_text, |told| &told.1)
     }
 
     /// What the log says of the peer.
@@ -164,7 +164,7 @@ impl ConnectionFacts {
 
     /// Both ends of the connection, or of that which it stands for.
     pub fn ends(&self) -> Option<Ends> {
-        let told = self.told.get().map(|(ends, _)| *ends);
+        let told = self.told.get().map(|told| told.0);
         told.or_else(|| {
             Some(Ends {
                 source: self.peer.addr(),

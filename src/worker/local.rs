@@ -178,6 +178,8 @@ pub struct Local {
     pub presence: Presence,
     /// Exchanges under way.
     pub exchanges: Presence,
+    /// Tunnels.
+    pub tunnels: Presence,
     /// Where records are written.
     pub journal: Rc<Journal>,
     /// Idle connections to endpoints.
@@ -222,6 +224,7 @@ impl Local {
             drain: Drain::default(),
             presence: Presence::default(),
             exchanges: Presence::default(),
+            tunnels: Presence::default(),
             journal,
             pool,
             pipes: Rc::default(),
