@@ -274,7 +274,12 @@ impl Run {
         Poll::Pending
     }
 
-    fn end(self, (reason, detail): Outcome) {
+    fn end(self, connection: &Connection, (reason, detail): Outcome) {
+        if detail == Detail::Reset {
+            // One on both sides: an end would say that what came before it is whole.
+            connection.stream.abort();
+            self.parts.stream.abort();
+        }
         let Tunnel {
             stream,
             mut record,
@@ -308,7 +313,7 @@ pub(super) fn serve(seat: Seat, parts: Box<Tunnel>) -> impl Future<Output = ()> 
         })
         .await;
         let outcome = poll_fn(|cx| run.poll(cx, &seat.connection)).await;
-        run.end(outcome);
+        run.end(&seat.connection, outcome);
         seat.closed();
     }
 }
@@ -317,7 +322,7 @@ pub(super) fn serve(seat: Seat, parts: Box<Tunnel>) -> impl Future<Output = ()> 
 pub(super) async fn run(connection: &Connection, parts: Box<Tunnel>) {
     let mut run = Run::begin(connection, parts);
     let outcome = poll_fn(|cx| run.poll(cx, connection)).await;
-    run.end(outcome);
+    run.end(connection, outcome);
 }
 
 #[cfg(test)]

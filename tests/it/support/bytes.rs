@@ -174,7 +174,13 @@ impl Noise {
 }
 
 /// Writes `size` bytes of noise in segments of random size, and ends its side.
-pub fn send(mut stream: &TcpStream, seed: u64, size: usize) -> io::Result<()> {
+pub fn send(stream: &TcpStream, seed: u64, size: usize) -> io::Result<()> {
+    send_part(stream, seed, size)?;
+    stream.shutdown(Shutdown::Write)
+}
+
+/// The same without an end.
+pub fn send_part(mut stream: &TcpStream, seed: u64, size: usize) -> io::Result<()> {
     let (mut noise, mut cut) = (Noise::new(seed), Noise::new(seed ^ 0xC0DE));
     let mut left = size;
     let mut block = Vec::new();
@@ -191,17 +197,39 @@ pub fn send(mut stream: &TcpStream, seed: u64, size: usize) -> io::Result<()> {
         stream.write_all(&block)?;
         left -= segment;
     }
-    stream.shutdown(Shutdown::Write)
+    Ok(())
 }
 
-/// Reads noise to its end; how many bytes differ from what was sent, those that are missing or too many included.
-pub fn differences(mut stream: &TcpStream, seed: u64, size: usize) -> usize {
+/// What a reader of noise has seen.
+pub struct Seen {
+    /// Bytes in all.
+    pub bytes: usize,
+    /// Those that are not what was sent there.
+    pub wrong: usize,
+    /// How it ended.
+    pub end: io::Result<()>,
+}
+
+/// Reads noise to its end.
+pub fn compare(mut stream: &TcpStream, seed: u64) -> Seen {
     let mut noise = Noise::new(seed);
     let mut wanted = Vec::new();
     let (mut word, mut at) = ([0; 8], 8);
-    let (mut seen, mut wrong) = (0, 0);
+    let mut seen = Seen {
+        bytes: 0,
+        wrong: 0,
+        end: Ok(()),
+    };
     let mut scratch = vec![0; 64 * 1024];
-    while let Ok(n @ 1..) = stream.read(&mut scratch) {
+    loop {
+        let n = match stream.read(&mut scratch) {
+            Ok(0) => return seen,
+            Ok(n) => n,
+            Err(error) => {
+                seen.end = Err(error);
+                return seen;
+            }
+        };
         wanted.clear();
         for _ in 0..n {
             if at == 8 {
@@ -210,12 +238,14 @@ pub fn differences(mut stream: &TcpStream, seed: u64, size: usize) -> usize {
             wanted.push(word[at]);
             at += 1;
         }
-        wrong += scratch[..n]
-            .iter()
-            .zip(&wanted)
-            .filter(|(a, b)| a != b)
-            .count();
-        seen += n;
+        let pairs = scratch[..n].iter().zip(&wanted);
+        seen.wrong += pairs.filter(|(a, b)| a != b).count();
+        seen.bytes += n;
     }
-    wrong + seen.abs_diff(size)
+}
+
+/// Reads noise to its end; how many bytes differ from what was sent, those that are missing or too many included.
+pub fn differences(stream: &TcpStream, seed: u64, size: usize) -> usize {
+    let seen = compare(stream, seed);
+    seen.wrong + seen.bytes.abs_diff(size)
 }
