@@ -66,7 +66,8 @@ impl Ticket {
 }
 
 impl Store {
-    pub(super) fn new(address: Address, timeout: Duration) -> Self {
+    /// The store at this address, which is waited for no longer than `timeout`.
+    pub fn new(address: Address, timeout: Duration) -> Self {
         Self {
             address,
             timeout,
