@@ -137,7 +137,7 @@ pub(super) async fn checkout(
     }
     if let Source::Pool(look) = source
         && let Some(set) = cluster.idle.get(ix.0 as usize)
-        && let Some(stream) = set.take(look)
+        && let Some(stream) = set.take(look, &x.local.deadlines)
     {
         let (link, reused) = reuse(x, cluster, stream);
         return Ok(Checked { link, reused, held });
@@ -183,7 +183,7 @@ async fn either(
     }
     if set.agreed.get() == Agreed::Http1 {
         if let Source::Pool(look) = source
-            && let Some(stream) = set.take(look)
+            && let Some(stream) = set.take(look, &x.local.deadlines)
         {
             return Ok(reuse(x, cluster, stream));
         }

@@ -17,14 +17,17 @@ use crate::net::socket::Quiet;
 pub enum Look {
     /// What the runtime has heard: enough where the request can be sent again.
     Runtime,
-    /// Ask the kernel (one `recv` with `MSG_PEEK`): for a request that must not be sent twice. An endpoint may close
-    /// right behind its answer, without a word and since the runtime's last turn.
+    /// Ask the kernel (one `recv` with `MSG_PEEK`), for a request that must not be sent twice: an endpoint may close
+    /// without a word, and since the runtime's last turn. Not asked about a connection that was in use a moment ago, while
+    /// its endpoint closes none: the runtime's turns are shorter than that, and no endpoint waits so little.
     Kernel,
 }
 
 #[derive(Debug)]
 struct Idle {
     stream: Stream,
+    /// When it was put back.
+    since: Tick,
     until: Tick,
 }
 
@@ -36,6 +39,9 @@ struct Aside {
 
 /// How long a connection stays aside: long enough for bytes that are on their way.
 const ASIDE: Duration = Duration::from_millis(200);
+
+/// How long an endpoint is taken for one that closes connections without a word, after it has.
+const SUSPECT: Duration = Duration::from_mins(1);
 
 /// How long before its endpoint a connection is closed here: more than a sweep is late, and a round trip.
 const AHEAD: Duration = Duration::from_secs(1);
@@ -60,6 +66,8 @@ pub struct IdleSet {
     pub shared: Shared,
     /// What the endpoint agreed to last, where that decides what is spoken.
     pub agreed: Cell<Agreed>,
+    /// Until when each connection is looked at, as one was found closed or with bytes that nobody had asked for.
+    suspect: Cell<Option<Tick>>,
     limit: Cell<usize>,
     timeout: Cell<Duration>,
 }
@@ -78,17 +86,30 @@ impl IdleSet {
 
     /// Takes the connection that was put back last and is still open and silent; closes the dead ones that
     /// it meets.
-    pub fn take(&self, look: Look) -> Option<Stream> {
+    pub fn take(&self, look: Look, clock: &Deadlines) -> Option<Stream> {
         loop {
-            let Idle { stream, .. } = self.idle.borrow_mut().pop()?;
+            let Idle { stream, since, .. } = self.idle.borrow_mut().pop()?;
             let quiet = match look {
-                Look::Runtime => stream.quiet(),
-                Look::Kernel => stream.quiet_now(),
+                Look::Kernel if since != clock.tick() || self.is_suspect(clock) => {
+                    stream.quiet_now()
+                }
+                Look::Kernel | Look::Runtime => stream.quiet(),
             };
             if quiet == Quiet::Yes {
                 return Some(stream);
             }
+            self.suspects(clock);
         }
+    }
+
+    /// Whether its endpoint has closed a connection of late.
+    fn is_suspect(&self, clock: &Deadlines) -> bool {
+        self.suspect.get().is_some_and(|until| clock.tick() < until)
+    }
+
+    /// One of its connections was closed without a word.
+    pub fn suspects(&self, clock: &Deadlines) {
+        self.suspect.set(Some(clock.after(SUSPECT)));
     }
 
     /// Puts a connection back; closes it when there are enough. With `theirs` the endpoint said how long it keeps an
@@ -98,7 +119,12 @@ impl IdleSet {
         if idle.len() < self.limit.get()
             && let Some(until) = self.until(clock, theirs)
         {
-            idle.push(Idle { stream, until });
+            let since = clock.tick();
+            idle.push(Idle {
+                stream,
+                since,
+                until,
+            });
         }
     }
 
@@ -129,7 +155,11 @@ impl IdleSet {
             && let Some(until) = self.until(clock, theirs)
         {
             aside.push(Aside {
-                idle: Idle { stream, until },
+                idle: Idle {
+                    stream,
+                    since: clock.tick(),
+                    until,
+                },
                 from: clock.after(ASIDE),
             });
         }
@@ -164,9 +194,13 @@ impl IdleSet {
             }
         }
         drop(aside);
-        self.idle
-            .borrow_mut()
-            .retain(|idle| idle.until > now && idle.stream.quiet() == Quiet::Yes);
+        self.idle.borrow_mut().retain(|idle| {
+            let quiet = idle.stream.quiet() == Quiet::Yes;
+            if !quiet {
+                self.suspects(clock);
+            }
+            quiet && idle.until > now
+        });
     }
 }
 
@@ -249,9 +283,21 @@ mod tests {
         assert_eq!(set.len(), 2, "the limit holds");
         let (mut first, _) = listener.accept().unwrap();
         let (second, _) = listener.accept().unwrap();
+        drop(listener.accept().unwrap());
         first.write_all(b"unasked").unwrap();
         drop(second);
-        assert!(set.take(Look::Kernel).is_none(), "one talks, one is closed");
+        deadlines.sweep(clock::now() + Duration::from_secs(1));
+        let taken = set.take(Look::Kernel, &deadlines);
+        assert!(taken.is_none(), "one talks, one is closed");
+        // Its endpoint is suspected now: the kernel is asked even of what was in use a moment ago.
+        let stream = super::super::connect(&spec, &[]).await.unwrap();
+        set.put(stream, &deadlines, None);
+        drop(listener.accept().unwrap());
+        assert!(set.take(Look::Kernel, &deadlines).is_none());
+        deadlines.sweep(clock::now() + SUSPECT * 2);
+        let stream = super::super::connect(&spec, &[]).await.unwrap();
+        set.put(stream, &deadlines, None);
+        assert!(set.take(Look::Kernel, &deadlines).is_some());
     }
 
     /// E-200: an endpoint that says how long it waits never sees a request come too late.

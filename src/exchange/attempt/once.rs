@@ -212,8 +212,18 @@ impl<'x, D: Downstream> Attempts<'x, D> {
             }
             Err(error) => {
                 watch.ended(&error, reused);
+                if reused == Reused::Pooled && error.reason() == Reason::UpstreamReset {
+                    self.dead(ix);
+                }
                 Err(self.failed(error, reused))
             }
+        }
+    }
+
+    /// A connection of the endpoint that was kept turned out dead.
+    fn dead(&self, ix: EndpointIx) {
+        if let Some(set) = self.cluster.idle.get(ix.0 as usize) {
+            set.suspects(self.timer.deadlines());
         }
     }
 }
