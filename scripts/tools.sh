@@ -11,6 +11,7 @@ wanted=(
   gnutls-cli:gnutls-bin
   h2load:nghttp2-client
   haproxy:haproxy
+  iptables:iptables
   nghttpd:nghttp2-server
   nginx:nginx
   openssl:openssl

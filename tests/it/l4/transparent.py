@@ -1,5 +1,6 @@
-"""Three hosts in network namespaces of their own: a client, the proxy between, an endpoint. `PROXY COMMAND…` runs the proxy here, in a
-namespace that the caller made; the client asks it over TCP, HTTP and UDP, and each answer, the peer that the endpoint saw, is printed."""
+"""Three hosts in network namespaces of their own: a client, the proxy between, an endpoint. `link COMMAND…` and `mark COMMAND…` run the
+proxy here, in a namespace that the caller made, with one way back or the other of docs/l4.md; the client asks it over TCP, HTTP and UDP,
+with `mark` also the endpoint itself through this host, and each answer, the peer that the endpoint saw, is printed."""
 
 import ctypes
 import http.server
@@ -11,7 +12,9 @@ import sys
 import threading
 import time
 import traceback
+from pathlib import Path
 
+WAY, *COMMAND = sys.argv[1:]
 CLONE_NEWNET = 0x40000000
 CLIENT, ENDPOINT = "10.77.1.2", "10.77.2.2"
 # The proxy's own end of each link.
@@ -93,8 +96,8 @@ def endpoint():
 
 
 def client():
-    def stream():
-        with socket.create_connection((SIDES[CLIENT], 7000), 10) as asked:
+    def stream(to=SIDES[CLIENT]):
+        with socket.create_connection((to, 7000), 10) as asked:
             return asked.recv(64).decode()
 
     def page():
@@ -118,7 +121,10 @@ def client():
             break
         except OSError:
             time.sleep(0.05)
-    for name, ask in (("tcp", stream), ("http", page), ("udp", flow)):
+    ways = [("tcp", stream), ("http", page), ("udp", flow)]
+    if WAY == "mark":
+        ways.append(("routed", lambda: stream(ENDPOINT)))
+    for name, ask in ways:
         print(name, ask(), flush=True)
     asked.set()
 
@@ -128,10 +134,16 @@ ip("link", "set", "lo", "up")
 Host("e", ENDPOINT, endpoint)
 assert ready.wait(10), "no endpoint"
 # What the endpoint answers to clients' addresses is for sockets of this host.
-ip("rule", "add", "iif", "e0", "lookup", "100")
+if WAY == "link":
+    ip("rule", "add", "iif", "e0", "lookup", "100")
+else:
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+    rule = "-t mangle -A PREROUTING -i e0 -m socket --transparent -j MARK --set-mark 1"
+    subprocess.run(["iptables", *rule.split()], check=True)
+    ip("rule", "add", "fwmark", "1", "lookup", "100")
 ip("route", "add", "local", "0.0.0.0/0", "dev", "lo", "table", "100")
 host = Host("c", CLIENT, client)
-proxy = subprocess.Popen(sys.argv[1:])
+proxy = subprocess.Popen(COMMAND)
 try:
     asked.wait(30)
     if host.error:

@@ -22,9 +22,25 @@ fn bare() -> Command {
     command
 }
 
-/// Between two networks, from addresses that are not the proxy's.
+/// Between two networks, from addresses that are not the proxy's. What the hosts of both say to each other is none of its business, and goes
+/// on where answers are told apart by their mark.
 #[test]
 fn endpoints_see_clients_that_are_no_addresses_of_ours() {
+    for (way, expected) in [
+        ("link", &["tcp", "http", "udp"][..]),
+        ("mark", &["tcp", "http", "udp", "routed"]),
+    ] {
+        let (seen, said) = seen_between_networks(way);
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|it| format!("{it} 10.77.1.2"))
+            .collect();
+        assert_eq!(seen, expected, "{way}: {said}");
+    }
+}
+
+/// Which client the endpoint saw, and all that was said, with this way back to the proxy.
+fn seen_between_networks(way: &str) -> (Vec<String>, String) {
     let cluster =
         |name, addr| format!("[clusters.{name}]\nendpoints = [\"{addr}\"]\n{FROM_CLIENT}\n");
     let listener = |name, addr, protocol, rest| {
@@ -47,7 +63,7 @@ fn endpoints_see_clients_that_are_no_addresses_of_ours() {
     let output = Command::new("unshare")
         .arg("--net")
         .arg(python())
-        .arg(PROGRAM)
+        .args([PROGRAM, way])
         .arg(binary().get_program())
         .args(["run", "-c"])
         .arg(&config)
@@ -56,16 +72,10 @@ fn endpoints_see_clients_that_are_no_addresses_of_ours() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{error}");
     let text = String::from_utf8(output.stdout).unwrap();
-    let seen: Vec<&str> = text
-        .lines()
-        .filter(|line| {
-            ["tcp ", "http ", "udp "]
-                .iter()
-                .any(|it| line.starts_with(it))
-        })
-        .collect();
-    let expected = ["tcp 10.77.1.2", "http 10.77.1.2", "udp 10.77.1.2"];
-    assert_eq!(seen, expected, "{text}{error}");
+    let answers = ["tcp ", "http ", "udp ", "routed "];
+    let is_answer = |line: &&str| answers.iter().any(|it| line.starts_with(it));
+    let seen = text.lines().filter(is_answer).map(str::to_owned).collect();
+    (seen, format!("{text}{error}"))
 }
 
 fn get(fields: &str) -> String {
