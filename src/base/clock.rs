@@ -4,7 +4,7 @@
 //! operator) never fires or stretches a timeout; the wall clock is for display only.
 
 use std::num::NonZeroU64;
-use std::ops::{Add, AddAssign, Sub};
+use std::ops::{Add, AddAssign};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -69,15 +69,6 @@ impl AddAssign<Duration> for Instant {
     }
 }
 
-impl Sub<Duration> for Instant {
-    type Output = Self;
-
-    #[inline]
-    fn sub(self, time: Duration) -> Self {
-        Self::new(self.0.get().saturating_sub(nanos(time)))
-    }
-}
-
 impl From<Instant> for tokio::time::Instant {
     /// The same moment for the runtime's timers; one that has passed is now.
     fn from(at: Instant) -> Self {
@@ -132,4 +123,35 @@ pub fn micros(at: Instant) -> u64 {
 #[inline]
 pub const fn between(earlier: Instant, later: Instant) -> Duration {
     later.duration_since(earlier)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_one_word_and_stays_within_its_ends() {
+        assert_eq!(size_of::<Option<Instant>>(), size_of::<u64>());
+        let (start, second) = (now(), Duration::from_secs(1));
+        assert!(start <= now());
+        assert_eq!((start + second).duration_since(start), second);
+        assert_eq!(start.duration_since(start + second), Duration::ZERO);
+        assert_eq!((start + second).checked_sub(second), Some(start));
+        assert_eq!(start.checked_sub(Duration::MAX), None);
+        assert_eq!(start.checked_add(Duration::MAX), None);
+        assert_eq!(start + Duration::MAX, start + Duration::MAX + second);
+        assert!(stamp(start) > 0 && stamp(start + second) == stamp(start) + SECOND);
+    }
+
+    #[test]
+    fn windows_go_by_the_epoch_and_by_this_clock() {
+        let start = now();
+        let later = start + Duration::from_mins(1);
+        assert_eq!(micros(later) - micros(start), 60_000_000);
+        let apart = (nanos(wall()) / 1_000).abs_diff(micros(now()));
+        assert!(
+            apart < 3_600_000_000,
+            "{apart} microseconds from the wall clock"
+        );
+    }
 }
