@@ -147,6 +147,7 @@ def main():
         print(f"| {title} | {now[kind]} | {base or ''} | {ratio} |")
         if base and now[kind] > base * BAR:
             grown.append(kind)
+    print(f"\nFive filters cost {now['filters'] / now['get'] - 1:+.1%} of a GET.")
     if chosen.write:
         BASELINE.write_text(json.dumps(now, indent=1) + "\n")
     elif grown:
