@@ -12,7 +12,8 @@ mod web;
 mod websockets;
 
 use crate::support::frames::Peer;
-use crate::support::{Answer, Origin, Proxy, Setup};
+use crate::support::tls::Authority;
+use crate::support::{Answer, Origin, Proxy, Received, Setup, scale};
 use std::net::SocketAddr;
 use std::process::Command;
 
@@ -130,15 +131,8 @@ fn h2load_loses_nothing() {
         _ => Answer::ok("small"),
     });
     let proxy = Setup::over(&[origin.addr()]).start();
-    for (path, requests) in [("/", "4000"), ("/large", "400")] {
-        let output = Command::new("h2load")
-            .args(["-n", requests, "-c", "8", "-m", "32"])
-            .arg(format!("http://{}{path}", proxy.web))
-            .output()
-            .expect("h2load; `make tools` installs it");
-        let text = String::from_utf8_lossy(&output.stdout);
-        let all = format!("{requests} succeeded, 0 failed, 0 errored, 0 timeout");
-        assert!(text.contains(&all), "{text}");
+    for (path, requests) in [("/", 4000), ("/large", 400)] {
+        h2load(requests, 8, &format!("http://{}{path}", proxy.web));
     }
     assert_eq!(proxy.metric("tidegate_h2_connections_total", &[]), 16.0);
     for (protocol, connections) in [("h2", 16.0), ("h1", 0.0)] {
@@ -152,6 +146,37 @@ fn h2load_loses_nothing() {
         );
     }
     assert_eq!(proxy.metric("tidegate_h2_errors_total", &[]), 0.0);
+}
+
+/// The same for long, under TLS: at full size a million requests.
+#[test]
+fn a_soak_under_tls_loses_nothing() {
+    let origin = Origin::plan()
+        .counts_only()
+        .respond(|_: &Received| Answer::ok("small"))
+        .start();
+    let setup = Setup::over(&[origin.addr()]);
+    let authority = Authority::new("Test Authority");
+    let entry = authority.issue(&["test.example"]).write(&setup.dir, "c");
+    let proxy = setup
+        .listener(&format!("tls = {{ certificates = [{entry}] }}"))
+        .start();
+    let requests = scale(5000, 1_000_000);
+    h2load(requests, 32, &format!("https://{}/", proxy.web));
+    assert_eq!(origin.count(), requests);
+    assert_eq!(proxy.metric("tidegate_h2_errors_total", &[]), 0.0);
+}
+
+/// Runs h2load: so many requests over so many connections of 32 streams, all of which must be answered.
+fn h2load(requests: usize, connections: usize, url: &str) {
+    let (requests, connections) = (requests.to_string(), connections.to_string());
+    let output = Command::new("h2load")
+        .args(["-n", &requests, "-c", &connections, "-m", "32", url])
+        .output()
+        .expect("h2load; `make tools` installs it");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let all = format!("{requests} succeeded, 0 failed, 0 errored, 0 timeout");
+    assert!(text.contains(&all), "{text}");
 }
 
 #[test]
