@@ -158,10 +158,12 @@ fn a_soak_under_tls_loses_nothing() {
     let setup = Setup::over(&[origin.addr()]);
     let authority = Authority::new("Test Authority");
     let entry = authority.issue(&["test.example"]).write(&setup.dir, "c");
-    let proxy = setup
-        .listener(&format!("tls = {{ certificates = [{entry}] }}"))
-        .start();
     let requests = scale(5000, 1_000_000);
+    // h2load begins no second connection where the first is ended after its usual ten thousand requests.
+    let keys = format!(
+        "tls = {{ certificates = [{entry}] }}\nlimits = {{ requests_per_connection = {requests} }}"
+    );
+    let proxy = setup.listener(&keys).start();
     h2load(requests, 32, &format!("https://{}/", proxy.web));
     assert_eq!(origin.count(), requests);
     assert_eq!(proxy.metric("tidegate_h2_errors_total", &[]), 0.0);
