@@ -57,15 +57,11 @@ impl Connection {
         spec: &ListenerSpec,
         counted: &Rc<Counted>,
     ) -> Self {
-        let requests = match spec.limits.requests_per_connection {
-            0 => u32::MAX,
-            most => most,
-        };
         Self {
             stream,
             local: Rc::clone(local),
             memory: Charge::new(&local.credit),
-            requests: Cell::new(requests),
+            requests: Cell::new(spec.limits.requests()),
             old: local.deadlines.after(jittered(spec.timeouts.age)),
             cause: Cell::new(Closed::Client),
             counted: Rc::clone(counted),
@@ -212,6 +208,12 @@ impl Connection {
                 + self.input.borrow().capacity()
                 + more,
         );
+    }
+
+    /// It speaks HTTP/2: each request is a stream from now on.
+    pub(super) fn multiplexes(&self, spec: &ListenerSpec) {
+        self.counted.speaks(Spoken::Http2);
+        self.requests.set(spec.limits.streams());
     }
 
     /// One more request begins.

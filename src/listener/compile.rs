@@ -322,7 +322,7 @@ fn limits(
         handshakes: raw
             .handshakes
             .map_or(default.handshakes, |it| it.value as usize),
-        requests_per_connection: most(raw.requests_per_connection, default.requests_per_connection),
+        requests_per_connection: raw.requests_per_connection.map(|it| it.value),
         body_rate: rate(raw.body_rate, default.body_rate),
         write_rate: rate(raw.write_rate, default.write_rate),
         unsent: u32::try_from(bounded(

@@ -154,8 +154,8 @@ pub struct ListenerLimits {
     pub connections_per_client: u32,
     /// TLS handshakes under way at a time; 0: no limit.
     pub handshakes: usize,
-    /// Requests of one connection; 0: no limit.
-    pub requests_per_connection: u32,
+    /// Requests of one connection; 0: no limit. See [`ListenerLimits::requests`].
+    pub requests_per_connection: Option<u32>,
     /// Least bytes a second of a request body; 0: no limit.
     pub body_rate: u64,
     /// Least bytes a second that a client takes of an answer; 0: no limit.
@@ -206,6 +206,24 @@ impl Default for ListenerTimeouts {
     }
 }
 
+impl ListenerLimits {
+    /// Requests of one connection of HTTP/1.
+    pub fn requests(&self) -> u32 {
+        unless_zero(self.requests_per_connection.unwrap_or(10_000))
+    }
+
+    /// The same of HTTP/2. Without a word from the operator there is no limit but the connection's age: what a client has
+    /// on its way when it is told to leave comes back unprocessed, and not all of them repeat that.
+    pub fn streams(&self) -> u32 {
+        unless_zero(self.requests_per_connection.unwrap_or(0))
+    }
+}
+
+/// A limit; 0 is none.
+const fn unless_zero(most: u32) -> u32 {
+    if most == 0 { u32::MAX } else { most }
+}
+
 impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
@@ -216,7 +234,7 @@ impl Default for ListenerLimits {
             body: BodyLimits::DEFAULT,
             connections_per_client: 1024,
             handshakes: 4096,
-            requests_per_connection: 10_000,
+            requests_per_connection: None,
             body_rate: 256,
             write_rate: 512,
             unsent: UNSENT,

@@ -53,7 +53,7 @@ pub struct ListenerLimits {
     pub connections_per_client: Option<Spanned<u32>>,
     /// TLS handshakes under way at a time, over all workers; a connection over it is closed; 0: no limit. Default: `4096`.
     pub handshakes: Option<Spanned<u32>>,
-    /// Requests of one connection; 0: no limit. Default: `10000`.
+    /// Requests of one connection; 0: no limit. Default: `10000`, of HTTP/2 no limit.
     pub requests_per_connection: Option<Spanned<u32>>,
     /// Least bytes a second of a request body, with ten seconds of grace; 0B: no limit. Default: `256B`.
     pub body_rate: Option<Spanned<ByteSize>>,

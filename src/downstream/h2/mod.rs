@@ -14,7 +14,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::connection::{Connection, Terms};
-use super::counted::Spoken;
 use super::linger::{self, Patience};
 use crate::base::clock::{self, Instant};
 use crate::base::{Detail, Reason};
@@ -110,7 +109,7 @@ impl Driver {
         let settings = view.listeners.get(position)?;
         let limits = settings.spec.head();
         let session = Session::new(settings.spec.http2, limits.headers);
-        connection.counted.speaks(Spoken::Http2);
+        connection.multiplexes(&settings.spec);
         let clock = &connection.local.deadlines;
         Some(Self {
             mux: Mux::new(connection, &settings.cells, session),
