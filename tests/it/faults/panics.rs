@@ -3,6 +3,7 @@
 //! The fault is asked for by a field of the request and an environment variable; it is compiled into builds with debug
 //! assertions only (`src/exchange/fault.rs`), and a release is shown not to have it.
 
+#[cfg(debug_assertions)]
 use crate::support::load::{Shape, Style};
 use crate::support::proxy::binary;
 use crate::support::{Origin, Proxy, Setup};
