@@ -11,9 +11,9 @@ use tokio::net::TcpStream;
 /// Room for datagrams of a listener that wait for their worker.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// What the kernel holds for a client beyond what is on its way, where nothing else is asked for: above a buffer of ours, so that
+/// What the kernel holds for a client beyond what is on its way, where nothing else is asked for: as much as a buffer of ours, so that
 /// whoever reads never waits for us, and far below what the kernel would give one that does not (tcp(7), `tcp_wmem`).
-pub const UNSENT: u32 = 128 << 10;
+pub const UNSENT: u32 = 64 << 10;
 
 /// Length of the accept queue. The kernel caps it at `net.core.somaxconn` (listen(2)).
 pub const BACKLOG: i32 = 4096;

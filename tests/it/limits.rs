@@ -254,7 +254,7 @@ fn the_kernel_holds_little_for_a_client_that_does_not_read() {
     let origin = Origin::answering(|_| Answer::ok(vec![b'x'; 32 << 20]));
     // The kernel looks before it takes a packet, which is of 64 KiB here.
     for (limits, least, most) in [
-        ("", 1, (128 + 128) << 10),
+        ("", 1, (64 + 128) << 10),
         ("limits = { unsent = \"16KiB\" }", 1, (16 + 128) << 10),
         ("limits = { unsent = \"64MiB\" }", 512 << 10, u64::MAX),
     ] {

@@ -60,7 +60,7 @@ pub struct ListenerLimits {
     /// Least bytes a second that a client takes of an answer while some wait, with ten seconds of grace; 0B: no limit. Default: `512B`.
     pub write_rate: Option<Spanned<ByteSize>>,
     /// Bytes that the kernel holds for a client beyond those that are on their way to it: what a slow reader costs in
-    /// memory. Range: `16KiB` to `64MiB`. Default: `128KiB`.
+    /// memory. Range: `16KiB` to `64MiB`. Default: `64KiB`.
     pub unsent: Option<Spanned<ByteSize>>,
     /// Unread bytes of a request that are skipped so that its connection goes on after an answer of ours. Range: `0B` to `1MiB`. Default: `64KiB`.
     pub skip: Option<Spanned<ByteSize>>,
