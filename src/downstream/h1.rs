@@ -118,14 +118,10 @@ fn begin(
     Some(SLOTS.with(|slots| slots.begin(job)))
 }
 
-/// With so few exchanges under way a second look at each costs more than it saves.
-const FEW: usize = 8;
-
-/// Runs an exchange that has begun to its end. Among many it goes to the end of the line first, so that whoever is ready is read
-/// before anything is sent: what is sent wakes the other side, and to be woken once for many is cheaper for both than to fall
-/// asleep between them. (Streams of HTTP/2 have a task each, which stands there anyway.)
+/// Runs an exchange that has begun to its end. Among many it goes to the end of the line first (`Presence::is_crowd`). Streams
+/// of HTTP/2 have a task each, which stands there anyway.
 async fn run(local: &Local, mut slot: Slot<Side>) -> Disposition {
-    let mut waits = local.exchanges.count() > FEW;
+    let mut waits = local.exchanges.is_crowd();
     let disposition = poll_fn(|cx| {
         if std::mem::take(&mut waits) {
             cx.waker().wake_by_ref();

@@ -53,9 +53,6 @@ enum Broken {
     Writing,
 }
 
-/// With so many tunnels the next look at each, of a thousand instructions, costs more than it saves.
-const FEW: usize = 8;
-
 /// Up to this length a copy is cheaper than to wake the other side for it alone.
 const LITTLE: usize = 4 << 10;
 
@@ -150,9 +147,7 @@ impl Flow {
                     moved = true;
                     self.bytes += read as u64;
                     let bytes = buf.get(..read).unwrap_or_default();
-                    if read <= LITTLE && local.tunnels.count() > FEW {
-                        // Whoever is ready is read before anything is sent: what is sent wakes the other side, and to be woken once
-                        // for many is cheaper for both than to fall asleep between them.
+                    if read <= LITTLE && local.tunnels.is_crowd() {
                         self.spill = local.take_buffer();
                         self.spill.extend_from_slice(bytes);
                         cx.waker().wake_by_ref();

@@ -140,6 +140,9 @@ impl Drop for Admission {
     }
 }
 
+/// See [`Presence::is_crowd`].
+const FEW: usize = 8;
+
 /// Who is there: the accept loops and connections of one worker, or its exchanges.
 #[derive(Debug, Default)]
 pub struct Presence(Rc<()>);
@@ -160,6 +163,14 @@ impl Presence {
     #[inline]
     pub fn count(&self) -> usize {
         Rc::strong_count(&self.0) - 1
+    }
+
+    /// Whether there are so many that whoever is ready is read before anything is sent on: what is sent wakes the other side, and to
+    /// be woken once for many is cheaper for both than to fall asleep between them. With few the second look at each, of hundreds of
+    /// instructions, costs more than it saves.
+    #[inline]
+    pub fn is_crowd(&self) -> bool {
+        self.count() > FEW
     }
 }
 
