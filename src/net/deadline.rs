@@ -18,8 +18,8 @@ pub const TICK: Duration = Duration::from_millis(100);
 
 const NEVER: u64 = u64::MAX;
 
-/// The same in milliseconds.
-const MILLIS: u64 = 100;
+/// [`TICK`] in milliseconds.
+const MILLIS: u64 = TICK.subsec_millis() as u64;
 
 /// A point in coarse time: ticks since the worker started. [`Tick::NEVER`] is later than all others.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
