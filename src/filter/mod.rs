@@ -334,8 +334,7 @@ impl FilterChain {
                 Some(Filter::RateLimit(filter)) => filter.on_response(view),
                 Some(Filter::ResponseHeaders(filter)) => filter.on_response(view),
                 Some(Filter::GrpcWeb(filter)) => filter.on_response(view),
-                // They do not look at answers.
-                _ => {}
+                _ => debug_assert!(false, "it does not look at answers"),
             }
         }
     }
