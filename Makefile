@@ -61,7 +61,7 @@ bench-tls: tools ## CPU under TLS and HTTP/2, beside nginx and HAProxy
 	cargo build --locked --release --bin tidegate --example bench-origin
 	python3 benches/peers/secure.py
 
-bench-micro: ## single functions: pick, route, heads (criterion)
+bench-micro: tools ## single functions: pick, route, heads, limiters, and decisions of a Redis
 	cargo bench --locked
 
 bench-resilience: tools ## slow, failing, hanging, returning and overloaded endpoints, with nginx and HAProxy; writes docs/resilience.md
