@@ -95,6 +95,8 @@ pub fn serve(
                         task::spawn_holding("tunnel", presence, tunnel);
                         return;
                     }
+                    // A stream of which nothing came is not an empty one.
+                    connection.stream.abort();
                 }
             }
             admitted.seat.closed();

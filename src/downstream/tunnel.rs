@@ -270,8 +270,8 @@ impl Run {
     }
 
     fn end(self, connection: &Connection, (reason, detail): Outcome) {
-        if detail == Detail::Reset {
-            // One on both sides: an end would say that what came before it is whole.
+        if reason != Reason::Completed {
+            // Whoever broke it, we included: only an end that its sender declared says that what came before it is whole.
             connection.stream.abort();
             self.parts.stream.abort();
         }

@@ -1,13 +1,14 @@
 //! Connections of tcp listeners: where they go, how they end, what is said of them.
 
 use super::{tcp_listener, tcp_over};
-use crate::support::bytes::{ByteServer, dial, echoes, ended, exactly, rest};
+use crate::support::bytes::{ByteServer, dial, echoes, ended, exactly, is_reset, rest};
 use crate::support::strace::Strace;
-use crate::support::{DEADLINE, Origin, Reload, Setup, eventually, ports};
+use crate::support::{DEADLINE, Origin, Proxy, Reload, Setup, eventually, ports};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixListener;
+use std::sync::{Mutex, mpsc};
 use std::time::Instant;
 
 const ACTIVE: &str = "tidegate_l4_sessions_active";
@@ -104,7 +105,7 @@ fn without_an_endpoint_it_is_closed_and_the_reason_is_told() {
     let (setup, raw) = tcp_over(&[ports::free()], "", "retry = { attempts = 0 }");
     let proxy = setup.start();
     let stream = dial(raw);
-    assert_eq!(rest(&stream), b"");
+    assert!(is_reset(&stream), "not an empty answer");
     let line = proxy.wait_log(1).remove(0);
     assert_eq!(
         (&line["reason"], &line["phase"]),
@@ -184,7 +185,7 @@ fn silence_and_age_end_a_connection() {
     assert_eq!(proxy.reload(&next), Reload::Done);
     let stream = dial(raw);
     stream.shutdown(Shutdown::Write).unwrap();
-    assert!(ended(&stream));
+    assert!(is_reset(&stream), "it still waited for an answer");
     let line = proxy.wait_log(3).remove(2);
     assert_eq!(line["detail"], "idle", "{line}");
 }
@@ -299,6 +300,55 @@ fn connections_follow_their_endpoint_down_if_so_configured() {
     let line = proxy.wait_log(2).remove(1);
     assert_eq!((&line["reason"], &line["detail"]), cut);
     echoes(&kept, "it was promised to be kept");
+}
+
+/// Nobody has said that what came before our own cut is whole: it is a reset on both sides, and never an end.
+#[test]
+fn what_we_cut_is_reset_on_both_sides() {
+    let (told, seen) = mpsc::channel();
+    let told = Mutex::new(told);
+    let server = ByteServer::running(move |stream| {
+        let told = told.lock().unwrap().clone();
+        (&stream).write_all(b"some").unwrap();
+        told.send(is_reset(&stream)).unwrap();
+    });
+    let (first, raw) = tcp_over(&[server.addr()], "", "");
+    let mut proxy = first.start();
+    let with = |listener: &str, keys: &str, state: &str| {
+        let endpoint = format!("{{ address = \"{}\", state = \"{state}\" }}", server.addr());
+        let setup = Setup::new().at(&first).cluster("app", &[endpoint], keys);
+        let setup = setup.runtime("drain_timeout", "\"200ms\"");
+        setup.tail(&tcp_listener(raw, listener))
+    };
+    let dialled = || {
+        let stream = dial(raw);
+        assert_eq!(exactly(&stream, 4), b"some");
+        stream
+    };
+    let mut count = 0;
+    let mut both_are = |stream: &TcpStream, proxy: &Proxy, reason: &str| {
+        count += 1;
+        assert!(is_reset(stream), "{reason}: the client's side");
+        assert!(seen.recv_timeout(DEADLINE).unwrap(), "{reason}: the other");
+        let line = proxy.wait_log(count).remove(count - 1);
+        assert_eq!(line["reason"], reason, "{line}");
+    };
+    let silence = with("", "timeouts = { tunnel = \"300ms\" }", "ready");
+    assert_eq!(proxy.reload(&silence), Reload::Done);
+    both_are(&dialled(), &proxy, "upstream_idle");
+    let age = with("tcp = { max_duration = \"300ms\" }", "", "ready");
+    assert_eq!(proxy.reload(&age), Reload::Done);
+    both_are(&dialled(), &proxy, "max_duration");
+    let close = "on_endpoint_down = \"close\"";
+    assert_eq!(proxy.reload(&with("", close, "ready")), Reload::Done);
+    let stream = dialled();
+    assert_eq!(proxy.reload(&with("", close, "disabled")), Reload::Done);
+    both_are(&stream, &proxy, "killed");
+    assert_eq!(proxy.reload(&with("", "", "ready")), Reload::Done);
+    let stream = dialled();
+    proxy.signal("TERM");
+    both_are(&stream, &proxy, "shutdown");
+    proxy.wait_exit(DEADLINE);
 }
 
 /// A stream that never pauses has the same end: by its age, and with its endpoint.

@@ -146,6 +146,18 @@ pub fn ended(mut stream: &TcpStream) -> bool {
     }
 }
 
+/// Whether it ends by a reset, and not by an end that its sender declared.
+pub fn is_reset(mut stream: &TcpStream) -> bool {
+    let mut scratch = [0; 4096];
+    loop {
+        match stream.read(&mut scratch) {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) => return error.kind() == io::ErrorKind::ConnectionReset,
+        }
+    }
+}
+
 /// A seeded stream of bytes.
 pub struct Noise(u64);
 
