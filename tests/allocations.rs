@@ -135,7 +135,12 @@ fn proxy(origin: std::net::SocketAddr, log: &str) -> std::net::SocketAddr {
          [limiters.all]\nkey = \"client_ip\"\nrate = 1000000\n\
          [clusters.origin]\nendpoints = [\"{origin}\"]\n"
     );
-    let loaded = tidegate::config::parse(Path::new("test.toml"), &text).unwrap();
+    worker(&text)
+}
+
+/// A worker with a configuration of one listener; where that is.
+fn worker(text: &str) -> std::net::SocketAddr {
+    let loaded = tidegate::config::parse(Path::new("test.toml"), text).unwrap();
     let mut diagnostics = Diagnostics::default();
     let live = Live::default();
     let snapshot = tidegate::snapshot::compile(
@@ -152,7 +157,7 @@ fn proxy(origin: std::net::SocketAddr, log: &str) -> std::net::SocketAddr {
     let process = Arc::new(Process {
         hub,
         connections: AtomicUsize::new(0),
-        max_connections: AtomicUsize::new(100),
+        max_connections: AtomicUsize::new(1000),
         clients: tidegate::worker::local::Clients::default(),
         ledger: tidegate::limit::Ledger::new(1 << 30),
         ids: tidegate::state::Registry::default(),
@@ -347,6 +352,38 @@ fn a_kept_connection_allocates_nothing_per_request() {
     post.resize(post.len() + 4096, b'x');
     let each = allocations(&post, ANSWER, "\"off\"");
     assert!(each <= NONE, "{each} allocations per POST of 4 KiB");
+}
+
+/// What is asked of the heap for a tunnel over which nothing goes: its task, what is known of it, and what the runtime keeps of
+/// two sockets (512 of these bytes). What the heap adds of its own makes 2 KiB of them (`benches/peers/l4.py` measures that).
+const IDLE_TUNNEL: usize = 1728;
+
+#[test]
+fn an_idle_tunnel_is_small() {
+    const TUNNELS: usize = 200;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = server.local_addr().unwrap();
+    let proxy = worker(&format!(
+        "[log.access]\noutput = \"off\"\n[[listeners]]\nname = \"raw\"\nbind = [\"127.0.0.1:0\"]\nprotocol = \"tcp\"\ncluster = \"servers\"\n\
+         [clusters.servers]\nendpoints = [\"{endpoint}\"]\nbulkhead = {{ connections_per_endpoint = 1000 }}\n"
+    ));
+    let tunnel = || {
+        let client = TcpStream::connect(proxy).unwrap();
+        let (server, _) = server.accept().unwrap();
+        let mut message = [7; 128];
+        (&client).write_all(&message).unwrap();
+        (&server).read_exact(&mut message).unwrap();
+        (&server).write_all(&message).unwrap();
+        (&client).read_exact(&mut message).unwrap();
+        (client, server)
+    };
+    let first = tunnel();
+    let before = HELD.load(Ordering::Relaxed);
+    let all: Vec<_> = (0..TUNNELS).map(|_| tunnel()).collect();
+    let each = (HELD.load(Ordering::Relaxed) - before) / TUNNELS;
+    drop((first, all));
+    assert!(each <= IDLE_TUNNEL, "{each} bytes");
 }
 
 /// What a limiter knows of its keys: 64 bytes for each at most, whatever its algorithm (a `sliding_log` keeps times, and so more), and

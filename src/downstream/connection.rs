@@ -37,7 +37,7 @@ pub(super) struct Connection {
     /// The connection to an endpoint that is this client's alone.
     pub(super) private: Private,
     /// Where the listener stands in the worker's view, and in which one.
-    listener: Cell<(u64, Option<usize>)>,
+    listener: Cell<(u64, Option<u32>)>,
     memory: Charge,
     /// How many more requests it may serve.
     requests: Cell<u32>,
@@ -45,7 +45,7 @@ pub(super) struct Connection {
     old: Tick,
     /// What will have ended it.
     cause: Cell<Closed>,
-    pub(super) counted: Rc<Counted>,
+    pub(super) counted: Counted,
 }
 
 impl Connection {
@@ -55,7 +55,7 @@ impl Connection {
         stream: Stream,
         peer: Peer,
         spec: &ListenerSpec,
-        counted: &Rc<Counted>,
+        counted: Counted,
     ) -> Self {
         Self {
             stream,
@@ -64,8 +64,8 @@ impl Connection {
             requests: Cell::new(spec.limits.requests()),
             old: local.deadlines.after(jittered(spec.timeouts.age)),
             cause: Cell::new(Closed::Client),
-            counted: Rc::clone(counted),
-            timer: Rc::new(Timer::new(&local.deadlines, group(&listener))),
+            counted,
+            timer: Timer::new(&local.deadlines, group(&listener)),
             facts: ConnectionFacts::new(listener, peer),
             input: RefCell::default(),
             private: Private::default(),
@@ -124,14 +124,14 @@ impl Connection {
     }
 
     fn position(&self) -> Option<usize> {
-        let (epoch, position) = self.listener.get();
-        if epoch == self.local.epoch() {
-            return position;
+        let (epoch, mut position) = self.listener.get();
+        if epoch != self.local.epoch() {
+            let view = self.local.view();
+            let found = view.listener(&self.facts.listener);
+            position = found.and_then(|at| u32::try_from(at).ok());
+            self.listener.set((view.epoch, position));
         }
-        let view = self.local.view();
-        let position = view.listener(&self.facts.listener);
-        self.listener.set((view.epoch, position));
-        position
+        position.map(|at| at as usize)
     }
 
     /// Makes the terms those of now, of another configuration perhaps. `false`: there are none any more.

@@ -1,7 +1,6 @@
 //! A connection's place in the counts of its listener.
 
 use std::cell::Cell;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::base::clock::{self, Instant};
@@ -27,13 +26,13 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    pub(super) fn new(cells: &Arc<ListenerCells>) -> Rc<Self> {
+    pub(super) fn new(cells: &Arc<ListenerCells>) -> Self {
         cells.active.inc();
-        Rc::new(Self {
+        Self {
             cells: Arc::clone(cells),
             since: clock::now(),
             spoken: Cell::new(Spoken::Nothing),
-        })
+        }
     }
 
     /// It is known what is spoken. A counter goes up only, so a connection is not counted before.

@@ -185,7 +185,7 @@ fn admit(
     if !spec.liveness.is_silent() {
         stream.watch_over(&spec.liveness);
     }
-    let connection = Connection::new(local, listener, stream, peer, spec, &counted);
+    let connection = Connection::new(local, listener, stream, peer, spec, counted);
     let connection = Rc::new(connection);
     if view.tells_addresses
         && let Some(addr) = connection.stream.local_addr()
@@ -193,7 +193,7 @@ fn admit(
         connection.facts.accepted_at(addr);
     }
     if let Serves::Tcp(_) = spec.serves {
-        counted.speaks(counted::Spoken::Own);
+        connection.counted.speaks(counted::Spoken::Own);
     }
     Some(Admitted {
         preface,

@@ -72,15 +72,17 @@ pub(super) async fn join(connection: &Connection) -> Option<Box<Tunnel>> {
     match reach(session, &connection.timer, hung_up).await {
         Ok(reached) => {
             let endpoint = cluster.cluster.set.endpoint(reached.ix)?;
-            let clock = &local.deadlines;
+            // One that its endpoint takes down with it falls with all others that do.
+            if let Some(group) = cluster.cut_with(endpoint) {
+                connection.timer.regroup(group);
+            }
             Some(Box::new(Tunnel {
                 stream: reached.stream,
                 record,
                 terms: TunnelTerms {
-                    idle: cluster.cluster.timeouts.tunnel,
-                    half_closed: spec.half_close_timeout,
-                    until: clock.after(spec.max_duration),
-                    group: cluster.cut_with(endpoint),
+                    idle: cluster.cluster.timeouts.tunnel.into(),
+                    half_closed: spec.half_close_timeout.into(),
+                    until: local.deadlines.after(spec.max_duration),
                 },
                 held: reached.held,
                 kept,

@@ -2,15 +2,15 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use super::Seat;
 use super::connection::Connection;
 use crate::base::{Detail, Phase, Reason, clock};
 use crate::exchange::Tunnel;
 use crate::metrics::Closed;
-use crate::net::deadline::{Fired, Tick};
+use crate::net::deadline::{Fired, Tick, Ticks};
 use crate::net::{Pipe, Stream};
 use crate::worker::local::{HEADROOM, READ};
 use crate::worker::{Local, Presence};
@@ -20,7 +20,7 @@ use crate::worker::{Local, Presence};
 struct Flow {
     /// Bytes that `to` has not taken, and how many of them it has by now.
     spill: Vec<u8>,
-    taken: usize,
+    taken: u32,
     bytes: u64,
     state: State,
     way: Way,
@@ -82,10 +82,11 @@ impl Flow {
     ) -> Result<bool, Broken> {
         let mut moved = false;
         loop {
-            while let Some(rest @ [_, ..]) = self.spill.get(self.taken..) {
+            while let Some(rest @ [_, ..]) = self.spill.get(self.taken as usize..) {
                 match to.poll_write(cx, rest) {
                     Poll::Ready(Ok(wrote @ 1..)) => {
-                        self.taken += wrote;
+                        // A buffer's length at most.
+                        self.taken += u32::try_from(wrote).unwrap_or(0);
                         moved = true;
                     }
                     Poll::Ready(_) => return Err(Broken::Writing),
@@ -184,9 +185,9 @@ struct Run {
     /// When something has moved. The timer is not set anew for each piece: when it fires, it is looked here.
     moved_at: Tick,
     /// How long nothing may.
-    patience: Duration,
+    patience: Ticks,
     /// What the connection is charged with.
-    weighed: Option<usize>,
+    weighed: usize,
     _among: Presence,
 }
 
@@ -200,17 +201,16 @@ impl Run {
         theirs.keep_alive();
         ours.keep_alive();
         let early = std::mem::take(&mut *connection.input.borrow_mut());
-        if let Some(group) = terms.group {
-            timer.regroup(group);
-        }
+        let weighed = early.capacity();
+        connection.weigh(weighed);
         let now = local.deadlines.tick();
-        timer.set(now.plus(terms.idle).min(terms.until));
+        timer.set(now.later(terms.idle).min(terms.until));
         Self {
             up: Flow::new(ours, theirs, early),
             down: Flow::new(theirs, ours, Vec::new()),
             moved_at: now,
             patience: terms.idle,
-            weighed: None,
+            weighed,
             _among: local.tunnels.join(),
             parts,
         }
@@ -251,19 +251,19 @@ impl Run {
             }
             // With all others of its endpoint.
             Some(Fired::Told) => return Poll::Ready((Reason::Killed, Detail::EndpointDown)),
-            Some(Fired::Due) if now >= self.moved_at.plus(self.patience) => {
+            Some(Fired::Due) if now >= self.moved_at.later(self.patience) => {
                 return Poll::Ready((Reason::UpstreamIdle, Detail::Idle));
             }
             _ => {}
         }
         if fired.is_some() || patience != self.patience {
             self.patience = patience;
-            timer.set(self.moved_at.plus(patience).min(terms.until));
+            timer.set(self.moved_at.later(patience).min(terms.until));
         }
         let held = self.up.spill.capacity() + self.down.spill.capacity();
         // What TLS holds is another with each piece.
-        if self.weighed != Some(held) || !ours.is_plain() {
-            self.weighed = Some(held);
+        if self.weighed != held || !ours.is_plain() {
+            self.weighed = held;
             connection.weigh(held);
         }
         Poll::Pending
@@ -296,20 +296,43 @@ impl Run {
     }
 }
 
-/// A tunnel as a task of its own: what found the endpoint has ended, and its size is gone with it.
+/// A tunnel as a task of its own: what found the endpoint has ended, and its size is gone with it. Not an `async` block, which
+/// would hold some of it twice.
+struct Serving {
+    seat: Seat,
+    /// `None` when it has ended.
+    run: Option<Run>,
+    watched: bool,
+}
+
+impl Future for Serving {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let connection = &*this.seat.connection;
+        if !this.watched {
+            connection.timer.watch(cx);
+            this.watched = true;
+        }
+        if let Some(run) = &mut this.run {
+            let outcome = ready!(run.poll(cx, connection));
+            if let Some(run) = this.run.take() {
+                run.end(connection, outcome);
+            }
+            this.seat.closed();
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Serves a tunnel that a connection has become.
 pub(super) fn serve(seat: Seat, parts: Box<Tunnel>) -> impl Future<Output = ()> {
     seat.connection.ends_by(Closed::Tunnel);
-    let mut run = Run::begin(&seat.connection, parts);
-    // Not an `async fn`: it would hold what it is called with twice.
-    async move {
-        poll_fn(|cx| {
-            seat.connection.timer.watch(cx);
-            Poll::Ready(())
-        })
-        .await;
-        let outcome = poll_fn(|cx| run.poll(cx, &seat.connection)).await;
-        run.end(&seat.connection, outcome);
-        seat.closed();
+    Serving {
+        run: Some(Run::begin(&seat.connection, parts)),
+        seat,
+        watched: false,
     }
 }
 
@@ -325,7 +348,7 @@ mod tests {
     use super::*;
 
     /// What the task of a silent tunnel may take: with what it is made of, it is most of what such a tunnel costs.
-    const MOST: usize = 384;
+    const MOST: usize = 240;
 
     fn size<F: Future>(_: impl FnOnce(Seat, Box<Tunnel>) -> F) -> usize {
         size_of::<F>()

@@ -53,7 +53,7 @@ use crate::http1::body::BodyReader;
 use crate::limit::{Charge, Level};
 use crate::message::forwarded::{Proto, Trust};
 use crate::message::key::KeyInput;
-use crate::net::deadline::Tick;
+use crate::net::deadline::{Tick, Ticks};
 use crate::net::{Stream, Timer};
 use crate::record::Record;
 use crate::route::{Action, Redirect, Route, RouteInput, RouteIx, Scheme};
@@ -103,23 +103,20 @@ pub struct Tunnel {
 #[derive(Clone, Copy, Debug)]
 pub struct TunnelTerms {
     /// After this much silence.
-    pub idle: Duration,
+    pub idle: Ticks,
     /// The same once one side has closed its sending side.
-    pub half_closed: Duration,
+    pub half_closed: Ticks,
     /// At the latest.
     pub until: Tick,
-    /// With all others that bear this number: its endpoint is down.
-    pub group: Option<u64>,
 }
 
 impl TunnelTerms {
     /// After this much silence.
-    pub const fn idle(idle: Duration) -> Self {
+    pub fn idle(idle: Duration) -> Self {
         Self {
-            idle,
-            half_closed: idle,
+            idle: idle.into(),
+            half_closed: idle.into(),
             until: Tick::NEVER,
-            group: None,
         }
     }
 }

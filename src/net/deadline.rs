@@ -5,7 +5,7 @@
 //! between its value and its value plus two ticks, and never early.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -41,6 +41,26 @@ impl Tick {
         let ticks = millis.div_ceil(MILLIS);
         Self(self.0.saturating_add(ticks).saturating_add(1))
     }
+
+    /// The same for a length that was made before.
+    #[must_use]
+    pub fn later(self, time: Ticks) -> Self {
+        match time {
+            Ticks(u32::MAX) => Self::NEVER,
+            Ticks(ticks) => Self(self.0.saturating_add(ticks.into())),
+        }
+    }
+}
+
+/// A length of coarse time, in half of a word: for what is kept for as long as a connection is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ticks(u32);
+
+impl From<Duration> for Ticks {
+    /// Zero, and what is longer than a machine lives, is never.
+    fn from(time: Duration) -> Self {
+        Self(u32::try_from(Tick(0).plus(time).0).unwrap_or(u32::MAX))
+    }
 }
 
 /// Why a timer woke its task.
@@ -52,20 +72,10 @@ pub enum Fired {
     Told,
 }
 
-#[derive(Debug)]
-struct Slot {
-    due: Cell<u64>,
-    fired: Cell<Option<Fired>>,
-    waker: RefCell<Option<Waker>>,
-    /// Shortened when its owner is on its way out: nothing is lost by closing it.
-    idle: Cell<bool>,
-    group: Cell<u64>,
-}
-
 /// All timers of one worker.
 #[derive(Debug)]
 pub struct Deadlines {
-    slots: RefCell<Slab<Rc<Slot>>>,
+    timers: RefCell<Slab<Weak<Timer>>>,
     start: Instant,
     now: Cell<u64>,
     /// No timer is due before this tick: most sweeps need not look at any.
@@ -76,7 +86,7 @@ impl Deadlines {
     /// No timers, at tick 0.
     pub fn new(start: Instant) -> Rc<Self> {
         Rc::new(Self {
-            slots: RefCell::new(Slab::new()),
+            timers: RefCell::new(Slab::new()),
             start,
             now: Cell::new(0),
             earliest: Cell::new(NEVER),
@@ -110,12 +120,12 @@ impl Deadlines {
 
     /// How many timers there are.
     pub fn len(&self) -> usize {
-        self.slots.borrow().len()
+        self.timers.borrow().len()
     }
 
     /// Whether there is no timer.
     pub fn is_empty(&self) -> bool {
-        self.slots.borrow().is_empty()
+        self.timers.borrow().is_empty()
     }
 
     /// Moves the clock to `now` and wakes every task whose deadline has passed.
@@ -127,32 +137,29 @@ impl Deadlines {
             return;
         }
         let mut earliest = NEVER;
-        for (_, slot) in &*self.slots.borrow() {
-            let due = slot.due.get();
-            if slot.fired.get().is_some() {
-                continue;
+        self.each(|timer| {
+            let due = timer.due.get();
+            if timer.fired.get().is_some() {
+                return;
             }
             if due > tick {
                 earliest = earliest.min(due);
-                continue;
+                return;
             }
-            slot.fired.set(Some(Fired::Due));
-            if let Some(waker) = &*slot.waker.borrow() {
-                waker.wake_by_ref();
-            }
-        }
+            timer.fire(Fired::Due);
+        });
         self.earliest.set(earliest);
     }
 
     /// Brings every idle timer's deadline down to `within`, of one group or of all: the start of a drain.
     pub fn shorten_idle(&self, within: Duration, group: Option<u64>) {
         let due = self.after(within).0;
-        for (_, slot) in &*self.slots.borrow() {
-            let ours = group.is_none_or(|group| group == slot.group.get());
-            if ours && slot.idle.get() && slot.due.get() > due {
-                slot.due.set(due);
+        self.each(|timer| {
+            let ours = group.is_none_or(|group| group == timer.group.get());
+            if ours && timer.idle.get() && timer.due.get() > due {
+                timer.due.set(due);
             }
-        }
+        });
         self.earliest.set(self.earliest.get().min(due));
     }
 
@@ -167,63 +174,88 @@ impl Deadlines {
     }
 
     fn fire(&self, group: Option<u64>) {
-        for (_, slot) in &*self.slots.borrow() {
-            if group.is_some_and(|group| group != slot.group.get()) {
-                continue;
+        self.each(|timer| {
+            if group.is_none_or(|group| group == timer.group.get()) {
+                timer.fire(Fired::Told);
             }
-            slot.fired.set(Some(Fired::Told));
-            if let Some(waker) = &*slot.waker.borrow() {
-                waker.wake_by_ref();
+        });
+    }
+
+    /// Looks at all of them. Nothing that it does may end one: who holds a timer is woken and not run.
+    fn each(&self, mut look: impl FnMut(&Timer)) {
+        for (_, timer) in &*self.timers.borrow() {
+            if let Some(timer) = timer.upgrade() {
+                look(&timer);
             }
         }
     }
 }
 
-/// One connection's deadline.
-#[derive(Debug)]
+/// One connection's deadline. One allocation for all of it: there is one for each silent connection.
 pub struct Timer {
-    slot: Rc<Slot>,
-    key: usize,
+    due: Cell<u64>,
+    group: Cell<u64>,
+    waker: Cell<Option<Waker>>,
     deadlines: Rc<Deadlines>,
+    key: u32,
+    fired: Cell<Option<Fired>>,
+    /// Shortened when its owner is on its way out: nothing is lost by closing it.
+    idle: Cell<bool>,
+}
+
+impl std::fmt::Debug for Timer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Timer");
+        shown.field("due", &self.due).field("fired", &self.fired);
+        shown.finish_non_exhaustive()
+    }
 }
 
 impl Timer {
     /// A timer that is not set, in a group that can be shortened together.
-    pub fn new(deadlines: &Rc<Deadlines>, group: u64) -> Self {
-        let slot = Rc::new(Slot {
-            due: Cell::new(NEVER),
-            fired: Cell::new(None),
-            waker: RefCell::new(None),
-            idle: Cell::new(false),
-            group: Cell::new(group),
-        });
-        let key = deadlines.slots.borrow_mut().insert(Rc::clone(&slot));
-        Self {
-            slot,
-            key,
-            deadlines: Rc::clone(deadlines),
+    pub fn new(deadlines: &Rc<Deadlines>, group: u64) -> Rc<Self> {
+        Rc::new_cyclic(|this| {
+            let key = deadlines.timers.borrow_mut().insert(Weak::clone(this));
+            Self {
+                due: Cell::new(NEVER),
+                group: Cell::new(group),
+                waker: Cell::new(None),
+                deadlines: Rc::clone(deadlines),
+                // A worker has fewer than that: each is of a socket, or of an exchange.
+                key: u32::try_from(key).unwrap_or(u32::MAX),
+                fired: Cell::new(None),
+                idle: Cell::new(false),
+            }
+        })
+    }
+
+    fn fire(&self, why: Fired) {
+        self.fired.set(Some(why));
+        if let Some(waker) = self.waker.take() {
+            waker.wake_by_ref();
+            self.waker.set(Some(waker));
         }
     }
 
     /// Sets the deadline to `tick`.
     #[inline]
     pub fn set(&self, tick: Tick) {
-        self.slot.due.set(tick.0);
+        self.due.set(tick.0);
         let earliest = &self.deadlines.earliest;
         earliest.set(earliest.get().min(tick.0));
-        self.slot.fired.set(None);
-        self.slot.idle.set(false);
+        self.fired.set(None);
+        self.idle.set(false);
     }
 
     /// Sets the deadline of a connection that waits for its next request.
     pub fn set_idle(&self, tick: Tick) {
         self.set(tick);
-        self.slot.idle.set(true);
+        self.idle.set(true);
     }
 
     /// Moves it to another group.
     pub fn regroup(&self, group: u64) {
-        self.slot.group.set(group);
+        self.group.set(group);
     }
 
     /// The clock that this timer lives by.
@@ -240,22 +272,22 @@ impl Timer {
     /// The same, and why. Who was told to is so whatever the time.
     #[inline]
     pub fn why_fired(&self) -> Option<Fired> {
-        self.slot.fired.get()
+        self.fired.get()
     }
 
     /// Makes the sweep wake the current task. Must be called by the task that waits, once per task.
     pub fn watch(&self, context: &Context<'_>) {
-        let mut waker = self.slot.waker.borrow_mut();
-        match &*waker {
-            Some(waker) if waker.will_wake(context.waker()) => {}
-            _ => *waker = Some(context.waker().clone()),
-        }
+        let waker = self.waker.take();
+        let same = waker.filter(|waker| waker.will_wake(context.waker()));
+        self.waker
+            .set(Some(same.unwrap_or_else(|| context.waker().clone())));
     }
 }
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        let removed = self.deadlines.slots.borrow_mut().try_remove(self.key);
+        let mut timers = self.deadlines.timers.borrow_mut();
+        let removed = timers.try_remove(self.key as usize);
         debug_assert!(removed.is_some(), "a timer is removed once, by its owner");
     }
 }

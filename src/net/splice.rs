@@ -90,14 +90,15 @@ impl Pipes {
 #[derive(Debug)]
 pub struct Pipe {
     ends: Option<Ends>,
-    holds: usize,
+    /// At most its size.
+    holds: u32,
     home: Rc<Pipes>,
 }
 
 impl Pipe {
     /// Bytes in it.
     pub fn holds(&self) -> usize {
-        self.holds
+        self.holds as usize
     }
 
     /// Takes from a socket what fits. Only into an empty pipe: then a refusal can but mean that the socket has nothing, and
@@ -108,7 +109,7 @@ impl Pipe {
         };
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
         let moved = splice(from, None, &ends.write, None, SIZE, flags)?;
-        self.holds = moved;
+        self.holds = u32::try_from(moved).unwrap_or(u32::MAX);
         Ok(moved)
     }
 
@@ -118,8 +119,10 @@ impl Pipe {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-        let moved = splice(&ends.read, None, to, None, self.holds, flags)?;
-        self.holds -= moved.min(self.holds);
+        let moved = splice(&ends.read, None, to, None, self.holds(), flags)?;
+        self.holds = self
+            .holds
+            .saturating_sub(u32::try_from(moved).unwrap_or(u32::MAX));
         Ok(moved)
     }
 }

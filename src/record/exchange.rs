@@ -2,7 +2,6 @@
 
 use std::cell::OnceCell;
 use std::net::IpAddr;
-use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use super::facts::{ConnectionFacts, TlsFacts};
 use super::format::Value;
 use super::id::Id;
 use super::journal::{Journal, Weight};
+use super::note::{Span, jot};
 use super::plan::Field;
 use super::session::Counts;
 
@@ -29,11 +29,9 @@ pub struct Record {
     pub(super) counts: Counts,
     /// `None`: a session has none.
     pub(super) head: Option<Box<RequestHead>>,
-    /// Names, one behind the other: copied, because a shared name's reference count would bounce
-    /// between the workers at every exchange.
     pub(super) note: Vec<u8>,
-    pub(super) trusted_id: Option<Range<usize>>,
-    route: Option<Range<usize>>,
+    pub(super) trusted_id: Option<Span>,
+    route: Option<Span>,
     attempt: Option<Attempt>,
     attempts: u32,
     /// Made when it is first asked for: an exchange whose name is neither logged nor sent has none.
@@ -53,10 +51,10 @@ pub struct Record {
 }
 
 /// Where the names of the last attempt are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Attempt {
-    cluster: Range<usize>,
-    endpoint: Range<usize>,
+    cluster: Span,
+    endpoint: Span,
 }
 
 impl Record {
@@ -141,16 +139,16 @@ impl Record {
     /// Where the exchange is to go; no endpoint was tried yet.
     pub fn aim(&mut self, cluster: &ClusterName) {
         let cluster = self.jot(cluster.as_str().as_bytes());
-        let endpoint = cluster.end..cluster.end;
+        let endpoint = cluster.behind();
         self.attempt = Some(Attempt { cluster, endpoint });
     }
 
     /// An endpoint is tried. The line shows how many were, and the last.
     pub fn attempt(&mut self, cluster: &ClusterName, endpoint: &str) {
         if let Some(last) = self.attempt.take()
-            && last.endpoint.end == self.note.len()
+            && last.endpoint.is_last(&self.note)
         {
-            self.note.truncate(last.cluster.start);
+            self.note.truncate(last.cluster.start());
         }
         let cluster = self.jot(cluster.as_str().as_bytes());
         let endpoint = self.jot(endpoint.as_bytes());
@@ -160,7 +158,7 @@ impl Record {
 
     /// The cluster that it goes to; empty: none so far.
     pub fn cluster(&self) -> &str {
-        let cluster = self.attempt.as_ref().map(|last| self.noted(&last.cluster));
+        let cluster = self.attempt.map(|last| last.cluster.of(&self.note));
         // A name, which is ASCII.
         std::str::from_utf8(cluster.unwrap_or_default()).unwrap_or_default()
     }
@@ -229,22 +227,18 @@ impl Record {
         self.reason
     }
 
-    fn jot(&mut self, text: &[u8]) -> Range<usize> {
+    fn jot(&mut self, text: &[u8]) -> Span {
         jot(&mut self.note, text)
     }
 
-    pub(super) fn noted(&self, range: &Range<usize>) -> &[u8] {
-        self.note.get(range.clone()).unwrap_or_default()
-    }
-
-    fn noted_or_absent(&self, range: Option<&Range<usize>>) -> Value<'_> {
-        range.map_or(Value::Absent, |range| Value::Plain(self.noted(range)))
+    fn noted_or_absent(&self, span: Option<Span>) -> Value<'_> {
+        span.map_or(Value::Absent, |span| Value::Plain(span.of(&self.note)))
     }
 
     /// The value of a field; `None` for the time, which the journal writes.
     fn value(&self, field: Field, end: Instant) -> Option<Value<'_>> {
         let head = self.head();
-        let attempt = self.attempt.as_ref();
+        let attempt = self.attempt;
         Some(match field {
             Field::Time => return None,
             Field::RequestId => Value::Plain(self.request_id().as_bytes()),
@@ -281,11 +275,13 @@ impl Record {
             }),
             Field::BytesIn => Value::Number(self.request_bytes),
             Field::BytesOut => Value::Number(self.response_bytes),
-            Field::Route => self.noted_or_absent(self.route.as_ref()),
-            Field::Cluster => self.noted_or_absent(attempt.map(|last| &last.cluster)),
+            Field::Route => self.noted_or_absent(self.route),
+            Field::Cluster => self.noted_or_absent(attempt.map(|last| last.cluster)),
             // A unix socket's path may hold anything.
             Field::Endpoint => match attempt {
-                Some(last) if !last.endpoint.is_empty() => Value::Text(self.noted(&last.endpoint)),
+                Some(last) if !last.endpoint.is_empty() => {
+                    Value::Text(last.endpoint.of(&self.note))
+                }
                 _ => Value::Absent,
             },
             Field::Attempts => Value::Number(u64::from(self.attempts)),
@@ -384,10 +380,4 @@ impl Drop for Record {
         }
         self.journal.give_note(std::mem::take(&mut self.note));
     }
-}
-
-pub(super) fn jot(note: &mut Vec<u8>, text: &[u8]) -> Range<usize> {
-    let start = note.len();
-    note.extend_from_slice(text);
-    start..note.len()
 }

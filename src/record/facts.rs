@@ -18,8 +18,15 @@ pub struct ConnectionFacts {
     pub peer: Peer,
     /// The peer's IP address as text.
     pub peer_text: Box<str>,
-    /// What a proxy in front has told of the connection that this one stands for.
-    told: OnceCell<Box<(Ends, Box<str>)>>,
+    rare: OnceCell<Box<Rare>>,
+    tls: OnceCell<Box<TlsFacts>>,
+}
+
+/// What is known of few connections.
+#[derive(Debug, Default)]
+struct Rare {
+    /// What a proxy in front has told of the connection that this one stands for, and who that is as text.
+    told: OnceCell<(Ends, Box<str>)>,
     /// Our own address on the connection, where endpoints are told of it.
     local: OnceCell<SocketAddr>,
     /// The server name of a client hello that was looked into.
@@ -28,7 +35,6 @@ pub struct ConnectionFacts {
     offered: OnceCell<Box<[u8]>>,
     /// By which a client of QUIC is found again, in hexadecimal.
     connection_id: OnceCell<Box<str>>,
-    tls: OnceCell<Box<TlsFacts>>,
 }
 
 /// What was agreed upon in a TLS handshake.
@@ -87,45 +93,50 @@ impl ConnectionFacts {
             listener,
             peer,
             peer_text: text.into(),
-            told: OnceCell::new(),
-            local: OnceCell::new(),
+            rare: OnceCell::new(),
             tls: OnceCell::new(),
-            asked: OnceCell::new(),
-            offered: OnceCell::new(),
-            connection_id: OnceCell::new(),
         })
+    }
+
+    /// For what is told of it.
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
     }
 
     /// A flow is that of this connection of QUIC; of several the first counts.
     pub fn known_by(&self, id: &Id) {
-        self.connection_id.get_or_init(|| id.to_string().into());
+        self.rare()
+            .connection_id
+            .get_or_init(|| id.to_string().into());
     }
 
     /// The connection of QUIC that it is known by, in hexadecimal.
     pub fn connection_id(&self) -> Option<&str> {
-        self.connection_id.get().map(|id| &**id)
+        self.rare.get()?.connection_id.get().map(|id| &**id)
     }
 
     /// The client asks for a server of this name.
     pub fn asked_for(&self, name: &[u8]) {
         // A second client hello is not looked into.
-        let _ = self.asked.set(name.into());
+        let _ = self.rare().asked.set(name.into());
     }
 
     /// The client offers this protocol first (ALPN).
     pub fn offers(&self, protocol: &[u8]) {
-        let _ = self.offered.set(protocol.into());
+        let _ = self.rare().offered.set(protocol.into());
     }
 
     /// The protocol that the client offers first, where its client hello was looked into.
     pub fn protocol(&self) -> Option<&[u8]> {
-        self.offered.get().map(|protocol| &**protocol)
+        let offered = self.rare.get()?.offered.get();
+        offered.map(|protocol| &**protocol)
     }
 
     /// The server name that the client asks for, whoever ends its TLS.
     pub fn server_name(&self) -> Option<&[u8]> {
         let ended_here = || self.tls()?.server_name.as_ref();
-        let asked = self.asked.get().map(|name| &**name);
+        let asked = self.rare.get().and_then(|rare| rare.asked.get());
+        let asked = asked.map(|name| &**name);
         asked.or_else(|| ended_here().map(|name| name.as_bytes()))
     }
 
@@ -133,12 +144,17 @@ impl ConnectionFacts {
     pub fn told(&self, ends: Ends) {
         let text = ends.source.ip().to_canonical().to_string();
         // A second word does not count: there is none.
-        let _ = self.told.set(Box::new((ends, text.into())));
+        let _ = self.rare().told.set((ends, text.into()));
+    }
+
+    #[inline]
+    fn was_told(&self) -> Option<&(Ends, Box<str>)> {
+        self.rare.get()?.told.get()
     }
 
     /// Who is at the other end, as far as the PROXY protocol tells: whom trust and limits are about.
     pub fn source(&self) -> SocketAddr {
-        match self.told.get() {
+        match self.was_told() {
             Some(told) => told.0.source,
             None => self.peer.addr(),
         }
@@ -146,7 +162,7 @@ impl ConnectionFacts {
 
     /// Its IP address as text.
     pub fn source_text(&self) -> &str {
-        self.told.get().map_or(&self.peer_text, |told| &told.1)
+        self.was_told().map_or(&self.peer_text, |told| &told.1)
     }
 
     /// What the log says of the peer.
@@ -159,16 +175,17 @@ impl ConnectionFacts {
 
     /// It was accepted at this address of ours.
     pub fn accepted_at(&self, local: SocketAddr) {
-        let _ = self.local.set(local);
+        let _ = self.rare().local.set(local);
     }
 
     /// Both ends of the connection, or of that which it stands for.
     pub fn ends(&self) -> Option<Ends> {
-        let told = self.told.get().map(|told| told.0);
+        let rare = self.rare.get()?;
+        let told = rare.told.get().map(|told| told.0);
         told.or_else(|| {
             Some(Ends {
                 source: self.peer.addr(),
-                destination: *self.local.get()?,
+                destination: *rare.local.get()?,
             })
         })
     }

@@ -3,7 +3,8 @@
 //! Behind the time stand 26 bits that are the worker's, by chance, and a count of 48 bits that began by chance: ids of one
 //! worker never meet, those of two workers or instances only if both agree within the same millisecond.
 
-use super::exchange::{Record, jot};
+use super::exchange::Record;
+use super::note::jot;
 use crate::message::Known;
 use std::cell::Cell;
 use std::collections::hash_map::RandomState;
@@ -78,7 +79,7 @@ impl Record {
     /// The request id: a UUID of version 7, or what a trusted peer sent.
     pub fn request_id(&self) -> &str {
         let id = match &self.trusted_id {
-            Some(range) => self.noted(range),
+            Some(span) => span.of(&self.note),
             None => self.id.get_or_init(|| self.journal.request_id(self.begin)),
         };
         // Both are ASCII: made of hexadecimal digits, or checked when it was taken over.

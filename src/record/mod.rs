@@ -17,6 +17,7 @@ mod facts;
 mod format;
 mod id;
 mod journal;
+mod note;
 mod plan;
 mod queue;
 mod session;

@@ -87,7 +87,7 @@ impl Runner {
     pub(super) fn take(local: &Local) -> Rc<Self> {
         RUNNERS.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
             Rc::new(Self {
-                timer: Rc::new(Timer::new(&local.deadlines, 0)),
+                timer: Timer::new(&local.deadlines, 0),
                 waker: RefCell::default(),
                 slot: RefCell::default(),
                 work: RefCell::default(),
