@@ -60,6 +60,7 @@ async fn hear(x: &Exchange, route: Option<&Route>, errand: &Errand) -> Result<He
         client: x.client,
         started: now,
         own: None,
+        rested: None,
         route: None,
         // No answer to a question leads to another.
         pages: None,

@@ -18,6 +18,7 @@ use crate::message::Upgrade;
 use crate::net::Stream;
 use crate::net::preface::{self, Carrier};
 use crate::record::Record;
+use crate::upstream::pool::Rested;
 use crate::upstream::shared::{Company, Means, Seat, Which};
 use crate::upstream::spec::Http2;
 use crate::upstream::{self, Agreed, ConnectSpec, Look, Protocol, Spoken};
@@ -114,6 +115,7 @@ pub(super) async fn checkout(
     x.record.phase(Phase::Connect);
     let Place { ix, slot, .. } = place;
     let held = Held::begin(slot, endpoint);
+    x.rested = None;
     if let Some(stream) = x.own.take() {
         let (link, reused) = reuse(x, cluster, stream);
         return Ok(Checked { link, reused, held });
@@ -137,8 +139,9 @@ pub(super) async fn checkout(
     }
     if let Source::Pool(look) = source
         && let Some(set) = cluster.idle.get(ix.0 as usize)
-        && let Some(stream) = set.take(look, &x.local.deadlines)
+        && let Some(Rested { stream, rest }) = set.take(look, &x.local.deadlines, began)
     {
+        x.rested = Some(rest);
         let (link, reused) = reuse(x, cluster, stream);
         return Ok(Checked { link, reused, held });
     }
@@ -183,8 +186,9 @@ async fn either(
     }
     if set.agreed.get() == Agreed::Http1 {
         if let Source::Pool(look) = source
-            && let Some(stream) = set.take(look, &x.local.deadlines)
+            && let Some(Rested { stream, rest }) = set.take(look, &x.local.deadlines, began)
         {
+            x.rested = Some(rest);
             return Ok(reuse(x, cluster, stream));
         }
         let stream = fresh(&mut x.record, cluster, &endpoint.spec, patience, began).await?;

@@ -162,6 +162,8 @@ pub struct Exchange {
     started: Instant,
     /// The client's own connection, on its way to the attempt that uses it.
     own: Option<Stream>,
+    /// How long the attempt's connection was idle before, where it comes from the pool.
+    rested: Option<Duration>,
     /// The route, once it is found: answers walk its response filters, whoever makes them.
     route: Option<RouteIx>,
     /// What the client is shown when something failed.

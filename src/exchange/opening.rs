@@ -53,6 +53,7 @@ impl Exchange {
             client: facts.source().ip(),
             started: at,
             own: None,
+            rested: None,
             retry_after: None,
             route: None,
             pages: None,

@@ -26,6 +26,9 @@ const MILLIS: u64 = TICK.subsec_millis() as u64;
 pub struct Tick(pub(super) u64);
 
 impl Tick {
+    /// When the worker started.
+    pub const START: Self = Self(0);
+
     /// No deadline.
     pub const NEVER: Self = Self(NEVER);
 

@@ -6,10 +6,12 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use super::ConnectSpec;
+use super::rests::Rests;
 use super::shared::Shared;
 use crate::base::ClusterName;
+use crate::base::clock::{Instant, between};
 use crate::net::Stream;
-use crate::net::deadline::{Deadlines, Tick};
+use crate::net::deadline::{Deadlines, TICK, Tick};
 use crate::net::socket::Quiet;
 
 /// How hard to look before an idle connection is used.
@@ -19,15 +21,25 @@ pub enum Look {
     Runtime,
     /// Ask the kernel (one `recv` with `MSG_PEEK`), for a request that must not be sent twice: an endpoint may close
     /// without a word, and since the runtime's last turn. Not asked about a connection that was in use a moment ago, while
-    /// its endpoint closes none: the runtime's turns are shorter than that, and no endpoint waits so little.
+    /// its endpoint closes none: the runtime's turns are shorter than that, and no endpoint waits so little. One that
+    /// has rested for longer than is known to be safe ([`Rests`]) is left to requests that can be sent again.
     Kernel,
+}
+
+/// An idle connection that is used again.
+#[derive(Debug)]
+pub struct Rested {
+    /// The connection.
+    pub stream: Stream,
+    /// How long it was idle.
+    pub rest: Duration,
 }
 
 #[derive(Debug)]
 struct Idle {
     stream: Stream,
     /// When it was put back.
-    since: Tick,
+    since: Instant,
     until: Tick,
 }
 
@@ -39,9 +51,6 @@ struct Aside {
 
 /// How long a connection stays aside: long enough for bytes that are on their way.
 const ASIDE: Duration = Duration::from_millis(200);
-
-/// How long an endpoint is taken for one that closes connections without a word, after it has.
-const SUSPECT: Duration = Duration::from_mins(1);
 
 /// How long before its endpoint a connection is closed here: more than a sweep is late, and a round trip.
 const AHEAD: Duration = Duration::from_secs(1);
@@ -66,8 +75,8 @@ pub struct IdleSet {
     pub shared: Shared,
     /// What the endpoint agreed to last, where that decides what is spoken.
     pub agreed: Cell<Agreed>,
-    /// Until when each connection is looked at, as one was found closed or with bytes that nobody had asked for.
-    suspect: Cell<Option<Tick>>,
+    /// How long the endpoint lets them be.
+    pub rests: Rests,
     limit: Cell<usize>,
     timeout: Cell<Duration>,
 }
@@ -86,43 +95,38 @@ impl IdleSet {
 
     /// Takes the connection that was put back last and is still open and silent; closes the dead ones that
     /// it meets.
-    pub fn take(&self, look: Look, clock: &Deadlines) -> Option<Stream> {
+    pub fn take(&self, look: Look, clock: &Deadlines, now: Instant) -> Option<Rested> {
         loop {
-            let Idle { stream, since, .. } = self.idle.borrow_mut().pop()?;
+            let mut idle = self.idle.borrow_mut();
+            let rest = between(idle.last()?.since, now);
+            if look == Look::Kernel && !self.rests.is_safe(rest) {
+                // All others have rested for longer.
+                return None;
+            }
+            let Idle { stream, .. } = idle.pop()?;
+            drop(idle);
             let quiet = match look {
-                Look::Kernel if since != clock.tick() || self.is_suspect(clock) => {
-                    stream.quiet_now()
-                }
+                Look::Kernel if rest >= TICK || self.rests.is_suspect(clock) => stream.quiet_now(),
                 Look::Kernel | Look::Runtime => stream.quiet(),
             };
             if quiet == Quiet::Yes {
-                return Some(stream);
+                self.rests.open(rest);
+                return Some(Rested { stream, rest });
             }
-            self.suspects(clock);
+            self.rests.closed(rest, clock);
         }
-    }
-
-    /// Whether its endpoint has closed a connection of late.
-    fn is_suspect(&self, clock: &Deadlines) -> bool {
-        self.suspect.get().is_some_and(|until| clock.tick() < until)
-    }
-
-    /// One of its connections was closed without a word.
-    pub fn suspects(&self, clock: &Deadlines) {
-        self.suspect.set(Some(clock.after(SUSPECT)));
     }
 
     /// Puts a connection back; closes it when there are enough. With `theirs` the endpoint said how long it keeps an
     /// idle connection.
-    pub fn put(&self, stream: Stream, clock: &Deadlines, theirs: Option<Duration>) {
+    pub fn put(&self, stream: Stream, clock: &Deadlines, now: Instant, theirs: Option<Duration>) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.limit.get()
             && let Some(until) = self.until(clock, theirs)
         {
-            let since = clock.tick();
             idle.push(Idle {
                 stream,
-                since,
+                since: now,
                 until,
             });
         }
@@ -149,7 +153,13 @@ impl IdleSet {
 
     /// Puts a connection aside on which something unasked may still arrive; a sweep puts it back if it stayed
     /// silent.
-    pub fn put_aside(&self, stream: Stream, clock: &Deadlines, theirs: Option<Duration>) {
+    pub fn put_aside(
+        &self,
+        stream: Stream,
+        clock: &Deadlines,
+        now: Instant,
+        theirs: Option<Duration>,
+    ) {
         let mut aside = self.aside.borrow_mut();
         if aside.len() < self.limit.get()
             && let Some(until) = self.until(clock, theirs)
@@ -157,7 +167,7 @@ impl IdleSet {
             aside.push(Aside {
                 idle: Idle {
                     stream,
-                    since: clock.tick(),
+                    since: now,
                     until,
                 },
                 from: clock.after(ASIDE),
@@ -182,7 +192,7 @@ impl IdleSet {
         self.shared.clear();
     }
 
-    fn sweep(&self, clock: &Deadlines) {
+    fn sweep(&self, clock: &Deadlines, at: Instant) {
         let now = clock.tick();
         self.shared
             .sweep(clock, self.limit.get(), self.timeout.get());
@@ -196,8 +206,11 @@ impl IdleSet {
         drop(aside);
         self.idle.borrow_mut().retain(|idle| {
             let quiet = idle.stream.quiet() == Quiet::Yes;
-            if !quiet {
-                self.suspects(clock);
+            let rest = between(idle.since, at);
+            if quiet {
+                self.rests.open(rest);
+            } else {
+                self.rests.closed(rest, clock);
             }
             quiet && idle.until > now
         });
@@ -233,12 +246,12 @@ impl Pool {
     }
 
     /// Closes what expired or was closed by its endpoint, and forgets sets that nobody holds.
-    pub fn sweep(&self, clock: &Deadlines) {
+    pub fn sweep(&self, clock: &Deadlines, now: Instant) {
         self.sets.borrow_mut().retain(|_, set| {
             let Some(set) = set.upgrade() else {
                 return false;
             };
-            set.sweep(clock);
+            set.sweep(clock, now);
             true
         });
     }
@@ -249,6 +262,7 @@ mod tests {
     use super::*;
     use crate::base::{EndpointAddr, clock};
     use crate::upstream::Protocol;
+    use crate::upstream::rests::SUSPECT;
     use std::io::Write;
 
     fn cluster() -> ClusterName {
@@ -269,7 +283,8 @@ mod tests {
     async fn dead_and_talkative_connections_are_never_handed_out() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let spec = spec(listener.local_addr().unwrap());
-        let deadlines = Deadlines::new(clock::now());
+        let start = clock::now();
+        let deadlines = Deadlines::new(start);
         let pool = Pool::default();
         let set = pool.set(&cluster(), &spec);
         set.tune(2, Duration::from_secs(1));
@@ -277,6 +292,7 @@ mod tests {
             set.put(
                 super::super::connect(&spec, &[]).await.unwrap(),
                 &deadlines,
+                start,
                 None,
             );
         }
@@ -286,18 +302,21 @@ mod tests {
         drop(listener.accept().unwrap());
         first.write_all(b"unasked").unwrap();
         drop(second);
-        deadlines.sweep(clock::now() + Duration::from_secs(1));
-        let taken = set.take(Look::Kernel, &deadlines);
+        let now = start + Duration::from_secs(1);
+        deadlines.sweep(now);
+        set.rests.open(Duration::from_secs(9));
+        let taken = set.take(Look::Kernel, &deadlines, now);
         assert!(taken.is_none(), "one talks, one is closed");
         // Its endpoint is suspected now: the kernel is asked even of what was in use a moment ago.
         let stream = super::super::connect(&spec, &[]).await.unwrap();
-        set.put(stream, &deadlines, None);
+        set.put(stream, &deadlines, now, None);
         drop(listener.accept().unwrap());
-        assert!(set.take(Look::Kernel, &deadlines).is_none());
-        deadlines.sweep(clock::now() + SUSPECT * 2);
+        assert!(set.take(Look::Kernel, &deadlines, now).is_none());
+        let now = now + SUSPECT * 2;
+        deadlines.sweep(now);
         let stream = super::super::connect(&spec, &[]).await.unwrap();
-        set.put(stream, &deadlines, None);
-        assert!(set.take(Look::Kernel, &deadlines).is_some());
+        set.put(stream, &deadlines, now, None);
+        assert!(set.take(Look::Kernel, &deadlines, now).is_some());
     }
 
     /// E-200: an endpoint that says how long it waits never sees a request come too late.
@@ -317,16 +336,49 @@ mod tests {
             let set = pool.set(&cluster(), &spec);
             set.tune(8, ours);
             let stream = super::super::connect(&spec, &[]).await.unwrap();
-            set.put(stream, &deadlines, Some(Duration::from_secs(theirs)));
+            set.put(stream, &deadlines, start, Some(Duration::from_secs(theirs)));
             for (after, left) in [(alive, 1), (dead, 0)] {
-                deadlines.sweep(start + Duration::from_millis(after));
-                pool.sweep(&deadlines);
+                let now = start + Duration::from_millis(after);
+                deadlines.sweep(now);
+                pool.sweep(&deadlines, now);
                 assert_eq!(set.len(), left, "{ours:?}, timeout={theirs}, {after} ms");
             }
             let stream = super::super::connect(&spec, &[]).await.unwrap();
-            set.put(stream, &deadlines, Some(Duration::ZERO));
+            set.put(stream, &deadlines, start, Some(Duration::ZERO));
             assert!(set.is_empty(), "timeout=0: not kept at all");
         }
+    }
+
+    /// F-04: a request that must not be sent twice leaves alone what its endpoint may be closing; others use it.
+    #[tokio::test]
+    async fn what_an_endpoint_may_be_closing_is_left_to_requests_that_can_be_repeated() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let spec = spec(listener.local_addr().unwrap());
+        let start = clock::now();
+        let deadlines = Deadlines::new(start);
+        let set = IdleSet::default();
+        set.tune(8, Duration::from_secs(60));
+        let at = |millis| start + Duration::from_millis(millis);
+        let put = async |now| {
+            let stream = super::super::connect(&spec, &[]).await.unwrap();
+            set.put(stream, &deadlines, now, None);
+        };
+        put(at(0)).await;
+        put(at(10)).await;
+        let rest = |taken: Option<Rested>| taken.map(|rested| rested.rest.as_millis());
+        let take = |look, millis| rest(set.take(look, &deadlines, at(millis)));
+        assert_eq!(take(Look::Kernel, 30), None, "nothing is known");
+        assert_eq!(set.len(), 2, "they stay for others");
+        set.sweep(&deadlines, at(40));
+        assert_eq!(take(Look::Kernel, 31), None);
+        assert_eq!(take(Look::Kernel, 30), Some(20), "one lived through 40");
+        drop(listener.accept().unwrap());
+        // The runtime hears of it.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(take(Look::Runtime, 60), None, "it was closed at 60");
+        put(at(70)).await;
+        assert_eq!(take(Look::Kernel, 91), None);
+        assert_eq!(take(Look::Kernel, 90), Some(20));
     }
 
     #[tokio::test]
@@ -341,17 +393,21 @@ mod tests {
         set.put(
             super::super::connect(&spec, &[]).await.unwrap(),
             &deadlines,
+            start,
             None,
         );
-        deadlines.sweep(start + Duration::from_millis(900));
-        pool.sweep(&deadlines);
+        let now = start + Duration::from_millis(900);
+        deadlines.sweep(now);
+        pool.sweep(&deadlines, now);
         assert_eq!(pool.set(&cluster(), &spec).len(), 1);
-        deadlines.sweep(start + Duration::from_millis(1300));
-        pool.sweep(&deadlines);
+        let now = start + Duration::from_millis(1300);
+        deadlines.sweep(now);
+        pool.sweep(&deadlines, now);
         assert!(set.is_empty());
         set.put(
             super::super::connect(&spec, &[]).await.unwrap(),
             &deadlines,
+            start,
             None,
         );
         drop(set);

@@ -386,7 +386,7 @@ impl Local {
     pub fn tick(&self, now: crate::base::clock::Instant) {
         self.weigh();
         self.deadlines.sweep(now);
-        self.pool.sweep(&self.deadlines);
+        self.pool.sweep(&self.deadlines, now);
         self.journal.flush();
         self.view.borrow().tick(now, &self.deadlines);
         let tick = self.deadlines.tick();

@@ -27,7 +27,7 @@ use crate::upstream::{Protocol, Spoken};
 
 impl<'x, D: Downstream> Attempts<'x, D> {
     /// Keeps the endpoint's connection after a whole answer, where it may be used again.
-    fn put_back(&self, ix: EndpointIx, link: Link, whose: Whose, over: &Over) {
+    fn put_back(&self, ix: EndpointIx, link: Link, whose: Whose, over: &Over, now: Instant) {
         let Link::Http1(stream) = link else {
             return;
         };
@@ -47,8 +47,10 @@ impl<'x, D: Downstream> Attempts<'x, D> {
         match (persist, own::bound(self.x, began, whose, parting.challenge)) {
             (Persist::Reuse, Whose::Client) => self.down.private().keep(stream, set),
             (Persist::Later, Whose::Client) | (Persist::Close, _) => {}
-            (Persist::Reuse, Whose::Anybody) => set.put(stream, clock, parting.keep_alive),
-            (Persist::Later, Whose::Anybody) => set.put_aside(stream, clock, parting.keep_alive),
+            (Persist::Reuse, Whose::Anybody) => set.put(stream, clock, now, parting.keep_alive),
+            (Persist::Later, Whose::Anybody) => {
+                set.put_aside(stream, clock, now, parting.keep_alive)
+            }
         }
     }
 
@@ -190,7 +192,7 @@ impl<'x, D: Downstream> Attempts<'x, D> {
                 watch.done(now);
                 self.x.record.phase(Phase::Last);
                 self.x.record.end(Reason::Completed, not_retried, now);
-                self.put_back(ix, link, whose, &over);
+                self.put_back(ix, link, whose, &over, now);
                 Ok(Served::Whole)
             }
             Ok(Ended::Switched) => {
@@ -202,8 +204,9 @@ impl<'x, D: Downstream> Attempts<'x, D> {
             }
             // Nobody reads the rest: the connection is kept only where there is none.
             Ok(Ended::Replaced(reply)) => {
-                watch.done(answered(reply.status()));
-                self.put_back(ix, link, whose, &over);
+                let now = answered(reply.status());
+                watch.done(now);
+                self.put_back(ix, link, whose, &over, now);
                 Ok(Served::Replaced(reply))
             }
             Ok(Ended::Retryable(said, pause)) => {
@@ -222,8 +225,8 @@ impl<'x, D: Downstream> Attempts<'x, D> {
 
     /// A connection of the endpoint that was kept turned out dead.
     fn dead(&self, ix: EndpointIx) {
-        if let Some(set) = self.cluster.idle.get(ix.0 as usize) {
-            set.suspects(self.timer.deadlines());
+        if let (Some(set), Some(rest)) = (self.cluster.idle.get(ix.0 as usize), self.x.rested) {
+            set.rests.closed(rest, self.timer.deadlines());
         }
     }
 }
