@@ -11,7 +11,7 @@ use super::loads::Loads;
 use super::orders::{self, Order};
 use super::signal::{Asked, Signals};
 use super::swaps::{Event, Swaps};
-use super::{notify, watchdog};
+use super::{notify, pages, watchdog};
 use crate::admin::{
     self, Bound, Context, Listening, Loaded, Readiness, Reload, Reloaded, Running, Swap,
 };
@@ -109,6 +109,7 @@ impl Control {
             hash = self.serving.snapshot().fingerprint,
             "serving"
         );
+        pages::give_back();
         notify::ready("serving");
     }
 

@@ -15,6 +15,7 @@ mod journal;
 mod loads;
 mod notify;
 mod orders;
+mod pages;
 mod signal;
 mod swaps;
 mod watchdog;
