@@ -357,7 +357,7 @@ mod tests {
         let start = clock::now();
         let deadlines = Deadlines::new(start);
         let set = IdleSet::default();
-        set.tune(8, Duration::from_secs(60));
+        set.tune(8, Duration::from_mins(1));
         let at = |millis| start + Duration::from_millis(millis);
         let put = async |now| {
             let stream = super::super::connect(&spec, &[]).await.unwrap();

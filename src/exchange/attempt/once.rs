@@ -49,7 +49,7 @@ impl<'x, D: Downstream> Attempts<'x, D> {
             (Persist::Later, Whose::Client) | (Persist::Close, _) => {}
             (Persist::Reuse, Whose::Anybody) => set.put(stream, clock, now, parting.keep_alive),
             (Persist::Later, Whose::Anybody) => {
-                set.put_aside(stream, clock, now, parting.keep_alive)
+                set.put_aside(stream, clock, now, parting.keep_alive);
             }
         }
     }
@@ -123,8 +123,10 @@ impl<'x, D: Downstream> Attempts<'x, D> {
         let tried = self.tried.contains(ix);
         let cookie = place::cookie(cluster, &place);
         let Some(endpoint) = cluster.cluster.set.endpoint(ix) else {
-            let error = Error::from(Reason::Internal);
-            return Err(Failed::untouched(error, self.outgoing.resendable()));
+            return Err(Failed::untouched(
+                Reason::Internal.into(),
+                self.outgoing.resendable(),
+            ));
         };
         let Some(watch) = Watch::begin(self.passage, endpoint, tried, began) else {
             return Err(Failed::untouched(ON_TRIAL, self.outgoing.resendable()));
