@@ -10,6 +10,7 @@ use crate::base::clock::{self, Instant};
 use crate::base::{Detail, Error, Phase, Reason};
 use crate::cluster::Said;
 use crate::endpoint::{Endpoint, EndpointIx};
+use crate::exchange::Held;
 use crate::exchange::Served;
 use crate::exchange::checkout::{Checked, Link, Patience, Source, checkout, unless_gone};
 use crate::exchange::finish::{self, Sent};
@@ -123,10 +124,8 @@ impl<'x, D: Downstream> Attempts<'x, D> {
         let tried = self.tried.contains(ix);
         let cookie = place::cookie(cluster, &place);
         let Some(endpoint) = cluster.cluster.set.endpoint(ix) else {
-            return Err(Failed::untouched(
-                Reason::Internal.into(),
-                self.outgoing.resendable(),
-            ));
+            let error = Error::from(Reason::Internal);
+            return Err(Failed::untouched(error, self.outgoing.resendable()));
         };
         let Some(watch) = Watch::begin(self.passage, endpoint, tried, began) else {
             return Err(Failed::untouched(ON_TRIAL, self.outgoing.resendable()));
@@ -199,10 +198,7 @@ impl<'x, D: Downstream> Attempts<'x, D> {
             }
             Ok(Ended::Switched) => {
                 watch.done(answered(101));
-                match link {
-                    Link::Http1(stream) => Ok(Served::Switched(stream, held, self.limits.tunnel)),
-                    Link::Http2(_) => Err(self.failed(Error::from(Reason::Internal), reused)),
-                }
+                self.switched(link, held, reused)
             }
             // Nobody reads the rest: the connection is kept only where there is none.
             Ok(Ended::Replaced(reply)) => {
@@ -222,6 +218,14 @@ impl<'x, D: Downstream> Attempts<'x, D> {
                 }
                 Err(self.failed(error, reused))
             }
+        }
+    }
+
+    /// The connection, as the tunnel that both sides agreed to.
+    fn switched(&self, link: Link, held: Held, reused: Reused) -> Result<Served, Failed> {
+        match link {
+            Link::Http1(stream) => Ok(Served::Switched(stream, held, self.limits.tunnel)),
+            Link::Http2(_) => Err(self.failed(Error::from(Reason::Internal), reused)),
         }
     }
 
