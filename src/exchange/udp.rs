@@ -326,6 +326,7 @@ fn seek<'x>(
         let held = Held::begin(place.slot, endpoint).with(permit);
         let socket = upstream::datagrams(&endpoint.spec, Some(line.client()))
             .inspect_err(|error| watch.ended(error, Reused::Fresh))?;
+        socket::take_pieces(&socket);
         let upstream = Upstream {
             socket,
             preface: RefCell::new(preface(session.record, &endpoint.spec, Carrier::Datagram)),
@@ -337,6 +338,9 @@ fn seek<'x>(
         return Ok((watch, held));
     }
 }
+
+/// So many answers of a flow are read in one turn, but for the rest of a batch.
+const TURN: u64 = 256;
 
 async fn answers(
     session: &mut Session<'_>,
@@ -352,9 +356,15 @@ async fn answers(
     let record = &mut *session.record;
     poll_fn(|cx| {
         line.watch(cx);
+        let before = line.answered.get();
         loop {
             if let Some(ended) = line.ended.get() {
                 return Poll::Ready(ended);
+            }
+            if line.answered.get() - before >= TURN {
+                // Others have a turn, too.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             let mut batch = batch.borrow_mut();
             match poll_fill(&upstream.socket, cx, &mut batch) {

@@ -34,9 +34,9 @@ struct Told([u8; 96]);
 impl Told {
     const EMPTY: Self = Self([0; 96]);
 
-    /// What stands in its first `length` bytes: to which address of ours a datagram came, and how many others did not.
-    fn read(&self, length: usize) -> (Option<Own>, Option<u32>) {
-        let (mut own, mut overflowed) = (None, None);
+    /// What stands in its first `length` bytes.
+    fn read(&self, length: usize) -> Word {
+        let mut word = Word::default();
         // SAFETY: zeros are a value of a header, whose pointers are null.
         let mut header: libc::msghdr = unsafe { zeroed() };
         header.msg_control = self.0.as_ptr().cast_mut().cast();
@@ -53,23 +53,28 @@ impl Told {
                         let told = content.cast::<libc::in_pktinfo>().read_unaligned();
                         // Of a broadcast it is the address of the interface, which can be answered from.
                         let bytes = told.ipi_spec_dst.s_addr.to_ne_bytes();
-                        own = Some(Own::V4(Ipv4Addr::from(bytes)));
+                        word.own = Some(Own::V4(Ipv4Addr::from(bytes)));
                     }
                     (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                         let told = content.cast::<libc::in6_pktinfo>().read_unaligned();
                         let addr = Ipv6Addr::from(told.ipi6_addr.s6_addr);
                         let scoped = addr.is_unicast_link_local();
-                        own = Some(Own::V6(addr, if scoped { told.ipi6_ifindex } else { 0 }));
+                        let interface = if scoped { told.ipi6_ifindex } else { 0 };
+                        word.own = Some(Own::V6(addr, interface));
                     }
                     (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
-                        overflowed = Some(content.cast::<u32>().read_unaligned());
+                        word.overflowed = Some(content.cast::<u32>().read_unaligned());
+                    }
+                    (libc::SOL_UDP, libc::UDP_GRO) => {
+                        let told = content.cast::<libc::c_int>().read_unaligned();
+                        word.segment = usize::try_from(told).unwrap_or(0);
                     }
                     _ => {}
                 }
                 next = libc::CMSG_NXTHDR(&raw const header, next);
             }
         }
-        (own, overflowed)
+        word
     }
 
     /// Writes, behind `at` bytes, that a piece is datagrams of this length each, the last one perhaps shorter (udp(7),
@@ -129,6 +134,17 @@ impl Told {
             libc::CMSG_SPACE(length) as usize
         }
     }
+}
+
+/// What the kernel tells beside the bytes.
+#[derive(Clone, Copy, Default)]
+struct Word {
+    /// To which address of ours it came.
+    own: Option<Own>,
+    /// How many others did not.
+    overflowed: Option<u32>,
+    /// It is datagrams of this length each, the last one perhaps shorter (udp(7), `UDP_GRO`); 0: it is one.
+    segment: usize,
 }
 
 /// Room for datagrams that come, and what is told of them.
@@ -216,21 +232,32 @@ impl Batch {
         self.met == SLOTS
     }
 
-    /// What came with the last call.
+    /// What came with the last call, each datagram by itself.
     pub fn iter(&self) -> impl Iterator<Item = Met<'_>> {
         let slots = self.bytes.chunks_exact(SLOT).zip(&self.headers);
         let beside = self.names.iter().zip(&self.told);
         let all = slots.zip(beside).take(self.met);
-        all.map(|((bytes, header), (name, told))| {
-            let (own, overflowed) = told.read(header.msg_hdr.msg_controllen);
+        all.flat_map(|((bytes, header), (name, told))| {
+            let word = told.read(header.msg_hdr.msg_controllen);
             let peer = peer(name).filter(|_| header.msg_hdr.msg_namelen > 0);
-            Met {
-                bytes: bytes.get(..header.msg_len as usize).unwrap_or(bytes),
-                ends: peer.map(|peer| Ends::new(peer, own)),
-                overflowed,
-            }
+            let bytes = bytes.get(..header.msg_len as usize).unwrap_or(bytes);
+            let ends = peer.map(|peer| Ends::new(peer, word.own));
+            segments(bytes, word.segment).map(move |bytes| Met {
+                bytes,
+                ends,
+                overflowed: word.overflowed,
+            })
         })
     }
+}
+
+/// The datagrams of a piece. An empty one is one, too.
+fn segments(piece: &[u8], length: usize) -> impl Iterator<Item = &[u8]> {
+    let (first, rest) = match length {
+        0 => (piece, &[][..]),
+        _ => piece.split_at_checked(length).unwrap_or((piece, &[])),
+    };
+    std::iter::once(first).chain(rest.chunks(length.max(1)))
 }
 
 /// Length of a structure of the kernel's interface.
@@ -367,5 +394,52 @@ impl Name {
             Self::V4(addr) => (ptr::from_ref(addr).cast_mut().cast(), size(addr)),
             Self::V6(addr) => (ptr::from_ref(addr).cast_mut().cast(), size(addr)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::socket::take_pieces;
+    use std::net::UdpSocket;
+
+    /// What was sent by one call comes as what it was, whether or not the kernel gives it out as one piece.
+    #[test]
+    fn a_piece_is_taken_apart_where_it_was_joined() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        take_pieces(&socket);
+        let from = UdpSocket::bind("127.0.0.1:0").unwrap();
+        from.connect(socket.local_addr().unwrap()).unwrap();
+        let lengths: [&[usize]; 6] = [
+            &[100, 100, 100],
+            &[1, 1],
+            &[1200; 50],
+            &[700, 700, 3],
+            &[0],
+            &[9],
+        ];
+        let mut sent = Vec::new();
+        for lengths in lengths {
+            let datagrams: Vec<Vec<u8>> = lengths
+                .iter()
+                .map(|length| vec![u8::try_from(sent.len()).unwrap(); *length])
+                .collect();
+            let parts: Vec<&[u8]> = datagrams.iter().map(Vec::as_slice).collect();
+            match parts[..] {
+                [only] => drop(from.send(only).unwrap()),
+                _ => send_run(&from, &parts, u16::try_from(lengths[0]).unwrap()).unwrap(),
+            }
+            sent.extend(datagrams);
+        }
+        let mut batch = Batch::default();
+        batch.receive(&socket).unwrap();
+        let came: Vec<Vec<u8>> = batch.iter().map(|it| it.bytes.to_vec()).collect();
+        let lengths = |all: &[Vec<u8>]| all.iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(lengths(&came), lengths(&sent));
+        assert_eq!(came, sent);
+        assert_eq!(
+            batch.met, 6,
+            "as one piece each, as all kernels that we run on do"
+        );
     }
 }

@@ -75,6 +75,15 @@ pub fn datagrams(addr: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// Takes datagrams that lie behind each other in the kernel as one piece (`UDP_GRO`), which a [`Batch`](super::batch::Batch) takes
+/// apart; a kernel before 5.0 knows no pieces. Not for a socket whose lost datagrams are to be counted: the kernel counts a piece that it
+/// has no room for as one.
+pub fn take_pieces<S: std::os::fd::AsFd>(socket: &S) {
+    if let Err(error) = setsockopt(socket, sockopt::UdpGroSegment, &true) {
+        tracing::debug!(%error, "cannot set UDP_GRO");
+    }
+}
+
 /// A unix stream socket, not yet bound.
 pub fn unix_stream() -> io::Result<Socket> {
     Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)

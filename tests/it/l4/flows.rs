@@ -4,6 +4,7 @@ use super::udp::{Echo, asked, client};
 use crate::support::process::signal;
 use crate::support::strace::Strace;
 use crate::support::{Proxy, Reload, Setup, eventually, ports, scale};
+use nix::sys::socket::{setsockopt, sockopt};
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -166,16 +167,24 @@ fn flows_stay_with_worker_and_endpoint_over_reloads() {
     );
 }
 
-/// One datagram may be answered by many: all of them come, in their order.
+/// One datagram may be answered by many: all of them come, in their order, also when they were sent by one call.
 #[test]
 fn a_burst_of_answers_comes_whole_and_in_order() {
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
     let endpoint = server.local_addr().unwrap();
+    // The kernel cuts what is longer.
+    setsockopt(&server, sockopt::UdpGsoSegment, &40).unwrap();
     std::thread::spawn(move || {
         let mut buf = [0; 64];
-        while let Ok((_, peer)) = server.recv_from(&mut buf) {
-            for number in 0..100_u8 {
-                server.send_to(&[number; 40], peer).unwrap();
+        while let Ok((length, peer)) = server.recv_from(&mut buf) {
+            let answers: Vec<[u8; 40]> = (0..100).map(|number| [number; 40]).collect();
+            let at_once = if &buf[..length] == b"all at once" {
+                50
+            } else {
+                1
+            };
+            for some in answers.chunks(at_once) {
+                server.send_to(some.as_flattened(), peer).unwrap();
             }
         }
     });
@@ -183,15 +192,16 @@ fn a_burst_of_answers_comes_whole_and_in_order() {
     let setup = Setup::over(&[endpoint]).tail(&listener(addr, "udp = { responses = 100 }"));
     let proxy = setup.start();
     let socket = client([127, 0, 0, 1], addr);
-    for _ in 0..5 {
-        socket.send(b"go").unwrap();
+    for turn in 0..6 {
+        let how: &[u8] = if turn < 3 { b"go" } else { b"all at once" };
+        socket.send(how).unwrap();
         for number in 0..100 {
             let mut buf = [0; 64];
             let len = socket.recv(&mut buf).unwrap();
             assert_eq!(buf[..len], [number; 40]);
         }
     }
-    let lines = proxy.wait_log(5);
+    let lines = proxy.wait_log(6);
     assert!(
         lines.iter().all(|line| line["bytes_out"] == 4_000),
         "{lines:?}"
