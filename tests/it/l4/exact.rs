@@ -28,8 +28,9 @@ impl Plan {
         let mut size = || match noise.below(8) {
             0 => 0,
             1 => noise.below(100),
-            2 | 3 => noise.below(20_000),
-            _ => noise.below(most),
+            2 => noise.below(20_000),
+            3 => noise.below(most),
+            _ => most,
         };
         Self {
             seed,
