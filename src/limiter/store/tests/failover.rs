@@ -6,6 +6,7 @@ use super::*;
 
 /// Servers of one test: they share an address of their own, so that their ports are nobody else's.
 struct Servers {
+    kind: Kind,
     addr: String,
     dir: PathBuf,
     running: Vec<(u16, Child)>,
@@ -13,12 +14,13 @@ struct Servers {
 
 impl Servers {
     /// `number` tells the tests of this process apart.
-    fn new(number: u8) -> Self {
+    fn new(kind: Kind, number: u8) -> Self {
         let [_, _, b, c] = std::process::id().to_be_bytes();
-        let addr = format!("127.{}.{b}.{c}", 200 + number);
+        let addr = format!("127.{}.{b}.{c}", 200 + 2 * number + kind as u8);
         let dir = std::env::temp_dir().join(format!("tg-redis-{addr}"));
         fs::create_dir_all(&dir).unwrap();
         Self {
+            kind,
             addr,
             dir,
             running: Vec::new(),
@@ -30,14 +32,12 @@ impl Servers {
         let (addr, dir) = (&self.addr, self.dir.display());
         let usual =
             format!("--bind {addr} --protected-mode no --dir {dir} --logfile {dir}/{port}.log");
-        let child = Command::new("redis-server")
-            .args(words.split_whitespace())
-            .args(usual.split_whitespace())
-            .args(["--port", &port.to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server is installed (scripts/tools.sh)");
+        let child = self.kind.start(|command| {
+            command
+                .args(words.split_whitespace())
+                .args(usual.split_whitespace())
+                .args(["--port", &port.to_string()]);
+        });
         self.running.push((port, child));
         wait("a server answers", || {
             self.ask(port, "PING").contains("PONG")
@@ -122,9 +122,13 @@ fn outlive(store: &Store) {
     wait("the store is found again", all_answer);
 }
 
-#[test]
-fn sentinels_name_the_new_master() {
-    let mut servers = Servers::new(0);
+with_each_kind! {
+    sentinels_name_the_new_master
+    a_cluster_is_asked_where_the_keys_are
+}
+
+fn sentinels_name_the_new_master(kind: Kind) {
+    let mut servers = Servers::new(kind, 0);
     let addr = servers.addr.clone();
     servers.start(6379, "");
     servers.start(
@@ -156,9 +160,8 @@ fn sentinels_name_the_new_master() {
     assert_eq!(passed(&store), 0, "what was counted is counted");
 }
 
-#[test]
-fn a_cluster_is_asked_where_the_keys_are() {
-    let mut servers = Servers::new(1);
+fn a_cluster_is_asked_where_the_keys_are(kind: Kind) {
+    let mut servers = Servers::new(kind, 1);
     let addr = servers.addr.clone();
     let ports = [7000, 7001, 7002, 7003];
     for port in ports {

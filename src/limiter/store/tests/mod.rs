@@ -1,4 +1,4 @@
-//! The script against the arithmetic, on a real Redis: the same trace gives the same answers.
+//! The script against the arithmetic, on a real Redis and a real Valkey: the same trace gives the same answers.
 
 mod failover;
 
@@ -11,31 +11,68 @@ use crate::limit::{Algorithm, Meters, Outcome, Over};
 
 const SECOND: u64 = 1_000_000;
 
-/// A Redis of this test alone, on a unix socket.
+/// Whose server is asked.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Redis,
+    Valkey,
+}
+
+impl Kind {
+    /// Its program. Debian's packages have the one; the other stands beside Python's.
+    fn program(self) -> PathBuf {
+        match self {
+            Self::Redis => "redis-server".into(),
+            Self::Valkey => {
+                let at = |name: &str| std::env::var_os(name).map(PathBuf::from);
+                let tools = at("TIDEGATE_TOOLS")
+                    .or_else(|| Some(at("XDG_CACHE_HOME")?.join("tidegate")))
+                    .or_else(|| Some(at("HOME")?.join(".cache/tidegate")));
+                tools.unwrap_or_default().join("python/bin/valkey-server")
+            }
+        }
+    }
+
+    fn start(self, command: impl FnOnce(&mut Command)) -> Child {
+        let program = self.program();
+        let mut made = Command::new(&program);
+        command(&mut made);
+        made.stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("{}: {error}; `make tools` installs it", program.display())
+            })
+    }
+}
+
+/// Each test runs with a server of either kind.
+macro_rules! with_each_kind {
+    ($($test:ident)*) => {
+        mod redis {
+            $(#[test] fn $test() { super::$test(super::Kind::Redis); })*
+        }
+        mod valkey {
+            $(#[test] fn $test() { super::$test(super::Kind::Valkey); })*
+        }
+    };
+}
+use with_each_kind;
+
+/// A server of one test alone, on a unix socket.
 struct Redis {
     child: Child,
     socket: PathBuf,
 }
 
 impl Redis {
-    fn start(name: &str) -> Self {
-        let socket =
-            std::env::temp_dir().join(format!("tg-redis-{name}-{}.sock", std::process::id()));
-        let child = Command::new("redis-server")
-            .args([
-                "--port",
-                "0",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--unixsocket",
-            ])
-            .arg(&socket)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server is installed (scripts/tools.sh)");
+    fn start(kind: Kind, name: &str) -> Self {
+        let name = format!("tg-{kind:?}-{name}-{}.sock", std::process::id());
+        let socket = std::env::temp_dir().join(name);
+        let child = kind.start(|command| {
+            let alone = ["--port", "0", "--save", "", "--appendonly", "no"];
+            command.args(alone).arg("--unixsocket").arg(&socket);
+        });
         Self { child, socket }
     }
 
@@ -71,9 +108,14 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     runtime.unwrap().block_on(future)
 }
 
-#[test]
-fn a_store_and_this_process_give_the_same_answers() {
-    let redis = Redis::start("trace");
+with_each_kind! {
+    a_store_and_this_process_give_the_same_answers
+    the_clock_of_the_store_counts_for_all
+    a_store_that_falls_silent_is_left_alone_and_found_again
+}
+
+fn a_store_and_this_process_give_the_same_answers(kind: Kind) {
+    let redis = Redis::start(kind, "trace");
     let store = redis.store(Duration::from_secs(10));
     let name = LimiterName::parse("l").unwrap();
     let mut rng = fastrand::Rng::with_seed(3);
@@ -126,9 +168,8 @@ fn a_store_and_this_process_give_the_same_answers() {
     assert_eq!(store.breaker().counts().error, 0);
 }
 
-#[test]
-fn the_clock_of_the_store_counts_for_all() {
-    let redis = Redis::start("clock");
+fn the_clock_of_the_store_counts_for_all(kind: Kind) {
+    let redis = Redis::start(kind, "clock");
     let (one, two) = (
         redis.store(Duration::from_secs(10)),
         redis.store(Duration::from_secs(10)),
@@ -145,9 +186,8 @@ fn the_clock_of_the_store_counts_for_all() {
     assert_eq!(passed, 50);
 }
 
-#[test]
-fn a_store_that_falls_silent_is_left_alone_and_found_again() {
-    let redis = Redis::start("silent");
+fn a_store_that_falls_silent_is_left_alone_and_found_again(kind: Kind) {
+    let redis = Redis::start(kind, "silent");
     let store = redis.store(Duration::from_millis(20));
     let name = LimiterName::parse("l").unwrap();
     let rule = Rule::new(Algorithm::TokenBucket, 50, SECOND, 50, Over::Reject).unwrap();
