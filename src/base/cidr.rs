@@ -78,6 +78,7 @@ fn plain(net: &IpNet) -> IpNet {
 }
 
 /// `::ffff:a.b.c.d` as `a.b.c.d`; anything else as it is.
+#[inline]
 pub fn canonical(addr: IpAddr) -> IpAddr {
     match addr {
         IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(addr, IpAddr::V4),

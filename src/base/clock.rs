@@ -111,6 +111,7 @@ pub const fn stamp(at: Instant) -> u64 {
 
 /// A moment of the monotonic clock as microseconds since the Unix epoch, so that windows begin at whole minutes and
 /// several processes agree on them. The wall clock is asked once: its jumps move nothing.
+#[inline]
 pub fn micros(at: Instant) -> u64 {
     const MICRO: u64 = 1_000;
     // What the wall clock was ahead, when it was asked.

@@ -1,6 +1,7 @@
 //! Keyed hashing: the same key and seed give the same number on every instance and after a restart.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::OnceLock;
 
 use siphasher::sip::SipHasher13;
 
@@ -38,6 +39,12 @@ impl HashKey {
     pub fn random() -> Self {
         let word = || RandomState::new().hash_one(());
         Self(word(), word())
+    }
+
+    /// One such key for the life of this process.
+    pub fn of_process() -> Self {
+        static KEY: OnceLock<HashKey> = OnceLock::new();
+        *KEY.get_or_init(Self::random)
     }
 
     /// A hash of 128 bits under this key, of what is written to it: wide enough to stand for its text.

@@ -21,27 +21,24 @@ pub(super) struct Beside<'x> {
 }
 
 impl<'x> Beside<'x> {
-    fn facts(self, route: &'x Route, cluster: Said<'x>) -> Facts<'x> {
+    fn facts(self, route: &'x Route, cluster: Option<&'x str>) -> Facts<'x> {
         Facts {
             client: self.client,
-            name: Said::By(self.record),
-            listener: self.record.facts().listener.as_str(),
-            route: route.name.as_str(),
-            cluster,
-            scheme: proto(self.record, self.trust),
-            tls: self.record.facts().tls(),
             now: self.started,
+            said: Said::By {
+                record: self.record,
+                trust: self.trust,
+                route: &route.name,
+                cluster,
+            },
         }
     }
 }
 
 /// By which scheme the client asked, behind trusted proxies.
 pub(super) fn scheme(x: &Exchange) -> Proto {
-    proto(&x.record, x.trust)
-}
-
-fn proto(record: &Record, trust: Trust) -> Proto {
-    forwarded::proto(record.head(), trust, record.facts().proto())
+    let own = x.record.facts().proto();
+    forwarded::proto(x.record.head(), x.trust, own)
 }
 
 /// Runs the filters from where the request has come to.
@@ -61,7 +58,7 @@ pub(super) fn down(
         trust: x.trust,
         started: x.started,
     };
-    let facts = beside.facts(route, Said::Text(cluster));
+    let facts = beside.facts(route, Some(cluster));
     let kit = &mut *x.kit;
     let mut view = RequestView {
         head: x.record.head(),
@@ -85,7 +82,7 @@ pub(super) fn up(
         return;
     }
     edits.clear();
-    let facts = beside.facts(route, Said::By(beside.record));
+    let facts = beside.facts(route, None);
     let mut view = ResponseView {
         status: head.status,
         head,

@@ -57,7 +57,7 @@ impl ApiKey {
         let input = KeyInput {
             head: view.head,
             client: view.facts.client,
-            route: view.facts.route,
+            route: view.facts.route(),
             claims: None,
         };
         let Some(KeyValue::Bytes(key) | KeyValue::Encoded(key)) = self.from.read(&input) else {

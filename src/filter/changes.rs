@@ -8,29 +8,28 @@ use super::{Place, check_name};
 use crate::config::raw::filter::HeaderEdits;
 use crate::config::types::Named;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned};
-use crate::message::{Edits, Fixed, Known, RequestHead, ResponseHead};
+use crate::message::{Begun, Edits, Fixed, Known, RequestHead, ResponseHead};
 
 /// Validated changes: first the removals, then what is set, then what is added, then what is appended. A value that
 /// comes out empty because its variables stand for nothing makes no field.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
-    /// Every name that is removed or set, and the lines of the first values, as far as they need no request.
+    /// Every name that is removed or set; and the lines, where none is made.
     fixed: Fixed,
-    /// The lines that follow.
-    lines: Box<[Line]>,
+    /// Values that are made, each with the lines before it.
+    made: Box<[(Begun, Value)]>,
+    /// The lines behind the last of those.
+    last: Fixed,
     /// Names and values; each goes behind the values of its name, into one field.
     append: Box<[(Box<str>, Value)]>,
 }
 
-#[derive(Clone, Debug)]
-enum Line {
-    /// Lines that are always the same.
-    Fixed(Fixed),
-    /// How it begins, and what is made behind that.
-    Made(Box<[u8]>, Value),
-}
-
 type Fields = Vec<(Box<str>, Value)>;
+
+fn bytes(lines: &[(Box<str>, Box<str>)]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let lines = lines.iter();
+    lines.map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+}
 
 /// The head whose fields are changed.
 #[derive(Clone, Copy, Debug)]
@@ -46,37 +45,29 @@ impl Changes {
     /// and values that go behind theirs.
     pub fn new(remove: &[Box<str>], set: Fields, add: Fields, append: Fields) -> Self {
         let gone = remove.iter().chain(set.iter().map(|(name, _)| name));
+        // Those of `set` are moved away below.
         let gone: Vec<Box<str>> = gone.cloned().collect();
-        let mut rest = set.into_iter().chain(add).peekable();
-        let mut fixed = Vec::new();
-        let mut lines = Vec::new();
-        let mut first = None;
-        loop {
-            while let Some((name, Value::Fixed(text))) =
-                rest.next_if(|(_, value)| matches!(value, Value::Fixed(_)))
-            {
-                fixed.push((name, text));
-            }
-            let pairs = fixed
-                .iter()
-                .map(|(name, text)| (name.as_bytes(), text.as_bytes()));
-            if first.is_none() {
-                first = Some(Fixed::new(gone.iter().map(|name| name.as_bytes()), pairs));
-            } else if !fixed.is_empty() {
-                lines.push(Line::Fixed(Fixed::new([], pairs)));
-            }
-            fixed.clear();
-            match rest.next() {
-                None => break,
-                Some((name, value)) => {
-                    let start = format!("{name}: ").into_bytes();
-                    lines.push(Line::Made(start.into(), value));
+        let gone = gone.iter().map(|name| name.as_bytes());
+        let mut lines: Vec<(Box<str>, Box<str>)> = Vec::new();
+        let mut made = Vec::new();
+        for (name, value) in set.into_iter().chain(add) {
+            match value {
+                Value::Fixed(text) => lines.push((name, text)),
+                value @ Value::Made(_) => {
+                    made.push((Begun::new(bytes(&lines), name.as_bytes(), b""), value));
+                    lines.clear();
                 }
             }
         }
+        let (fixed, last) = if made.is_empty() {
+            (Fixed::new(gone, bytes(&lines)), Fixed::default())
+        } else {
+            (Fixed::new(gone, []), Fixed::new([], bytes(&lines)))
+        };
         Self {
-            fixed: first.unwrap_or_default(),
-            lines: lines.into(),
+            fixed,
+            made: made.into(),
+            last,
             append: append.into(),
         }
     }
@@ -84,12 +75,12 @@ impl Changes {
     /// Notes the changes; the writer makes them.
     pub fn apply(&self, edits: &mut Edits, received: Received<'_>, sources: &Sources<'_>) {
         edits.apply(&self.fixed);
-        for line in &self.lines {
-            match line {
-                Line::Fixed(fixed) => edits.apply(fixed),
-                Line::Made(start, value) => {
-                    edits.add_begun(start, |out| value.write(sources, out));
-                }
+        if !self.made.is_empty() {
+            for (begun, value) in &self.made {
+                edits.finish(begun, |out| value.write(sources, out));
+            }
+            if !self.last.is_empty() {
+                edits.apply(&self.last);
             }
         }
         for (name, value) in &self.append {

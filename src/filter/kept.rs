@@ -10,7 +10,11 @@ use crate::message::Claims;
 
 /// What the filters of one exchange keep. Its memory is reused from exchange to exchange.
 #[derive(Debug, Default)]
-pub struct Kept(Vec<(usize, Keep)>);
+pub struct Kept {
+    /// What clients are told: apart, since it is for the response alone, and nothing has to be given back.
+    quotas: Vec<(usize, Quota)>,
+    rest: Vec<(usize, Keep)>,
+}
 
 /// A field for the client.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -24,8 +28,6 @@ pub struct Told {
 /// What one filter keeps.
 #[derive(Debug)]
 pub enum Keep {
-    /// What a client is told of its quota.
-    Quota(Quota),
     /// A place among those that are under way, given back when it is dropped.
     Place(Place),
     /// What a token says that was found sound.
@@ -86,18 +88,19 @@ impl Progress {
 impl Kept {
     /// Forgets everything but the allocations.
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.quotas.clear();
+        self.rest.clear();
     }
 
     /// Whether bodies may pass no faster than at some rate.
     pub fn is_throttled(&self) -> bool {
-        let mut kept = self.0.iter();
+        let mut kept = self.rest.iter();
         kept.any(|(_, keep)| matches!(keep, Keep::Throttle(_)))
     }
 
     /// What slows down this way.
     pub fn throttles(&self, way: Way) -> impl Iterator<Item = &Throttle> {
-        let kept = self.0.iter().filter_map(|(_, keep)| match keep {
+        let kept = self.rest.iter().filter_map(|(_, keep)| match keep {
             Keep::Throttle(throttle) => Some(throttle),
             _ => None,
         });
@@ -106,7 +109,7 @@ impl Kept {
 
     /// The same, to be told what has moved.
     pub fn throttles_mut(&mut self, way: Way) -> impl Iterator<Item = &mut Throttle> {
-        let kept = self.0.iter_mut().filter_map(|(_, keep)| match keep {
+        let kept = self.rest.iter_mut().filter_map(|(_, keep)| match keep {
             Keep::Throttle(throttle) => Some(throttle),
             _ => None,
         });
@@ -115,14 +118,10 @@ impl Kept {
 
     /// What is known of who asks: the last token counts.
     pub fn claims(&self) -> Option<&Claims> {
-        let mut kept = self.0.iter().rev();
+        let mut kept = self.rest.iter().rev();
         kept.find_map(|(_, keep)| match keep {
             Keep::Claims(claims) => Some(claims),
-            Keep::Quota(_)
-            | Keep::Place(_)
-            | Keep::Recode(_)
-            | Keep::Fields(_)
-            | Keep::Throttle(_) => None,
+            Keep::Place(_) | Keep::Recode(_) | Keep::Fields(_) | Keep::Throttle(_) => None,
         })
     }
 
@@ -130,8 +129,8 @@ impl Kept {
     #[inline]
     pub fn take_recode(&mut self) -> Option<Recode> {
         let recodes = |(_, keep): &(usize, Keep)| matches!(keep, Keep::Recode(_));
-        let at = self.0.iter().position(recodes)?;
-        match self.0.remove(at) {
+        let at = self.rest.iter().position(recodes)?;
+        match self.rest.remove(at) {
             (_, Keep::Recode(recode)) => Some(recode),
             _ => None,
         }
@@ -139,12 +138,24 @@ impl Kept {
 
     /// Keeps something of the filter at this step.
     pub(super) fn put(&mut self, step: usize, keep: Keep) {
-        self.0.push((step, keep));
+        self.rest.push((step, keep));
+    }
+
+    /// Keeps what a client is told of its quota.
+    pub(super) fn put_quota(&mut self, step: usize, quota: Quota) {
+        self.quotas.push((step, quota));
+    }
+
+    /// What a client is told of its quota by the filter at this step.
+    #[inline]
+    pub(super) fn quota_of(&self, step: usize) -> Option<&Quota> {
+        let mut quotas = self.quotas.iter();
+        quotas.find(|(at, _)| *at == step).map(|(_, quota)| quota)
     }
 
     /// What the filter at this step kept.
     pub(super) fn of(&self, step: usize) -> Option<&Keep> {
-        let mut kept = self.0.iter();
+        let mut kept = self.rest.iter();
         kept.find(|(at, _)| *at == step).map(|(_, keep)| keep)
     }
 }

@@ -79,8 +79,9 @@ pub use security_headers::SecurityHeaders;
 pub use sessions::{Caller, SessionFilters};
 use template::Sources;
 
-/// One step.
+/// One step. Its tag is a byte of its own: read out of what one of them holds, it costs four instructions more each time.
 #[derive(Clone, Debug)]
+#[repr(u8)]
 pub enum Filter {
     /// Changes the fields of the request.
     RequestHeaders(RequestHeaders),
@@ -136,6 +137,52 @@ impl Filter {
             Self::RequestId(_) => "request_id",
             Self::SecurityHeaders(_) => "security_headers",
             Self::GrpcWeb(_) => "grpc_web",
+        }
+    }
+
+    /// Looks at a request. Not inlined into the walk, which has those that stand on most routes in it: with all of them there, they
+    /// would share its registers.
+    #[inline(never)]
+    fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
+        match self {
+            Self::RequestHeaders(filter) => filter.on_request(view),
+            Self::IpAccess(filter) => filter.on_request(view),
+            Self::MethodAccess(filter) => filter.on_request(view),
+            Self::BasicAuth(filter) => filter.on_request(view),
+            Self::ApiKey(filter) => filter.on_request(view),
+            Self::Jwt(filter) => filter.on_request(view),
+            Self::ForwardAuth(filter) => filter.on_request(view),
+            Self::Cors(filter) => filter.on_request(view),
+            Self::RateLimit(filter) => filter.on_request(view),
+            Self::ConcurrencyLimit(filter) => filter.on_request(view),
+            Self::BandwidthLimit(filter) => filter.on_request(view),
+            Self::Rewrite(filter) => filter.on_request(view),
+            Self::RequestId(filter) => filter.on_request(view),
+            Self::GrpcWeb(filter) => filter.on_request(view),
+            Self::ResponseHeaders(_) | Self::SecurityHeaders(_) => Verdict::Continue,
+        }
+    }
+
+    /// Looks at an answer, and is not inlined either.
+    #[inline(never)]
+    fn on_response(&self, view: &mut ResponseView<'_>) {
+        match self {
+            Self::ForwardAuth(filter) => filter.on_response(view),
+            Self::RequestId(filter) => filter.on_response(view),
+            Self::SecurityHeaders(filter) => filter.on_response(view),
+            Self::Cors(filter) => filter.on_response(view),
+            Self::RateLimit(filter) => filter.on_response(view),
+            Self::ResponseHeaders(filter) => filter.on_response(view),
+            Self::GrpcWeb(filter) => filter.on_response(view),
+            Self::RequestHeaders(_)
+            | Self::ConcurrencyLimit(_)
+            | Self::BandwidthLimit(_)
+            | Self::Rewrite(_)
+            | Self::IpAccess(_)
+            | Self::BasicAuth(_)
+            | Self::ApiKey(_)
+            | Self::Jwt(_)
+            | Self::MethodAccess(_) => debug_assert!(false, "it does not look at answers"),
         }
     }
 
@@ -296,27 +343,19 @@ impl FilterChain {
     /// Runs the chain on a request from where it has come to, up to the first filter that answers or waits. After a
     /// wait it is called again, with the [`Progress`] resumed.
     pub fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
-        while let Some(filter) = self.filters.get(view.progress.step) {
+        let here = view.progress.step;
+        for (step, filter) in (here..).zip(self.filters.get(here..).unwrap_or_default()) {
+            view.progress.step = step;
             let verdict = match filter {
                 Filter::RequestHeaders(filter) => filter.on_request(view),
                 Filter::IpAccess(filter) => filter.on_request(view),
-                Filter::MethodAccess(filter) => filter.on_request(view),
-                Filter::BasicAuth(filter) => filter.on_request(view),
-                Filter::ApiKey(filter) => filter.on_request(view),
-                Filter::Jwt(filter) => filter.on_request(view),
-                Filter::ForwardAuth(filter) => filter.on_request(view),
-                Filter::Cors(filter) => filter.on_request(view),
                 Filter::RateLimit(filter) => filter.on_request(view),
-                Filter::ConcurrencyLimit(filter) => filter.on_request(view),
-                Filter::BandwidthLimit(filter) => filter.on_request(view),
                 Filter::Rewrite(filter) => filter.on_request(view),
-                Filter::RequestId(filter) => filter.on_request(view),
-                Filter::GrpcWeb(filter) => filter.on_request(view),
-                Filter::ResponseHeaders(_) | Filter::SecurityHeaders(_) => Verdict::Continue,
+                Filter::ResponseHeaders(_) | Filter::SecurityHeaders(_) => continue,
+                _ => filter.on_request(view),
             };
-            match verdict {
-                Verdict::Continue => view.progress.step += 1,
-                verdict @ (Verdict::Respond(_) | Verdict::Wait(_)) => return verdict,
+            if !matches!(verdict, Verdict::Continue) {
+                return verdict;
             }
         }
         Verdict::Continue
@@ -327,14 +366,10 @@ impl FilterChain {
         for &step in &self.up {
             view.step = step;
             match self.filters.get(step) {
-                Some(Filter::ForwardAuth(filter)) => filter.on_response(view),
-                Some(Filter::RequestId(filter)) => filter.on_response(view),
-                Some(Filter::SecurityHeaders(filter)) => filter.on_response(view),
-                Some(Filter::Cors(filter)) => filter.on_response(view),
                 Some(Filter::RateLimit(filter)) => filter.on_response(view),
                 Some(Filter::ResponseHeaders(filter)) => filter.on_response(view),
-                Some(Filter::GrpcWeb(filter)) => filter.on_response(view),
-                _ => debug_assert!(false, "it does not look at answers"),
+                Some(filter) => filter.on_response(view),
+                None => {}
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::kept::{Keep, Over, Quota};
+use super::kept::{Over, Quota};
 use super::{Reply, RequestView, ResponseView, Until, Verdict};
 use crate::base::{Detail, Reason, clock};
 use crate::limit::{Outcome, Over as AtLimit};
@@ -16,8 +16,6 @@ pub struct RateLimit {
     limiter: Arc<Limiter>,
     owner: Box<str>,
     cost: u32,
-    /// How `RateLimit` begins.
-    remaining: Box<[u8]>,
     refusal: Reply,
     unavailable: Reply,
 }
@@ -26,9 +24,6 @@ impl RateLimit {
     /// A filter of a route or a listener whose requests cost so many units of a limiter.
     pub fn new(limiter: Arc<Limiter>, owner: &str, cost: u32) -> Self {
         Self {
-            remaining: format!("ratelimit: \"{}\";r=", limiter.name)
-                .into_bytes()
-                .into(),
             limiter,
             owner: owner.into(),
             cost,
@@ -42,18 +37,39 @@ impl RateLimit {
         &self.limiter
     }
 
-    /// Decides.
+    /// Decides. Not inlined into the walk: it is long.
+    #[inline(never)]
     pub fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
-        let input = KeyInput {
+        if self.limiter.shared().is_some() {
+            return self.ask(view);
+        }
+        let now = clock::micros(view.facts.now);
+        let input = || self.input(view);
+        let client = view.facts.client_key();
+        let ruling = self.limiter.decide(client, input, self.cost, now);
+        self.judge(&ruling, view)
+    }
+
+    /// What the key is read from.
+    fn input<'i>(&'i self, view: &'i RequestView<'_>) -> KeyInput<'i> {
+        KeyInput {
             head: view.head,
             client: view.facts.client,
             route: &self.owner,
             claims: view.kept.claims(),
-        };
+        }
+    }
+
+    /// Decides with others, by a store.
+    #[inline(never)]
+    fn ask(&self, view: &mut RequestView<'_>) -> Verdict {
         let now = clock::micros(view.facts.now);
-        let asked = match view.progress.answer.take() {
-            Some(Over::Answer(said)) => self.limiter.answered(&input, self.cost, now, said),
-            _ => self.limiter.ask(&input, self.cost, now),
+        let said = view.progress.answer.take();
+        let input = self.input(view);
+        let asked = if let Some(Over::Answer(said)) = said {
+            self.limiter.answered(&input, self.cost, now, said)
+        } else {
+            self.limiter.ask(&input, self.cost, now)
         };
         match asked {
             Asked::Ruled(ruling) => self.judge(&ruling, view),
@@ -63,6 +79,8 @@ impl RateLimit {
         }
     }
 
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "its numbers are in registers there")]
     fn judge(&self, ruling: &Ruling, view: &mut RequestView<'_>) -> Verdict {
         let Ruling { decision, over, .. } = ruling;
         if *over == AtLimit::Shadow {
@@ -70,7 +88,7 @@ impl RateLimit {
         }
         let denied = matches!(decision.outcome, Outcome::Deny(_));
         if self.limiter.told != Told::Nothing || denied {
-            view.keep(Keep::Quota(Quota::of(ruling)));
+            view.kept.put_quota(view.progress.step, Quota::of(ruling));
         }
         match decision.outcome {
             Outcome::Pass => Verdict::Continue,
@@ -81,11 +99,12 @@ impl RateLimit {
 
     /// Tells the client its quota.
     pub fn on_response(&self, view: &mut ResponseView<'_>) {
-        if let Some(Keep::Quota(quota)) = view.kept() {
+        if let Some(quota) = view.kept.quota_of(view.step) {
             self.tell(quota, view.edits);
         }
     }
 
+    #[inline]
     fn tell(&self, quota: &Quota, edits: &mut Edits) {
         let mut digits = itoa::Buffer::new();
         if let Some(wait) = quota.retry_after {
@@ -94,14 +113,12 @@ impl RateLimit {
         match self.limiter.told {
             Told::Nothing => {}
             Told::Draft => {
-                self.limiter
-                    .policy(quota.place, |policy| edits.apply(policy));
-                edits.add_line(b"ratelimit", |out| {
-                    out.extend_from_slice(&self.remaining);
-                    out.extend_from_slice(digits.format(quota.remaining).as_bytes());
-                    out.extend_from_slice(b";t=");
-                    out.extend_from_slice(digits.format(quota.reset).as_bytes());
-                    out.extend_from_slice(b"\r\n");
+                self.limiter.tell(quota.place, |begun| {
+                    edits.finish(begun, |out| {
+                        out.extend_from_slice(digits.format(quota.remaining).as_bytes());
+                        out.extend_from_slice(b";t=");
+                        out.extend_from_slice(digits.format(quota.reset).as_bytes());
+                    });
                 });
             }
             Told::XRateLimit => {

@@ -78,7 +78,7 @@ impl SecurityHeaders {
             view.edits.remove(name);
         }
         let fields = self.fields.iter().map(|(name, value)| (*name, value));
-        let transport = match view.facts.scheme {
+        let transport = match view.facts.scheme() {
             Proto::Https => self.transport.as_ref(),
             Proto::Http => None,
         };

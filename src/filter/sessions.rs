@@ -79,14 +79,15 @@ impl SessionFilters {
     pub fn run(&self, caller: &Caller<'_>, kept: &mut Kept, progress: &mut Progress) -> Verdict {
         let facts = Facts {
             client: caller.client,
-            // No filter that can stand here tells an endpoint anything.
-            name: Said::Text(""),
-            listener: caller.listener,
-            route: caller.listener,
-            cluster: Said::Text(""),
-            scheme: Proto::Http,
-            tls: None,
             now: caller.now,
+            // No filter that can stand here tells an endpoint anything.
+            said: Said::Text {
+                name: "",
+                listener: caller.listener,
+                route: caller.listener,
+                cluster: "",
+                scheme: Proto::Http,
+            },
         };
         self.chain.on_request(&mut RequestView {
             head: caller.head,

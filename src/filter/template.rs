@@ -180,28 +180,28 @@ impl Variable {
             Self::Path => request.path(),
             Self::Query => request.query().unwrap_or_default(),
             Self::Method => request.method_token(),
-            Self::Scheme => match facts.scheme {
+            Self::Scheme => match facts.scheme() {
                 Proto::Http => b"http".as_slice(),
                 Proto::Https => b"https",
             },
-            Self::Route => facts.route.as_bytes(),
+            Self::Route => facts.route().as_bytes(),
             Self::Cluster => facts.cluster().as_bytes(),
-            Self::Listener => facts.listener.as_bytes(),
-            Self::TlsVersion => facts.tls.map_or("", |tls| tls.version).as_bytes(),
-            Self::TlsCipher => facts.tls.map_or("", |tls| tls.cipher).as_bytes(),
+            Self::Listener => facts.listener().as_bytes(),
+            Self::TlsVersion => facts.tls().map_or("", |tls| tls.version).as_bytes(),
+            Self::TlsCipher => facts.tls().map_or("", |tls| tls.cipher).as_bytes(),
             Self::TlsServerName => {
-                let name = facts.tls.and_then(|tls| tls.server_name.as_deref());
+                let name = facts.tls().and_then(|tls| tls.server_name.as_deref());
                 name.unwrap_or_default().as_bytes()
             }
             Self::TlsClient(shown) => {
-                let client = facts.tls.and_then(|tls| tls.client.as_deref());
+                let client = facts.tls().and_then(|tls| tls.client.as_deref());
                 client.map_or("", |it| shown.of(it)).as_bytes()
             }
             Self::Of(source) => {
                 let input = KeyInput {
                     head: request,
                     client: facts.client,
-                    route: facts.route,
+                    route: facts.route(),
                     claims: None,
                 };
                 match source.read(&input) {
@@ -264,16 +264,28 @@ impl Shown {
 
 impl Value {
     /// Appends the value.
+    #[inline]
     pub fn write(&self, sources: &Sources<'_>, out: &mut Vec<u8>) {
-        match self {
-            Self::Fixed(text) => out.extend_from_slice(text.as_bytes()),
-            Self::Made(parts) => {
-                for part in parts {
-                    match part {
-                        Part::Text(text) => out.extend_from_slice(text.as_bytes()),
-                        Part::Variable(variable) => variable.write(sources, out),
-                    }
-                }
+        // What is wanted most, and stands there ready.
+        if let Self::Made(parts) = self
+            && let [Part::Variable(Variable::ClientIp)] = &**parts
+            && let Some(text) = sources.facts.client_text()
+        {
+            return out.extend_from_slice(text.as_bytes());
+        }
+        self.write_parts(sources, out);
+    }
+
+    #[inline(never)]
+    fn write_parts(&self, sources: &Sources<'_>, out: &mut Vec<u8>) {
+        let parts = match self {
+            Self::Fixed(text) => return out.extend_from_slice(text.as_bytes()),
+            Self::Made(parts) => parts,
+        };
+        for part in parts {
+            match part {
+                Part::Text(text) => out.extend_from_slice(text.as_bytes()),
+                Part::Variable(variable) => variable.write(sources, out),
             }
         }
     }

@@ -36,13 +36,14 @@ fn try_made(value: &str, moment: Moment) -> Result<Value, String> {
 fn facts() -> Facts<'static> {
     Facts {
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        name: Said::Text("id-1"),
-        listener: "web",
-        route: "api",
-        cluster: Said::Text("app"),
-        scheme: Proto::Https,
-        tls: None,
         now: clock::now(),
+        said: Said::Text {
+            name: "id-1",
+            listener: "web",
+            route: "api",
+            cluster: "app",
+            scheme: Proto::Https,
+        },
     }
 }
 

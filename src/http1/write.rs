@@ -118,7 +118,7 @@ pub fn fields(head: &RequestHead, edits: &Edits, forwarding: &Forwarding<'_>, ou
             (head.hops().named && forwarding.hop_by_hop(head, name))
                 || (field.known == Known::Other && alias::is_alias(name))
                 || (!forwarding.identity.is_empty() && forwarding.drops_identity(name))
-                || (!edits.is_empty() && edits.drops_alias(name))
+                || edits.drops_alias(name)
         },
     );
     told::write(head, forwarding, out);
@@ -175,8 +175,7 @@ pub fn response(head: &ResponseHead<'_>, edits: &Edits, plan: &ResponsePlan, out
         },
         |field| {
             let name = head.name(field);
-            named(head.hops, head.bytes, head.fields, name)
-                || (!edits.is_empty() && edits.drops(name))
+            named(head.hops, head.bytes, head.fields, name) || edits.drops(name)
         },
     );
     match plan.body {

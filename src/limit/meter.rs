@@ -68,7 +68,7 @@ impl Meter for Bucket {
     #[inline]
     fn take(&mut self, rule: &Rule, cost: u32, now: u64) -> Decision {
         let now = u128::from(now) << 64;
-        let full = rule.interval() * u128::from(rule.burst());
+        let full = rule.full();
         let before = self.paid.max(now);
         let spare = |paid: u128| units(full.saturating_sub(paid - now), rule);
         if cost > rule.burst() {

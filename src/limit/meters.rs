@@ -40,7 +40,7 @@ impl Meters {
     }
 
     /// Asks for `cost` units of a key, by a rule of the algorithm that this was made for.
-    #[inline]
+    #[inline(never)]
     pub fn take(&self, key: u128, rule: &Rule, cost: u32, now: u64) -> Decision {
         each!(self, table => table.take(key, rule, cost, now))
     }

@@ -54,6 +54,8 @@ pub struct Rule {
     over: Over,
     /// Time that one unit takes, in 2^-64 microseconds.
     interval: u128,
+    /// The same of the whole burst.
+    full: u128,
     /// The step of time that a sliding window sees, in microseconds.
     grain: u64,
 }
@@ -135,13 +137,15 @@ impl Rule {
                 return Err(RuleError::Window);
             }
         }
+        let interval = (u128::from(per) << 64) / u128::from(rate);
         Ok(Self {
             algorithm,
             rate: narrow_rate,
             per,
             burst: narrow_burst,
             over,
-            interval: (u128::from(per) << 64) / u128::from(rate),
+            interval,
+            full: interval * u128::from(burst),
             grain,
         })
     }
@@ -220,5 +224,10 @@ impl Rule {
 
     pub(super) const fn interval(&self) -> u128 {
         self.interval
+    }
+
+    /// What all units at once take.
+    pub(super) const fn full(&self) -> u128 {
+        self.full
     }
 }

@@ -110,53 +110,47 @@ impl<M: Meter> Table<M> {
     /// Looks at the meter of a key, which is made if it is not there.
     #[inline]
     pub fn with<R>(&self, key: u128, rule: &Rule, now: u64, look: impl FnOnce(&mut M) -> R) -> R {
-        // An empty slot has the key 0.
-        let key = key.max(1);
+        let key = taken(key);
         let mut shard = self.shard(key);
-        self.look(&mut shard, key, rule, now, look)
+        let at = self.place(&mut shard, key, rule, now);
+        shard.meter(at, look)
     }
 
     /// Asks the meter of a key for `cost` units.
     #[inline]
     pub fn take(&self, key: u128, rule: &Rule, cost: u32, now: u64) -> Decision {
-        let key = key.max(1);
+        let key = taken(key);
         let mut shard = self.shard(key);
-        let decision = self.look(&mut shard, key, rule, now, |meter| {
-            meter.take(rule, cost, now)
-        });
+        let at = self.place(&mut shard, key, rule, now);
+        let decision = shard.meter(at, |meter| meter.take(rule, cost, now));
         shard.tally.count(decision.outcome, rule.over());
         decision
     }
 
+    /// Where the meter of a key is.
     #[inline]
-    fn look<R>(
-        &self,
-        shard: &mut Shard<M>,
-        key: u128,
-        rule: &Rule,
-        now: u64,
-        look: impl FnOnce(&mut M) -> R,
-    ) -> R {
-        let at = if let Ok(at) = shard.find(key) {
-            at
-        } else {
-            let most = self.most.load(Ordering::Relaxed);
-            // Keys do not fall evenly: an eighth more keeps what fits as a whole.
-            let share = (most + most / 8).div_ceil(SHARDS).max(1);
-            let evicted = shard.make_room(share, rule, now);
-            self.evicted.fetch_add(evicted, Ordering::Relaxed);
-            shard.insert(key)
-        };
-        match shard.slots.get_mut(at) {
-            Some(slot) => look(&mut slot.meter),
-            None => look(&mut M::default()),
+    fn place(&self, shard: &mut Shard<M>, key: u128, rule: &Rule, now: u64) -> usize {
+        match shard.find(key) {
+            Ok(at) => at,
+            Err(_) => self.admit(shard, key, rule, now),
         }
+    }
+
+    /// Takes in a key that is not there.
+    #[inline(never)]
+    fn admit(&self, shard: &mut Shard<M>, key: u128, rule: &Rule, now: u64) -> usize {
+        let most = self.most.load(Ordering::Relaxed);
+        // Keys do not fall evenly: an eighth more keeps what fits as a whole.
+        let share = (most + most / 8).div_ceil(SHARDS).max(1);
+        let evicted = shard.make_room(share, rule, now);
+        self.evicted.fetch_add(evicted, Ordering::Relaxed);
+        shard.insert(key)
     }
 
     /// Looks at the meter of a key if there is one.
     #[inline]
     pub fn peek<R>(&self, key: u128, look: impl FnOnce(&M) -> R) -> Option<R> {
-        let key = key.max(1);
+        let key = taken(key);
         let shard = self.shard(key);
         let slot = shard.slots.get(shard.find(key).ok()?)?;
         Some(look(&slot.meter))
@@ -220,6 +214,12 @@ impl<M: Meter> Table<M> {
     }
 }
 
+/// A key as it stands in a slot: an empty one has 0.
+#[inline]
+fn taken(key: u128) -> u128 {
+    key | u128::from(key == 0)
+}
+
 impl<M: Meter> Shard<M> {
     /// Where the search for a key begins: the upper half of its bits, spread over the slots.
     #[inline]
@@ -247,6 +247,17 @@ impl<M: Meter> Shard<M> {
             at = self.next(at);
         }
         Err(at)
+    }
+
+    /// Looks at the meter at a place.
+    #[inline]
+    fn meter<R>(&mut self, at: usize, look: impl FnOnce(&mut M) -> R) -> R {
+        let mut none = M::default();
+        look(match self.slots.get_mut(at) {
+            Some(slot) => &mut slot.meter,
+            // It does not come to this: shards with a key have slots.
+            None => &mut none,
+        })
     }
 
     fn insert(&mut self, key: u128) -> usize {

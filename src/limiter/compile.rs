@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::rules::Member;
 use super::store::{self, Shared};
-use super::{Limiter, Live, Rules, Tier, Told};
+use super::{Apart, Limiter, Live, Rules, Tier, Told};
 use crate::base::hash::HashKey;
 use crate::base::{CidrSet, LimiterName};
 use crate::config::raw::limiter::{self as raw, LimitHeaders, OnLimit};
@@ -126,6 +126,11 @@ fn compile_one(
             None | Some(LimitHeaders::Draft) => Told::Draft,
             Some(LimitHeaders::XRatelimit) => Told::XRateLimit,
             Some(LimitHeaders::Off) => Told::Nothing,
+        },
+        apart: if key::is_of_client(&key) && rules.tiers.is_empty() {
+            Apart::ByClient
+        } else {
+            Apart::ByMore
         },
         key,
         rules,

@@ -68,7 +68,7 @@ impl Live {
         let identity = (name.clone(), algorithm);
         self.limiters.keep_or_make(&identity, || LimiterState {
             meters: Meters::new(algorithm, most),
-            hash: HashKey::random(),
+            hash: HashKey::of_process(),
             top: Mutex::default(),
             refused: Table::new(most),
             elsewhere: Mutex::default(),

@@ -21,10 +21,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::base::LimiterName;
-use crate::base::hash::{HashKey, Hasher128};
+use crate::base::hash::HashKey;
 use crate::config::Diagnostics;
 use crate::limit::{Decision, Outcome, Over, Rule};
-use crate::message::Fixed;
+use crate::message::Begun;
 use crate::message::key::{self, KeyInput, KeySource};
 
 pub use compile::{Found, Limiters, compile};
@@ -44,6 +44,15 @@ pub enum Told {
     Nothing,
 }
 
+/// What its keys are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Apart {
+    /// The client alone, whatever its requests are.
+    ByClient,
+    /// What has to be read of each request.
+    ByMore,
+}
+
 /// A named limit.
 pub struct Limiter {
     /// Its name.
@@ -51,6 +60,7 @@ pub struct Limiter {
     /// Which fields tell a client its quota.
     pub told: Told,
     key: Box<[KeySource]>,
+    apart: Apart,
     rules: Rules,
     most: usize,
     /// The table of the file, for what is said at run time.
@@ -106,15 +116,36 @@ impl Case<'_> {
 }
 
 impl Limiter {
-    /// Decides on a request that costs so many units, at `now` (microseconds since the Unix epoch).
+    /// Decides on a request that costs so many units, at `now` (microseconds since the Unix epoch), without a store. `client` is
+    /// the number of its client as a key, where that is known.
     #[inline]
-    pub fn ask(&self, input: &KeyInput<'_>, cost: u32, now: u64) -> Asked {
+    pub fn decide<'i>(
+        &self,
+        client: Option<u128>,
+        input: impl Fn() -> KeyInput<'i>,
+        cost: u32,
+        now: u64,
+    ) -> Ruling {
         let overlay = self.state.overlay.at(now);
         let rules = self.in_effect(overlay.as_deref());
-        let Some(shared) = &self.shared else {
-            let case = self.case(rules, self.state.hash, input);
-            return Asked::Ruled(self.local(&case, input, cost, now));
+        let case = match client {
+            Some(key) if self.apart == Apart::ByClient => Case {
+                rule: &rules.base.rule,
+                place: 0,
+                key,
+            },
+            _ => self.case(rules, self.state.hash, &input()),
         };
+        self.local(&case, input, cost, now)
+    }
+
+    /// The same, by a store if there is one.
+    pub fn ask(&self, input: &KeyInput<'_>, cost: u32, now: u64) -> Asked {
+        let Some(shared) = &self.shared else {
+            return Asked::Ruled(self.decide(None, || *input, cost, now));
+        };
+        let overlay = self.state.overlay.at(now);
+        let rules = self.in_effect(overlay.as_deref());
         let case = self.case(rules, self.hash, input);
         if let Some(decision) = self.state.refused(case.key, cost, now) {
             return Asked::Ruled(self.noted(&case, input, decision));
@@ -146,7 +177,7 @@ impl Limiter {
                 Asked::Ruled(self.noted(&case, input, decision))
             }
             (None, Some(shared)) => self.without(shared, &case, input, cost, now),
-            (None, None) => Asked::Ruled(self.local(&case, input, cost, now)),
+            (None, None) => Asked::Ruled(self.local(&case, || *input, cost, now)),
         }
     }
 
@@ -164,31 +195,44 @@ impl Limiter {
             OnError::Local => {
                 let key = self.state.inner(case.key);
                 let case = Case { key, ..*case };
-                Asked::Ruled(self.local(&case, input, cost, now))
+                Asked::Ruled(self.local(&case, || *input, cost, now))
             }
         }
     }
 
     /// A decision of this process.
     #[inline]
-    fn local(&self, case: &Case<'_>, input: &KeyInput<'_>, cost: u32, now: u64) -> Ruling {
+    fn local<'i>(
+        &self,
+        case: &Case<'_>,
+        input: impl Fn() -> KeyInput<'i>,
+        cost: u32,
+        now: u64,
+    ) -> Ruling {
         let decision = self.state.meters.take(case.key, case.rule, cost, now);
         if matches!(decision.outcome, Outcome::Deny(_)) {
-            self.state.limited(case.key, || self.label(input));
+            self.denied(case.key, &input());
         }
         case.ruling(decision)
+    }
+
+    /// Counts a request over the limit among those of its key.
+    #[cold]
+    fn denied(&self, key: u128, input: &KeyInput<'_>) {
+        self.state.limited(key, || self.label(input));
     }
 
     /// A decision of the store, or of before.
     fn noted(&self, case: &Case<'_>, input: &KeyInput<'_>, decision: Decision) -> Ruling {
         self.state.noted(decision.outcome, case.rule.over());
         if matches!(decision.outcome, Outcome::Deny(_)) {
-            self.state.limited(case.key, || self.label(input));
+            self.denied(case.key, input);
         }
         case.ruling(decision)
     }
 
     /// The rules of the file, or what an operator has said since.
+    #[inline]
     fn in_effect<'r>(&'r self, overlay: Option<&'r Overlay>) -> &'r Rules {
         overlay.map_or(&self.rules, |overlay| &overlay.rules)
     }
@@ -196,9 +240,11 @@ impl Limiter {
     /// Each tier counts apart: a client that changes its plan begins anew.
     #[inline]
     fn case<'r>(&self, rules: &'r Rules, hash: HashKey, input: &KeyInput<'_>) -> Case<'r> {
+        let mut hasher = key::joined(hash, &self.key, input);
         let place = self.rules.find(&self.key, input);
-        let mut hasher: Hasher128 = key::joined(hash, &self.key, input);
-        hasher.word(place.into());
+        if place != 0 {
+            hasher.word(TIER | u64::from(place));
+        }
         Case {
             rule: &rules.at(place).rule,
             place,
@@ -228,12 +274,12 @@ impl Limiter {
         label.into()
     }
 
-    /// Tells how the rule at this place is told in `RateLimit-Policy`.
-    pub fn policy(&self, place: u32, tell: impl FnOnce(&Fixed)) {
-        match self.state.overlay.any() {
-            None => tell(&self.rules.at(place).policy),
-            Some(overlay) => tell(&overlay.rules.at(place).policy),
-        }
+    /// Tells how the rule at this place is told in `RateLimit-Policy`, and how `RateLimit` begins.
+    #[inline]
+    pub fn tell(&self, place: u32, tell: impl FnOnce(&Begun)) {
+        let overlay = self.state.overlay.any();
+        let rules = self.in_effect(overlay.as_deref());
+        tell(&rules.at(place).told);
     }
 
     /// Takes an operator's word, by the rules that hold for the file; what is wrong with it, a line each.
@@ -345,6 +391,9 @@ impl fmt::Debug for Limiter {
             .finish_non_exhaustive()
     }
 }
+
+/// What makes a place another word than any that a key ends with.
+const TIER: u64 = 1 << 62;
 
 /// How much of a value that may be a secret is shown, and of any other.
 const SHOWN: usize = 6;

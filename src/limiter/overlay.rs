@@ -85,10 +85,16 @@ impl Slot {
     /// The overlay, if one holds at this time.
     #[inline]
     pub(super) fn at(&self, now: u64) -> Option<Arc<Overlay>> {
-        if !self.taken.load(Ordering::Acquire) {
-            return None;
+        if self.taken.load(Ordering::Acquire) {
+            self.taken_at(now)
+        } else {
+            None
         }
-        let overlay = self.any()?;
+    }
+
+    #[cold]
+    fn taken_at(&self, now: u64) -> Option<Arc<Overlay>> {
+        let overlay = self.read()?;
         if overlay.until.is_some_and(|until| until <= now) {
             self.set(None);
             return None;
@@ -97,10 +103,17 @@ impl Slot {
     }
 
     /// The overlay, whatever the time.
+    #[inline]
     pub(super) fn any(&self) -> Option<Arc<Overlay>> {
-        if !self.taken.load(Ordering::Acquire) {
-            return None;
+        if self.taken.load(Ordering::Acquire) {
+            self.read()
+        } else {
+            None
         }
+    }
+
+    #[cold]
+    fn read(&self) -> Option<Arc<Overlay>> {
         self.overlay
             .read()
             .unwrap_or_else(PoisonError::into_inner)

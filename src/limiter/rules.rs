@@ -3,7 +3,7 @@
 use crate::base::CidrSet;
 use crate::base::LimiterName;
 use crate::limit::Rule;
-use crate::message::Fixed;
+use crate::message::Begun;
 use crate::message::key::{KeyInput, KeySource};
 
 /// A rule, and how clients are told of it.
@@ -11,8 +11,8 @@ use crate::message::key::{KeyInput, KeySource};
 pub struct Tier {
     /// Its numbers.
     pub rule: Rule,
-    /// The field RateLimit-Policy.
-    pub policy: Fixed,
+    /// The field `RateLimit-Policy`, and `RateLimit` up to what is left.
+    pub told: Begun,
 }
 
 /// Who is of a tier.
@@ -46,8 +46,10 @@ impl Tier {
             policy.push_str(";w=");
             policy.push_str(&window.div_ceil(1_000_000).to_string());
         }
+        let policy = [(b"ratelimit-policy".as_slice(), policy.as_bytes())];
+        let left = format!("\"{name}\";r=");
         Self {
-            policy: Fixed::new([], [(b"ratelimit-policy".as_slice(), policy.as_bytes())]),
+            told: Begun::new(policy, b"ratelimit", left.as_bytes()),
             rule,
         }
     }
@@ -67,6 +69,7 @@ impl Rules {
     }
 
     /// The rule at a place.
+    #[inline]
     pub fn at(&self, place: u32) -> &Tier {
         let tier = (place as usize).checked_sub(1);
         let tier = tier.and_then(|at| self.tiers.get(at));

@@ -61,6 +61,36 @@ fn passes(limiter: &Limiter, client: &str, fields: &str, now: u64) -> usize {
         .count()
 }
 
+/// Whether its number was made before or not, a client is one.
+#[test]
+fn a_client_whose_number_is_known_is_the_same_client() {
+    let keys = "algorithm = \"fixed_window\"\nkey = \"client_ip\"\nrate = 10\nper = \"1h\"";
+    let tier = "\ntiers = [{ value = \"192.0.2.0/24\", rate = 10 }]";
+    let head = head("/", "");
+    for keys in [keys.to_owned(), format!("{keys}{tier}")] {
+        let limiter = limiter(&keys);
+        for text in ["192.0.2.1", "::ffff:192.0.2.2", "2001:db8::1"] {
+            let client: IpAddr = text.parse().unwrap();
+            let input = || KeyInput {
+                head: &head,
+                client,
+                route: "r",
+                claims: None,
+            };
+            let known = Some(key::of_client(client));
+            let passes = |known| {
+                let ruling = limiter.decide(known, input, 1, START);
+                ruling.decision.outcome == Outcome::Pass
+            };
+            assert!(
+                (0..10).all(|n| passes(known.filter(|_| n % 2 == 0))),
+                "{text}"
+            );
+            assert!(!passes(known) && !passes(None), "{text}");
+        }
+    }
+}
+
 const PLANS: &str = "algorithm = \"sliding_window\"\nkey = \"header:x-api-key\"\nrate = 50\nper = \"1m\"\n\
     tiers = [\n\
     { header = \"x-plan\", value = \"free\", rate = 100 },\n\
@@ -178,13 +208,14 @@ fn policies_are_told_in_the_words_of_the_draft() {
 
 fn policy(limiter: &Limiter, place: u32) -> String {
     let mut told = String::new();
-    limiter.policy(place, |policy| {
+    limiter.tell(place, |begun| {
         let mut edits = crate::message::Edits::default();
-        edits.apply(policy);
+        edits.finish(begun, |out| out.extend_from_slice(b"left"));
         told.push_str(std::str::from_utf8(edits.added()).unwrap());
     });
     let value = told.strip_prefix("ratelimit-policy: ").unwrap();
-    value.trim_end().to_owned()
+    let value = value.strip_suffix("\r\nratelimit: \"l\";r=left\r\n");
+    value.unwrap().to_owned()
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What filters want changed in a head: gathered here, applied once by the writer.
 
 use super::alias;
+use super::field::same;
 
 /// Changes to the fields of one head, kept in reusable buffers. Empty for most exchanges, and then free.
 #[derive(Debug, Default)]
@@ -28,6 +29,15 @@ pub struct Fixed {
     dropped: Box<[u8]>,
     drops: Sieve,
     added: Box<[u8]>,
+    adds: Sieve,
+}
+
+/// Lines that are the same for every head, and the beginning of one more, whose value is made for each: noted in one copy.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    text: Box<[u8]>,
+    /// How much of it is of the last line.
+    start: usize,
     adds: Sieve,
 }
 
@@ -77,6 +87,35 @@ impl Fixed {
             adds: edits.adds,
         }
     }
+
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.dropped.is_empty() && self.added.is_empty()
+    }
+}
+
+impl Begun {
+    /// Prepares these lines, and one of this name whose value begins so. All must have been validated.
+    pub fn new<'n>(
+        lines: impl IntoIterator<Item = (&'n [u8], &'n [u8])>,
+        name: &[u8],
+        value: &[u8],
+    ) -> Self {
+        let mut edits = Edits::default();
+        for (name, value) in lines {
+            edits.add(name, value);
+        }
+        let before = edits.added.len();
+        edits.adds.note(name);
+        edits.added.extend_from_slice(name);
+        edits.added.extend_from_slice(b": ");
+        edits.added.extend_from_slice(value);
+        Self {
+            start: edits.added.len() - before,
+            text: edits.added.into(),
+            adds: edits.adds,
+        }
+    }
 }
 
 impl Edits {
@@ -99,6 +138,11 @@ impl Edits {
     }
 
     /// Notes what was prepared: the removals, those of lines of earlier filters included, and then the lines.
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "most of its calls change one thing: what it asks is known where it stands"
+    )]
     pub fn apply(&mut self, fixed: &Fixed) {
         if self.adds.0 & fixed.drops.0 != 0 {
             for name in names(&fixed.dropped) {
@@ -136,17 +180,19 @@ impl Edits {
         }
     }
 
-    /// The same with a line that begins so: its name, a colon and a space.
-    pub fn add_begun(&mut self, start: &[u8], value: impl FnOnce(&mut Vec<u8>)) {
+    /// Adds lines that were prepared, the last with a value (or the rest of one) that is made here. Where nothing is made
+    /// there is no such line.
+    #[inline]
+    pub fn finish(&mut self, begun: &Begun, value: impl FnOnce(&mut Vec<u8>)) {
+        self.added.extend_from_slice(&begun.text);
+        self.adds.0 |= begun.adds.0;
         let before = self.added.len();
-        self.added.extend_from_slice(start);
         value(&mut self.added);
-        if self.added.len() == before + start.len() {
-            self.added.truncate(before);
-            return;
+        if self.added.len() == before {
+            self.added.truncate(before - begun.start);
+        } else {
+            self.added.extend_from_slice(b"\r\n");
         }
-        self.added.extend_from_slice(b"\r\n");
-        self.adds.note(start.strip_suffix(b": ").unwrap_or(start));
     }
 
     /// Puts a value, made here, behind those that the fields of this name have by now, all in one field (RFC 9110, 5.3).
@@ -186,7 +232,7 @@ impl Edits {
         };
         let value = move |line: &'e [u8]| {
             let (have, value) = split(line)?;
-            have.eq_ignore_ascii_case(name).then_some(value)
+            same(have, name).then_some(value)
         };
         lines(asked).filter_map(value)
     }
@@ -199,12 +245,15 @@ impl Edits {
         make: impl FnOnce(&[u8], &mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
         self.scratch.clear();
-        let now = if self.path.is_empty() {
-            asked
+        let (now, made) = if self.path.is_empty() {
+            (asked, &mut self.path)
         } else {
-            &self.path
+            (&*self.path, &mut self.scratch)
         };
-        make(now, &mut self.scratch)?;
+        if let Err(error) = make(now, made) {
+            self.path.clear();
+            return Err(error);
+        }
         if !self.scratch.is_empty() {
             std::mem::swap(&mut self.path, &mut self.scratch);
         }
@@ -258,12 +307,6 @@ impl Edits {
         self.added.extend_from_slice(b"\r\n");
     }
 
-    /// Adds a whole line of this name, which is written here.
-    pub fn add_line(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
-        self.adds.note(name);
-        write(&mut self.added);
-    }
-
     /// Removes every field of this name, those that an earlier filter added included.
     #[expect(clippy::cast_possible_truncation, reason = "names are short")]
     pub fn remove(&mut self, name: &[u8]) {
@@ -298,14 +341,25 @@ impl Edits {
     /// Whether a received field of this name is dropped.
     #[inline]
     pub fn drops(&self, name: &[u8]) -> bool {
-        self.drops.may_have(name)
-            && names(&self.dropped).any(|dropped| dropped.eq_ignore_ascii_case(name))
+        self.drops.may_have(name) && self.lists(name)
     }
 
     /// Whether a received field of this name, or of one that an origin may take for it (E-114), is dropped.
     #[inline]
     pub fn drops_alias(&self, name: &[u8]) -> bool {
-        self.drops.may_have(name) && names(&self.dropped).any(|dropped| alias::same(dropped, name))
+        self.drops.may_have(name) && self.lists_alias(name)
+    }
+
+    /// Not inlined, like its kin: every field is asked about, and few pass the sieve.
+    #[inline(never)]
+    fn lists_alias(&self, name: &[u8]) -> bool {
+        let mut dropped = names(&self.dropped);
+        dropped.any(|dropped| same(dropped, name) || alias::same(dropped, name))
+    }
+
+    #[inline(never)]
+    fn lists(&self, name: &[u8]) -> bool {
+        names(&self.dropped).any(|dropped| same(dropped, name))
     }
 
     /// The lines to add, each `name: value CRLF`, in one piece.
@@ -334,7 +388,7 @@ fn lines(added: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn is_named(line: &[u8], name: &[u8]) -> bool {
-    split(line).is_some_and(|(have, _)| have.eq_ignore_ascii_case(name))
+    split(line).is_some_and(|(have, _)| same(have, name))
 }
 
 /// Name and value of a line. No name has a colon.
@@ -379,6 +433,36 @@ mod tests {
         assert_eq!(edits.added(), b"x-z: 0\r\nx-c: 3\r\nx-b: 2\r\nx-c: 3\r\n");
         edits.remove(b"X-C");
         assert_eq!(edits.added(), b"x-z: 0\r\nx-b: 2\r\n");
+    }
+
+    #[test]
+    fn a_line_that_is_begun_is_finished_or_not_there() {
+        let begun = Begun::new([(b"x-a".as_slice(), b"1".as_slice())], b"x-b", b"2");
+        let mut edits = Edits::default();
+        edits.finish(&begun, |out| out.extend_from_slice(b"3"));
+        assert_eq!(edits.added(), b"x-a: 1\r\nx-b: 23\r\n");
+        edits.remove(b"x-b");
+        edits.finish(&begun, |_| ());
+        assert_eq!(edits.added(), b"x-a: 1\r\nx-a: 1\r\n");
+    }
+
+    #[test]
+    fn a_path_is_made_of_what_it_is_by_now() {
+        let mut edits = Edits::default();
+        let mut make = |made: Result<&[u8], ()>| {
+            let made = edits.remake_path(b"/a", |now, out| {
+                out.extend_from_slice(now);
+                out.extend_from_slice(made?);
+                Ok(())
+            });
+            (made, edits.path().map(<[u8]>::to_vec))
+        };
+        assert_eq!(make(Ok(b"/b")), (Ok(()), Some(b"/a/b".to_vec())));
+        assert_eq!(make(Ok(b"/c")), (Ok(()), Some(b"/a/b/c".to_vec())));
+        assert_eq!(make(Err(())), (Err(()), None));
+        assert_eq!(make(Err(())), (Err(()), None));
+        edits.remake_path(b"/a", |_, _| Ok::<_, ()>(())).unwrap();
+        assert_eq!(edits.path(), None);
     }
 
     #[test]

@@ -147,6 +147,35 @@ pub const fn words(name: &[u8]) -> Option<(u64, u64)> {
     None
 }
 
+/// Whether two names are one, whatever their case.
+#[inline]
+pub fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    match (words(a), words(b)) {
+        (Some(one), Some(other)) if a.len() <= 8 => same_word(one.0, other.0),
+        (Some(one), Some(other)) if a.len() <= 16 => {
+            same_word(one.0, other.0) && same_word(one.1, other.1)
+        }
+        _ => a.eq_ignore_ascii_case(b),
+    }
+}
+
+/// The same of eight bytes at once: they differ in nothing but bit 5 of letters.
+#[inline]
+const fn same_word(a: u64, b: u64) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const CASE: u64 = ONES << 5;
+    const TOP: u64 = ONES << 7;
+    // What is added carries into the top bit of a byte from `a` on, and from behind `z` on; never into the next byte.
+    let low = (a | CASE) & !TOP;
+    let from_a = low + ONES * (0x80 - b'a' as u64);
+    let past_z = low + ONES * (0x7f - b'z' as u64);
+    let letters = (from_a & !past_z & !a & TOP) >> 2;
+    (a ^ b) & !letters == 0
+}
+
 impl Spelling {
     const fn of(name: &'static [u8]) -> Self {
         let (first, last) = match words(name) {
@@ -275,6 +304,26 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_one_whatever_their_case() {
+        let plain = |a: &[u8], b: &[u8]| a.eq_ignore_ascii_case(b);
+        for len in 0..20 {
+            for at in 0..len {
+                for byte in 0..=u8::MAX {
+                    let mut one = vec![b'x'; len];
+                    one[at] = byte;
+                    for bits in [0, 0x20, 0x40, 0x60, 0x80, 0x01] {
+                        let mut other = one.clone();
+                        other[at] ^= bits;
+                        assert_eq!(same(&one, &other), plain(&one, &other), "{one:?} {other:?}");
+                    }
+                }
+            }
+        }
+        assert!(same(b"X-Served-By-Whom-Ever", b"x-served-by-whom-ever"));
+        assert!(!same(b"server", b"servers") && same(b"", b""));
+    }
 
     #[test]
     fn finds_names_in_any_case() {

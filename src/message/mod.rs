@@ -31,7 +31,7 @@ pub mod trailer;
 pub mod websocket;
 
 pub use claims::Claims;
-pub use edits::{Edits, Fixed};
+pub use edits::{Begun, Edits, Fixed};
 pub use field::{Field, Known, Span};
 pub use framing::BodyLength;
 pub use head::{Expect, RequestHead, ResponseHead, Upgrade};

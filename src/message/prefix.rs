@@ -5,16 +5,18 @@
 /// difference, one of the path stays, and nothing at all is `/`.
 ///
 /// `*` is no path and stays as it is.
+#[inline]
 pub fn replace_prefix(path: &[u8], matched: usize, with: &[u8], out: &mut Vec<u8>) {
     if path.first() != Some(&b'/') {
         return out.extend_from_slice(path);
     }
     let rest = path.get(matched..).unwrap_or_default();
     let with = with.strip_suffix(b"/").unwrap_or(with);
-    if with.is_empty() && rest.is_empty() {
+    if !with.is_empty() {
+        out.extend_from_slice(with);
+    } else if rest.is_empty() {
         return out.push(b'/');
     }
-    out.extend_from_slice(with);
     out.extend_from_slice(rest);
 }
 

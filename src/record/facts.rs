@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use crate::base::{ListenerName, Peer};
 use crate::message::forwarded::Proto;
+use crate::message::key;
 use crate::net::preface::Ends;
 use crate::net::quic::Id;
 
@@ -18,6 +19,8 @@ pub struct ConnectionFacts {
     pub peer: Peer,
     /// The peer's IP address as text.
     pub peer_text: Box<str>,
+    /// What limits count it by. Few need it, and so it is elsewhere.
+    source_key: OnceCell<Box<u128>>,
     rare: OnceCell<Box<Rare>>,
     tls: OnceCell<Box<TlsFacts>>,
 }
@@ -93,6 +96,7 @@ impl ConnectionFacts {
             listener,
             peer,
             peer_text: text.into(),
+            source_key: OnceCell::new(),
             rare: OnceCell::new(),
             tls: OnceCell::new(),
         })
@@ -158,6 +162,14 @@ impl ConnectionFacts {
             Some(told) => told.0.source,
             None => self.peer.addr(),
         }
+    }
+
+    /// The number of its IP address as a key. To be asked of requests: nothing is told of a connection behind the first of them.
+    #[inline]
+    pub fn source_key(&self) -> u128 {
+        **self
+            .source_key
+            .get_or_init(|| Box::new(key::of_client(self.source().ip())))
     }
 
     /// Its IP address as text.

@@ -203,7 +203,7 @@ impl Jwt {
         let input = KeyInput {
             head: view.head,
             client: view.facts.client,
-            route: view.facts.route,
+            route: view.facts.route(),
             claims: None,
         };
         match self.from.read(&input)? {

@@ -6,7 +6,7 @@ mod encoded;
 mod strip;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::claims::Claims;
 use super::field::Known;
@@ -259,10 +259,7 @@ impl KeyValue<'_> {
         };
         match self {
             Self::Bytes(bytes) => plain(bytes),
-            Self::Addr(IpAddr::V4(addr)) => {
-                hasher.word(addr.to_bits().into());
-                hasher.word(4);
-            }
+            Self::Addr(IpAddr::V4(addr)) => hasher.word(word(*addr)),
             Self::Addr(IpAddr::V6(addr)) => plain(&addr.octets()),
             Self::Encoded(text) if !is_encoded(text) => plain(text),
             Self::Encoded(text) => encoded::feed(text, hasher),
@@ -304,15 +301,47 @@ pub fn compile(
 
 /// A number for several properties of a request together. What the request lacks is a value of its own, other
 /// than an empty one: all requests that lack it are one.
+#[inline]
 pub fn joined(key: HashKey, sources: &[KeySource], input: &KeyInput<'_>) -> Hasher128 {
     let mut hasher = key.hasher128();
     for source in sources {
-        match source.read(input) {
-            Some(value) => value.feed(&mut hasher),
-            None => hasher.word(u64::MAX),
-        }
+        // What most limits go by, without a call.
+        hasher = match (source, canonical(input.client)) {
+            (KeySource::ClientIp(_), IpAddr::V4(addr)) => {
+                hasher.word(word(addr));
+                hasher
+            }
+            _ => fed(source, input, hasher),
+        };
     }
     hasher
+}
+
+/// The number of `client_ip` alone under the key of this process: what most limits count by, and the same for each request of a
+/// connection.
+pub fn of_client(client: IpAddr) -> u128 {
+    let mut hasher = HashKey::of_process().hasher128();
+    KeyValue::Addr(network(client, IPV6_PREFIX)).feed(&mut hasher);
+    hasher.finish()
+}
+
+/// Whether these properties have the number of [`of_client`].
+pub fn is_of_client(sources: &[KeySource]) -> bool {
+    matches!(sources, [KeySource::ClientIp(IPV6_PREFIX)])
+}
+
+#[inline(never)]
+fn fed(source: &KeySource, input: &KeyInput<'_>, mut hasher: Hasher128) -> Hasher128 {
+    match source.read(input) {
+        Some(value) => value.feed(&mut hasher),
+        None => hasher.word(u64::MAX),
+    }
+    hasher
+}
+
+/// An address of IPv4 as one word: no length is as large, which all other values end with.
+fn word(addr: Ipv4Addr) -> u64 {
+    1 << 63 | u64::from(addr.to_bits())
 }
 
 fn network(addr: IpAddr, prefix: u8) -> IpAddr {
