@@ -116,8 +116,8 @@ fn compile_one(
         Raw::BasicAuth(auth) => BasicAuth::compile(auth, parts, diagnostics).map(Filter::BasicAuth),
         Raw::ApiKey(key) => ApiKey::compile(key, parts.files, diagnostics).map(Filter::ApiKey),
         Raw::Jwt(jwt) => {
-            let tally = parts.kept.tally(of.name, "jwt");
-            Jwt::compile(jwt, raw.span, parts.kept, tally, parts.files, diagnostics)
+            let at = (of.name.clone(), step);
+            Jwt::compile(jwt, raw.span, at, parts.kept, parts.files, diagnostics)
                 .map(|jwt| Filter::Jwt(Box::new(jwt)))
         }
         Raw::ForwardAuth(auth) => {

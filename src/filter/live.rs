@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Proofs;
 use super::bandwidth_limit::Flows;
 use super::counts::Counts;
-use super::jwt::{Identity, Source};
+use super::jwt::{Cache, Identity, KeySet, Source, Whose};
 use super::pages::Shown;
 use crate::base::{PagesName, RouteName};
 use crate::state::Registry;
@@ -17,6 +17,9 @@ pub struct Live {
     pub proofs: Arc<Proofs>,
     tallies: Registry<(RouteName, &'static str), Tally>,
     sources: Registry<Identity, Source>,
+    /// By what their file said.
+    keys: Registry<Box<[u8]>, KeySet>,
+    tokens: Registry<Whose, Cache>,
     shown: Registry<PagesName, Shown>,
     flows: Registry<(RouteName, usize), Flows>,
 }
@@ -81,6 +84,16 @@ impl Live {
         self.sources.keep_or_make(identity, || new)
     }
 
+    /// Keys of a file: those that were read from the same text, or these.
+    pub(super) fn keys(&self, read: KeySet) -> Arc<KeySet> {
+        self.keys.keep_or_make(&read.text().into(), || read)
+    }
+
+    /// What is remembered of tokens.
+    pub(super) fn tokens(&self, whose: &Whose) -> Arc<Cache> {
+        self.tokens.keep_or_make(whose, || Cache::new(whose.most))
+    }
+
     /// Everywhere that keys are fetched from.
     pub fn sources(&self) -> Vec<Arc<Source>> {
         self.sources.alive()
@@ -116,6 +129,8 @@ impl Live {
     pub fn sweep(&self) {
         self.tallies.sweep();
         self.sources.sweep();
+        self.keys.sweep();
+        self.tokens.sweep();
         self.shown.sweep();
         self.flows.sweep();
     }

@@ -11,8 +11,8 @@ use aws_lc_rs::signature::{
 use crate::config::raw::filter::JwtAlgorithm as Raw;
 
 /// An algorithm. There is no `none`, so nothing can ask for it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Algorithm {
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(in crate::filter) enum Algorithm {
     Hs256,
     Hs384,
     Hs512,

@@ -1,10 +1,13 @@
-//! Tokens whose signature was found sound. What they say, and for how long, is judged with each request all the same.
+//! Tokens whose signature was found sound. What they say, and for how long, is judged with each request all the same, and
+//! which keys found it is remembered with each: so they outlive a configuration.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::algorithm::Algorithm;
 use super::token::Verified;
+use crate::base::RouteName;
 use crate::base::hash::HashKey;
 use crate::filter::remembered::Remembered;
 
@@ -14,8 +17,19 @@ const LONGEST: usize = 4 << 10;
 
 type Shard = Remembered<Arc<Verified>>;
 
+/// Whose tokens are remembered. Other algorithms are another identity: which one signed is looked at once.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(in crate::filter) struct Whose {
+    /// The route, and which of its filters it is.
+    pub(super) filter: (RouteName, usize),
+    /// At most so many.
+    pub(in crate::filter) most: usize,
+    /// By which they may be signed.
+    pub(super) algorithms: Box<[Algorithm]>,
+}
+
 /// Tokens by a hash that nobody outside can make.
-pub(super) struct Cache {
+pub(in crate::filter) struct Cache {
     hash: HashKey,
     /// `None`: nothing is remembered.
     shards: Option<[Mutex<Shard>; SHARDS]>,
@@ -29,7 +43,7 @@ impl fmt::Debug for Cache {
 
 impl Cache {
     /// At most so many tokens.
-    pub(super) fn new(most: usize) -> Self {
+    pub(in crate::filter) fn new(most: usize) -> Self {
         let room = most.div_ceil(SHARDS);
         let shard = |_| Mutex::new(Remembered::new(room));
         Self {

@@ -29,7 +29,7 @@ pub(super) enum Origin {
 static SETS: AtomicU64 = AtomicU64::new(1);
 
 /// Keys.
-pub(super) struct KeySet {
+pub(in crate::filter) struct KeySet {
     keys: Vec<Key>,
     id: u64,
     /// SHA-256 of what it was read from.
@@ -112,7 +112,12 @@ impl KeySet {
 
     /// Whether both were read from the same text.
     pub(super) fn says_the_same(&self, other: &Self) -> bool {
-        self.text.as_ref() == other.text.as_ref()
+        self.text() == other.text()
+    }
+
+    /// What tells its text from every other.
+    pub(in crate::filter) fn text(&self) -> &[u8] {
+        self.text.as_ref()
     }
 
     /// Checks a signature. With an id only keys of that id are tried, and those that have none.

@@ -22,7 +22,7 @@ use super::compile::{Fields, compile_fields};
 use super::kept::Keep;
 use super::live::{Decision, Live, Tally};
 use super::{Place, Reply, RequestView, Verdict, check_value};
-use crate::base::{Detail, Reason, clock};
+use crate::base::{Detail, Reason, RouteName, clock};
 use crate::config::raw::filter as raw;
 use crate::config::types::{FilePath, OneOrMany};
 use crate::config::{Beside, Code, Diagnostic, Diagnostics, Span, Spanned};
@@ -30,8 +30,9 @@ use crate::message::key::{KeyInput, KeySource, KeyValue};
 use crate::message::{Claims, Known};
 
 use algorithm::Algorithm;
-use cache::Cache;
-use keys::{KeySet, Origin};
+pub(super) use cache::{Cache, Whose};
+pub(super) use keys::KeySet;
+use keys::Origin;
 pub(super) use source::Identity;
 pub use source::Source;
 use source::Terms;
@@ -90,8 +91,8 @@ impl Jwt {
     pub(super) fn compile(
         raw: &raw::Jwt,
         span: Span,
+        filter: (RouteName, usize),
         live: &Live,
-        tally: Arc<Tally>,
         files: &Beside,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
@@ -128,15 +129,19 @@ impl Jwt {
         let wrong = Fault::ALL.map(|fault| (fault, unauthorized(&wrong, fault.detail())));
         Some(Self {
             keys: keys?,
+            tally: live.tally(&filter.0, "jwt"),
+            cache: live.tokens(&Whose {
+                filter,
+                most: remember as usize,
+                algorithms: policy.algorithms.clone(),
+            }),
             policy,
-            cache: Arc::new(Cache::new(remember as usize)),
             from: from?,
             credentials: Credentials::of(raw.credentials.as_ref()),
             tells: tells?,
             missing: unauthorized(&format!("Bearer realm=\"{realm}\""), Detail::None),
             wrong: wrong.into(),
             unavailable: Reply::refusal(Reason::AuthUnavailable, Detail::None),
-            tally,
         })
     }
 
@@ -280,7 +285,7 @@ fn keys(
                 diagnostics.push(Diagnostic::error(Code::Conflict, at, message));
                 return None;
             }
-            from_file(path, files, diagnostics).map(Keys::Of)
+            from_file(path, files, diagnostics).map(|keys| Keys::Of(live.keys(keys)))
         }
         (None, Some(url)) => {
             if let Some(path) = &raw.keys_ca {
@@ -308,10 +313,10 @@ fn from_file(
     path: &Spanned<FilePath>,
     files: &Beside,
     diagnostics: &mut Diagnostics,
-) -> Option<Arc<KeySet>> {
+) -> Option<KeySet> {
     let text = files.read(path, MAX_FILE, diagnostics)?;
     match KeySet::parse(&text, Origin::File) {
-        Ok(keys) => Some(Arc::new(keys)),
+        Ok(keys) => Some(keys),
         Err(why) => {
             let message = format!("`{}`: {why}", path.display());
             let diagnostic = Diagnostic::error(Code::BadSecret, path.span, message);

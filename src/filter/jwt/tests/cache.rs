@@ -43,3 +43,38 @@ fn a_token_is_remembered_for_the_keys_that_found_it_sound() {
     none.note(ann.as_bytes(), known, NOW);
     assert!(none.find(ann.as_bytes(), keys.id()).is_none());
 }
+
+/// A reload reads the file anew and asks for the same again.
+#[test]
+fn keys_and_tokens_outlive_a_configuration() {
+    let (signer, other) = (
+        secret("a", "HS256", SECRET.to_vec()),
+        secret("b", "HS256", SECRET.to_vec()),
+    );
+    let live = Live::default();
+    let whose = |algorithms: &[Algorithm]| Whose {
+        filter: (RouteName::parse("r").unwrap(), 0),
+        most: 160,
+        algorithms: algorithms.into(),
+    };
+    let compiled = |signer: &Signer, algorithms: &[Algorithm]| {
+        let keys = live.keys(set(&[signer]));
+        (keys, live.tokens(&whose(algorithms)))
+    };
+    let (keys, cache) = compiled(&signer, &[]);
+    let claims = json!({"sub": "ann", "exp": NOW.as_secs() + 60});
+    let token = token(&json!({"alg": "HS256", "kid": "a"}), &claims, &signer.sign);
+    let opened = open(token.as_bytes(), &keys, &policy()).unwrap();
+    cache.note(token.as_bytes(), Arc::new(opened), NOW);
+    let knows = |(keys, cache): (Arc<KeySet>, Arc<Cache>)| {
+        cache.find(token.as_bytes(), keys.id()).is_some()
+    };
+    assert!(knows(compiled(&signer, &[])));
+    assert!(!knows(compiled(&other, &[])), "other keys");
+    assert!(
+        !knows(compiled(&signer, &[Algorithm::Es256])),
+        "other algorithms"
+    );
+    drop((keys, cache));
+    assert!(!knows(compiled(&signer, &[])), "nobody held them");
+}
