@@ -1,11 +1,10 @@
 //! A socket that carries a byte stream, as the kernel gives it.
 
-use std::io::{self, IoSlice, Read};
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::Pipe;
@@ -29,12 +28,40 @@ impl Io {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let mut buf = ReadBuf::new(buf);
-        match self {
-            Self::Tcp(io) => ready!(Pin::new(io).poll_read(cx, &mut buf))?,
-            Self::Unix(io) => ready!(Pin::new(io).poll_read(cx, &mut buf))?,
+        loop {
+            let mut drained = None;
+            let receive = || {
+                let got = self.receive(buf)?;
+                if got == 0 || got == buf.len() {
+                    return Ok(got);
+                }
+                // There is no more for now: said like that to the runtime, it saves the call that would find out.
+                drained = Some(got);
+                Err(io::ErrorKind::WouldBlock.into())
+            };
+            let got = match &*self {
+                Self::Tcp(io) => {
+                    ready!(io.poll_read_ready(cx))?;
+                    io.try_io(Interest::READABLE, receive)
+                }
+                Self::Unix(io) => {
+                    ready!(io.poll_read_ready(cx))?;
+                    io.try_io(Interest::READABLE, receive)
+                }
+            };
+            match (drained, got) {
+                (Some(got), _) => return Poll::Ready(Ok(got)),
+                (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+                (None, got) => return Poll::Ready(got),
+            }
         }
-        Poll::Ready(Ok(buf.filled().len()))
+    }
+
+    fn receive(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(io) => socket::read(io, buf),
+            Self::Unix(io) => socket::read(io, buf),
+        }
     }
 
     #[inline]
@@ -178,17 +205,14 @@ impl Io {
 
     /// Reads what the kernel has, whatever the runtime has heard.
     pub(super) fn read_now(&self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(io) => (&*SockRef::from(io)).read(buf),
-            Self::Unix(io) => (&*SockRef::from(io)).read(buf),
-        }
+        self.receive(buf)
     }
 
     /// Writes what the kernel takes at once.
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(io) => io.try_write(bytes),
-            Self::Unix(io) => io.try_write(bytes),
+            Self::Tcp(io) => io.try_io(Interest::WRITABLE, || socket::write(io, bytes)),
+            Self::Unix(io) => io.try_io(Interest::WRITABLE, || socket::write(io, bytes)),
         }
     }
 }

@@ -176,6 +176,24 @@ pub fn peek_quiet<S: std::os::fd::AsFd>(stream: &S) -> Quiet {
     }
 }
 
+/// Reads what the kernel has. The system call alone: libc's is a point at which a thread can be cancelled, for which it
+/// writes twice to memory that other threads may, in every call.
+#[inline]
+pub fn read<S: std::os::fd::AsFd>(stream: &S, buf: &mut [u8]) -> io::Result<usize> {
+    let (got, _) = rustix::net::recv(stream, buf, rustix::net::RecvFlags::empty())?;
+    Ok(got)
+}
+
+/// Writes what the kernel takes, as [`read`] reads. A peer that is gone is an error and no signal.
+#[inline]
+pub fn write<S: std::os::fd::AsFd>(stream: &S, bytes: &[u8]) -> io::Result<usize> {
+    Ok(rustix::net::send(
+        stream,
+        bytes,
+        rustix::net::SendFlags::NOSIGNAL,
+    )?)
+}
+
 /// Reads without taking anything.
 pub fn peek<S: std::os::fd::AsFd>(stream: &S, buf: &mut [u8]) -> io::Result<usize> {
     let (seen, _) = rustix::net::recv(stream, buf, rustix::net::RecvFlags::PEEK)?;
