@@ -1,7 +1,7 @@
 //! The origin of `make bench`: one thread, edge-triggered epoll, answers computed before the first
 //! request. `bench-origin FIRST_PORT COUNT` listens on that many ports of 127.0.0.1.
 //!
-//! `/` answers 128 bytes with six fields, `/16k` and `/1m` what they say, any of them after a body
+//! `/` and `/shop/` answer 128 bytes with six fields, `/16k` and `/1m` what they say, any of them after a body
 //! of either framing was read to its end. `/_count` tells how many requests each port answered, so
 //! that the bench can compare them with what its load generator counted.
 
@@ -256,7 +256,7 @@ impl Connection {
             httparse::Status::Partial => return Ok(None),
         };
         let answer = match request.path.unwrap_or_default() {
-            "/" => Answer::Small,
+            "/" | "/shop/" => Answer::Small,
             "/16k" => Answer::Kib16,
             "/1m" => Answer::Mib1,
             "/_count" => Answer::Count,
