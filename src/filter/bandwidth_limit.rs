@@ -124,7 +124,7 @@ impl BandwidthLimit {
             owner: name.as_str().into(),
             flows: parts.kept.flows(name, step),
             // Exchanges of two configurations share their lanes.
-            hash: HashKey::from_seed("lanes"),
+            hash: HashKey::of_process(),
         })
     }
 

@@ -30,7 +30,7 @@ impl ConcurrencyLimit {
             owner: owner.into(),
             places,
             // Exchanges of two configurations may be under way: they must agree on the number of a key.
-            hash: HashKey::from_seed("places"),
+            hash: HashKey::of_process(),
             refusal: Reply::refusal(Reason::RateLimited, Detail::Concurrency),
         }
     }
