@@ -9,7 +9,10 @@ export TIDEGATE_TOOLS := $(TOOLS)
 # Shown by tidegate_build_info.
 export TIDEGATE_COMMIT ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help run test check unit deny doc fmt tools fuzz gates bench bench-l4 bench-micro bench-quick bench-resilience bench-tls instructions clean
+# What `make release` leaves.
+DIST := $(or $(CARGO_TARGET_DIR),target)/dist/tidegate
+
+.PHONY: help run test check unit deny doc fmt tools fuzz gates release bench bench-l4 bench-micro bench-quick bench-resilience bench-tls instructions clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
@@ -53,13 +56,14 @@ fuzz: ## every fuzz target for FUZZ_SECONDS (60) each, one after the other; need
 gates: tools $(TOOLS)/bin/oha $(TOOLS)/bin/smugglex ## what is too slow for every run
 	scripts/gates.sh
 
-bench: tools ## against nginx and HAProxy on this machine; writes docs/benchmarks.md (about ten minutes)
-	cargo build --locked --release --bin tidegate --example bench-origin
-	python3 benches/peers/bench.py --write docs/benchmarks.md
+release: tools ## the binary that is shipped, by a profile of what serving does: dist/tidegate in the target directory (two builds)
+	scripts/release.sh
 
-bench-tls: tools ## CPU under TLS and HTTP/2, beside nginx and HAProxy
-	cargo build --locked --release --bin tidegate --example bench-origin
-	python3 benches/peers/secure.py
+bench: release ## the shipped binary against nginx and HAProxy on this machine; writes docs/benchmarks.md (about ten minutes)
+	python3 benches/peers/bench.py --tidegate $(DIST) --write docs/benchmarks.md
+
+bench-tls: release ## CPU of the shipped binary under TLS and HTTP/2, beside nginx and HAProxy
+	python3 benches/peers/secure.py --tidegate $(DIST)
 
 bench-micro: tools ## single functions: pick, route, heads, limiters, and decisions of a Redis
 	cargo bench --locked
@@ -68,11 +72,10 @@ bench-resilience: tools ## slow, failing, hanging, returning and overloaded endp
 	cargo build --locked --release --bin tidegate
 	python3 benches/peers/resilience.py --full --write docs/resilience.md
 
-bench-l4: tools ## byte streams and datagrams against HAProxy (tcp) and nginx (stream); writes docs/benchmarks-l4.md
-	cargo build --locked --release --bin tidegate --example bench-streams
-	python3 benches/peers/l4.py --write docs/benchmarks-l4.md
+bench-l4: release ## the shipped binary with byte streams and datagrams against HAProxy (tcp) and nginx (stream); writes docs/benchmarks-l4.md
+	python3 benches/peers/l4.py --tidegate $(DIST) --write docs/benchmarks-l4.md
 
-bench-quick: tools ## the same with three short rounds; writes nothing
+bench-quick: tools ## a plain release build with three short rounds; writes nothing
 	cargo build --locked --release --bin tidegate --example bench-origin
 	python3 benches/peers/bench.py --quick
 
