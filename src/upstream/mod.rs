@@ -12,7 +12,7 @@
 pub mod connect;
 pub mod pool;
 pub mod private;
-mod rests;
+pub mod rests;
 pub mod shared;
 pub mod spec;
 
