@@ -99,7 +99,7 @@ impl IdleSet {
         loop {
             let mut idle = self.idle.borrow_mut();
             let rest = between(idle.last()?.since, now);
-            if look == Look::Kernel && !self.rests.is_safe(rest) {
+            if look == Look::Kernel && !self.rests.is_safe(rest, clock) {
                 // All others have rested for longer.
                 return None;
             }
@@ -117,18 +117,27 @@ impl IdleSet {
         }
     }
 
-    /// Puts a connection back; closes it when there are enough. With `theirs` the endpoint said how long it keeps an
+    /// Puts a connection back; closes the coldest when there are enough. With `theirs` the endpoint said how long it keeps an
     /// idle connection.
     pub fn put(&self, stream: Stream, clock: &Deadlines, now: Instant, theirs: Option<Duration>) {
+        let Some(until) = self.until(clock, theirs) else {
+            return;
+        };
+        self.keep(Idle {
+            stream,
+            since: now,
+            until,
+        });
+    }
+
+    /// Keeps it among those that rest, the coldest first. Where there are enough, the coldest goes: requests that must not
+    /// be sent twice have a use for the warm alone.
+    fn keep(&self, new: Idle) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < self.limit.get()
-            && let Some(until) = self.until(clock, theirs)
-        {
-            idle.push(Idle {
-                stream,
-                since: now,
-                until,
-            });
+        let at = idle.partition_point(|idle| idle.since <= new.since);
+        idle.insert(at, new);
+        if idle.len() > self.limit.get() {
+            idle.remove(0);
         }
     }
 
@@ -197,10 +206,11 @@ impl IdleSet {
         self.shared
             .sweep(clock, self.limit.get(), self.timeout.get());
         let mut aside = self.aside.borrow_mut();
-        for waited in aside.extract_if(.., |aside| aside.from <= now) {
-            let mut idle = self.idle.borrow_mut();
-            if idle.len() < self.limit.get() && waited.idle.stream.quiet_now() == Quiet::Yes {
-                idle.push(waited.idle);
+        for Aside { idle, .. } in aside.extract_if(.., |aside| aside.from <= now) {
+            if idle.stream.quiet_now() == Quiet::Yes {
+                self.keep(idle);
+            } else {
+                self.rests.closed(between(idle.since, at), clock);
             }
         }
         drop(aside);
@@ -379,6 +389,27 @@ mod tests {
         put(at(70)).await;
         assert_eq!(take(Look::Kernel, 91), None);
         assert_eq!(take(Look::Kernel, 90), Some(20));
+    }
+
+    #[tokio::test]
+    async fn where_there_are_enough_the_coldest_closes() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let spec = spec(listener.local_addr().unwrap());
+        let start = clock::now();
+        let deadlines = Deadlines::new(start);
+        let set = IdleSet::default();
+        set.tune(1, Duration::from_mins(1));
+        let at = |millis| start + Duration::from_millis(millis);
+        for since in [0, 30, 20] {
+            let stream = super::super::connect(&spec, &[]).await.unwrap();
+            set.put(stream, &deadlines, at(since), None);
+            assert_eq!(set.len(), 1);
+        }
+        let taken = set.take(Look::Kernel, &deadlines, at(35)).unwrap();
+        assert_eq!(taken.rest, Duration::from_millis(5));
+        set.tune(0, Duration::from_mins(1));
+        set.put(taken.stream, &deadlines, at(40), None);
+        assert!(set.is_empty());
     }
 
     #[tokio::test]

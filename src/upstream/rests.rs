@@ -19,8 +19,12 @@ pub const SUSPECT: Duration = Duration::from_mins(1);
 /// What was seen of one endpoint's connections.
 #[derive(Debug)]
 pub struct Rests {
-    /// The longest rest after which one was still open; what was closed sooner takes it back.
+    /// The longest rest after which one was still open.
     open: Cell<Duration>,
+    /// The shortest after which one was closed: of an address with several servers behind it, one may close what another keeps.
+    closed: Cell<Duration>,
+    /// Until when `closed` says something.
+    known: Cell<Tick>,
     /// Until when each connection is looked at, as one was found closed or with bytes that nobody had asked for.
     suspect: Cell<Tick>,
 }
@@ -29,6 +33,8 @@ impl Default for Rests {
     fn default() -> Self {
         Self {
             open: Cell::new(Duration::ZERO),
+            closed: Cell::new(Duration::MAX),
+            known: Cell::new(Tick::START),
             suspect: Cell::new(Tick::START),
         }
     }
@@ -45,10 +51,17 @@ impl Rests {
 
     /// A connection was found closed, or talking, when it had rested for so long.
     pub fn closed(&self, rest: Duration, clock: &Deadlines) {
-        if rest < self.open.get() {
-            self.open.set(rest);
+        let soon = clock.after(SUSPECT);
+        self.suspect.set(soon);
+        let shortest = self.closed.get();
+        let forgotten = clock.tick() >= self.known.get();
+        if forgotten || rest < shortest {
+            self.closed.set(rest);
         }
-        self.suspect.set(clock.after(SUSPECT));
+        // One that lived for much longer does not say it again: a restart, which closes all there are, is forgotten.
+        if forgotten || rest / 2 <= shortest {
+            self.known.set(soon);
+        }
     }
 
     /// Whether one was closed of late.
@@ -60,8 +73,16 @@ impl Rests {
     /// Whether the endpoint's clock does not end a connection that has rested for so long: half of what was seen, as that
     /// clock began before ours and has a grain of its own.
     #[inline]
-    pub fn is_safe(&self, rest: Duration) -> bool {
-        rest <= TRUSTED || rest <= self.open.get() / 2
+    pub fn is_safe(&self, rest: Duration, clock: &Deadlines) -> bool {
+        if rest <= TRUSTED {
+            return true;
+        }
+        let limit = if clock.tick() < self.known.get() {
+            self.open.get().min(self.closed.get())
+        } else {
+            self.open.get()
+        };
+        rest <= limit / 2
     }
 }
 
@@ -79,16 +100,26 @@ mod tests {
         let start = clock::now();
         let clock = Deadlines::new(start);
         let rests = Rests::default();
-        assert!(rests.is_safe(TRUSTED) && !rests.is_safe(ms(11)));
-        rests.open(ms(4900));
+        let safe = |rest| rests.is_safe(ms(rest), &clock);
+        assert!(safe(10) && !safe(11), "nothing was seen");
+        rests.open(ms(9800));
         rests.open(ms(800));
+        assert!(safe(4900) && !safe(4901));
+        // Another server behind the same address closes sooner.
         rests.closed(ms(5000), &clock);
-        assert!(rests.is_safe(ms(2450)) && !rests.is_safe(ms(2451)));
-        // A restart closes all there are, and those of after it show how long they live.
+        rests.open(ms(9900));
+        rests.closed(ms(5100), &clock);
+        assert!(safe(2500) && !safe(2501));
+        // A restart closes all there are. Closes that come much later do not keep it in mind.
         rests.closed(ms(2), &clock);
-        assert!(rests.is_safe(TRUSTED) && !rests.is_safe(ms(11)));
-        rests.open(ms(100));
-        assert!(rests.is_safe(ms(50)) && !rests.is_safe(ms(51)));
+        assert!(safe(10) && !safe(11));
+        clock.sweep(start + SUSPECT / 2);
+        rests.closed(ms(5000), &clock);
+        assert!(!safe(11));
+        clock.sweep(start + SUSPECT * 5 / 4);
+        assert!(safe(4950) && !safe(4951));
+        rests.closed(ms(5000), &clock);
+        assert!(safe(2500) && !safe(2501));
     }
 
     #[test]
