@@ -45,16 +45,17 @@ fn give(Mapping { start, length }: Mapping) {
     }
 }
 
-/// Mappings of the program that are never written, and of which no page was copied: relocations and a debugger's
-/// breakpoints are in copies.
+/// Mappings of the program that are never written, and of which no page was copied, in memory or in swap: relocations and a
+/// debugger's breakpoints are in copies.
 fn untouched(smaps: &str, program: &str) -> Vec<Mapping> {
     let mut found = Vec::new();
     let mut candidate = None;
     for line in smaps.lines() {
         let mut words = line.split_ascii_whitespace();
         match (words.next(), words.next()) {
-            (Some("Anonymous:"), Some(copied)) => {
-                found.extend(candidate.take().filter(|_| copied == "0"));
+            (Some("Anonymous:"), Some(copied)) if copied != "0" => candidate = None,
+            (Some("Swap:"), Some(swapped)) => {
+                found.extend(candidate.take().filter(|_| swapped == "0"));
             }
             (Some(range), Some("r-xp" | "r--p")) if line.ends_with(program) => {
                 candidate = mapping(range);
@@ -84,20 +85,27 @@ mod tests {
 1000-3000 r--p 00000000 fe:00 77 /usr/bin/tidegate
 Rss:                   8 kB
 Anonymous:             0 kB
+Swap:                  0 kB
 VmFlags: rd mr mw me
 3000-8000 r-xp 00002000 fe:00 77 /usr/bin/tidegate
 Rss:                  20 kB
 Anonymous:             0 kB
+Swap:                  0 kB
 8000-9000 r-xp 00007000 fe:00 77 /usr/bin/tidegate
 Anonymous:             4 kB
+Swap:                  0 kB
 9000-a000 r--p 00008000 fe:00 77 /usr/bin/tidegate
-Anonymous:             4 kB
+Anonymous:             0 kB
+Swap:                  4 kB
 a000-b000 rw-p 00009000 fe:00 77 /usr/bin/tidegate
 Anonymous:             0 kB
+Swap:                  0 kB
 b000-c000 r-xp 00000000 fe:00 78 /usr/lib/libc.so.6
 Anonymous:             0 kB
+Swap:                  0 kB
 c000-d000 rw-p 00000000 00:00 0
 Anonymous:             0 kB
+Swap:                  0 kB
 ";
 
     #[test]
