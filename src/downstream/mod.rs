@@ -67,6 +67,9 @@ pub fn serve(
                     Err(error) => {
                         let cells = &connection.counted.cells;
                         cells.rejected(error.reason(), error.detail());
+                        if admitted.protocol == Protocol::Tcp {
+                            connection.stream.abort();
+                        }
                         return;
                     }
                 }
@@ -150,12 +153,19 @@ fn admit(
     let settings = view.listeners.get(position)?;
     let counted = Counted::new(&settings.cells);
     let spec = &settings.spec;
+    let refuse = |reason, detail| {
+        settings.cells.rejected(reason, detail);
+        // A stream of which nothing came is not an empty one.
+        if let Serves::Tcp(_) = spec.serves {
+            stream.abort();
+        }
+    };
     if local.credit.level() == Level::Full {
-        settings.cells.rejected(Reason::Overloaded, Detail::Memory);
+        refuse(Reason::Overloaded, Detail::Memory);
         return None;
     }
     let Some(process) = local.process.admit() else {
-        settings.cells.rejected(Reason::ConnLimit, Detail::Process);
+        refuse(Reason::ConnLimit, Detail::Process);
         return None;
     };
     let source = peer.addr().ip();
@@ -164,20 +174,20 @@ fn admit(
         Trust::Stranger => spec.limits.connections_per_client,
     };
     let Some(client) = local.process.admit_client(source, cap) else {
-        settings.cells.rejected(Reason::ConnLimit, Detail::Client);
+        refuse(Reason::ConnLimit, Detail::Client);
         return None;
     };
     let preface = match preface::Step::admit(spec, source) {
         Ok(step) => step,
         Err(error) => {
-            settings.cells.rejected(error.reason(), error.detail());
+            refuse(error.reason(), error.detail());
             return None;
         }
     };
     let secure = match Step::admit(spec) {
         Ok(secure) => secure,
         Err((reason, detail)) => {
-            settings.cells.rejected(reason, detail);
+            refuse(reason, detail);
             return None;
         }
     };

@@ -269,11 +269,20 @@ impl Run {
         Poll::Pending
     }
 
+    /// What closes now is a reset, whoever broke it, we included: only an end that its sender declared says that what came
+    /// before it is whole. One that was declared stands: a reset would take what the kernel has not delivered yet.
+    fn abort(&self, connection: &Connection) {
+        if self.down.state != State::Ended {
+            connection.stream.abort();
+        }
+        if self.up.state != State::Ended {
+            self.parts.stream.abort();
+        }
+    }
+
     fn end(self, connection: &Connection, (reason, detail): Outcome) {
         if reason != Reason::Completed {
-            // Whoever broke it, we included: only an end that its sender declared says that what came before it is whole.
-            connection.stream.abort();
-            self.parts.stream.abort();
+            self.abort(connection);
         }
         let Tunnel {
             stream,
@@ -299,10 +308,19 @@ impl Run {
 /// A tunnel as a task of its own: what found the endpoint has ended, and its size is gone with it. Not an `async` block, which
 /// would hold some of it twice.
 struct Serving {
-    seat: Seat,
     /// `None` when it has ended.
     run: Option<Run>,
+    seat: Seat,
     watched: bool,
+}
+
+impl Drop for Serving {
+    /// Dropped before its end: by a panic, or with its worker.
+    fn drop(&mut self) {
+        if let Some(run) = &self.run {
+            run.abort(&self.seat.connection);
+        }
+    }
 }
 
 impl Future for Serving {

@@ -302,6 +302,23 @@ fn connections_follow_their_endpoint_down_if_so_configured() {
     echoes(&kept, "it was promised to be kept");
 }
 
+/// An end that was declared stands, although the other direction is cut: what the kernel has not delivered yet arrives.
+#[test]
+fn what_was_declared_whole_arrives_after_a_cut() {
+    const LENGTH: usize = 120 * 1024;
+    let server = ByteServer::running(|stream| {
+        (&stream).write_all(&vec![7; LENGTH]).unwrap();
+    });
+    let half = "tcp = { half_close_timeout = \"300ms\" }";
+    let (setup, raw) = tcp_over(&[server.addr()], half, "");
+    let proxy = setup.start();
+    // It reads nothing before the cut, and says nothing.
+    let stream = dial(raw);
+    let line = proxy.wait_log(1).remove(0);
+    assert_eq!(line["reason"], "upstream_idle", "{line}");
+    assert!(rest(&stream) == vec![7; LENGTH]);
+}
+
 /// Nobody has said that what came before our own cut is whole: it is a reset on both sides, and never an end.
 #[test]
 fn what_we_cut_is_reset_on_both_sides() {
