@@ -16,9 +16,10 @@ use super::stamp::Stamper;
 /// Bytes of lines after which they are handed over without waiting for the next flush.
 const BATCH: usize = 32 * 1024;
 
-/// Heads kept for the next exchanges, and the largest buffer that is kept with one.
-const MAX_FREE: usize = 128;
-const MAX_KEPT_HEAD: usize = 16 * 1024;
+/// Heads kept for the next exchanges, and the largest buffer that is kept with one. As many as a few connections of HTTP/2
+/// have under way: where there are fewer, each turn makes the others anew, byte by doubled byte.
+const MAX_FREE: usize = 256;
+const MAX_KEPT_HEAD: usize = 8 * 1024;
 
 /// One per worker. Nothing in it is shared with another thread but the handle's queue.
 #[derive(Debug)]
