@@ -9,7 +9,8 @@ NOTES = """\
 Written by `make bench` (`benches/peers/bench.py`); do not edit by hand. Compare only inside one table:
 another machine, or the same on another day, gives other figures.
 
-**How.** One worker each, pinned to core 0; load generator (`wrk`) and origin on core 1. Every proxy:
+**How.** Tidegate is the binary of `make release`, the others are Debian's packages. One worker each, pinned to
+core 0; load generator (`wrk`) and origin on core 1. Every proxy:
 round robin over four ports of one origin, keep-alive to it, `X-Forwarded-For` added, Host kept. In each
 round every proxy gets one sample, in turn; the table has medians over the rounds. *CPU µs/req* is the
 scheduler's count of time on a CPU over the proxy's whole process tree (all threads of it: for
