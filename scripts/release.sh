@@ -13,8 +13,8 @@ counts=$work/counts
 # What merges the counts: of the toolchain where it is a part of that, else Debian's.
 merge=$(rustc --print target-libdir)/../bin/llvm-profdata
 if [ ! -x "$merge" ]; then
-  merge=/usr/lib/llvm-19/bin/llvm-profdata
-  [ -x "$merge" ] || apt-get install --yes --quiet --no-install-recommends llvm-19
+  merge=llvm-profdata-19
+  scripts/tools.sh "$merge:llvm-19"
 fi
 
 # Names of functions have to be the same in both builds, so all but the profile is, too. With --target the flag is not for
@@ -27,15 +27,10 @@ rm -rf "$counts"
 build "-Cprofile-generate=$counts" count
 
 cargo build --locked --release --example bench-origin --example bench-streams
-serve() {
-  local bench=$1
-  shift
-  python3 "benches/peers/$bench" --rounds 1 --seconds 2 --idle 0 --out "$work/bench" \
-    --tidegate "$work/count/$host/release/tidegate" "$@"
-}
-serve bench.py
-serve secure.py
-serve l4.py
+for bench in bench secure l4; do
+  python3 "benches/peers/$bench.py" --rounds 1 --seconds 2 --idle 0 --out "$work/bench" \
+    --tidegate "$work/count/$host/release/tidegate"
+done
 
 "$merge" merge --sparse --output "$work/tidegate.profdata" "$counts"
 build "-Cprofile-use=$work/tidegate.profdata" use

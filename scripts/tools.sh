@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs from Debian's packages, and from PyPI, what tests and benches need. Quick when everything is there.
-# Needs root only when something is missing. No installed service is started.
+# Needs root only when something is missing. No installed service is started. Arguments are more that is wanted.
 set -euo pipefail
 
 # program:package
@@ -28,6 +28,7 @@ wanted=(
   valgrind:valgrind
   wrk:wrk
 )
+wanted+=("$@")
 
 # Daemons live in /usr/sbin, which a plain user's PATH may not have.
 PATH="$PATH:/usr/sbin:/sbin"
