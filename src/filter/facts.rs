@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::base::RouteName;
 use crate::base::clock::Instant;
 use crate::message::forwarded::{self, Proto, Trust};
-use crate::record::{Record, TlsFacts};
+use crate::record::{ConnectionFacts, Record, TlsFacts};
 
 /// What is known of an exchange.
 #[derive(Clone, Copy, Debug)]
@@ -58,14 +58,7 @@ impl<'a> Facts<'a> {
 
     /// The client's address as text, where that is made already: of the one that its connection comes from.
     pub fn client_text(&self) -> Option<&'a str> {
-        match self.said {
-            Said::By {
-                record,
-                trust: Trust::Stranger,
-                ..
-            } => Some(record.facts().source_text()),
-            Said::By { .. } | Said::Text { .. } => None,
-        }
+        self.of_stranger().map(ConnectionFacts::source_text)
     }
 
     /// The client's number as a key ([`of_client`]), where that is made once for all of its connection.
@@ -73,12 +66,18 @@ impl<'a> Facts<'a> {
     /// [`of_client`]: crate::message::key::of_client
     #[inline]
     pub fn client_key(&self) -> Option<u128> {
+        self.of_stranger().map(ConnectionFacts::source_key)
+    }
+
+    /// What is known of the client's connection, where the client is the peer itself.
+    #[inline]
+    fn of_stranger(&self) -> Option<&'a ConnectionFacts> {
         match self.said {
             Said::By {
                 record,
                 trust: Trust::Stranger,
                 ..
-            } => Some(record.facts().source_key()),
+            } => Some(record.facts()),
             Said::By { .. } | Said::Text { .. } => None,
         }
     }
