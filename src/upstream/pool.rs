@@ -275,6 +275,10 @@ mod tests {
     use crate::upstream::rests::SUSPECT;
     use std::io::Write;
 
+    async fn connected(spec: &ConnectSpec) -> Stream {
+        super::super::connect(spec, &[]).await.unwrap()
+    }
+
     fn cluster() -> ClusterName {
         ClusterName::parse("app").unwrap()
     }
@@ -299,12 +303,7 @@ mod tests {
         let set = pool.set(&cluster(), &spec);
         set.tune(2, Duration::from_secs(1));
         for _ in 0..3 {
-            set.put(
-                super::super::connect(&spec, &[]).await.unwrap(),
-                &deadlines,
-                start,
-                None,
-            );
+            set.put(connected(&spec).await, &deadlines, start, None);
         }
         assert_eq!(set.len(), 2, "the limit holds");
         let (mut first, _) = listener.accept().unwrap();
@@ -318,13 +317,13 @@ mod tests {
         let taken = set.take(Look::Kernel, &deadlines, now);
         assert!(taken.is_none(), "one talks, one is closed");
         // Its endpoint is suspected now: the kernel is asked even of what was in use a moment ago.
-        let stream = super::super::connect(&spec, &[]).await.unwrap();
+        let stream = connected(&spec).await;
         set.put(stream, &deadlines, now, None);
         drop(listener.accept().unwrap());
         assert!(set.take(Look::Kernel, &deadlines, now).is_none());
         let now = now + SUSPECT * 2;
         deadlines.sweep(now);
-        let stream = super::super::connect(&spec, &[]).await.unwrap();
+        let stream = connected(&spec).await;
         set.put(stream, &deadlines, now, None);
         assert!(set.take(Look::Kernel, &deadlines, now).is_some());
     }
@@ -345,7 +344,7 @@ mod tests {
             let pool = Pool::default();
             let set = pool.set(&cluster(), &spec);
             set.tune(8, ours);
-            let stream = super::super::connect(&spec, &[]).await.unwrap();
+            let stream = connected(&spec).await;
             set.put(stream, &deadlines, start, Some(Duration::from_secs(theirs)));
             for (after, left) in [(alive, 1), (dead, 0)] {
                 let now = start + Duration::from_millis(after);
@@ -353,7 +352,7 @@ mod tests {
                 pool.sweep(&deadlines, now);
                 assert_eq!(set.len(), left, "{ours:?}, timeout={theirs}, {after} ms");
             }
-            let stream = super::super::connect(&spec, &[]).await.unwrap();
+            let stream = connected(&spec).await;
             set.put(stream, &deadlines, start, Some(Duration::ZERO));
             assert!(set.is_empty(), "timeout=0: not kept at all");
         }
@@ -370,7 +369,7 @@ mod tests {
         set.tune(8, Duration::from_mins(1));
         let at = |millis| start + Duration::from_millis(millis);
         let put = async |now| {
-            let stream = super::super::connect(&spec, &[]).await.unwrap();
+            let stream = connected(&spec).await;
             set.put(stream, &deadlines, now, None);
         };
         put(at(0)).await;
@@ -401,7 +400,7 @@ mod tests {
         set.tune(1, Duration::from_mins(1));
         let at = |millis| start + Duration::from_millis(millis);
         for since in [0, 30, 20] {
-            let stream = super::super::connect(&spec, &[]).await.unwrap();
+            let stream = connected(&spec).await;
             set.put(stream, &deadlines, at(since), None);
             assert_eq!(set.len(), 1);
         }
@@ -421,12 +420,7 @@ mod tests {
         let pool = Pool::default();
         let set = pool.set(&cluster(), &spec);
         set.tune(8, Duration::from_secs(1));
-        set.put(
-            super::super::connect(&spec, &[]).await.unwrap(),
-            &deadlines,
-            start,
-            None,
-        );
+        set.put(connected(&spec).await, &deadlines, start, None);
         let now = start + Duration::from_millis(900);
         deadlines.sweep(now);
         pool.sweep(&deadlines, now);
@@ -435,12 +429,7 @@ mod tests {
         deadlines.sweep(now);
         pool.sweep(&deadlines, now);
         assert!(set.is_empty());
-        set.put(
-            super::super::connect(&spec, &[]).await.unwrap(),
-            &deadlines,
-            start,
-            None,
-        );
+        set.put(connected(&spec).await, &deadlines, start, None);
         drop(set);
         assert!(pool.set(&cluster(), &spec).is_empty());
     }

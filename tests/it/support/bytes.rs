@@ -132,30 +132,20 @@ pub fn rest(mut stream: &TcpStream) -> Vec<u8> {
 }
 
 /// Whether the other side has ended, in whatever way.
-pub fn ended(mut stream: &TcpStream) -> bool {
-    let mut scratch = [0; 4096];
-    loop {
-        match stream.read(&mut scratch) {
-            Ok(0) => return true,
-            Ok(_) => {}
-            Err(error) => {
-                let kind = error.kind();
-                return !matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
-            }
-        }
-    }
+pub fn ended(stream: &TcpStream) -> bool {
+    let waits = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut];
+    end(stream).is_none_or(|kind| !waits.contains(&kind))
 }
 
 /// Whether it ends by a reset, and not by an end that its sender declared.
-pub fn is_reset(mut stream: &TcpStream) -> bool {
-    let mut scratch = [0; 4096];
-    loop {
-        match stream.read(&mut scratch) {
-            Ok(0) => return false,
-            Ok(_) => {}
-            Err(error) => return error.kind() == io::ErrorKind::ConnectionReset,
-        }
-    }
+pub fn is_reset(stream: &TcpStream) -> bool {
+    end(stream) == Some(io::ErrorKind::ConnectionReset)
+}
+
+/// Reads up to the end; what it ends by, if not by one that was declared.
+fn end(mut stream: &TcpStream) -> Option<io::ErrorKind> {
+    let copied = io::copy(&mut stream, &mut io::sink());
+    copied.err().map(|error| error.kind())
 }
 
 /// A seeded stream of bytes.
