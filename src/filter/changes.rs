@@ -83,6 +83,14 @@ impl Changes {
                 edits.apply(&self.last);
             }
         }
+        if !self.append.is_empty() {
+            self.append(edits, received, sources);
+        }
+    }
+
+    /// Not inlined: few filters have it, and it would take registers from what all have.
+    #[inline(never)]
+    fn append(&self, edits: &mut Edits, received: Received<'_>, sources: &Sources<'_>) {
         for (name, value) in &self.append {
             let write = |out: &mut Vec<u8>| value.write(sources, out);
             let name = name.as_bytes();

@@ -54,7 +54,7 @@ impl ConcurrencyLimit {
                 view.keep(Keep::Place(place));
                 Verdict::Continue
             }
-            None => Verdict::Respond(self.refusal.clone()),
+            None => self.refusal.verdict(),
         }
     }
 }

@@ -102,7 +102,7 @@ impl ForwardAuth {
             Some(heard) if matches!(heard.status, 301 | 302 | 303 | 307 | 308 | 400..=499) => {
                 (Decision::Refuse, Verdict::Respond(self.passed(heard)))
             }
-            Some(_) | None => (Decision::Fail, Verdict::Respond(self.unavailable.clone())),
+            Some(_) | None => (Decision::Fail, self.unavailable.verdict()),
         };
         self.tally.count(decision);
         verdict

@@ -60,6 +60,8 @@ impl IpAccess {
     }
 
     /// Refused is who is in `deny`, and where there is an `allow`, who is not in that.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "part of the walk, on most routes")]
     pub fn on_request(&self, view: &RequestView<'_>) -> Verdict {
         let client = view.facts.client;
         let admitted = self
@@ -69,7 +71,7 @@ impl IpAccess {
         if admitted && !self.deny.contains(client) {
             Verdict::Continue
         } else {
-            Verdict::Respond(self.refusal.clone())
+            self.refusal.verdict()
         }
     }
 }

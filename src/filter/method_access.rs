@@ -48,7 +48,7 @@ impl MethodAccess {
         if self.allow.iter().any(|method| method.as_bytes() == token) {
             Verdict::Continue
         } else {
-            Verdict::Respond(self.refusal.clone())
+            self.refusal.verdict()
         }
     }
 }

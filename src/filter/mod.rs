@@ -344,8 +344,9 @@ impl FilterChain {
     /// wait it is called again, with the [`Progress`] resumed.
     pub fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
         let here = view.progress.step;
-        for (step, filter) in (here..).zip(self.filters.get(here..).unwrap_or_default()) {
-            view.progress.step = step;
+        let filters = self.filters.get(here..).unwrap_or_default();
+        for (ahead, filter) in filters.iter().enumerate() {
+            view.progress.step = here + ahead;
             let verdict = match filter {
                 Filter::RequestHeaders(filter) => filter.on_request(view),
                 Filter::IpAccess(filter) => filter.on_request(view),

@@ -75,7 +75,7 @@ impl RateLimit {
             Asked::Ruled(ruling) => self.judge(&ruling, view),
             Asked::Wait(ticket) => Verdict::Wait(Until::Answer(ticket)),
             Asked::Free => Verdict::Continue,
-            Asked::Unavailable => Verdict::Respond(self.unavailable.clone()),
+            Asked::Unavailable => self.unavailable.verdict(),
         }
     }
 
@@ -93,7 +93,7 @@ impl RateLimit {
         match decision.outcome {
             Outcome::Pass => Verdict::Continue,
             Outcome::Delay(wait) => Verdict::Wait(Until::Turn(Duration::from_micros(wait))),
-            Outcome::Deny(_) => Verdict::Respond(self.refusal.clone()),
+            Outcome::Deny(_) => self.refusal.verdict(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::Verdict;
 use crate::base::{Detail, Reason};
 use crate::http1::write::phrase_of;
 use crate::message::{Field, Known, ResponseHead, Span};
@@ -66,6 +67,13 @@ impl Reply {
             body,
             wording: Wording::Given,
         }
+    }
+
+    /// The verdict of a filter that answers so. Cold: a request that passes pays nothing for the copy.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn verdict(&self) -> Verdict {
+        Verdict::Respond(self.clone())
     }
 
     /// The answer to a request that is refused or that failed: status of the table, reason in the body.

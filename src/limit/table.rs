@@ -6,9 +6,9 @@
 //! keys that are most over their limit stay longest.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crossbeam_utils::CachePadded;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::meter::Meter;
 use super::rule::{Decision, Outcome, Over, Rule};
@@ -159,7 +159,7 @@ impl<M: Meter> Table<M> {
     /// Forgets everything.
     pub fn clear(&self) {
         for shard in &self.shards {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut shard = shard.lock();
             shard.slots = Vec::new();
             (shard.used, shard.hand) = (0, 0);
         }
@@ -168,9 +168,7 @@ impl<M: Meter> Table<M> {
     /// Keys that are held, those that nobody has met since they were done with included.
     pub fn len(&self) -> usize {
         let shards = self.shards.iter();
-        shards
-            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).used)
-            .sum()
+        shards.map(|shard| shard.lock().used).sum()
     }
 
     /// Whether no key is held.
@@ -182,7 +180,7 @@ impl<M: Meter> Table<M> {
     pub fn tally(&self) -> Tally {
         let mut sum = Tally::default();
         for shard in &self.shards {
-            sum.add(shard.lock().unwrap_or_else(PoisonError::into_inner).tally);
+            sum.add(shard.lock().tally);
         }
         sum
     }
@@ -190,7 +188,7 @@ impl<M: Meter> Table<M> {
     /// Memory of the slots, without what a meter holds elsewhere.
     pub fn bytes(&self) -> usize {
         let slots = |shard: &CachePadded<Mutex<Shard<M>>>| {
-            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let shard = shard.lock();
             shard.slots.capacity() * size_of::<Slot<M>>()
         };
         self.shards.iter().map(slots).sum()
@@ -201,7 +199,7 @@ impl<M: Meter> Table<M> {
         self.evicted.load(Ordering::Relaxed)
     }
 
-    /// A meter is whole between two calls of it, so a poisoned lock is as good as a clean one.
+    /// A meter is whole between two calls of it, so a panic under the lock leaves nothing half done.
     #[inline]
     #[expect(
         clippy::indexing_slicing,
@@ -210,7 +208,7 @@ impl<M: Meter> Table<M> {
     )]
     fn shard(&self, key: u128) -> MutexGuard<'_, Shard<M>> {
         let shard = &self.shards[usize::from(key as u8)];
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
+        shard.lock()
     }
 }
 

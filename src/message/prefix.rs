@@ -1,23 +1,40 @@
 //! Another prefix for a canonical path.
 
-/// Appends `path` with its first `matched` bytes, a prefix by segment without its trailing slash, replaced by `with`,
-/// a canonical path. As the Gateway API has it (`ReplacePrefixMatch`): a trailing slash of either prefix makes no
-/// difference, one of the path stays, and nothing at all is `/`.
-///
-/// `*` is no path and stays as it is.
-#[inline]
-pub fn replace_prefix(path: &[u8], matched: usize, with: &[u8], out: &mut Vec<u8>) {
-    if path.first() != Some(&b'/') {
-        return out.extend_from_slice(path);
+/// What takes the place of the prefix that a route matched. As the Gateway API has it (`ReplacePrefixMatch`): a trailing
+/// slash of either prefix makes no difference, one of the path stays, and nothing at all is `/`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NewPrefix {
+    /// So many bytes of the path give way: a prefix by segment without its trailing slash.
+    matched: usize,
+    /// Without its trailing slash.
+    with: Box<[u8]>,
+}
+
+impl NewPrefix {
+    /// Replaces the first `matched` bytes, a prefix by segment without its trailing slash, by `with`, a canonical path.
+    pub fn new(matched: usize, with: &[u8]) -> Self {
+        let with = with.strip_suffix(b"/").unwrap_or(with).into();
+        Self { matched, with }
     }
-    let rest = path.get(matched..).unwrap_or_default();
-    let with = with.strip_suffix(b"/").unwrap_or(with);
-    if !with.is_empty() {
-        out.extend_from_slice(with);
-    } else if rest.is_empty() {
-        return out.push(b'/');
+
+    /// Appends `path` with the other prefix. `*` is no path and stays as it is.
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "two callers and little code: a call would cost as much again"
+    )]
+    pub fn write(&self, path: &[u8], out: &mut Vec<u8>) {
+        if path.first() != Some(&b'/') {
+            return out.extend_from_slice(path);
+        }
+        let rest = path.get(self.matched..).unwrap_or_default();
+        if !self.with.is_empty() {
+            out.extend_from_slice(&self.with);
+        } else if rest.is_empty() {
+            return out.push(b'/');
+        }
+        out.extend_from_slice(rest);
     }
-    out.extend_from_slice(rest);
 }
 
 #[cfg(test)]
@@ -46,7 +63,7 @@ mod tests {
         ] {
             let matched = prefix.strip_suffix('/').unwrap_or(prefix).len();
             let mut out = Vec::new();
-            replace_prefix(path.as_bytes(), matched, with.as_bytes(), &mut out);
+            NewPrefix::new(matched, with.as_bytes()).write(path.as_bytes(), &mut out);
             let made = String::from_utf8(out).unwrap();
             assert_eq!(made, expected, "{path}: {prefix} by {with}");
         }

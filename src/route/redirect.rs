@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::base::Reason;
 use crate::filter::Reply;
 use crate::message::RequestHead;
-use crate::message::prefix::replace_prefix;
+use crate::message::prefix::NewPrefix;
 
 /// The scheme of a URL.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,13 +52,8 @@ pub enum NewPath {
     Keep,
     /// Another takes its place.
     Whole(Box<[u8]>),
-    /// Its first `matched` bytes, those of the route's `path_prefix`, give way to another prefix.
-    Prefix {
-        /// How many bytes the prefix has, without a trailing slash.
-        matched: usize,
-        /// The new prefix.
-        with: Box<[u8]>,
-    },
+    /// The route's `path_prefix` gives way to another prefix.
+    Prefix(NewPrefix),
 }
 
 /// Sends the client to another URL. What is `None` stays as it was asked for, but a port is kept only where
@@ -100,8 +95,8 @@ impl Redirect {
         let path = match &self.path {
             NewPath::Keep => head.path(),
             NewPath::Whole(path) => path,
-            NewPath::Prefix { matched, with } => {
-                replace_prefix(head.path(), *matched, with, &mut replaced);
+            NewPath::Prefix(prefix) => {
+                prefix.write(head.path(), &mut replaced);
                 &replaced
             }
         };
@@ -193,10 +188,7 @@ mod tests {
             ..path.clone()
         };
         let prefix = Redirect {
-            path: NewPath::Prefix {
-                matched: "/old".len(),
-                with: b"/".as_slice().into(),
-            },
+            path: NewPath::Prefix(NewPrefix::new("/old".len(), b"/")),
             ..https.clone()
         };
         for (redirect, authority, target, expected) in [

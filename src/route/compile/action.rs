@@ -14,6 +14,7 @@ use crate::cluster::find_cluster;
 use crate::config::raw::{self, route};
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
 use crate::filter::{Place, Reply, compile_fields};
+use crate::message::prefix::NewPrefix;
 use crate::message::spelled::{canonical_path, matched_prefix};
 
 /// Compiles the one action of a route.
@@ -191,7 +192,7 @@ fn compile_path(of: &raw::Route, raw: &route::Redirect) -> Result<NewPath, Box<D
                 let message = "`prefix` stands on a route without `path_prefix`";
                 Box::new(conflict(prefix.span, message).label("there is no prefix to replace"))
             })?;
-            Ok(NewPath::Prefix { matched, with })
+            Ok(NewPath::Prefix(NewPrefix::new(matched, &with)))
         }
     }
 }
