@@ -23,8 +23,12 @@ import machine
 import report
 from machine import BenchError
 from peers import (
+    FILTERS,
+    HAPROXY_FILTERS,
     LOAD_CORE,
+    NGINX_FILTERS,
     NGINX_LARGE,
+    NGINX_ZONE,
     PROXY_CORE,
     ROOT,
     Haproxy,
@@ -63,6 +67,10 @@ SCENARIOS = [
     Scenario(
         "log", "Keep-alive, 128-byte answer, JSON access log to a file",
         ("tidegate-log", "nginx-log"), target=0.95,
+    ),
+    Scenario(
+        "filters", "Keep-alive, 128-byte answer, five filters (address, rate, fields both ways, path)",
+        ("tidegate-filters", "nginx-filters", "haproxy-filters"), path="/shop/",
     ),
 ]
 # Scenarios whose system calls are counted too.
@@ -161,11 +169,14 @@ def make_proxies(directory, binary):
         Nginx("nginx-large", 9112, directory, buffers=NGINX_LARGE),
         Nginx("nginx-log", 9113, directory, access_log=True),
         Haproxy("haproxy", 9114, directory),
+        Nginx("nginx-filters", 9117, directory, zone=NGINX_ZONE, filters=NGINX_FILTERS),
+        Haproxy("haproxy-filters", 9118, directory, filters=HAPROXY_FILTERS),
     ]
     if binary:
         every += [
             Tidegate("tidegate", 9115, directory, binary),
             Tidegate("tidegate-log", 9116, directory, binary, access_log=True),
+            Tidegate("tidegate-filters", 9119, directory, binary, routes=FILTERS),
         ]
     return {peer.name: peer for peer in every}
 

@@ -18,33 +18,13 @@ from pathlib import Path
 
 import machine
 from machine import BenchError
-from peers import FIELDS, HERE, ROOT, Origin, Tidegate
+from peers import FIELDS, FILTERS, HERE, ROOT, ROUTE, Origin, Tidegate
 
 BASELINE = HERE / "instructions.json"
 BAR = 1.05
 CONNECTIONS = 32
 WARM = 640
 COUNTED = 3200
-# Five filters on one route: what they cost together is a figure of its own, against the same route without them.
-ROUTE = """
-[[routes]]
-name = "shop"
-path_prefix = "/shop"
-cluster = "origin"
-"""
-FILTERS = ROUTE + """
-filters = [
-  { ip_access = { deny = ["203.0.113.0/24"] } },
-  { rate_limit = { limiter = "clients" } },
-  { request_headers = { set = { x-tenant = "shop", x-client = "${client_ip}" }, remove = ["x-debug"] } },
-  { response_headers = { set = { x-served-by = "edge" }, remove = ["server"] } },
-  { rewrite = { prefix = "/" } },
-]
-
-[limiters.clients]
-key = "client_ip"
-rate = 1000000
-"""
 HEAD = "\r\n".join(["Host: shop.example.com", *FIELDS, "", ""])
 KINDS = {
     "get": ("Keep-alive GET, 128-byte answer", f"GET / HTTP/1.1\r\n{HEAD}", ""),

@@ -31,6 +31,52 @@ NGINX_LARGE = (
     "proxy_max_temp_file_size 0;"
 )
 
+# Five filters on a route, and what the others have in their place.
+ROUTE = """
+[[routes]]
+name = "shop"
+path_prefix = "/shop"
+cluster = "origin"
+"""
+FILTERS = ROUTE + """
+filters = [
+  { ip_access = { deny = ["203.0.113.0/24"] } },
+  { rate_limit = { limiter = "clients" } },
+  { request_headers = { set = { x-tenant = "shop", x-client = "${client_ip}" }, remove = ["x-debug"] } },
+  { response_headers = { set = { x-served-by = "edge" }, remove = ["server"] } },
+  { rewrite = { prefix = "/" } },
+]
+
+[limiters.clients]
+key = "client_ip"
+rate = 1000000
+"""
+NGINX_ZONE = "limit_req_zone $binary_remote_addr zone=clients:10m rate=1000000r/s;"
+NGINX_FILTERS = """location /shop/ {
+            deny 203.0.113.0/24;
+            limit_req zone=clients burst=1000000 nodelay;
+            proxy_set_header x-tenant shop;
+            proxy_set_header x-client $remote_addr;
+            proxy_set_header x-debug "";
+            proxy_set_header Connection "";
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            add_header x-served-by edge;
+            rewrite ^/shop/(.*)$ /$1 break;
+            proxy_pass http://origin;
+            proxy_http_version 1.1;
+        }"""
+HAPROXY_FILTERS = """stick-table type ip size 100k expire 10s store http_req_rate(1s)
+    http-request deny if { src 203.0.113.0/24 }
+    http-request track-sc0 src
+    http-request deny deny_status 429 if { sc_http_req_rate(0) gt 1000000 }
+    http-request set-header x-tenant shop
+    http-request set-header x-client %[src]
+    http-request del-header x-debug
+    http-request replace-path /shop/(.*) /\\1
+    http-response set-header x-served-by edge
+    http-response del-header server"""
+
 
 def tidegate_head(admin):
     """What a configuration of ours begins with: one worker, and nothing written for what goes well."""
@@ -178,13 +224,17 @@ class Peer:
 
 
 class Nginx(Peer):
-    def __init__(self, name, port, directory, buffers="", access_log=False):
+    def __init__(self, name, port, directory, buffers="", access_log=False, zone="", filters=""):
         super().__init__(name, port, directory)
         self.buffers, self.access_log = buffers, access_log
+        self.zone, self.filters = zone, filters
 
     def command(self):
         log = NGINX_LOG.replace("{file}", str(self.log)) if self.access_log else "access_log off;"
-        config = self.render("nginx.conf.in", "nginx.conf", ACCESS_LOG=log, BUFFERS=self.buffers)
+        config = self.render(
+            "nginx.conf.in", "nginx.conf", ACCESS_LOG=log, BUFFERS=self.buffers, ZONE=self.zone,
+            FILTERS=self.filters,
+        )
         return ["nginx", "-p", self.directory, "-c", config]
 
     def logged(self):
@@ -198,8 +248,13 @@ class Nginx(Peer):
 
 
 class Haproxy(Peer):
+    def __init__(self, name, port, directory, filters=""):
+        super().__init__(name, port, directory)
+        self.filters = filters
+
     def command(self):
-        return ["haproxy", "-db", "-f", self.render("haproxy.cfg.in", "haproxy.cfg")]
+        config = self.render("haproxy.cfg.in", "haproxy.cfg", FILTERS=self.filters)
+        return ["haproxy", "-db", "-f", config]
 
     @staticmethod
     def version():
