@@ -9,6 +9,8 @@ use super::Seat;
 use super::connection::Connection;
 use crate::base::{Detail, Phase, Reason, clock};
 use crate::exchange::Tunnel;
+#[cfg(debug_assertions)]
+use crate::exchange::fault;
 use crate::metrics::Closed;
 use crate::net::deadline::{Fired, Tick, Ticks};
 use crate::net::{Pipe, Stream};
@@ -354,11 +356,44 @@ pub(super) fn serve(seat: Seat, parts: Box<Tunnel>) -> impl Future<Output = ()> 
     }
 }
 
+/// One within the task of its connection, which spoke HTTP before.
+struct Within<'c> {
+    /// `None` when it has ended.
+    run: Option<Run>,
+    connection: &'c Connection,
+}
+
+impl Drop for Within<'_> {
+    /// As [`Serving`]'s.
+    fn drop(&mut self) {
+        if let Some(run) = &self.run {
+            run.abort(self.connection);
+        }
+    }
+}
+
+impl Within<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(run) = &mut self.run {
+            let polled = run.poll(cx, self.connection);
+            #[cfg(debug_assertions)]
+            if run.up.bytes > 0 {
+                fault::strike(run.parts.record.head(), fault::Place::Tunnel);
+            }
+            let outcome = ready!(polled);
+            if let Some(run) = self.run.take() {
+                run.end(self.connection, outcome);
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
 /// The same within the task of its connection, which spoke HTTP before.
 pub(super) async fn run(connection: &Connection, parts: Box<Tunnel>) {
-    let mut run = Run::begin(connection, parts);
-    let outcome = poll_fn(|cx| run.poll(cx, connection)).await;
-    run.end(connection, outcome);
+    let run = Some(Run::begin(connection, parts));
+    let mut within = Within { run, connection };
+    poll_fn(|cx| within.poll(cx)).await;
 }
 
 #[cfg(test)]

@@ -11,14 +11,25 @@ use crate::message::RequestHead;
 static ASKED_FOR: LazyLock<bool> =
     LazyLock::new(|| std::env::var("TIDEGATE_TEST_FAULTS").is_ok_and(|value| value == "1"));
 
-/// Panics for a request that has `x-tidegate-fault: panic`.
-#[expect(clippy::panic, reason = "this is the fault")]
-pub(super) fn strike(head: &RequestHead) {
-    if *ASKED_FOR
-        && head
-            .values(b"x-tidegate-fault")
-            .any(|fault| fault == b"panic")
-    {
-        panic!("a fault was asked for");
-    }
+/// Where a request may ask for a panic.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Place {
+    /// `x-tidegate-fault: panic`: when its route is found.
+    Route,
+    /// `x-tidegate-fault: panic in the tunnel`: when its tunnel has taken something from the client.
+    Tunnel,
+}
+
+/// The fault.
+///
+/// # Panics
+///
+/// For a request that asks for it here.
+pub fn strike(head: &RequestHead, place: Place) {
+    let asks: &[u8] = match place {
+        Place::Route => b"panic",
+        Place::Tunnel => b"panic in the tunnel",
+    };
+    let is_asked = *ASKED_FOR && head.values(b"x-tidegate-fault").any(|fault| fault == asks);
+    assert!(!is_asked, "a fault was asked for");
 }

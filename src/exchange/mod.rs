@@ -19,7 +19,7 @@ mod ask;
 mod attempt;
 mod checkout;
 #[cfg(debug_assertions)]
-mod fault;
+pub mod fault;
 mod filters;
 pub mod finish;
 mod grpc;
@@ -264,7 +264,7 @@ async fn serve<D: Downstream>(
     head::is_served(x, view, route.as_ref().ok().copied())?;
     let route = route?;
     #[cfg(debug_assertions)]
-    fault::strike(x.record.head());
+    fault::strike(x.record.head(), fault::Place::Route);
     route.admits(x.record.head())?;
     let target = find_target(x, route, view)?;
     let mut progress = Progress::default();

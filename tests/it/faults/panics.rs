@@ -69,6 +69,43 @@ fn a_panic_ends_its_connection_and_nothing_else() {
     assert_eq!(proxy.admin_get("/ready").status, 200);
 }
 
+/// What came before a panic may look whole: only a reset says that it is not, as it is with a tunnel of layer 4.
+#[cfg(debug_assertions)]
+#[test]
+fn a_panic_in_a_tunnel_is_a_reset_on_both_sides() {
+    use crate::support::websocket;
+    use crate::support::wire::Fault;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let setup = Setup::over(&[listener.local_addr().unwrap()]);
+    let origin = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        stream.write_all(websocket::ACCEPTED.as_bytes()).unwrap();
+        stream.read_to_end(&mut Vec::new())
+    });
+    let proxy = Proxy::start_by(&setup, armed(&setup));
+    let mut client = proxy.client();
+    client.send(websocket::request("/chat").replacen(
+        "Upgrade: websocket",
+        "Upgrade: websocket\r\nX-Tidegate-Fault: panic in the tunnel",
+        1,
+    ));
+    client.response().is(101);
+    client.send("hello");
+    assert_eq!(client.wire.fill(), Err(Fault::Reset));
+    let ended = origin.join().unwrap().unwrap_err();
+    assert_eq!(ended.kind(), std::io::ErrorKind::ConnectionReset);
+    proxy.wait_metric("tidegate_runtime_task_panics_total", &[], |now| now == 1.0);
+}
+
 /// Without the variable, and in a release whatever the environment says, the field is a field like any other.
 #[test]
 fn nobody_can_ask_a_release_for_a_panic() {
