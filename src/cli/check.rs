@@ -46,13 +46,10 @@ fn read(path: &Path) -> (Option<raw::Config>, Diagnostics) {
         Ok(loaded) => {
             let mut diagnostics = loaded.diagnostics;
             let (raw, files, live) = (&loaded.raw, &loaded.files, Live::default());
-            drop(snapshot::compile(
-                raw,
-                files,
-                &live,
-                Purpose::Start,
-                &mut diagnostics,
-            ));
+            let compiled = snapshot::compile(raw, files, &live, Purpose::Start, &mut diagnostics);
+            if compiled.is_some() {
+                config::serves(raw, &mut diagnostics);
+            }
             (Some(loaded.raw), diagnostics)
         }
         Err(diagnostics) => (None, diagnostics),

@@ -29,6 +29,7 @@ pub use load::{Loaded, load, parse};
 pub use source::Files;
 pub use span::{FileId, Span, Spanned};
 pub use suggest::suggest;
+pub use whole::serves;
 
 #[cfg(test)]
 mod tests;

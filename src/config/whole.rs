@@ -49,6 +49,20 @@ fn duplicates<'a>(
     }
 }
 
+/// Refuses a configuration that is right and serves nobody: a file that was cut short, by a full disk or in the middle of a
+/// copy, must not take the place of a whole one. To be asked where one is to run, when nothing else is wrong.
+pub fn serves(config: &Config, diagnostics: &mut Diagnostics) {
+    if config.listeners.is_empty() {
+        let message = "no listener: nothing would be served";
+        let diagnostic = Diagnostic::error(Code::Empty, Span::default(), message);
+        diagnostics.push(
+            diagnostic.hint(
+                "a `[[listeners]]` has a `name`, a `bind` and a `protocol`; is the file whole?",
+            ),
+        );
+    }
+}
+
 /// Requests are what routes are for: a route cannot name a listener that has none.
 fn routed(config: &Config, diagnostics: &mut Diagnostics) {
     for route in &config.routes {

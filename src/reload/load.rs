@@ -135,11 +135,17 @@ pub fn attempt(path: &Path, live: &Live, running: &Snapshot, effort: Effort) -> 
 fn compile(loaded: Loaded, live: &Live, purpose: Purpose<'_>) -> Result<Plan, Diagnostics> {
     let mut diagnostics = loaded.diagnostics;
     match snapshot::compile(&loaded.raw, &loaded.files, live, purpose, &mut diagnostics) {
-        Some(snapshot) => Ok(Plan {
-            snapshot: Arc::new(snapshot),
-            watch: [loaded.watch, loaded.files.beside().paths()].concat(),
-            warnings: diagnostics,
-        }),
+        Some(snapshot) => {
+            config::serves(&loaded.raw, &mut diagnostics);
+            if diagnostics.has_errors() {
+                return Err(diagnostics);
+            }
+            Ok(Plan {
+                snapshot: Arc::new(snapshot),
+                watch: [loaded.watch, loaded.files.beside().paths()].concat(),
+                warnings: diagnostics,
+            })
+        }
         None => Err(diagnostics),
     }
 }
@@ -148,7 +154,8 @@ fn compile(loaded: Loaded, live: &Live, purpose: Purpose<'_>) -> Result<Plan, Di
 mod tests {
     use super::*;
 
-    const TEXT: &str = "[clusters.app]\nendpoints = ['127.0.0.1:9001']\n";
+    const TEXT: &str = "[clusters.app]\nendpoints = ['127.0.0.1:9001']\n\
+        [[listeners]]\nname = 'web'\nbind = ['127.0.0.1:0']\nprotocol = 'http'\n";
 
     #[test]
     fn a_file_that_is_the_same_is_tried_again_only_when_asked_for() {

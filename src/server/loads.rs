@@ -143,7 +143,8 @@ mod tests {
     #[test]
     fn what_comes_during_a_load_is_answered_by_the_next_together() {
         let path = std::env::temp_dir().join(format!("tg-loads-{}.toml", std::process::id()));
-        std::fs::write(&path, "").unwrap();
+        let listener = "[[listeners]]\nname = 'a'\nbind = ['127.0.0.1:0']\nprotocol = 'http'\n";
+        std::fs::write(&path, listener).unwrap();
         let live = Arc::new(Live::default());
         let (first, tried) = plan(&path, &live).unwrap();
         let running = first.snapshot;

@@ -58,12 +58,20 @@ fn every_block_of_the_documents_is_accepted() {
         for (number, block) in blocks(&text).into_iter().enumerate() {
             let stem = page.file_stem().unwrap().to_string_lossy().into_owned();
             let path = scratch.join(format!("{stem}-{number}.toml"));
-            std::fs::write(&path, block).unwrap();
+            std::fs::write(&path, served(block)).unwrap();
             faults.extend(accepted(&path).err());
         }
     }
     std::fs::remove_dir_all(&scratch).unwrap();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// A block that shows a part is no configuration without somebody to serve it to.
+fn served(block: String) -> String {
+    if block.contains("[[listeners]]") {
+        return block;
+    }
+    block + "\n[[listeners]]\nname = \"block\"\nbind = [\"127.0.0.1:8080\"]\nprotocol = \"http\"\n"
 }
 
 /// The tour has every key of the language. What it lacks where it stands are the files that it names, and nothing else.
