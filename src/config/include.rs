@@ -83,7 +83,12 @@ impl Reader {
         if !text.contains(['*', '?', '[']) {
             return vec![pattern.to_path_buf()];
         }
-        match glob::glob(&text) {
+        // What an editor leaves beside a file (`.#web.toml`, `.web.toml.swp`) is none of the configuration.
+        let options = glob::MatchOptions {
+            require_literal_leading_dot: true,
+            ..glob::MatchOptions::new()
+        };
+        match glob::glob_with(&text, options) {
             Ok(paths) => paths.filter_map(Result::ok).collect(),
             Err(error) => {
                 self.refuse(

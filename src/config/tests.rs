@@ -56,6 +56,9 @@ fn an_include_adds_to_the_main_file_and_clashes_show_both_places() {
     )
     .unwrap();
     std::fs::write(dir.join("conf.d/b.toml"), "[clusters.b]\nendpoints = []\n").unwrap();
+    // What editors leave there while somebody types.
+    std::os::unix::fs::symlink("user@host.1:2", dir.join("conf.d/.#b.toml")).unwrap();
+    std::fs::write(dir.join("conf.d/.b.toml"), "[clusters.b]\n").unwrap();
     let loaded = load(&main).unwrap();
     assert_eq!(loaded.raw.clusters.names().collect::<Vec<_>>(), ["a", "b"]);
     assert!(loaded.watch.contains(&dir.join("conf.d")));
