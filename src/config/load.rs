@@ -108,11 +108,13 @@ impl Reader {
             return;
         };
         let directory = path.parent().unwrap_or_else(|| Path::new(""));
-        let (root, errors) = DeTable::parse_recoverable(text);
+        let (root, mut errors) = DeTable::parse_recoverable(text);
         if errors.is_empty() {
             self.mask(id, &mask::secrets(root.get_ref()));
         } else {
             self.mask(id, &mask::secret_lines(text));
+            // The parser tells what a string lacks after what follows from it; the first in the file is the cause.
+            errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
             for error in errors.iter().take(MAX_SYNTAX_ERRORS) {
                 self.refuse(shape::syntax(error, id, text.len()));
             }
