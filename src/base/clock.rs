@@ -3,6 +3,7 @@
 //! Durations come from the monotonic clock, so a jump of the wall clock (NTP, leap second, an
 //! operator) never fires or stretches a timeout; the wall clock is for display only.
 
+use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::ops::{Add, AddAssign};
 use std::sync::OnceLock;
@@ -100,6 +101,24 @@ pub fn wall() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
+}
+
+/// The wall clock as HTTP tells it (IMF-fixdate, RFC 9110, 5.6.7), made once a second on each thread.
+pub fn http_date() -> [u8; 29] {
+    const LENGTH: usize = 29;
+    thread_local! {
+        static LAST: Cell<(u64, [u8; LENGTH])> = const { Cell::new((u64::MAX, [b' '; LENGTH])) };
+    }
+    let second = wall().as_secs();
+    let (made_at, made) = LAST.get();
+    if made_at == second {
+        return made;
+    }
+    let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
+    // The form has a fixed length.
+    let made = text.as_bytes().try_into().unwrap_or(made);
+    LAST.set((second, made));
+    made
 }
 
 /// `at` as nanoseconds that fit an atomic: since a moment that is the same for the whole process. Never 0,

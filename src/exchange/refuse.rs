@@ -10,7 +10,7 @@ use crate::base::reason::Side;
 use crate::base::{Detail, Error, Reason, clock};
 use crate::filter::Reply;
 use crate::http1::body::More;
-use crate::message::{BodyLength, Method, Upgrade};
+use crate::message::{BodyLength, Edits, Known, Method, ResponseHead, Upgrade};
 use crate::net::Timer;
 use crate::route::Route;
 use crate::worker::View;
@@ -113,6 +113,15 @@ fn log(x: &Exchange, view: &View, error: &Error) {
     }
 }
 
+/// Says when the answer was made, as who answers with a clock must (RFC 9110, 6.6.1), where neither it says so itself nor a
+/// filter takes it away.
+fn date(edits: &mut Edits, head: &ResponseHead<'_>) {
+    let is_dated = head.fields.iter().any(|field| field.known == Known::Date);
+    if !is_dated && !edits.drops(b"date") && edits.values(b"date").next().is_none() {
+        edits.add(b"date", &clock::http_date());
+    }
+}
+
 /// Gives the answer to the driver and waits until the kernel has taken it.
 async fn send<D: Downstream>(
     x: &mut Exchange,
@@ -122,6 +131,7 @@ async fn send<D: Downstream>(
     author: Author,
 ) -> Result<(), Error> {
     x.record.status(reply.status());
+    date(&mut x.kit.response_edits, &reply.head());
     let body = match x.record.head().method() {
         Method::Head => &[],
         _ => &reply.body()[..],

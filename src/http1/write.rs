@@ -213,48 +213,6 @@ fn persistence(version: Version, reuse: bool, out: &mut Vec<u8>) {
     }
 }
 
-/// A response of our own.
-#[derive(Clone, Copy, Debug)]
-pub struct Local<'a> {
-    /// 200-599.
-    pub status: u16,
-    /// Field lines, each `name: value CRLF`, without framing.
-    pub lines: &'a [u8],
-    /// The body; not written in answer to HEAD.
-    pub body: &'a [u8],
-    /// Whether only the head is sent.
-    pub method: Method,
-    /// Version that the client spoke.
-    pub version: Version,
-    /// Whether the connection goes on.
-    pub persist: super::response::Persist,
-}
-
-/// Appends a response of our own, body included.
-pub fn local(reply: &Local<'_>, edits: &Edits, out: &mut Vec<u8>) {
-    use super::response::Persist;
-    status_line(reply.status, b"", out);
-    for kept in reply.lines.split_inclusive(|&byte| byte == b'\n') {
-        let name = kept.split(|&byte| byte == b':').next().unwrap_or_default();
-        if edits.is_empty() || !edits.drops(name) {
-            out.extend_from_slice(kept);
-        }
-    }
-    if !matches!(reply.status, 204 | 304) {
-        line(
-            b"Content-Length",
-            itoa::Buffer::new().format(reply.body.len()).as_bytes(),
-            out,
-        );
-    }
-    persistence(reply.version, reply.persist == Persist::Reuse, out);
-    out.extend_from_slice(edits.added());
-    out.extend_from_slice(b"\r\n");
-    if reply.method != Method::Head && !matches!(reply.status, 204 | 304) {
-        out.extend_from_slice(reply.body);
-    }
-}
-
 fn status_line(status: u16, phrase: &[u8], out: &mut Vec<u8>) {
     if status == 200 && phrase == b"OK" {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");

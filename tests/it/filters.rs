@@ -247,6 +247,43 @@ fn filters_run_in_order_and_back() {
     assert_eq!(origin.wait(1).one("x-last"), Some("second"));
 }
 
+/// RFC 9110, 6.6.1: who answers itself and has a clock says when.
+#[test]
+fn answers_of_its_own_are_dated() {
+    let origin = Origin::start();
+    let bare = "path = \"/bare\"\nrespond = { status = 200 }\n\
+        filters = [{ response_headers = { remove = [\"date\"] } }]";
+    let proxy = Setup::over(&[origin.addr()])
+        .without_routes()
+        .route("app", "path = \"/app\"\ncluster = \"app\"")
+        .route("here", "path = \"/here\"\nrespond = { status = 200 }")
+        .route("away", "path = \"/away\"\nredirect = { path = \"/here\" }")
+        .route("bare", bare)
+        .start();
+    for (target, status) in [
+        ("/here", 200),
+        ("/away", 308),
+        ("/none", 404),
+        ("/%00", 400),
+    ] {
+        let answer = proxy.get(target);
+        answer.is(status);
+        let date = httpdate::parse_http_date(answer.one("date").expect("a date")).unwrap();
+        let age = std::time::SystemTime::now().duration_since(date).unwrap();
+        assert!(age.as_secs() < 60, "{target}: {age:?}");
+    }
+    assert_eq!(
+        proxy.get("/bare").one("date"),
+        None,
+        "a filter took it away"
+    );
+    assert_eq!(
+        proxy.get("/app").one("date"),
+        None,
+        "the origin has no clock"
+    );
+}
+
 #[test]
 fn redirects_are_built_from_what_was_checked() {
     let proxy = Setup::new()
