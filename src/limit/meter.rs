@@ -294,16 +294,24 @@ impl Meter for SlidingLog {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Refused {
     until: u64,
+    /// When the quota is whole again, by what the store said.
+    whole: u64,
     cost: u32,
 }
 
 impl Refused {
-    /// A cost was refused for so long.
-    pub fn note(&mut self, cost: u32, now: u64, wait: u64) {
+    /// A cost was refused for so long; the quota is whole again after `reset`.
+    pub fn note(&mut self, cost: u32, now: u64, wait: u64, reset: u64) {
         *self = Self {
             until: now.saturating_add(wait),
+            whole: now.saturating_add(reset),
             cost,
         };
+    }
+
+    /// Until the quota is whole again.
+    pub fn reset(&self, now: u64) -> u64 {
+        self.whole.saturating_sub(now)
     }
 
     /// How long a cost is still refused.
@@ -319,7 +327,7 @@ impl Meter for Refused {
         Decision {
             outcome: left.map_or(Outcome::Pass, Outcome::Deny),
             remaining: 0,
-            reset: left.unwrap_or(0),
+            reset: left.map_or(0, |_| self.reset(now)),
         }
     }
 

@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::Rules;
 use super::overlay::{Overlay, Slot};
 use super::store::{Address, Store};
+use super::{Case, Rules};
 use crate::base::hash::HashKey;
 use crate::base::{LimiterName, ListenerName, RouteName};
 use crate::limit::meter::Refused;
 use crate::limit::top::Place;
-use crate::limit::{Algorithm, Decision, Meters, Outcome, Over, Places, Rule, Table, Tally, Top};
+use crate::limit::{Algorithm, Decision, Meters, Outcome, Over, Places, Table, Tally, Top};
 use crate::state::Registry;
 
 /// Who has filters.
@@ -164,21 +164,21 @@ impl LimiterState {
 
     /// What the store has refused for longer than until now.
     pub(super) fn refused(&self, hash: u128, cost: u32, now: u64) -> Option<Decision> {
-        let left = self
-            .refused
-            .peek(self.inner(hash), |refused| refused.left(cost, now))??;
-        Some(Decision {
-            outcome: Outcome::Deny(left),
-            remaining: 0,
-            reset: left,
-        })
+        self.refused.peek(self.inner(hash), |refused| {
+            Some(Decision {
+                outcome: Outcome::Deny(refused.left(cost, now)?),
+                remaining: 0,
+                reset: refused.reset(now),
+            })
+        })?
     }
 
     /// The store has refused.
-    pub(super) fn refuse(&self, hash: u128, rule: &Rule, cost: u32, now: u64, wait: u64) {
-        let key = self.inner(hash);
-        self.refused
-            .with(key, rule, now, |refused| refused.note(cost, now, wait));
+    pub(super) fn refuse(&self, case: &Case<'_>, cost: u32, now: u64, wait: u64, reset: u64) {
+        let key = self.inner(case.key);
+        self.refused.with(key, case.rule, now, |refused| {
+            refused.note(cost, now, wait, reset);
+        });
     }
 
     /// Forgets refusals by other numbers.

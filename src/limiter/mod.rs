@@ -172,7 +172,7 @@ impl Limiter {
         match (answer, &self.shared) {
             (Some(decision), _) => {
                 if let Outcome::Deny(wait) = decision.outcome {
-                    self.state.refuse(case.key, case.rule, cost, now, wait);
+                    self.state.refuse(&case, cost, now, wait, decision.reset);
                 }
                 Asked::Ruled(self.noted(&case, input, decision))
             }
