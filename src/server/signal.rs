@@ -1,4 +1,4 @@
-//! Signals: SIGHUP reloads, SIGUSR1 reopens the access log, SIGTERM and SIGINT drain.
+//! Signals: SIGHUP reloads, SIGUSR1 reopens the access log, SIGTERM, SIGINT and SIGQUIT drain.
 
 use std::io;
 
@@ -11,6 +11,8 @@ pub(super) struct Signals {
     user: Signal,
     terminate: Signal,
     interrupt: Signal,
+    /// By which nginx is asked to end gracefully, and what images of it have as their STOPSIGNAL.
+    quit: Signal,
 }
 
 /// What a signal asks for.
@@ -29,6 +31,7 @@ impl Signals {
             user: signal(SignalKind::user_defined1())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
         })
     }
 
@@ -39,6 +42,7 @@ impl Signals {
             _ = self.user.recv() => Asked::Reopen,
             _ = self.terminate.recv() => Asked::End("SIGTERM"),
             _ = self.interrupt.recv() => Asked::End("SIGINT"),
+            _ = self.quit.recv() => Asked::End("SIGQUIT"),
         }
     }
 
@@ -47,6 +51,7 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            _ = self.quit.recv() => "SIGQUIT",
         }
     }
 }

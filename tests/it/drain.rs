@@ -15,7 +15,7 @@ fn exits(proxy: &mut Proxy) {
 
 #[test]
 fn what_is_in_flight_is_finished() {
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "QUIT"] {
         let gate = Gate::shut();
         let inside = gate.clone();
         let origin = Origin::answering(move |_| Answer::ok("finished").held(&inside));
