@@ -9,7 +9,7 @@ use crate::base::{ClusterName, ListenAddr, ListenerName};
 use crate::net;
 use crate::net::bind::{Group, Opened, Ready, Transport};
 use crate::net::unix::{Access, Grants, Unplaced};
-use crate::record::Sink;
+use crate::record::{Output, Sink};
 use crate::worker::Listening;
 
 /// Why a right configuration could not take effect.
@@ -27,7 +27,7 @@ pub enum Unready {
         error: io::Error,
     },
     /// The access log cannot be opened.
-    AccessLog(io::Error),
+    AccessLog(Output, io::Error),
     /// The kernel does not let this process connect from clients' addresses.
     ForOthers {
         /// Which cluster is to be reached so.
@@ -49,7 +49,14 @@ impl fmt::Display for Unready {
                 f,
                 "cannot listen on {addr} (listener `{listener}`): {error}"
             ),
-            Self::AccessLog(error) => write!(f, "cannot open the access log: {error}"),
+            Self::AccessLog(Output::File(path), error) => {
+                write!(
+                    f,
+                    "cannot open the access log `{}`: {error}",
+                    path.display()
+                )
+            }
+            Self::AccessLog(_, error) => write!(f, "cannot open the access log: {error}"),
             Self::ForOthers { cluster, error } => write!(
                 f,
                 "cannot connect from clients' addresses (cluster `{cluster}`, `socket.source`): {error}; the process needs \
@@ -82,7 +89,8 @@ impl Plan {
         let sink = if serving.epoch > 0 && serving.snapshot.access_log.output() == output {
             None
         } else {
-            Some(Sink::open(output).map_err(Unready::AccessLog)?)
+            let unready = |error| Unready::AccessLog(output.clone(), error);
+            Some(Sink::open(output).map_err(unready)?)
         };
         let wanted = self.snapshot.binds().filter_map(|(ix, addr)| {
             let listener = self.snapshot.listeners.get(ix)?;
