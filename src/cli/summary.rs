@@ -103,7 +103,8 @@ fn addresses(listener: &Listener) -> Vec<&str> {
     listener.bind.iter().map(|bind| bind.as_str()).collect()
 }
 
-/// `GET,POST api.example.com/v1*`: what a request must look like.
+/// `GET,POST api.example.com/v1*`, `*~/img/.*[.]png if clients`: what a request must look like. Of fields, query, cookies,
+/// clients and server names it says that they are looked at, not for what.
 fn conditions(route: &Route) -> String {
     let listed = |list: &Option<_>| -> String {
         let list: &Option<crate::config::Spanned<Vec<crate::config::Spanned<String>>>> = list;
@@ -112,16 +113,38 @@ fn conditions(route: &Route) -> String {
             words.join(",")
         })
     };
-    let path = match (&route.path, &route.path_prefix) {
-        (Some(path), _) => path.to_string(),
-        (None, Some(prefix)) => format!("{}*", prefix.value),
-        (None, None) => "/*".to_owned(),
+    let path = match (&route.path, &route.path_prefix, &route.path_regex) {
+        (Some(path), ..) => path.to_string(),
+        (None, Some(prefix), _) => format!("{}*", prefix.value),
+        (None, None, Some(regex)) => format!("~{}", regex.value),
+        (None, None, None) => "/*".to_owned(),
     };
     let hosts = listed(&route.hosts);
     let hosts = if hosts.is_empty() { "*" } else { &hosts };
     let methods = listed(&route.methods);
     let space = if methods.is_empty() { "" } else { " " };
-    format!("{methods}{space}{hosts}{path}")
+    let further = [
+        ("listeners", route.listeners.is_some()),
+        (
+            "headers",
+            !route.headers.is_empty() || !route.headers_regex.is_empty(),
+        ),
+        ("query", !route.query.is_empty()),
+        ("cookies", !route.cookies.is_empty()),
+        ("clients", route.clients.is_some()),
+        ("sni", route.sni.is_some()),
+    ];
+    let further = further.into_iter().filter(|(_, asked)| *asked);
+    let further: Vec<_> = further.map(|(key, _)| key).collect();
+    let further = match further.as_slice() {
+        [] => String::new(),
+        keys => format!(" if {}", keys.join(", ")),
+    };
+    let priority = route.priority.as_ref();
+    let priority = priority.map_or_else(String::new, |priority| {
+        format!(" priority {}", priority.value)
+    });
+    format!("{methods}{space}{hosts}{path}{further}{priority}")
 }
 
 /// What requests go through, in their order.
@@ -140,7 +163,11 @@ fn action(route: &Route) -> String {
         let status = redirect.status.as_ref().map_or(308, |status| status.value);
         return format!("redirect {status}");
     }
-    "split".to_owned()
+    let parts = route.split.iter().flat_map(|split| split.iter());
+    let parts: Vec<_> = parts
+        .map(|part| format!("{} {}", part.cluster.value, part.weight.value))
+        .collect();
+    format!("split {}", parts.join(", "))
 }
 
 fn balancer(cluster: &Cluster) -> &'static str {
