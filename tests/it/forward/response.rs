@@ -222,8 +222,8 @@ fn old_origins_are_understood() {
     let origin = hostile(TABLE);
     let proxy = Setup::over(&[origin.addr()]).start();
     for (target, _) in TABLE {
-        let response = post(&proxy, target);
-        let response = response.unwrap_or_else(|fault| panic!("{target}: {fault:?}"));
+        // This origin closes without a word after each answer: a request that may not be repeated would meet that.
+        let response = proxy.get(target);
         assert_eq!(
             (response.status, response.text().as_str()),
             (200, "abc"),
