@@ -89,7 +89,14 @@ fn lists() -> String {
         }
         let status = match (reason, row.status) {
             (Reason::Completed, _) => "the endpoint's".to_owned(),
-            (Reason::ConnLimit, _) => "none".to_owned(),
+            (
+                Reason::ConnLimit
+                | Reason::PrefaceInvalid
+                | Reason::PrefaceTimeout
+                | Reason::TlsHandshake
+                | Reason::TlsNoCertificate,
+                _,
+            ) => "none".to_owned(),
             (Reason::ClientAbort, status) => format!("{status}, in the log only"),
             (Reason::LocalReply, _) => "as configured".to_owned(),
             (_, status) => status.to_string(),

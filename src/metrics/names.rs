@@ -174,7 +174,7 @@ metrics! {
     UPSTREAM_RETRY_DENIED: Counter "tidegate_upstream_retry_denied_total" ["cluster", "reason"]
         "Retries that were not made, by what spoke against them.";
     UPSTREAM_ENDPOINTS: Gauge "tidegate_upstream_endpoints" ["cluster", "state"]
-        "Endpoints of a cluster, by state (healthy, unhealthy, draining, disabled).";
+        "Endpoints of a cluster, by state (healthy, unhealthy, ejected, probation, draining, disabled).";
     UPSTREAM_ENDPOINT_HEALTHY: Gauge "tidegate_upstream_endpoint_healthy" ["cluster", "endpoint"]
         "1 if the endpoint may be picked, 0 if it may not.";
     UPSTREAM_ENDPOINT_WEIGHT: Gauge "tidegate_upstream_endpoint_weight" ["cluster", "endpoint"]

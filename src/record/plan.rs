@@ -60,7 +60,7 @@ fields! {
     Path = "path";
     /// What stands after `?`.
     Query = "query";
-    /// `HTTP/1.0` or `HTTP/1.1`; `tcp` for a connection of layer 4.
+    /// `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`; `tcp` and `udp` for sessions of layer 4.
     Protocol = "protocol";
     /// Status of the response; 499: the client left before there was one. None on layer 4.
     Status = "status";

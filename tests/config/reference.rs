@@ -93,8 +93,9 @@ const HEAD: &str = "\
 
 <!-- Made from src/config/raw by `UPDATE=1 cargo test --test config`; edit the comments there. -->
 
-A configuration is one TOML file, and the files that it includes. `tidegate check -c FILE` says everything that
-is wrong with it, with line, column and what to write instead, and what would run; it binds nothing.
+A configuration is one TOML file, and the files that it includes. `tidegate check -c FILE` says what is wrong with it,
+with line, column and what to write instead, and what would run; it binds nothing. Of a table with unknown keys, wrong
+types or wrong words it tells the first fault; what values mean and name is looked at once all tables can be read.
 
 ```toml
 [[listeners]]

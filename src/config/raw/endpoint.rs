@@ -8,10 +8,10 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use crate::config::span::Spanned;
 
-/// `endpoints`: `"IP:port"`, `"unix:/path"`, or a table with settings.
+/// `endpoints`: `"IP:port"`, `"name:port"`, `"srv:name"`, `"unix:/path"`, or a table with settings.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Endpoint {
-    /// `IP:port` or `unix:/path`.
+    /// `IP:port`, `name:port` (its A and AAAA records), `srv:name` (its SRV records) or `unix:/path`.
     // It has no span of its own when it was written as a bare text: that of the endpoint is the same.
     pub address: Spanned<String>,
     /// Share of the traffic. Range: `1` to `1000`. Default: `1`.

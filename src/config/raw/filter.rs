@@ -87,7 +87,7 @@ pub struct IpAccess {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MethodAccess {
-    /// Methods that are served; others are refused with 405.
+    /// Methods that are served; others are refused with 405. HEAD is one of its own: `GET` does not stand for it.
     pub allow: Spanned<Vec<Spanned<String>>>,
 }
 

@@ -65,7 +65,9 @@ use super::types::Named;
 /// Top level: a whole configuration, includes merged in.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
-    /// Patterns of files to read as well, relative to the main file.
+    /// Files to read as well, relative to the main file: paths, which must be there, and patterns, which may find nothing.
+    /// `*` stands for any name, `?` for one character, `[…]` for one of several, `**` for any directories; none of them
+    /// finds names that begin with a dot.
     pub include: Vec<Spanned<String>>,
     /// `[runtime]`.
     pub runtime: Runtime,

@@ -26,7 +26,7 @@ pub struct Route {
     pub path_prefix: Option<Spanned<String>>,
     /// The whole path by regular expression, over its canonical form.
     pub path_regex: Option<Spanned<String>>,
-    /// Methods. Default: any method but TRACE, which is refused where it is not listed.
+    /// Methods. HEAD is one of its own: `GET` does not stand for it. Default: any method but TRACE, which is refused where it is not listed.
     pub methods: Option<Spanned<Vec<Spanned<String>>>>,
     /// Header fields by exact value: one field of the name must have it. The case of a name makes no difference.
     #[serde(default)]

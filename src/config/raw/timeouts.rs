@@ -68,7 +68,8 @@ pub struct ListenerLimits {
     pub linger: Option<Spanned<ByteSize>>,
 }
 
-/// `timeouts` of a route; those of clusters may be set here too and win.
+/// `timeouts` of a route; `response`, `response_idle` and `tunnel` win over those of the cluster; its `connect` cannot be
+/// set here.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteTimeouts {
