@@ -53,6 +53,13 @@ impl Split {
             .map(|part| part.cluster)
     }
 
+    /// The same, with their shares of one.
+    pub fn shares(&self) -> impl Iterator<Item = (ClusterIx, f64)> {
+        let whole: f64 = self.parts.iter().map(|part| part.weight).sum();
+        let parts = self.parts.iter();
+        parts.map(move |part| (part.cluster, part.weight / whole))
+    }
+
     /// Whether the same request always goes to the same cluster.
     pub fn is_sticky(&self) -> bool {
         !self.key.is_empty()

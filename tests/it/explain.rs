@@ -36,6 +36,14 @@ name = "rest"
 hosts = ["www.example.com"]
 redirect = { status = 308, host = "example.com" }
 
+[[routes]]
+name = "canary"
+hosts = ["canary.example.com"]
+split = [{ cluster = "app", weight = 9 }, { cluster = "next", weight = 1 }]
+
+[clusters.next]
+endpoints = ["127.0.0.1:9005"]
+
 [clusters.app]
 balancer = "round_robin"
 endpoints = [
@@ -126,13 +134,22 @@ fn routes_answer_as_the_request_and_its_client_say() {
     assert_eq!(found["refused"]["reason"], "no_route");
     assert_eq!(found["other_routes"][1]["why"], "it serves other listeners");
     let found = told(&["--request", "POST http://www.example.com/v1"]);
-    assert_eq!(found["action"], json!({ "redirect": {} }));
+    let redirect = json!({ "status": 308, "location": "http://example.com/v1" });
+    assert_eq!(found["action"], json!({ "redirect": redirect }));
     assert_eq!(found["other_routes"][0]["why"], "it is for other methods");
     let found = told(&["--request", "GET http://a/%00"]);
     assert_eq!(
         (&found["refused"]["status"], &found["refused"]["detail"]),
         (&400.into(), &"path".into())
     );
+}
+
+#[test]
+fn a_split_is_told_with_its_shares() {
+    let found = told(&["--request", "GET http://canary.example.com/x"]);
+    assert_eq!(found["action"]["split"], json!({ "app": 0.9, "next": 0.1 }));
+    let drawn = &found["action"]["cluster"]["name"];
+    assert!(drawn == "app" || drawn == "next", "{drawn}");
 }
 
 #[test]

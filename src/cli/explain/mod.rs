@@ -13,11 +13,12 @@ use std::process::ExitCode;
 use super::{REFUSED, color, say, tell};
 use crate::balance::{Cursor, Pick, PickInput};
 use crate::base::{Error, Reason, clock};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ClusterIx};
 use crate::config;
 use crate::endpoint::{Admin, Endpoint, EndpointIx, Tried};
+use crate::message::forwarded::Proto;
 use crate::message::key::KeyInput;
-use crate::route::{Action, Miss, Route, RouteInput};
+use crate::route::{Action, Miss, Route, RouteInput, Scheme};
 use crate::snapshot::question::Question;
 use crate::snapshot::{self, Live, Purpose, Snapshot};
 
@@ -85,9 +86,16 @@ enum Outcome {
 }
 
 enum Chosen {
-    Redirect,
+    Redirect {
+        status: u16,
+        location: String,
+    },
     Respond(u16),
-    Cluster(Candidates),
+    Cluster {
+        /// Of a split, from which it was drawn or found by a key: names and shares.
+        split: Vec<(String, f64)>,
+        candidates: Candidates,
+    },
 }
 
 struct Candidates {
@@ -118,14 +126,14 @@ fn explain(snapshot: &Snapshot, question: &Question<'_>) -> Result<Explanation, 
         misses: Vec::new(),
     };
     if let Some(input) = asked.input() {
-        explanation.route(snapshot, &input);
+        explanation.route(snapshot, &input, asked.scheme);
     } else if let Err(error) = asked.head {
         explanation.outcome = Outcome::Refused(error);
     }
     Ok(explanation)
 }
 
-fn action(snapshot: &Snapshot, route: &Route, input: &RouteInput<'_>) -> Chosen {
+fn action(snapshot: &Snapshot, route: &Route, input: &RouteInput<'_>, asked: Proto) -> Chosen {
     let key = KeyInput {
         head: input.head,
         client: input.client,
@@ -135,12 +143,33 @@ fn action(snapshot: &Snapshot, route: &Route, input: &RouteInput<'_>) -> Chosen 
     let chosen = match &route.action {
         Action::Cluster(ix) => Some(*ix),
         Action::Split(split) => split.choose(&key),
-        Action::Redirect(_) => return Chosen::Redirect,
+        Action::Redirect(redirect) => {
+            let scheme = match asked {
+                Proto::Http => Scheme::Http,
+                Proto::Https => Scheme::Https,
+            };
+            let mut location = Vec::new();
+            redirect.write_location(input.head, scheme, &mut location);
+            return Chosen::Redirect {
+                status: redirect.status,
+                location: String::from_utf8_lossy(&location).into_owned(),
+            };
+        }
         Action::Respond(reply) => return Chosen::Respond(reply.status()),
     };
-    let cluster = chosen.and_then(|ix| snapshot.clusters.get(ix.index()));
-    match cluster {
-        Some(cluster) => Chosen::Cluster(candidates(cluster, &key)),
+    let cluster = |ix: ClusterIx| snapshot.clusters.get(ix.index());
+    let split = match &route.action {
+        Action::Split(split) => split
+            .shares()
+            .filter_map(|(ix, share)| Some((cluster(ix)?.name.to_string(), share)))
+            .collect(),
+        _ => Vec::new(),
+    };
+    match chosen.and_then(cluster) {
+        Some(cluster) => Chosen::Cluster {
+            split,
+            candidates: candidates(cluster, &key),
+        },
         None => Chosen::Respond(Reason::Internal.row().status),
     }
 }
@@ -220,7 +249,7 @@ fn left_out(endpoint: &Endpoint) -> &'static str {
 }
 
 impl Explanation {
-    fn route(&mut self, snapshot: &Snapshot, input: &RouteInput<'_>) {
+    fn route(&mut self, snapshot: &Snapshot, input: &RouteInput<'_>, asked: Proto) {
         let routes = &snapshot.routes;
         let found = routes.find(input);
         for (ix, miss) in routes.misses(input, found) {
@@ -232,7 +261,7 @@ impl Explanation {
             self.outcome = Outcome::Routed {
                 route: route.name.to_string(),
                 filters: route.filters.names().collect(),
-                action: action(snapshot, route, input),
+                action: action(snapshot, route, input, asked),
             };
         }
     }

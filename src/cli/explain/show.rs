@@ -27,9 +27,17 @@ impl Explanation {
                 line("route", route);
                 line("filters", &filters.join(", "));
                 match action {
-                    Chosen::Redirect => line("action", "redirect"),
+                    Chosen::Redirect { status, location } => {
+                        line("action", &format!("redirect {status} to {location}"));
+                    }
                     Chosen::Respond(status) => line("action", &format!("respond {status}")),
-                    Chosen::Cluster(found) => {
+                    Chosen::Cluster {
+                        split,
+                        candidates: found,
+                    } => {
+                        for (cluster, share) in split {
+                            line("split", &format!("{cluster}  {:.0} %", share * 100.0));
+                        }
                         line(
                             "cluster",
                             &format!("{} ({})", found.cluster, found.balancer),
@@ -92,9 +100,21 @@ impl Explanation {
                 action,
             } => {
                 let action = match action {
-                    Chosen::Redirect => json!({ "redirect": {} }),
+                    Chosen::Redirect { status, location } => {
+                        json!({ "redirect": { "status": status, "location": location } })
+                    }
                     Chosen::Respond(status) => json!({ "respond": { "status": status } }),
-                    Chosen::Cluster(found) => json!({ "cluster": found.json() }),
+                    Chosen::Cluster { split, candidates } => {
+                        let split: serde_json::Map<_, _> = split
+                            .iter()
+                            .map(|(name, share)| (name.clone(), json!(share)))
+                            .collect();
+                        let mut action = json!({ "cluster": candidates.json() });
+                        if let (Some(action), false) = (action.as_object_mut(), split.is_empty()) {
+                            action.insert("split".to_owned(), split.into());
+                        }
+                        action
+                    }
                 };
                 json!({ "route": route, "filters": filters, "action": action })
             }
