@@ -234,7 +234,14 @@ async fn put(
     limiter
         .put(said, until)
         .map_err(|lines| refused(lines.join("; ")))?;
-    tracing::info!(limiter = name, ?said, "override of a limiter set");
+    let per_ms = said.per.map(|per| per.get().as_millis());
+    tracing::info!(
+        limiter = name,
+        rate = said.rate,
+        per_ms,
+        burst = said.burst,
+        "override of a limiter set"
+    );
     Ok(shown(limiter).await)
 }
 

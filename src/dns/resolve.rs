@@ -240,8 +240,10 @@ fn translate(error: &NetError) -> Failure {
         NetError::Dns(DnsError::ResponseCode(_)) => DnsOutcome::Refused,
         _ => DnsOutcome::Error,
     };
-    Failure {
-        outcome,
-        text: error.to_string(),
-    }
+    let text = match outcome {
+        DnsOutcome::NoName => "there is no such name".to_owned(),
+        DnsOutcome::Empty => "the name has no record of this kind".to_owned(),
+        _ => error.to_string(),
+    };
+    Failure { outcome, text }
 }

@@ -102,7 +102,8 @@ pub(super) fn parse(text: &Spanned<String>, diagnostics: &mut Diagnostics) -> Op
 }
 
 fn hint(text: &str) -> String {
-    let port = text.strip_prefix(':').unwrap_or(text);
+    let behind = |any: &str| text.strip_prefix(any);
+    let port = behind("*:").or_else(|| behind(":")).unwrap_or(text);
     if port.parse::<u16>().is_ok() {
         return format!(
             "write \"0.0.0.0:{port}\" for every IPv4 address, \"[::]:{port}\" for every IPv6 one"

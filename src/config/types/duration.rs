@@ -68,7 +68,8 @@ fn parse<E: de::Error>(text: &str) -> Result<Duration, E> {
         }
         _ => {
             return Err(bad(
-                "units are `ms`, `s`, `m` and `h`, one of them".to_owned()
+                "a whole number and one of the units `ms`, `s`, `m` and `h`, nothing between them"
+                    .to_owned(),
             ));
         }
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::{Action, HostPattern, NewPath, Query, Redirect, Scheme};
+use super::super::{Action, HostError, HostPattern, NewPath, Query, Redirect, Scheme};
 use super::conditions::bad_host;
 use super::split::{Clusters, compile_split};
 use crate::base::Reason;
@@ -140,7 +140,13 @@ fn compile_redirect(
                 )
                 .label("a redirect leads to one host"),
             ),
-            Err(error) => problems.push(bad_host(host, error)),
+            Err(error) => {
+                let problem = bad_host(host, error);
+                problems.push(match error {
+                    HostError::Port => problem.label("a port stands apart here: `port = 8443`"),
+                    _ => problem,
+                });
+            }
         }
     }
     match compile_path(of, raw) {
