@@ -102,8 +102,9 @@ fn nonsense_stays_with_the_one_who_asked() {
         .start();
     let keys = "timeouts = { response = \"1s\", response_idle = \"1s\" }\n[clusters.app.retry]\nattempts = 0";
     let proxy = Setup::over_with(&[origin.addr()], keys).workers(1).start();
-    let (mut ours, mut broken, mut passed) = (0, 0, 0);
-    for round in 0..scale(60, 200) {
+    let (mut ours, mut broken, mut passed, mut closed) = (0, 0, 0, 0);
+    let rounds = scale(60, 200);
+    for round in 0..rounds {
         // Answers that are waited for come from those that keep the connection: eight at a time.
         let mut clients: Vec<_> = (0..8)
             .map(|at| {
@@ -127,8 +128,13 @@ fn nonsense_stays_with_the_one_who_asked() {
             "GET /canary HTTP/1.1\r\nHost: a\r\nX-Nonce: c{round}\r\n\r\n"
         ));
         let wanted = format!("c{round}");
-        assert_eq!(canary.response().is(200).text(), wanted);
+        // Without retries it may meet the close of a connection whose last answer was one after all.
+        match canary.response() {
+            refused if refused.status == 502 => closed += 1,
+            answer => assert_eq!(answer.is(200).text(), wanted),
+        }
     }
+    assert!(closed * 10 <= rounds, "{closed} of {rounds}");
     println!(
         "nonsense: {ours} answers of ours, {broken} visible breaks, {passed} that were answers all the same"
     );
