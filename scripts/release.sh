@@ -33,6 +33,8 @@ for bench in bench secure l4; do
 done
 
 "$merge" merge --sparse --output "$work/tidegate.profdata" "$counts"
+# Cargo knows a profile by its path alone: what an earlier one built would be kept.
+rm -rf "$work/use"
 build "-Cprofile-use=$work/tidegate.profdata" use
 install -D "$work/use/$host/release/tidegate" "$target/dist/tidegate"
 echo "$target/dist/tidegate"
