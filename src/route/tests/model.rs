@@ -267,7 +267,9 @@ proptest! {
         let lost = find_unreachable(&table(rules.clone()), 71);
         let lost: Vec<_> = lost.iter().map(|lost| lost.route.index()).collect();
         let hosts = ["a.x", "b.a.x", "c.b.a.x", "d.c.b.a.x", "z.b.a.x", "z.a.x", "z.x", "x", "[::1]"];
-        let paths: Vec<_> = PATHS.iter().flat_map(|path| [(*path).to_owned(), format!("{path}/z")]).collect();
+        // One of them below no prefix of the rules.
+        let paths = PATHS.iter().flat_map(|path| [(*path).to_owned(), format!("{path}/z")]);
+        let paths: Vec<_> = paths.chain(["/elsewhere".to_owned()]).collect();
         let mut found = vec![false; rules.len()];
         for host in hosts {
             for path in &paths {
