@@ -51,12 +51,12 @@ use crate::endpoint::{ConnectionSlot, Endpoint, InFlight, Permit};
 use crate::filter::{Kept, PagesIx, Progress, Reply, Verdict};
 use crate::http1::body::BodyReader;
 use crate::limit::{Charge, Level};
-use crate::message::forwarded::{Proto, Trust};
+use crate::message::forwarded::Trust;
 use crate::message::key::KeyInput;
 use crate::net::deadline::{Tick, Ticks};
 use crate::net::{Stream, Timer};
 use crate::record::Record;
-use crate::route::{Action, Redirect, Route, RouteInput, RouteIx, Scheme};
+use crate::route::{Action, Redirect, Route, RouteInput, RouteIx};
 use crate::worker::{ClusterView, Kit, Local, Presence, View};
 
 use pause::{MOMENT, pause};
@@ -293,11 +293,8 @@ async fn serve<D: Downstream>(
             }
         }
         Target::Redirect(redirect) => {
-            let asked = match filters::scheme(x) {
-                Proto::Http => Scheme::Http,
-                Proto::Https => Scheme::Https,
-            };
-            let reply = redirect.reply(x.record.head(), asked);
+            let asked = filters::scheme(x);
+            let reply = redirect.reply(x.record.head(), asked.into());
             refuse::reply(x, down, timer, route, &reply).await
         }
         Target::Respond(reply) => refuse::reply(x, down, timer, route, reply).await,

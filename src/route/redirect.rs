@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::base::Reason;
 use crate::filter::Reply;
 use crate::message::RequestHead;
+use crate::message::forwarded::Proto;
 use crate::message::prefix::NewPrefix;
 
 /// The scheme of a URL.
@@ -14,6 +15,16 @@ pub enum Scheme {
     Http,
     /// https
     Https,
+}
+
+impl From<Proto> for Scheme {
+    /// The one by which a client asked.
+    fn from(asked: Proto) -> Self {
+        match asked {
+            Proto::Http => Self::Http,
+            Proto::Https => Self::Https,
+        }
+    }
 }
 
 impl Scheme {

@@ -7,8 +7,7 @@ use super::question::{Asked, NotAsked, Question};
 use crate::base::Reason;
 use crate::config::raw::route_test::{Expect, RouteTest};
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned};
-use crate::message::forwarded::Proto;
-use crate::route::{Action, Route, Scheme};
+use crate::route::{Action, Route};
 
 /// For documentation: nobody's (RFC 5737).
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -140,13 +139,9 @@ impl Found {
             Action::Respond(reply) => self.status = Some(reply.status()),
             Action::Redirect(redirect) => {
                 self.status = Some(redirect.status);
-                let scheme = match asked.scheme {
-                    Proto::Http => Scheme::Http,
-                    Proto::Https => Scheme::Https,
-                };
                 let mut location = Vec::new();
                 if let Ok(head) = &asked.head {
-                    redirect.write_location(head, scheme, &mut location);
+                    redirect.write_location(head, asked.scheme.into(), &mut location);
                 }
                 self.location = Some(String::from_utf8_lossy(&location).into_owned());
             }

@@ -18,7 +18,7 @@ use crate::config;
 use crate::endpoint::{Admin, Endpoint, EndpointIx, Tried};
 use crate::message::forwarded::Proto;
 use crate::message::key::KeyInput;
-use crate::route::{Action, Miss, Route, RouteInput, Scheme};
+use crate::route::{Action, Miss, Route, RouteInput};
 use crate::snapshot::question::Question;
 use crate::snapshot::{self, Live, Purpose, Snapshot};
 
@@ -144,12 +144,8 @@ fn action(snapshot: &Snapshot, route: &Route, input: &RouteInput<'_>, asked: Pro
         Action::Cluster(ix) => Some(*ix),
         Action::Split(split) => split.choose(&key),
         Action::Redirect(redirect) => {
-            let scheme = match asked {
-                Proto::Http => Scheme::Http,
-                Proto::Https => Scheme::Https,
-            };
             let mut location = Vec::new();
-            redirect.write_location(input.head, scheme, &mut location);
+            redirect.write_location(input.head, asked.into(), &mut location);
             return Chosen::Redirect {
                 status: redirect.status,
                 location: String::from_utf8_lossy(&location).into_owned(),
