@@ -307,6 +307,17 @@ impl Run {
     }
 }
 
+/// Runs a tunnel, and takes it out when it has ended.
+fn poll_to_end(run: &mut Option<Run>, cx: &mut Context<'_>, connection: &Connection) -> Poll<()> {
+    if let Some(running) = run {
+        let outcome = ready!(running.poll(cx, connection));
+        if let Some(run) = run.take() {
+            run.end(connection, outcome);
+        }
+    }
+    Poll::Ready(())
+}
+
 /// A tunnel as a task of its own: what found the endpoint has ended, and its size is gone with it. Not an `async` block, which
 /// would hold some of it twice.
 struct Serving {
@@ -335,11 +346,8 @@ impl Future for Serving {
             connection.timer.watch(cx);
             this.watched = true;
         }
-        if let Some(run) = &mut this.run {
-            let outcome = ready!(run.poll(cx, connection));
-            if let Some(run) = this.run.take() {
-                run.end(connection, outcome);
-            }
+        if this.run.is_some() {
+            ready!(poll_to_end(&mut this.run, cx, connection));
             this.seat.closed();
         }
         Poll::Ready(())
@@ -372,28 +380,19 @@ impl Drop for Within<'_> {
     }
 }
 
-impl Within<'_> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(run) = &mut self.run {
-            let polled = run.poll(cx, self.connection);
-            #[cfg(debug_assertions)]
-            if run.up.bytes > 0 {
-                fault::strike(run.parts.record.head(), fault::Place::Tunnel);
-            }
-            let outcome = ready!(polled);
-            if let Some(run) = self.run.take() {
-                run.end(self.connection, outcome);
-            }
-        }
-        Poll::Ready(())
-    }
-}
-
 /// The same within the task of its connection, which spoke HTTP before.
 pub(super) async fn run(connection: &Connection, parts: Box<Tunnel>) {
     let run = Some(Run::begin(connection, parts));
     let mut within = Within { run, connection };
-    poll_fn(|cx| within.poll(cx)).await;
+    poll_fn(|cx| {
+        let polled = poll_to_end(&mut within.run, cx, connection);
+        #[cfg(debug_assertions)]
+        if let Some(run) = within.run.as_ref().filter(|run| run.up.bytes > 0) {
+            fault::strike(run.parts.record.head(), fault::Place::Tunnel);
+        }
+        polled
+    })
+    .await;
 }
 
 #[cfg(test)]
