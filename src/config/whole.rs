@@ -6,7 +6,7 @@ use super::diagnostic::{Code, Diagnostic, Diagnostics};
 use super::raw::limiter::LimitStore;
 use super::raw::listener::Protocol;
 use super::raw::{Config, Filter, Listener};
-use super::span::{Span, Spanned};
+use super::span::{FileId, Span, Spanned};
 
 /// Looks at all parts together, when all of them have their shape.
 pub(super) fn look_over(config: &Config, diagnostics: &mut Diagnostics) {
@@ -54,7 +54,9 @@ fn duplicates<'a>(
 pub fn serves(config: &Config, diagnostics: &mut Diagnostics) {
     if config.listeners.is_empty() {
         let message = "no listener: nothing would be served";
-        let diagnostic = Diagnostic::error(Code::Empty, Span::default(), message);
+        // The beginning of the main file.
+        let start = Span::new(FileId(0), &(0..0));
+        let diagnostic = Diagnostic::error(Code::Empty, start, message);
         diagnostics.push(
             diagnostic.hint(
                 "a `[[listeners]]` has a `name`, a `bind` and a `protocol`; is the file whole?",
