@@ -6,7 +6,7 @@ mod table;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
-use super::meter::{Bucket, FixedWindow, Meter, SlidingLog, SlidingWindow};
+use super::meter::{Bucket, FixedWindow, Meter, Refused, SlidingLog, SlidingWindow};
 use super::*;
 use crate::base::scale::scaled;
 use model::Model;
@@ -290,4 +290,27 @@ fn numbers_that_are_no_limit_are_refused() {
         3,
         "no burst apart"
     );
+}
+
+/// What a store said of one refusal holds for those after it: how long to wait, and when the quota is whole, each by its own clock.
+#[test]
+fn a_refusal_that_is_remembered_tells_what_was_told() {
+    let mut refused = Refused::default();
+    refused.note(2, START, 20 * SECOND, 60 * SECOND);
+    let later = START + 5 * SECOND;
+    let rule = rule(Algorithm::FixedWindow, 3, 60 * SECOND, 3, Over::Reject);
+    assert_eq!(
+        refused.take(&rule, 2, later),
+        Decision {
+            outcome: Outcome::Deny(15 * SECOND),
+            remaining: 0,
+            reset: 55 * SECOND,
+        }
+    );
+    assert_eq!(
+        refused.left(1, later),
+        None,
+        "a smaller cost may still pass"
+    );
+    assert_eq!(refused.left(2, START + 20 * SECOND), None);
 }
