@@ -130,7 +130,11 @@ fn nonsense_stays_with_the_one_who_asked() {
         let wanted = format!("c{round}");
         // Without retries it may meet the close of a connection whose last answer was one after all.
         match canary.response() {
-            refused if refused.status == 502 => closed += 1,
+            refused if refused.status == 502 => {
+                let told = refused.text();
+                assert!(told.contains("reason: upstream_reset"), "{told}");
+                closed += 1;
+            }
             answer => assert_eq!(answer.is(200).text(), wanted),
         }
     }

@@ -132,13 +132,8 @@ fn a_post_meets_an_idle_close_once_at_most() {
         let told = what.contains("502") && what.contains("upstream_reset");
         assert!(told && what.contains("not_idempotent"), "{what}");
     }
-    // Between the look at a connection and the send nobody may be kept from the processor: where requests wait for it
-    // longer than a connection may rest, the sweep says little, and the bar is that of a proxy that does not look.
-    let most = if tally.quantile(0.99) > 10.0 {
-        wanted / 100
-    } else {
-        wanted / 10_000
-    };
+    // One of ten thousand. Where that is none, as in the short sweep, three: by chance more would come once in five hundred runs.
+    let most = (wanted / 10_000).max(3);
     assert!(
         tally.bad.len() <= most,
         "{} of {wanted}, {most} allowed",

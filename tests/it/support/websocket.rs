@@ -8,9 +8,6 @@ use std::net::SocketAddr;
 /// The key of RFC 6455, 1.3, and its answer.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-/// The origin's head that has it.
-pub const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-    Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 pub const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// The client's side of the handshake.
@@ -21,9 +18,17 @@ pub fn request(path: &str) -> String {
     )
 }
 
-/// The origin's side of it.
+/// The origin's side of it: the head.
+pub fn accepted() -> String {
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: {ACCEPT}\r\n\r\n"
+    )
+}
+
+/// The whole of it.
 pub fn accept() -> Answer {
-    Answer::raw(ACCEPTED).then(Step::WebSocket)
+    Answer::raw(accepted()).then(Step::WebSocket)
 }
 
 /// A frame of at most 125 bytes.
