@@ -38,10 +38,15 @@ async fn work<D: Downstream>(desk: Rc<Desk<D>>) -> Infallible {
             Some(_) => Poll::Ready(()),
         })
         .await;
-        let Some(job) = desk.job.take() else { continue };
-        // It stays where it is made: to await it as a value is to copy all of it, what it has not used yet included.
-        let done = pin!(exchange::run(job.opening, job.down, job.timer)).await;
-        desk.done.set(Some(done));
+        // It stays where it is made: to await it as a value is to copy all of it, what it has not used yet included. What it
+        // begins with it takes from the desk itself.
+        let begin = || {
+            let job = desk.job.take()?;
+            Some((job.opening, job.down, job.timer))
+        };
+        if let Some(done) = pin!(exchange::run(begin)).await {
+            desk.done.set(Some(done));
+        }
     }
 }
 

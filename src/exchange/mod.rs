@@ -185,17 +185,17 @@ impl Exchange {
 
 /// One request, start to end. Every stage is a call on this page; read it top to bottom.
 ///
-/// It is opened when it is polled, where it stays: an exchange is large, and whoever hands one to a future moves it twice.
+/// It is opened when it is polled, where it stays: an exchange is large, and whoever hands one to a future moves it twice. Without one
+/// it is over.
 #[expect(
     clippy::manual_async_fn,
     reason = "an async fn moves its arguments once more when it is polled"
 )]
 pub fn run<D: Downstream>(
-    mut opening: Opening,
-    mut down: D,
-    timer: Rc<Timer>,
-) -> impl Future<Output = Disposition> {
+    begin: impl FnOnce() -> Option<(Opening, D, Rc<Timer>)>,
+) -> impl Future<Output = Option<Disposition>> {
     async move {
+        let (mut opening, mut down, timer) = begin()?;
         let refused = opening.refused.take();
         let mut x = Exchange::begin(opening);
         x.weigh(0);
@@ -219,17 +219,17 @@ pub fn run<D: Downstream>(
             Served::Whole | Served::Cut | Served::Replaced(_) => Kept::default(),
         };
         x.local.give_kit(kit);
-        match served {
+        Some(match served {
             Served::Whole => down.finish(),
             Served::Cut | Served::Replaced(_) => down.break_off(),
-            Served::Switched(stream, held, idle) => Disposition::Tunnel(Box::new(Tunnel {
-                stream,
+            Served::Switched(switched) => Disposition::Tunnel(Box::new(Tunnel {
+                stream: switched.stream,
                 record: x.record,
-                terms: TunnelTerms::idle(idle),
-                held,
+                terms: TunnelTerms::idle(switched.idle),
+                held: switched.held,
                 kept,
             })),
-        }
+        })
     }
 }
 
@@ -242,7 +242,15 @@ enum Served {
     /// The client is to have this in the place of the endpoint's response.
     Replaced(Box<Reply>),
     /// The endpoint agreed to change the protocol.
-    Switched(Stream, Held, Duration),
+    Switched(Box<Switched>),
+}
+
+/// A connection whose protocol was changed: it is rare, and what an exchange ends with is handed from stage to stage.
+struct Switched {
+    stream: Stream,
+    held: Held,
+    /// The silence that it may keep.
+    idle: Duration,
 }
 
 const NO_ROUTE: Error = Error::new(Reason::NoRoute, Detail::None);

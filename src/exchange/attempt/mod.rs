@@ -15,7 +15,7 @@ use super::retry::{Account, Decision, Failed, When, decide};
 use super::side::{Answered, Downstream};
 use super::transfer::Limits;
 use super::watch::Passage;
-use super::{Exchange, Served};
+use super::{Exchange, Served, Switched};
 use crate::base::reason::Blame;
 use crate::base::{Error, Reason, clock};
 use crate::drain;
@@ -100,12 +100,11 @@ pub(super) async fn forward<D: Downstream>(
         wish,
         account: Account::new(cluster),
     };
-    let served = match pin!(attempts.run(place, source)).await {
-        Ok(Served::Switched(stream, held, idle)) => {
-            Ok(Served::Switched(stream, held.with(permit), idle))
-        }
-        served => served,
-    };
+    let mut served = pin!(attempts.run(place, source)).await;
+    if let Ok(Served::Switched(switched)) = served {
+        let held = switched.held.with(permit);
+        served = Ok(Served::Switched(Box::new(Switched { held, ..*switched })));
+    }
     if let Err(error) = &served {
         passage.failed(error);
     }

@@ -10,8 +10,6 @@ use crate::base::clock::{self, Instant};
 use crate::base::{Detail, Error, Phase, Reason};
 use crate::cluster::Said;
 use crate::endpoint::{Endpoint, EndpointIx};
-use crate::exchange::Held;
-use crate::exchange::Served;
 use crate::exchange::checkout::{Checked, Link, Patience, Source, checkout, unless_gone};
 use crate::exchange::finish::{self, Sent};
 use crate::exchange::outgoing::respell;
@@ -22,6 +20,7 @@ use crate::exchange::side::Downstream;
 use crate::exchange::transfer::{self, Ended, Over, Terms, Transfer};
 use crate::exchange::upstream::Http1;
 use crate::exchange::watch::{ON_TRIAL, Watch};
+use crate::exchange::{Held, Served, Switched};
 use crate::http1::body::More;
 use crate::http1::response::Persist;
 use crate::upstream::{Protocol, Spoken};
@@ -224,7 +223,11 @@ impl<'x, D: Downstream> Attempts<'x, D> {
     /// The connection, as the tunnel that both sides agreed to.
     fn switched(&self, link: Link, held: Held, reused: Reused) -> Result<Served, Failed> {
         match link {
-            Link::Http1(stream) => Ok(Served::Switched(stream, held, self.limits.tunnel)),
+            Link::Http1(stream) => Ok(Served::Switched(Box::new(Switched {
+                stream,
+                held,
+                idle: self.limits.tunnel,
+            }))),
             Link::Http2(_) => Err(self.failed(Error::from(Reason::Internal), reused)),
         }
     }
