@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::connection::{Connection, LAST_WAIT, Outlook, Terms};
+use super::connection::{Connection, LAST_WAIT, Outlook, Settled, Terms};
 use super::linger::Skipped;
 use super::prior::Prior;
 use super::side::Side;
@@ -18,10 +18,9 @@ use crate::exchange::Disposition;
 use crate::http1::request::{HeadLimits, MAX_BLANK_LINES, Progress, parse};
 use crate::limit::Level;
 use crate::listener::H2c;
-use crate::message::RequestHead;
+use crate::message::{BodyLength, Expect, RequestHead};
 use crate::metrics::Closed;
-use crate::worker::Local;
-use crate::worker::local::HEADROOM;
+use crate::worker::scratch::HEADROOM;
 
 /// Where a connection of HTTP/1 ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,7 +58,7 @@ pub(super) async fn drive(connection: Rc<Connection>) -> Ended {
             (head, began, refused)
         };
         let disposition = match begin(&connection, head, began, refused) {
-            Some(slot) => run(&connection.local, slot).await,
+            Some(slot) => run(&connection, slot).await,
             None => break,
         };
         place = Place::Later;
@@ -120,14 +119,18 @@ fn begin(
 
 /// Runs an exchange that has begun to its end. Among many it goes to the end of the line first (`Presence::is_crowd`). Streams
 /// of HTTP/2 have a task each, which stands there anyway.
-async fn run(local: &Local, mut slot: Slot<Side>) -> Disposition {
-    let mut waits = local.exchanges.is_crowd();
+async fn run(connection: &Connection, mut slot: Slot<Side>) -> Disposition {
+    let mut waits = connection.local.exchanges.is_crowd();
     let disposition = poll_fn(|cx| {
         if std::mem::take(&mut waits) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        slot.poll(cx)
+        let polled = slot.poll(cx);
+        if polled.is_pending() && connection.settle() == Settled::Copied {
+            connection.weigh(0);
+        }
+        polled
     })
     .await;
     SLOTS.with(|slots| slots.keep(slot));
@@ -270,7 +273,12 @@ impl<'c> Reading<'c> {
                     Prior::No => {}
                 }
                 if let Some((next, used)) = self.parse(bytes, Place::First) {
-                    connection.keep(bytes.get(used..).unwrap_or_default());
+                    let rest = HEADROOM + used..HEADROOM + read;
+                    if self.is_body(&next, rest.len()) {
+                        connection.arrive(&mut scratch, rest);
+                    } else {
+                        connection.keep(bytes.get(used..).unwrap_or_default());
+                    }
                     return Poll::Ready(next);
                 }
                 connection.keep(bytes);
@@ -341,6 +349,17 @@ impl<'c> Reading<'c> {
                 None
             }
             Err(error) => Some((Next::Refused(error), input.len())),
+        }
+    }
+
+    /// Whether so many bytes behind a head are of its body alone, which goes on as it is.
+    fn is_body(&self, next: &Next, len: usize) -> bool {
+        let Some((head, _)) = &self.head else {
+            return false;
+        };
+        match (next, head.body(), head.expect()) {
+            (Next::Request, BodyLength::Exact(length), Expect::Nothing) => length >= len as u64,
+            _ => false,
         }
     }
 

@@ -8,7 +8,7 @@ use super::connection::Connection;
 use crate::base::{Detail, Error, Reason};
 use crate::drain::Phase;
 use crate::tls::hello::{Asked, Looked, MAX_HELLO, look};
-use crate::worker::local::HEADROOM;
+use crate::worker::scratch::HEADROOM;
 
 /// What the client asks for; `None`: it does not speak TLS. What was read is kept for the tunnel.
 pub(super) async fn read(connection: &Connection, time: Duration) -> Result<Option<Asked>, Error> {

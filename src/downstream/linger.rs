@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::connection::Connection;
 use crate::http1::body::{BodyReader, More};
-use crate::worker::local::{HEADROOM, READ};
+use crate::worker::scratch::{HEADROOM, READ};
 
 /// How much is thrown away, and for how long it is waited for.
 #[derive(Clone, Copy, Debug)]

@@ -11,7 +11,8 @@ use crate::drain::Phase;
 use crate::listener::{ListenerSpec, ProxyProtocol};
 use crate::message::forwarded::{Trust, trust};
 use crate::net::preface::{Carrier, Ends, MAX, Preface, Progress, SIGNATURE, parse};
-use crate::worker::local::{ClientSlot, HEADROOM};
+use crate::worker::local::ClientSlot;
+use crate::worker::scratch::HEADROOM;
 
 /// What is awaited before the first byte of a connection.
 pub(super) struct Step {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::connection::{Connection, Outlook};
+use super::connection::{Arrived, Connection, Outlook};
 use super::outbox::{Outbox, gone};
 use crate::base::{Detail, Error, Reason};
 use crate::exchange::finish::{self, Promise, Rest, Wish};
@@ -19,7 +19,7 @@ use crate::message::{
 };
 use crate::metrics::Closed;
 use crate::upstream::Private;
-use crate::worker::local::HEADROOM;
+use crate::worker::scratch::{HEADROOM, Page};
 
 /// The client's side of one exchange.
 #[derive(Debug)]
@@ -170,11 +170,33 @@ impl Side {
 }
 
 impl Downstream for Side {
+    fn arrived(&mut self) -> Option<(Page, Piece)> {
+        let Arrived { mut page, place } = self.connection.arrived()?;
+        let (start, len) = (place.start, place.len());
+        let Ok(decoded) = self.body.decode(&mut page, start, len) else {
+            // What stands on a page is of a known length, and is not decoded.
+            self.connection.keep(page.get(place).unwrap_or_default());
+            return None;
+        };
+        self.connection.keep(
+            page.get(start + decoded.used..place.end)
+                .unwrap_or_default(),
+        );
+        self.read += decoded.data as u64;
+        let piece = Piece {
+            start,
+            len: decoded.data,
+            more: decoded.more,
+        };
+        Some((page, piece))
+    }
+
     fn poll_body(
         &mut self,
         cx: &mut Context<'_>,
         scratch: &mut [u8],
     ) -> Poll<Result<Piece, Error>> {
+        self.connection.settle();
         let most = scratch.len();
         loop {
             let place = scratch
@@ -251,7 +273,7 @@ impl Downstream for Side {
     fn go_on(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
         if self.waits == Expect::Continue && self.answered == Answered::Nothing {
             self.waits = Expect::Nothing;
-            if self.connection.input.borrow().is_empty() {
+            if !self.connection.is_ahead() {
                 return self.write(cx, b"HTTP/1.1 100 Continue\r\n\r\n");
             }
         }
@@ -336,6 +358,7 @@ impl Downstream for Side {
     }
 
     fn weigh(&self) {
+        self.connection.settle();
         let trailers = self.body.trailers().len() + self.trailers.lines.capacity();
         self.connection.weigh(self.outbox.weight() + trailers);
     }
@@ -379,7 +402,8 @@ impl Downstream for Side {
 
     fn finish(&mut self) -> Disposition {
         self.outbox.release(&self.connection.local);
-        let here = !self.connection.input.borrow().is_empty();
+        self.connection.settle();
+        let here = self.connection.is_ahead();
         let body = std::mem::take(&mut self.body);
         finish::whole(self.promise, self.wish, body, here)
     }

@@ -14,7 +14,7 @@ use crate::exchange::fault;
 use crate::metrics::Closed;
 use crate::net::deadline::{Fired, Tick, Ticks};
 use crate::net::{Pipe, Stream};
-use crate::worker::local::{HEADROOM, READ};
+use crate::worker::scratch::{HEADROOM, READ};
 use crate::worker::{Local, Presence};
 
 /// One direction of a tunnel.

@@ -1,6 +1,7 @@
 //! The request on its way to an endpoint: what of it is still to be written, and whether it can be sent again.
 
 use std::io;
+use std::ops::Range;
 use std::task::{Context, Poll};
 
 use super::Exchange;
@@ -152,37 +153,54 @@ impl Outgoing {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes an encoded piece of the body. Short ones join what waits, so that head and body leave in one
-    /// send; a long one is written from where it stands when nothing has to be kept.
+    /// Takes an encoded piece of the body, which stands there in the scratch. It joins what waits, so that head and body leave in
+    /// one send; where nothing has to be kept a long one stays where it is, and what waits goes in front of it.
     pub(super) fn push(
         &mut self,
         cx: &mut Context<'_>,
         stream: &Stream,
         buffer: &mut Vec<u8>,
-        piece: &[u8],
+        scratch: &mut [u8],
+        place: Range<usize>,
     ) -> Poll<io::Result<()>> {
-        self.grow(buffer, piece.len());
-        if self.keep == Keep::Nothing && !self.pending(buffer) {
-            self.forget(buffer);
-            return match stream.poll_write(cx, piece) {
-                Poll::Ready(Ok(taken)) => {
-                    self.accepted += taken as u64;
-                    buffer.extend_from_slice(piece.get(taken..).unwrap_or_default());
-                    if buffer.is_empty() {
-                        Poll::Ready(Ok(()))
-                    } else {
-                        Poll::Pending
+        self.grow(buffer, place.len());
+        if self.keep == Keep::Nothing {
+            if !self.pending(buffer) {
+                self.forget(buffer);
+            }
+            if let Some(from) = self.put_before(buffer, scratch, &place) {
+                let bytes = scratch.get(from..place.end).unwrap_or_default();
+                return match stream.poll_write(cx, bytes) {
+                    Poll::Ready(Ok(taken)) => {
+                        self.accepted += taken as u64;
+                        self.forget(buffer);
+                        buffer.extend_from_slice(bytes.get(taken..).unwrap_or_default());
+                        if buffer.is_empty() {
+                            Poll::Ready(Ok(()))
+                        } else {
+                            Poll::Pending
+                        }
                     }
-                }
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    buffer.extend_from_slice(piece);
-                    Poll::Pending
-                }
-            };
+                    none => {
+                        buffer.extend_from_slice(scratch.get(place).unwrap_or_default());
+                        none.map_ok(drop)
+                    }
+                };
+            }
         }
-        buffer.extend_from_slice(piece);
+        buffer.extend_from_slice(scratch.get(place).unwrap_or_default());
         self.poll_write(cx, stream, buffer)
+    }
+
+    /// Copies what waits to where this piece begins, if that is less than to copy the piece and there is room; where both begin.
+    fn put_before(&self, buffer: &[u8], scratch: &mut [u8], piece: &Range<usize>) -> Option<usize> {
+        let waiting = self.waiting(buffer);
+        if waiting.len() > piece.len() {
+            return None;
+        }
+        let from = piece.start.checked_sub(waiting.len())?;
+        scratch.get_mut(from..piece.start)?.copy_from_slice(waiting);
+        Some(from)
     }
 }
 

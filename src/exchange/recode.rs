@@ -14,7 +14,7 @@ use crate::message::{BodyLength, ResponseHead};
 use crate::net::Timer;
 use crate::route::Route;
 use crate::upstream::Private;
-use crate::worker::local::{HEADROOM, TAIL};
+use crate::worker::scratch::{FRAME, TAIL};
 use crate::worker::{ClusterView, Local};
 
 /// Forwards the exchange to the cluster, through what a filter does with its bodies.
@@ -52,15 +52,15 @@ impl<D: Downstream> Side<'_, D> {
     /// What goes to the client instead of a piece, in a buffer with room around it for framing.
     fn recoded(&mut self, scratch: &[u8], piece: Piece, trailers: &[u8]) -> (Vec<u8>, Piece) {
         let mut out = self.local.take_buffer();
-        out.resize(HEADROOM, 0);
+        out.resize(FRAME, 0);
         let data = scratch.get(piece.start..piece.start + piece.len);
         self.recode.response(data.unwrap_or_default(), &mut out);
         if piece.more == More::Ended {
             self.recode.end(trailers, &mut out);
         }
         let piece = Piece {
-            start: HEADROOM,
-            len: out.len() - HEADROOM,
+            start: FRAME,
+            len: out.len() - FRAME,
             more: piece.more,
         };
         out.resize(out.len() + TAIL, 0);

@@ -14,7 +14,7 @@ use crate::message::{BodyLength, Edits, Known, Method, ResponseHead, Upgrade};
 use crate::net::Timer;
 use crate::route::Route;
 use crate::worker::View;
-use crate::worker::local::{HEADROOM, READ};
+use crate::worker::scratch::{HEADROOM, READ};
 
 /// Sends what a redirect, a fixed response or a filter answers.
 pub(super) async fn reply<D: Downstream>(

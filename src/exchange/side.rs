@@ -9,9 +9,9 @@ use crate::http1::body::More;
 use crate::http1::trailers::{Carries, Trailers};
 use crate::message::{BodyLength, Edits, ResponseHead, Upgrade};
 use crate::upstream::Private;
-use crate::worker::local::HEADROOM;
+use crate::worker::scratch::{HEADROOM, Page};
 
-/// A run of body data in the worker's scratch buffer. There is room in front of it and behind it for framing.
+/// A run of body data in the worker's scratch, or on a page like it. There is room in front of it and behind it for framing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Piece {
     /// Where it begins.
@@ -60,6 +60,12 @@ pub enum Author {
 /// The client's side of one exchange. Calls never wait: what the kernel does not take is kept by the driver,
 /// and the exchange reads no more from the endpoint until [`Downstream::poll_flush`] says that it is gone.
 pub trait Downstream {
+    /// A piece of the request body that is here already, on a page of its own with the room of the scratch around it. It is
+    /// as if [`Downstream::poll_body`] had read it.
+    fn arrived(&mut self) -> Option<(Page, Piece)> {
+        None
+    }
+
     /// Reads a piece of the request body into `scratch`. After a piece that ended the body it is not called
     /// again.
     fn poll_body(&mut self, cx: &mut Context<'_>, scratch: &mut [u8])

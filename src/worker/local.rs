@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::net::IpAddr;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use super::ids::Ids;
 use super::kit::Kit;
+use super::scratch::{Page, READ, Scratch};
 use super::spares::Spares;
 use super::view::{Carried, View};
 use crate::base::ListenerName;
@@ -25,14 +27,7 @@ use crate::snapshot::Snapshot;
 use crate::state::Registry;
 use crate::upstream::Pool;
 
-/// Bytes of one read, and so the most that is held in one direction of an exchange.
-pub const READ: usize = 64 * 1024;
-/// Room in front of what was read, for the size line of a chunk.
-pub const HEADROOM: usize = 32;
-/// Room behind it, for the end of a chunk and of a body.
-pub const TAIL: usize = 32;
-
-/// The same while memory is tight.
+/// Bytes of one read while memory is tight.
 const SMALL_READ: usize = 4 * 1024;
 
 /// How often spare buffers are given back that nobody has needed meanwhile.
@@ -203,7 +198,7 @@ pub struct Local {
     spare: Charge,
     carried: Carried,
     view: RefCell<Rc<View>>,
-    scratch: RefCell<Box<[u8]>>,
+    scratch: Rc<Scratch>,
     kits: Spares<Box<Kit>>,
     buffers: Spares<Vec<u8>>,
     trim_at: Cell<Tick>,
@@ -241,7 +236,7 @@ impl Local {
             pipes: Rc::default(),
             carried,
             view: RefCell::new(Rc::new(view)),
-            scratch: RefCell::new(vec![0; HEADROOM + READ + TAIL].into_boxed_slice()),
+            scratch: Scratch::new(),
             kits: Spares::default(),
             buffers: Spares::default(),
             trim_at: Cell::new(Tick::NEVER),
@@ -314,11 +309,19 @@ impl Local {
         self.epoch.get()
     }
 
-    /// The buffer that every read of this worker goes into: [`HEADROOM`], [`READ`], [`TAIL`]. Never held
-    /// across an await.
+    /// The page that every read of this worker goes into: [`HEADROOM`](super::scratch::HEADROOM), [`READ`],
+    /// [`TAIL`](super::scratch::TAIL). Never held across an await.
     #[inline]
     pub fn scratch(&self) -> RefMut<'_, Box<[u8]>> {
-        self.scratch.borrow_mut()
+        self.scratch.borrow()
+    }
+
+    /// Keeps that page for these bytes on it. `None`: they are to be copied.
+    pub fn turn_page(&self, now: &mut Box<[u8]>, bytes: &Range<usize>) -> Option<Page> {
+        match self.credit.level() {
+            Level::Normal => self.scratch.turn(now, bytes),
+            _ => None,
+        }
     }
 
     /// Buffers for one exchange.
@@ -367,6 +370,7 @@ impl Local {
         if level >= Level::Tight {
             self.kits.clear();
             self.buffers.clear();
+            self.scratch.clear();
         }
         if level >= Level::Short {
             self.pool.clear();
@@ -377,9 +381,11 @@ impl Local {
             self.trim_at.set(self.deadlines.after(TRIM));
             self.kits.trim();
             self.buffers.trim();
+            self.scratch.trim();
         }
         let kits = self.kits.weight(|kit| kit.weight());
-        self.spare.set(kits + self.buffers.weight(Vec::capacity));
+        let buffers = self.buffers.weight(Vec::capacity);
+        self.spare.set(kits + buffers + self.scratch.weight());
     }
 
     /// What is done every tick: memory, deadlines, idle connections, queues, the log.

@@ -11,6 +11,7 @@
 pub mod ids;
 pub mod kit;
 pub mod local;
+pub mod scratch;
 mod spares;
 pub mod thread;
 pub mod view;

@@ -24,7 +24,7 @@ use crate::http2::trailers::TrailerReader;
 use crate::http2::{Code, Event, Key, Lost, Session};
 use crate::listener::HalfClose;
 use crate::metrics::{Closed, Scope};
-use crate::worker::local::{HEADROOM, READ};
+use crate::worker::scratch::{HEADROOM, READ};
 use begin::{Arrival, begin};
 use life::Life;
 use mux::{Mux, Pumped};

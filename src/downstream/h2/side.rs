@@ -14,7 +14,7 @@ use crate::http2::{Code, Half, Key, response};
 use crate::message::{BodyLength, Edits, Expect, Method, RequestHead, ResponseHead, Upgrade};
 use crate::metrics::Scope;
 use crate::upstream::Private;
-use crate::worker::local::HEADROOM;
+use crate::worker::scratch::HEADROOM;
 
 /// Whether the answer has a body to send.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

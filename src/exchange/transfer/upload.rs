@@ -5,14 +5,14 @@ use std::task::{Context, Poll};
 use super::throttle::Turn;
 use super::{After, Reading, Transfer, Upload};
 use crate::base::{Detail, Error, Reason};
-use crate::exchange::side::{Answered, Downstream};
+use crate::exchange::side::{Answered, Downstream, Piece};
 use crate::exchange::upstream::Upstream;
 use crate::filter::Way;
 use crate::http1::body::More;
 use crate::http1::trailers::Carries;
 use crate::message::trailer::Dropped;
 use crate::net::deadline::Tick;
-use crate::worker::local::HEADROOM;
+use crate::worker::scratch::HEADROOM;
 
 impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
     /// Sends what there is, until the endpoint takes no more or the client has sent no more.
@@ -94,6 +94,13 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
     }
 
     fn read_piece(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
+        // What came with the head is passed on from where it was read, where it may all go at once.
+        if self.throttled.is_none()
+            && let Some((mut page, piece)) = self.down.arrived()
+        {
+            self.pass_on(cx, &mut page, piece)?;
+            return Ok(Poll::Ready(()));
+        }
         let local = std::rc::Rc::clone(&self.x.local);
         let mut scratch = local.scratch();
         let piece = match self.turn(cx, Way::Up) {
@@ -132,6 +139,17 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
             }
             Poll::Ready(Err(error)) => return Err(error),
         };
+        self.pass_on(cx, &mut scratch, piece)?;
+        Ok(Poll::Ready(()))
+    }
+
+    /// Gives a piece to the endpoint.
+    fn pass_on(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+        piece: Piece,
+    ) -> Result<(), Error> {
         if self.carried == After::Handed
             && let Some(limit) = self.route.limits.body
             && self.down.bodies().0 > limit
@@ -154,13 +172,13 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
                 },
             });
         }
-        let written = self
-            .up
-            .push(cx, &mut self.x.kit, &mut scratch, piece, trailers);
+        let written = self.up.push(cx, &mut self.x.kit, scratch, piece, trailers);
         match written {
-            Poll::Ready(Err(error)) => self.broken(error)?,
-            Poll::Ready(Ok(())) | Poll::Pending => self.progressed(),
+            Poll::Ready(Err(error)) => self.broken(error),
+            Poll::Ready(Ok(())) | Poll::Pending => {
+                self.progressed();
+                Ok(())
+            }
         }
-        Ok(Poll::Ready(()))
     }
 }

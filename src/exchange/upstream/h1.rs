@@ -16,7 +16,7 @@ use crate::http1::trailers::Trailers;
 use crate::message::{BodyLength, Field, Method};
 use crate::net::Stream;
 use crate::worker::Kit;
-use crate::worker::local::HEADROOM;
+use crate::worker::scratch::HEADROOM;
 
 /// One request on a connection that serves nothing else meanwhile.
 pub(in crate::exchange) struct Http1<'x> {
@@ -185,16 +185,16 @@ impl Upstream for Http1<'_> {
                 }
             }
         }
-        let bytes = match with_trailers.as_slice() {
-            [] => scratch.get(range).unwrap_or_default(),
-            bytes => bytes,
+        let (bytes, range) = match with_trailers.len() {
+            0 => (scratch, range),
+            len => (with_trailers.as_mut_slice(), 0..len),
         };
         if self.sends == BodyLength::UntilClose && piece.more == More::Ended {
             self.closes = Closes::Ending;
         }
         ready!(
             self.outgoing
-                .push(cx, self.stream, &mut kit.outgoing, bytes)
+                .push(cx, self.stream, &mut kit.outgoing, bytes, range)
                 .map_err(broken)?
         );
         self.poll_close(cx)

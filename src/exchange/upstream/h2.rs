@@ -29,7 +29,7 @@ use crate::message::{BodyLength, Method, Version};
 use crate::upstream::shared::Seat;
 use crate::upstream::shared::failure::{Stage, is_untouched, translate};
 use crate::worker::Kit;
-use crate::worker::local::HEADROOM;
+use crate::worker::scratch::HEADROOM;
 
 /// One request on a connection that serves others, too.
 pub(in crate::exchange) struct Http2<'x> {

@@ -55,6 +55,48 @@ fn bodies_pass_whole_in_every_framing() {
     }
 }
 
+/// A body that comes in one read with its head stays where it was read until its turn comes: among so many that all turn at once
+/// each goes to its endpoint whole, at once or after a wait, and with it what came behind it.
+#[test]
+fn bodies_that_come_with_their_heads_are_not_mixed_up() {
+    let origin = mirror();
+    let waiting =
+        "bulkhead = { connections_per_endpoint = 2, queue = { size = 1000, timeout = \"20s\" } }";
+    // Where few are served at a time, nobody may hold a place with an answer that is not read yet.
+    for (keys, longest) in [("", 200_000), (waiting, 30_000)] {
+        let proxy = Setup::over_with(&[origin.addr()], keys).workers(1).start();
+        let mut clients: Vec<_> = (0..120).map(|_| proxy.client()).collect();
+        for round in 0..3 {
+            let asks = |at: usize| {
+                let size = [1, 1023, 1024, 4096, 20_000, longest][(at + round) % 6];
+                let mut body = pattern(size + at);
+                body.rotate_left(at);
+                let pipelined = if at.is_multiple_of(5) { 2 } else { 1 };
+                (["POST", "PUT"][at % 2], body, pipelined)
+            };
+            // They find all of it when it goes on.
+            proxy.signal("STOP");
+            for (at, client) in clients.iter_mut().enumerate() {
+                let (method, body, pipelined) = asks(at);
+                let head = format!(
+                    "{method} /length HTTP/1.1\r\nHost: test.example\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                );
+                let request = [head.as_bytes(), &body].concat();
+                client.send(request.repeat(pipelined));
+            }
+            proxy.signal("CONT");
+            for (at, client) in clients.iter_mut().enumerate() {
+                let (_, body, pipelined) = asks(at);
+                for _ in 0..pipelined {
+                    let response = client.response();
+                    assert!(response.is(200).body == body, "{keys} {round} {at}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn ten_mebibytes_pass_both_ways_at_once() {
     let origin = mirror();
