@@ -179,7 +179,8 @@ impl<'x, D: Downstream> Attempts<'x, D> {
             _ => reused,
         };
         let answered = |status| {
-            let now = clock::now();
+            // Where the whole answer came with its head, the time of that is the time of its end.
+            let now = over.read_at.unwrap_or_else(clock::now);
             cluster.cells.responded(status, clock::between(began, now));
             now
         };

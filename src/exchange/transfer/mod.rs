@@ -25,6 +25,7 @@ use super::retry::Account;
 use super::side::Downstream;
 use super::upstream::{Http2, Upstream};
 use super::watch::Watch;
+use crate::base::clock::Instant;
 use crate::base::{Detail, Error, Phase, Reason};
 use crate::cluster::Said;
 use crate::endpoint::Endpoint;
@@ -129,6 +130,8 @@ pub(super) struct Transfer<'x, D, U> {
     idle: Duration,
     carried: After,
     throttled: Option<Box<Throttled>>,
+    /// When the head of the answer came; nothing once more of it was read.
+    read_at: Option<Instant>,
 }
 
 /// What of an exchange and its cluster an attempt goes by.
@@ -155,6 +158,8 @@ pub(super) struct Over {
     pub(super) body: More,
     /// What the answer said of the endpoint's connection.
     pub(super) parting: Parting,
+    /// When the head of the answer came, if the rest of it came in the same turn of the worker.
+    pub(super) read_at: Option<Instant>,
 }
 
 impl Over {
@@ -165,6 +170,7 @@ impl Over {
             behind: Behind::Nothing,
             body,
             parting: Parting::NOTHING,
+            read_at: None,
         }
     }
 }
@@ -224,6 +230,7 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
             idle: limits.response_idle,
             carried: After::Handed,
             throttled,
+            read_at: None,
         }
     }
 
@@ -235,6 +242,7 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
             behind,
             body: self.body,
             parting: self.parting,
+            read_at: self.read_at,
         }
     }
 
@@ -268,6 +276,7 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
             return Poll::Ready(Err(self.overdue()));
         }
         self.timer.set(due);
+        self.read_at = None;
         // Here alone anything is held for longer than this turn.
         self.x.weigh(self.up.weight());
         self.down.weigh();

@@ -59,6 +59,7 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
             Reading::Body | Reading::Switched => match self.up.poll_piece(cx, &mut room) {
                 Poll::Ready(piece) => {
                     let piece = piece?;
+                    self.read_at = None;
                     self.last(cx, &mut scratch, piece)?;
                     self.throttle(Way::Down, piece.len);
                     self.advanced();
@@ -161,6 +162,7 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
     ) -> Result<Step, Error> {
         let (mut status, body, switching) = self.judge(start)?;
         let now = clock::now();
+        self.read_at = Some(now);
         let kit = &*self.x.kit;
         self.watch
             .answered(&start.head(&kit.partial, &kit.fields), now);
