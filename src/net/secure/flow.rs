@@ -27,6 +27,8 @@ pub(super) enum Job<'a> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Next {
     Step,
+    /// If anything is left of the input: all records that were looked at are read.
+    Read,
     Stop,
 }
 
@@ -59,7 +61,7 @@ impl Flow {
                 match traffic.next_record() {
                     Some(Ok(record)) => self.receive(record.payload, job),
                     Some(Err(error)) => break Err(error),
-                    None => break Ok(Next::Step),
+                    None => break Ok(Next::Read),
                 }
             },
             ConnectionState::EncodeTlsData(mut data) => {

@@ -67,8 +67,12 @@ impl Session {
             let (discard, next) = self.step(rest, job, flow);
             used += discard;
             match next {
-                Ok(Next::Step) => {}
                 Ok(Next::Stop) => return Ok(used),
+                // Another step would only say that we may write.
+                Ok(Next::Read) if used == input.len() && !self.common().wants_write() => {
+                    return Ok(used);
+                }
+                Ok(Next::Step | Next::Read) => {}
                 Err(error) => {
                     while self.common().wants_write() {
                         let rest = input.get_mut(used..).unwrap_or_default();
