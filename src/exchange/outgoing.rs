@@ -30,6 +30,8 @@ pub(super) struct Outgoing {
     keep: Keep,
     /// Bytes that the kernel took in this attempt.
     accepted: u64,
+    /// Whether it took a part of others.
+    parted: bool,
     /// Whether the buffer still holds the request from its first byte.
     whole: bool,
 }
@@ -42,6 +44,7 @@ impl Outgoing {
             written: 0,
             keep,
             accepted: 0,
+            parted: false,
             whole: true,
         }
     }
@@ -49,7 +52,7 @@ impl Outgoing {
     /// Begins another attempt. Only when [`Outgoing::resendable`].
     pub(super) fn rewind(&mut self) {
         self.written = 0;
-        self.accepted = 0;
+        self.disowned();
     }
 
     /// Whether everything that was sent so far can be sent again.
@@ -57,9 +60,9 @@ impl Outgoing {
         self.whole
     }
 
-    /// Whether the kernel took any of it in this attempt.
+    /// How much of it the kernel took in this attempt; not nothing where it took any.
     pub(super) fn accepted(&self) -> u64 {
-        self.accepted
+        self.accepted.max(u64::from(self.parted))
     }
 
     /// Whether the head waits alone: none of it was written, and no body stands behind it.
@@ -86,6 +89,7 @@ impl Outgoing {
     /// The endpoint says that it did nothing with what it was given.
     pub(super) fn disowned(&mut self) {
         self.accepted = 0;
+        self.parted = false;
     }
 
     /// Forgets what was given away, where nothing is kept for another attempt.
@@ -145,8 +149,10 @@ impl Outgoing {
                     self.written += taken;
                     self.accepted += taken as u64;
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
+                none => {
+                    self.parted |= stream.is_partly_written();
+                    return none.map_ok(drop);
+                }
             }
         }
         self.settle(buffer);
@@ -182,6 +188,7 @@ impl Outgoing {
                         }
                     }
                     none => {
+                        self.parted |= stream.is_partly_written();
                         buffer.extend_from_slice(scratch.get(place).unwrap_or_default());
                         none.map_ok(drop)
                     }
@@ -265,7 +272,75 @@ pub(super) fn forwarding(x: &Exchange) -> write::Forwarding<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::{Arc, mpsc};
+
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection};
+
     use super::*;
+    use crate::net::Session;
+
+    /// A request of which records have left is not one of which nothing was written: the endpoint may have read them.
+    #[tokio::test]
+    async fn a_part_under_tls_is_a_part() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(["a.example".to_owned()]).unwrap();
+        let certificate = params.self_signed(&key).unwrap().der().clone();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.clone()).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let server = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (end, ended) = mpsc::channel::<()>();
+        // It shakes hands, and reads nothing.
+        let endpoint = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut tls = ServerConnection::new(Arc::new(server)).unwrap();
+            while tls.is_handshaking() {
+                tls.complete_io(&mut socket).unwrap();
+            }
+            socket.flush().unwrap();
+            let _ = ended.recv();
+        });
+
+        let socket = TcpStream::connect(addr).unwrap();
+        socket2::SockRef::from(&socket)
+            .set_send_buffer_size(4096)
+            .unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let stream = Stream::from(tokio::net::TcpStream::from_std(socket).unwrap());
+        let client = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = "a.example".try_into().unwrap();
+        stream.secure(
+            Session::client(&Arc::new(client), name, Vec::new()).unwrap(),
+            &[],
+        );
+        std::future::poll_fn(|cx| stream.poll_handshake(cx))
+            .await
+            .unwrap();
+
+        let mut buffer = b"POST / HTTP/1.1\r\n\r\n".to_vec();
+        let mut outgoing = Outgoing::new(&buffer, Keep::Nothing);
+        let mut scratch = vec![b'x'; 64 * 1024];
+        let place = 1024..scratch.len();
+        let pushed = std::future::poll_fn(|cx| {
+            let place = place.clone();
+            Poll::Ready(outgoing.push(cx, &stream, &mut buffer, &mut scratch, place))
+        });
+        assert!(pushed.await.is_pending());
+        assert!(outgoing.accepted() > 0);
+        assert!(outgoing.resendable() && outgoing.pending(&buffer));
+        drop(end);
+        endpoint.join().unwrap();
+    }
 
     /// What was read of a body without a length stays with the protocol that it was read for, in both directions.
     #[test]

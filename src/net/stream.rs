@@ -112,6 +112,14 @@ impl Stream {
         }
     }
 
+    /// Whether the kernel has taken a part of what was offered though its write is pending, or failed since: under TLS that is no
+    /// number of bytes, but the peer may have read some of them.
+    pub fn is_partly_written(&self) -> bool {
+        self.tls
+            .get()
+            .is_some_and(|tls| tls.borrow().is_partly_written())
+    }
+
     /// Writes two slices in one system call; how many bytes of both the kernel took.
     pub fn poll_write_two(
         &self,

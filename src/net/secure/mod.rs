@@ -63,6 +63,8 @@ pub(super) struct Secure {
     held: Vec<u8>,
     /// Plaintext that was encrypted, but whose ciphertext the kernel has not taken in full.
     promised: usize,
+    /// Whether the kernel has taken some of that ciphertext.
+    parted: bool,
     farewell: Farewell,
     broken: Option<ErrorKind>,
     begun: Begun,
@@ -83,6 +85,7 @@ impl Secure {
             flow: Flow::default(),
             held: early.to_vec(),
             promised: 0,
+            parted: false,
             farewell: Farewell::Due,
             broken: None,
             begun: Begun::No,

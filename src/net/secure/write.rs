@@ -48,6 +48,11 @@ impl Secure {
         Poll::Ready(Ok(taken.min(first.len() + second.len())))
     }
 
+    /// See [`Stream::is_partly_written`](crate::net::Stream::is_partly_written).
+    pub(in crate::net) fn is_partly_written(&self) -> bool {
+        self.promised > 0 && (self.parted || self.flow.written > 0)
+    }
+
     fn encrypt_and_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -99,6 +104,7 @@ impl Secure {
                 return Ok(Sent::Whole);
             }
             self.flow.out = data.get(taken..).unwrap_or_default().to_vec();
+            self.parted = taken > before;
             Ok(Sent::Part)
         })
     }
