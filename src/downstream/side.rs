@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::connection::{Arrived, Connection, Outlook};
+use super::connection::{Connection, Outlook};
+use super::intake::Intake;
 use super::outbox::{Outbox, gone};
 use crate::base::{Detail, Error, Reason};
 use crate::exchange::finish::{self, Promise, Rest, Wish};
@@ -19,13 +20,13 @@ use crate::message::{
 };
 use crate::metrics::Closed;
 use crate::upstream::Private;
-use crate::worker::scratch::{HEADROOM, Page};
+use crate::worker::scratch::Page;
 
 /// The client's side of one exchange.
 #[derive(Debug)]
 pub(super) struct Side {
     connection: Rc<Connection>,
-    body: BodyReader,
+    intake: Intake,
     method: Method,
     version: Version,
     /// Whether somebody wants the connection to end.
@@ -34,8 +35,6 @@ pub(super) struct Side {
     promise: Promise,
     waits: Expect,
     outbox: Outbox,
-    /// The trailers of the request.
-    trailers: Trailers,
     encoding: BodyLength,
     answered: Answered,
     half_close: HalfClose,
@@ -43,7 +42,6 @@ pub(super) struct Side {
     skip: u64,
     /// Whether the client's sending side still tells us something while we wait.
     listening: bool,
-    read: u64,
     sent: u64,
 }
 
@@ -51,20 +49,18 @@ impl Side {
     fn new(connection: &Rc<Connection>, spec: &ListenerSpec, body: BodyReader) -> Self {
         Self {
             connection: Rc::clone(connection),
-            body,
+            intake: Intake::new(body),
             method: Method::Get,
             version: Version::Http11,
             wish: Wish::Stay,
             promise: Promise::Close,
             waits: Expect::Nothing,
             outbox: Outbox::default(),
-            trailers: Trailers::default(),
             encoding: BodyLength::None,
             answered: Answered::Nothing,
             half_close: spec.half_close,
             skip: spec.limits.skip,
             listening: true,
-            read: 0,
             sent: 0,
         }
     }
@@ -110,7 +106,7 @@ impl Side {
             }
             _ => Closed::Client,
         };
-        let rest = Rest::of(&self.body);
+        let rest = Rest::of(&self.intake.body);
         self.promise = finish::promise(self.wish, author, rest, self.waits, self.skip);
         connection.ends_by(match (self.wish, author) {
             (Wish::Stay, Author::Refusal) => Closed::Refused,
@@ -171,24 +167,7 @@ impl Side {
 
 impl Downstream for Side {
     fn arrived(&mut self) -> Option<(Page, Piece)> {
-        let Arrived { mut page, place } = self.connection.arrived()?;
-        let (start, len) = (place.start, place.len());
-        let Ok(decoded) = self.body.decode(&mut page, start, len) else {
-            // What stands on a page is of a known length, and is not decoded.
-            self.connection.keep(page.get(place).unwrap_or_default());
-            return None;
-        };
-        self.connection.keep(
-            page.get(start + decoded.used..place.end)
-                .unwrap_or_default(),
-        );
-        self.read += decoded.data as u64;
-        let piece = Piece {
-            start,
-            len: decoded.data,
-            more: decoded.more,
-        };
-        Some((page, piece))
+        self.intake.arrived(&self.connection)
     }
 
     fn poll_body(
@@ -196,78 +175,17 @@ impl Downstream for Side {
         cx: &mut Context<'_>,
         scratch: &mut [u8],
     ) -> Poll<Result<Piece, Error>> {
-        self.connection.settle();
-        let most = scratch.len();
-        loop {
-            let place = scratch
-                .get_mut(HEADROOM..(HEADROOM + self.connection.local.read_len()).min(most))
-                .unwrap_or_default();
-            let kept = {
-                let input = self.connection.input.borrow();
-                let len = input.len().min(place.len());
-                if let (Some(to), Some(from)) = (place.get_mut(..len), input.get(..len)) {
-                    to.copy_from_slice(from);
-                }
-                len
-            };
-            let len = if kept > 0 {
-                kept
-            } else {
-                match self.connection.stream.poll_read(cx, place) {
-                    Poll::Ready(Ok(0)) => {
-                        let cut = |_| Error::new(Reason::ClientAbort, Detail::Eof);
-                        return Poll::Ready(
-                            self.body.end_of_stream().map(|()| Piece::END).map_err(cut),
-                        );
-                    }
-                    Poll::Ready(Ok(len)) => len,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(gone(error))),
-                    Poll::Pending => return Poll::Pending,
-                }
-            };
-            let decoded = self
-                .body
-                .decode(scratch, HEADROOM, len)
-                .map_err(|detail| Error::new(Reason::ClientProtocol, detail))?;
-            if decoded.more == More::Ended {
-                match self.body.passing() {
-                    Ok(trailers) => self.trailers = trailers,
-                    Err(detail) => {
-                        // What follows a malformed trailer section cannot be told apart.
-                        self.body = BodyReader::UntilClose;
-                        return Poll::Ready(Err(Error::new(Reason::ClientProtocol, detail)));
-                    }
-                }
-            }
-            if kept > 0 {
-                self.connection.input.borrow_mut().drain(..decoded.used);
-            } else {
-                self.connection.keep(
-                    scratch
-                        .get(HEADROOM + decoded.used..HEADROOM + len)
-                        .unwrap_or_default(),
-                );
-            }
-            self.read += decoded.data as u64;
-            if decoded.data > 0 || decoded.more == More::Ended {
-                let piece = Piece {
-                    start: HEADROOM,
-                    len: decoded.data,
-                    more: decoded.more,
-                };
-                return Poll::Ready(Ok(piece));
-            }
-        }
+        self.intake.poll(&self.connection, cx, scratch)
     }
 
     fn carry(&mut self) {
-        self.body = BodyReader::UntilClose;
+        self.intake.body = BodyReader::UntilClose;
         self.promise = Promise::Close;
         self.connection.ends_by(Closed::Tunnel);
     }
 
     fn trailers(&self) -> &Trailers {
-        &self.trailers
+        &self.intake.trailers
     }
 
     fn go_on(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
@@ -359,8 +277,8 @@ impl Downstream for Side {
 
     fn weigh(&self) {
         self.connection.settle();
-        let trailers = self.body.trailers().len() + self.trailers.lines.capacity();
-        self.connection.weigh(self.outbox.weight() + trailers);
+        self.connection
+            .weigh(self.outbox.weight() + self.intake.weight());
     }
 
     fn unsent(&self) -> usize {
@@ -404,7 +322,7 @@ impl Downstream for Side {
         self.outbox.release(&self.connection.local);
         self.connection.settle();
         let here = self.connection.is_ahead();
-        let body = std::mem::take(&mut self.body);
+        let body = std::mem::take(&mut self.intake.body);
         finish::whole(self.promise, self.wish, body, here)
     }
 
@@ -419,6 +337,6 @@ impl Downstream for Side {
     }
 
     fn bodies(&self) -> (u64, u64) {
-        (self.read, self.sent)
+        (self.intake.read, self.sent)
     }
 }

@@ -11,6 +11,7 @@
 pub mod ids;
 pub mod kit;
 pub mod local;
+pub mod presence;
 pub mod scratch;
 mod spares;
 pub mod thread;
@@ -18,6 +19,7 @@ pub mod view;
 
 pub use ids::{Holder, Ids};
 pub use kit::Kit;
-pub use local::{Local, Presence, Process};
+pub use local::{Local, Process};
+pub use presence::Presence;
 pub use thread::{Command, Listening, Worker};
 pub use view::{ClusterView, ListenerView, View};

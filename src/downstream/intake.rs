@@ -1,0 +1,128 @@
+//! The body of a request on its way in, over HTTP/1.
+
+use std::task::{Context, Poll};
+
+use super::connection::{Arrived, Connection};
+use super::outbox::gone;
+use crate::base::{Detail, Error, Reason};
+use crate::exchange::Piece;
+use crate::http1::body::{BodyReader, More};
+use crate::http1::trailers::Trailers;
+use crate::worker::scratch::{HEADROOM, Page};
+
+/// How far it has come.
+#[derive(Debug)]
+pub(super) struct Intake {
+    pub(super) body: BodyReader,
+    pub(super) trailers: Trailers,
+    /// Bytes of data so far.
+    pub(super) read: u64,
+}
+
+impl Intake {
+    pub(super) fn new(body: BodyReader) -> Self {
+        Self {
+            body,
+            trailers: Trailers::default(),
+            read: 0,
+        }
+    }
+
+    /// Bytes of memory that its trailers take.
+    pub(super) fn weight(&self) -> usize {
+        self.body.trailers().len() + self.trailers.lines.capacity()
+    }
+
+    /// What came with the head, on the page that it was read into.
+    pub(super) fn arrived(&mut self, connection: &Connection) -> Option<(Page, Piece)> {
+        let Arrived { mut page, place } = connection.arrived()?;
+        let (start, len) = (place.start, place.len());
+        let Ok(decoded) = self.body.decode(&mut page, start, len) else {
+            // What stands on a page is of a known length, and is not decoded.
+            connection.keep(page.get(place).unwrap_or_default());
+            return None;
+        };
+        connection.keep(
+            page.get(start + decoded.used..place.end)
+                .unwrap_or_default(),
+        );
+        self.read += decoded.data as u64;
+        let piece = Piece {
+            start,
+            len: decoded.data,
+            more: decoded.more,
+        };
+        Some((page, piece))
+    }
+
+    /// Reads a piece into the scratch. After one that ended the body it is not called again.
+    pub(super) fn poll(
+        &mut self,
+        connection: &Connection,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+    ) -> Poll<Result<Piece, Error>> {
+        connection.settle();
+        let most = scratch.len();
+        loop {
+            let place = scratch
+                .get_mut(HEADROOM..(HEADROOM + connection.local.read_len()).min(most))
+                .unwrap_or_default();
+            let kept = {
+                let input = connection.input.borrow();
+                let len = input.len().min(place.len());
+                if let (Some(to), Some(from)) = (place.get_mut(..len), input.get(..len)) {
+                    to.copy_from_slice(from);
+                }
+                len
+            };
+            let len = if kept > 0 {
+                kept
+            } else {
+                match connection.stream.poll_read(cx, place) {
+                    Poll::Ready(Ok(0)) => {
+                        let cut = |_| Error::new(Reason::ClientAbort, Detail::Eof);
+                        return Poll::Ready(
+                            self.body.end_of_stream().map(|()| Piece::END).map_err(cut),
+                        );
+                    }
+                    Poll::Ready(Ok(len)) => len,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(gone(error))),
+                    Poll::Pending => return Poll::Pending,
+                }
+            };
+            let decoded = self
+                .body
+                .decode(scratch, HEADROOM, len)
+                .map_err(|detail| Error::new(Reason::ClientProtocol, detail))?;
+            if decoded.more == More::Ended {
+                match self.body.passing() {
+                    Ok(trailers) => self.trailers = trailers,
+                    Err(detail) => {
+                        // What follows a malformed trailer section cannot be told apart.
+                        self.body = BodyReader::UntilClose;
+                        return Poll::Ready(Err(Error::new(Reason::ClientProtocol, detail)));
+                    }
+                }
+            }
+            if kept > 0 {
+                connection.input.borrow_mut().drain(..decoded.used);
+            } else {
+                connection.keep(
+                    scratch
+                        .get(HEADROOM + decoded.used..HEADROOM + len)
+                        .unwrap_or_default(),
+                );
+            }
+            self.read += decoded.data as u64;
+            if decoded.data > 0 || decoded.more == More::Ended {
+                let piece = Piece {
+                    start: HEADROOM,
+                    len: decoded.data,
+                    more: decoded.more,
+                };
+                return Poll::Ready(Ok(piece));
+            }
+        }
+    }
+}
