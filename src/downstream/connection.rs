@@ -1,7 +1,6 @@
 //! What a connection keeps between its exchanges.
 
 use std::cell::{Cell, RefCell};
-use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,23 +23,7 @@ use crate::net::{Stream, Timer};
 use crate::record::{ConnectionFacts, TlsFacts};
 use crate::upstream::Private;
 use crate::worker::local::group;
-use crate::worker::scratch::Page;
 use crate::worker::{Local, View};
-
-/// What was read stands there.
-#[derive(Debug)]
-pub(super) struct Arrived {
-    pub(super) page: Page,
-    pub(super) place: Range<usize>,
-}
-
-/// Whether anything stood on a page.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Settled {
-    Nothing,
-    /// It is among the input now.
-    Copied,
-}
 
 /// One client connection.
 #[derive(Debug)]
@@ -51,8 +34,6 @@ pub(super) struct Connection {
     pub(super) facts: Rc<ConnectionFacts>,
     /// Bytes that were read and belong to what comes next: the rest of a body, a pipelined request.
     pub(super) input: RefCell<Vec<u8>>,
-    /// The beginning of a body that came with its head, on the page that it was read into.
-    arrived: RefCell<Option<Arrived>>,
     /// The connection to an endpoint that is this client's alone.
     pub(super) private: Private,
     /// Where the listener stands in the worker's view, and in which one.
@@ -87,7 +68,6 @@ impl Connection {
             timer: Timer::new(&local.deadlines, group(&listener)),
             facts: ConnectionFacts::new(listener, peer),
             input: RefCell::default(),
-            arrived: RefCell::default(),
             private: Private::default(),
             listener: Cell::new((u64::MAX, None)),
         }
@@ -104,38 +84,11 @@ impl Connection {
 
     /// The same for one that owes the rest of a body: it may be here already.
     pub(super) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<Error> {
-        if self.is_ahead() {
-            Poll::Pending
-        } else {
+        if self.input.borrow().is_empty() {
             self.poll_end(cx)
+        } else {
+            Poll::Pending
         }
-    }
-
-    /// Whether bytes are here that nobody has asked for yet.
-    pub(super) fn is_ahead(&self) -> bool {
-        !self.input.borrow().is_empty() || self.arrived.borrow().is_some()
-    }
-
-    /// Keeps the beginning of a body, which was read into the worker's page, where it stands; a short one is copied.
-    pub(super) fn arrive(&self, scratch: &mut Box<[u8]>, place: Range<usize>) {
-        match self.local.turn_page(scratch, &place) {
-            Some(page) => *self.arrived.borrow_mut() = Some(Arrived { page, place }),
-            None => self.keep(scratch.get(place).unwrap_or_default()),
-        }
-    }
-
-    /// What stands on a page of its own, for whom the body belongs to.
-    pub(super) fn arrived(&self) -> Option<Arrived> {
-        self.arrived.take()
-    }
-
-    /// Gives the page back: what stands on it is not asked for yet.
-    pub(super) fn settle(&self) -> Settled {
-        let Some(Arrived { page, place }) = self.arrived.take() else {
-            return Settled::Nothing;
-        };
-        self.keep(page.get(place).unwrap_or_default());
-        Settled::Copied
     }
 
     /// What an exchange begins with that came at `at`, in the configuration of now and not in the one of when this connection

@@ -4,7 +4,8 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use super::connection::{Connection, Settled};
+use super::connection::Connection;
+use super::intake::Arrived;
 use super::linger::Skipped;
 use super::reading::{Next, Place, Reading};
 use super::side::Side;
@@ -15,6 +16,7 @@ use crate::base::clock::Instant;
 use crate::exchange::Disposition;
 use crate::message::RequestHead;
 use crate::metrics::Closed;
+use crate::worker::Local;
 
 /// Where a connection of HTTP/1 ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,21 +40,21 @@ pub(super) async fn drive(connection: Rc<Connection>) -> Ended {
     };
     while connection.renew(&mut terms) {
         connection.ends_by(Closed::Client);
-        let (head, began, refused) = {
+        let (head, began, arrived, refused) = {
             let mut reading = Reading::new(&connection, &terms, place);
-            let refused = match reading.next().await {
+            let (arrived, refused) = match reading.next().await {
                 Next::End => break,
                 Next::Http2 => return Ended::Http2,
-                Next::Request => None,
-                Next::Refused(error) => Some(error),
+                Next::Request(arrived) => (arrived, None),
+                Next::Refused(error) => (None, Some(error)),
             };
             let Some((head, began)) = reading.head else {
                 break;
             };
-            (head, began, refused)
+            (head, began, arrived, refused)
         };
-        let disposition = match begin(&connection, head, began, refused) {
-            Some(slot) => run(&connection, slot).await,
+        let disposition = match begin(&connection, head, began, arrived, refused) {
+            Some(slot) => run(&connection.local, slot).await,
             None => break,
         };
         place = Place::Later;
@@ -94,12 +96,13 @@ fn begin(
     connection: &Rc<Connection>,
     head: Box<RequestHead>,
     at: Instant,
+    arrived: Option<Arrived>,
     refused: Option<Error>,
 ) -> Option<Slot<Side>> {
     let opening = connection.opening(head, at, refused)?;
     let spec = &opening.view.listeners.get(opening.listener)?.spec;
     let down = match opening.refused {
-        None => Side::serving(connection, spec, &opening.head),
+        None => Side::serving(connection, spec, &opening.head, arrived),
         Some(_) => Side::refusing(connection, spec),
     };
     let timer = Rc::clone(&connection.timer);
@@ -113,18 +116,14 @@ fn begin(
 
 /// Runs an exchange that has begun to its end. Among many it goes to the end of the line first (`Presence::is_crowd`). Streams
 /// of HTTP/2 have a task each, which stands there anyway.
-async fn run(connection: &Connection, mut slot: Slot<Side>) -> Disposition {
-    let mut waits = connection.local.exchanges.is_crowd();
+async fn run(local: &Local, mut slot: Slot<Side>) -> Disposition {
+    let mut waits = local.exchanges.is_crowd();
     let disposition = poll_fn(|cx| {
         if std::mem::take(&mut waits) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let polled = slot.poll(cx);
-        if polled.is_pending() && connection.settle() == Settled::Copied {
-            connection.weigh(0);
-        }
-        polled
+        slot.poll(cx)
     })
     .await;
     SLOTS.with(|slots| slots.keep(slot));

@@ -1,14 +1,22 @@
 //! The body of a request on its way in, over HTTP/1.
 
+use std::ops::Range;
 use std::task::{Context, Poll};
 
-use super::connection::{Arrived, Connection};
+use super::connection::Connection;
 use super::outbox::gone;
 use crate::base::{Detail, Error, Reason};
 use crate::exchange::Piece;
 use crate::http1::body::{BodyReader, More};
 use crate::http1::trailers::Trailers;
 use crate::worker::scratch::{HEADROOM, Page};
+
+/// The beginning of a body that came with its head, on the page that both were read into.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) page: Page,
+    pub(super) place: Range<usize>,
+}
 
 /// How far it has come.
 #[derive(Debug)]
@@ -17,14 +25,29 @@ pub(super) struct Intake {
     pub(super) trailers: Trailers,
     /// Bytes of data so far.
     pub(super) read: u64,
+    arrived: Option<Arrived>,
 }
 
 impl Intake {
-    pub(super) fn new(body: BodyReader) -> Self {
+    /// A body of which so much is here.
+    pub(super) fn new(body: BodyReader, arrived: Option<Arrived>) -> Self {
         Self {
             body,
             trailers: Trailers::default(),
             read: 0,
+            arrived,
+        }
+    }
+
+    /// Whether some of it is here that nobody has asked for yet.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.arrived.is_some()
+    }
+
+    /// Gives the page back: what stands on it is among what the connection keeps.
+    pub(super) fn settle(&mut self, connection: &Connection) {
+        if let Some(Arrived { page, place }) = self.arrived.take() {
+            connection.keep(page.get(place).unwrap_or_default());
         }
     }
 
@@ -35,7 +58,7 @@ impl Intake {
 
     /// What came with the head, on the page that it was read into.
     pub(super) fn arrived(&mut self, connection: &Connection) -> Option<(Page, Piece)> {
-        let Arrived { mut page, place } = connection.arrived()?;
+        let Arrived { mut page, place } = self.arrived.take()?;
         let (start, len) = (place.start, place.len());
         let Ok(decoded) = self.body.decode(&mut page, start, len) else {
             // What stands on a page is of a known length, and is not decoded.
@@ -62,7 +85,7 @@ impl Intake {
         cx: &mut Context<'_>,
         scratch: &mut [u8],
     ) -> Poll<Result<Piece, Error>> {
-        connection.settle();
+        self.settle(connection);
         let most = scratch.len();
         loop {
             let place = scratch

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::connection::{Connection, LAST_WAIT, Outlook, Terms};
+use super::intake::Arrived;
 use super::prior::Prior;
 use crate::base::clock::{self, Instant};
 use crate::base::{Detail, Error, Reason};
@@ -25,8 +26,8 @@ pub(super) enum Place {
 
 /// What came.
 pub(super) enum Next {
-    /// A whole head.
-    Request,
+    /// A whole head, and the beginning of a body that is kept where it was read.
+    Request(Option<Arrived>),
     /// The preface of HTTP/2.
     Http2,
     /// A head that is not served.
@@ -152,12 +153,13 @@ impl<'c> Reading<'c> {
                     Prior::No => {}
                 }
                 if let Some((next, used)) = self.parse(bytes, Place::First) {
-                    let rest = HEADROOM + used..HEADROOM + read;
-                    if self.is_body(&next, rest.len()) {
-                        connection.arrive(&mut scratch, rest);
-                    } else {
-                        connection.keep(bytes.get(used..).unwrap_or_default());
+                    let place = HEADROOM + used..HEADROOM + read;
+                    if self.is_body(&next, place.len())
+                        && let Some(page) = connection.local.turn_page(&mut scratch, &place)
+                    {
+                        return Poll::Ready(Next::Request(Some(Arrived { page, place })));
                     }
+                    connection.keep(scratch.get(place).unwrap_or_default());
                     return Poll::Ready(next);
                 }
                 connection.keep(bytes);
@@ -220,7 +222,7 @@ impl<'c> Reading<'c> {
             .head
             .get_or_insert_with(|| (local.journal.take_head(), clock::now()));
         match parse(input, &self.limits, head) {
-            Ok(Progress::Complete(used)) => Some((Next::Request, used)),
+            Ok(Progress::Complete(used)) => Some((Next::Request(None), used)),
             Ok(Progress::Partial) => {
                 if place == Place::First {
                     self.limit();
@@ -237,7 +239,7 @@ impl<'c> Reading<'c> {
             return false;
         };
         match (next, head.body(), head.expect()) {
-            (Next::Request, BodyLength::Exact(length), Expect::Nothing) => length >= len as u64,
+            (Next::Request(_), BodyLength::Exact(length), Expect::Nothing) => length >= len as u64,
             _ => false,
         }
     }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::connection::{Connection, Outlook};
-use super::intake::Intake;
+use super::intake::{Arrived, Intake};
 use super::outbox::{Outbox, gone};
 use crate::base::{Detail, Error, Reason};
 use crate::exchange::finish::{self, Promise, Rest, Wish};
@@ -46,10 +46,10 @@ pub(super) struct Side {
 }
 
 impl Side {
-    fn new(connection: &Rc<Connection>, spec: &ListenerSpec, body: BodyReader) -> Self {
+    fn new(connection: &Rc<Connection>, spec: &ListenerSpec, intake: Intake) -> Self {
         Self {
             connection: Rc::clone(connection),
-            intake: Intake::new(body),
+            intake,
             method: Method::Get,
             version: Version::Http11,
             wish: Wish::Stay,
@@ -70,6 +70,7 @@ impl Side {
         connection: &Rc<Connection>,
         spec: &ListenerSpec,
         head: &RequestHead,
+        arrived: Option<Arrived>,
     ) -> Self {
         let hops = head.hops();
         let wish = match head.version() {
@@ -86,14 +87,14 @@ impl Side {
             ..Self::new(
                 connection,
                 spec,
-                BodyReader::new(head.body(), spec.limits.body),
+                Intake::new(BodyReader::new(head.body(), spec.limits.body), arrived),
             )
         }
     }
 
     /// The side of one whose head is refused: there is no telling what follows, so the connection ends.
     pub(super) fn refusing(connection: &Rc<Connection>, spec: &ListenerSpec) -> Self {
-        Self::new(connection, spec, BodyReader::UntilClose)
+        Self::new(connection, spec, Intake::new(BodyReader::UntilClose, None))
     }
 
     /// What the head of an answer says of the connection.
@@ -117,6 +118,11 @@ impl Side {
             Promise::Reuse | Promise::Skip => Persist::Reuse,
             Promise::Close => Persist::Close,
         }
+    }
+
+    /// Whether bytes of the client are here that nobody has asked for yet.
+    fn is_ahead(&self) -> bool {
+        self.intake.is_ahead() || !self.connection.input.borrow().is_empty()
     }
 
     fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Result<(), Error> {
@@ -191,7 +197,7 @@ impl Downstream for Side {
     fn go_on(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
         if self.waits == Expect::Continue && self.answered == Answered::Nothing {
             self.waits = Expect::Nothing;
-            if !self.connection.is_ahead() {
+            if !self.is_ahead() {
                 return self.write(cx, b"HTTP/1.1 100 Continue\r\n\r\n");
             }
         }
@@ -276,7 +282,6 @@ impl Downstream for Side {
     }
 
     fn weigh(&self) {
-        self.connection.settle();
         self.connection
             .weigh(self.outbox.weight() + self.intake.weight());
     }
@@ -311,6 +316,9 @@ impl Downstream for Side {
     }
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        if self.intake.is_ahead() {
+            return Poll::Pending;
+        }
         self.connection.poll_cut(cx)
     }
 
@@ -320,8 +328,8 @@ impl Downstream for Side {
 
     fn finish(&mut self) -> Disposition {
         self.outbox.release(&self.connection.local);
-        self.connection.settle();
-        let here = self.connection.is_ahead();
+        self.intake.settle(&self.connection);
+        let here = self.is_ahead();
         let body = std::mem::take(&mut self.intake.body);
         finish::whole(self.promise, self.wish, body, here)
     }

@@ -1,4 +1,4 @@
-//! The page that a worker reads into, for all of its connections one after another; and how a connection keeps one for a moment, so
+//! The page that a worker reads into, for all of its connections one after another; and how a request keeps one, so
 //! that the beginning of a body goes to an endpoint from where the kernel has put it.
 
 use std::cell::{Cell, RefCell, RefMut};
