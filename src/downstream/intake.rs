@@ -11,7 +11,8 @@ use crate::http1::body::{BodyReader, More};
 use crate::http1::trailers::Trailers;
 use crate::worker::scratch::{HEADROOM, Page};
 
-/// The beginning of a body that came with its head, on the page that both were read into.
+/// The beginning of a body that came with its head, on the page that both were read into. Nothing else stands behind it, and its
+/// length is known.
 #[derive(Debug)]
 pub(super) struct Arrived {
     pub(super) page: Page,
@@ -57,25 +58,40 @@ impl Intake {
     }
 
     /// What came with the head, on the page that it was read into.
-    pub(super) fn arrived(&mut self, connection: &Connection) -> Option<(Page, Piece)> {
-        let Arrived { mut page, place } = self.arrived.take()?;
-        let (start, len) = (place.start, place.len());
-        let Ok(decoded) = self.body.decode(&mut page, start, len) else {
-            // What stands on a page is of a known length, and is not decoded.
-            connection.keep(page.get(place).unwrap_or_default());
-            return None;
+    pub(super) fn arrived(&mut self) -> Result<Option<(Page, Piece)>, Error> {
+        let Some(Arrived { mut page, place }) = self.arrived.take() else {
+            return Ok(None);
         };
-        connection.keep(
-            page.get(start + decoded.used..place.end)
-                .unwrap_or_default(),
-        );
+        let (piece, _) = self.decode(&mut page, place.start, place.len())?;
+        Ok(Some((page, piece)))
+    }
+
+    /// Decodes in place what was read there; with the piece, how many bytes of it belong to this body.
+    fn decode(
+        &mut self,
+        buf: &mut [u8],
+        start: usize,
+        len: usize,
+    ) -> Result<(Piece, usize), Error> {
+        let wrong = |detail| Error::new(Reason::ClientProtocol, detail);
+        let decoded = self.body.decode(buf, start, len).map_err(wrong)?;
+        if decoded.more == More::Ended {
+            match self.body.passing() {
+                Ok(trailers) => self.trailers = trailers,
+                Err(detail) => {
+                    // What follows a malformed trailer section cannot be told apart.
+                    self.body = BodyReader::UntilClose;
+                    return Err(wrong(detail));
+                }
+            }
+        }
         self.read += decoded.data as u64;
         let piece = Piece {
             start,
             len: decoded.data,
             more: decoded.more,
         };
-        Some((page, piece))
+        Ok((piece, decoded.used))
     }
 
     /// Reads a piece into the scratch. After one that ended the body it is not called again.
@@ -114,36 +130,14 @@ impl Intake {
                     Poll::Pending => return Poll::Pending,
                 }
             };
-            let decoded = self
-                .body
-                .decode(scratch, HEADROOM, len)
-                .map_err(|detail| Error::new(Reason::ClientProtocol, detail))?;
-            if decoded.more == More::Ended {
-                match self.body.passing() {
-                    Ok(trailers) => self.trailers = trailers,
-                    Err(detail) => {
-                        // What follows a malformed trailer section cannot be told apart.
-                        self.body = BodyReader::UntilClose;
-                        return Poll::Ready(Err(Error::new(Reason::ClientProtocol, detail)));
-                    }
-                }
-            }
+            let (piece, used) = self.decode(scratch, HEADROOM, len)?;
             if kept > 0 {
-                connection.input.borrow_mut().drain(..decoded.used);
+                connection.input.borrow_mut().drain(..used);
             } else {
-                connection.keep(
-                    scratch
-                        .get(HEADROOM + decoded.used..HEADROOM + len)
-                        .unwrap_or_default(),
-                );
+                let rest = scratch.get(HEADROOM + used..HEADROOM + len);
+                connection.keep(rest.unwrap_or_default());
             }
-            self.read += decoded.data as u64;
-            if decoded.data > 0 || decoded.more == More::Ended {
-                let piece = Piece {
-                    start: HEADROOM,
-                    len: decoded.data,
-                    more: decoded.more,
-                };
+            if piece.len > 0 || piece.more == More::Ended {
                 return Poll::Ready(Ok(piece));
             }
         }

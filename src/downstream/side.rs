@@ -172,8 +172,8 @@ impl Side {
 }
 
 impl Downstream for Side {
-    fn arrived(&mut self) -> Option<(Page, Piece)> {
-        self.intake.arrived(&self.connection)
+    fn arrived(&mut self) -> Result<Option<(Page, Piece)>, Error> {
+        self.intake.arrived()
     }
 
     fn poll_body(

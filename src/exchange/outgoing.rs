@@ -272,7 +272,6 @@ pub(super) fn forwarding(x: &Exchange) -> write::Forwarding<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
     use std::net::{TcpListener, TcpStream};
     use std::sync::{Arc, mpsc};
 
@@ -305,7 +304,6 @@ mod tests {
             while tls.is_handshaking() {
                 tls.complete_io(&mut socket).unwrap();
             }
-            socket.flush().unwrap();
             let _ = ended.recv();
         });
 

@@ -62,8 +62,8 @@ pub enum Author {
 pub trait Downstream {
     /// A piece of the request body that is here already, on a page of its own with the room of the scratch around it. It is
     /// as if [`Downstream::poll_body`] had read it.
-    fn arrived(&mut self) -> Option<(Page, Piece)> {
-        None
+    fn arrived(&mut self) -> Result<Option<(Page, Piece)>, Error> {
+        Ok(None)
     }
 
     /// Reads a piece of the request body into `scratch`. After a piece that ended the body it is not called

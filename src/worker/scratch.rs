@@ -17,6 +17,9 @@ pub const FRAME: usize = 32;
 /// Room behind it, for the end of a chunk and of a body.
 pub const TAIL: usize = 32;
 
+/// Bytes of a page.
+const PAGE: usize = HEADROOM + READ + TAIL;
+
 /// So many pages are out at most. Where more clients than that wait for their turn, what they sent is copied.
 const OUT: usize = 64;
 
@@ -39,7 +42,7 @@ pub struct Page {
 }
 
 fn blank() -> Box<[u8]> {
-    vec![0; HEADROOM + READ + TAIL].into_boxed_slice()
+    vec![0; PAGE].into_boxed_slice()
 }
 
 impl Scratch {
@@ -83,7 +86,7 @@ impl Scratch {
 
     /// Bytes of the pages that are out, and of those that are spare.
     pub(super) fn weight(&self) -> usize {
-        self.spare.weight(|page| page.len()) + self.out.get() * (HEADROOM + READ + TAIL)
+        self.spare.weight(|page| page.len()) + self.out.get() * PAGE
     }
 }
 
@@ -126,12 +129,12 @@ mod tests {
         let second = turn(&scratch, bytes.clone()).unwrap();
         scratch.borrow()[HEADROOM] = 3;
         assert_eq!((first[HEADROOM], second[HEADROOM]), (1, 2));
-        assert_eq!(scratch.weight(), 2 * blank().len());
+        assert_eq!(scratch.weight(), 2 * PAGE);
         drop((first, second));
-        assert_eq!(scratch.weight(), 2 * blank().len());
+        assert_eq!(scratch.weight(), 2 * PAGE);
         // A page that came back is used again.
         drop(turn(&scratch, bytes));
-        assert_eq!(scratch.weight(), 2 * blank().len());
+        assert_eq!(scratch.weight(), 2 * PAGE);
         scratch.clear();
         assert_eq!(scratch.weight(), 0);
     }

@@ -96,7 +96,7 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
     fn read_piece(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
         // What came with the head is passed on from where it was read, where it may all go at once.
         if self.throttled.is_none()
-            && let Some((mut page, piece)) = self.down.arrived()
+            && let Some((mut page, piece)) = self.down.arrived()?
         {
             self.pass_on(cx, &mut page, piece)?;
             return Ok(Poll::Ready(()));
