@@ -1,6 +1,6 @@
 //! Memory for what peers make us hold: every level of the ledger sheds what it says, and nothing is left behind.
 
-use crate::support::client::{chunks, pattern};
+use crate::support::client::{chunks, pattern, with_body};
 use crate::support::{Answer, Client, Gate, Origin, Proxy, Reload, Setup, eventually};
 use serde_json::Value;
 
@@ -71,7 +71,9 @@ fn every_level_sheds_and_recovers() {
     share(&proxy, &setup, 85.0, 1.0, "tight");
     let before = settled(&proxy);
     let mut late: Vec<_> = (0..10).map(|_| proxy.client()).collect();
-    late.iter_mut().for_each(put);
+    for client in &mut late {
+        client.send(with_body("PUT", "/", &pattern(BODY)));
+    }
     origin.wait(HOLDERS + 10);
     let more = settled(&proxy) - before;
     assert!(more < (5 * BODY) as f64, "{more} bytes more");
