@@ -9,7 +9,7 @@ use super::intake::Arrived;
 use super::linger::Skipped;
 use super::reading::{Next, Place, Reading};
 use super::side::Side;
-use super::slot::{Idle, Job, Slot};
+use super::slot::{Idle, Slot};
 use super::{linger, tunnel};
 use crate::base::Error;
 use crate::base::clock::Instant;
@@ -105,13 +105,9 @@ fn begin(
         None => Side::serving(connection, spec, &opening.head, arrived),
         Some(_) => Side::refusing(connection, spec),
     };
-    let timer = Rc::clone(&connection.timer);
-    let job = Job {
-        opening,
-        down,
-        timer,
-    };
-    Some(SLOTS.with(|slots| slots.begin(job)))
+    let slot = SLOTS.with(Idle::take);
+    slot.begin(opening, down, &connection.timer);
+    Some(slot)
 }
 
 /// Runs an exchange that has begun to its end. Among many it goes to the end of the line first (`Presence::is_crowd`). Streams

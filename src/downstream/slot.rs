@@ -9,43 +9,34 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::exchange::{self, Disposition, Downstream, Opening};
+use crate::exchange::{self, Desk, Disposition, Downstream, Opening};
 use crate::net::Timer;
-
-/// What is handed over.
-pub(super) struct Job<D> {
-    pub(super) opening: Opening,
-    pub(super) down: D,
-    pub(super) timer: Rc<Timer>,
-}
 
 /// A place for exchanges with this kind of client.
 pub(super) struct Slot<D> {
-    desk: Rc<Desk<D>>,
+    table: Rc<Table<D>>,
     work: Pin<Box<dyn Future<Output = Infallible>>>,
 }
 
 /// Where an exchange is handed over, and what came of it.
-struct Desk<D> {
-    job: RefCell<Option<Job<D>>>,
+struct Table<D> {
+    desk: Desk<D>,
     done: Cell<Option<Disposition>>,
 }
 
-async fn work<D: Downstream>(desk: Rc<Desk<D>>) -> Infallible {
+async fn work<D: Downstream>(table: Rc<Table<D>>) -> Infallible {
     loop {
-        poll_fn(|_| match &*desk.job.borrow() {
-            None => Poll::Pending,
-            Some(_) => Poll::Ready(()),
+        poll_fn(|_| {
+            if table.desk.is_laid() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
         .await;
-        // It stays where it is made: to await it as a value is to copy all of it, what it has not used yet included. What it
-        // begins with it takes from the desk itself.
-        let begin = || {
-            let job = desk.job.take()?;
-            Some((job.opening, job.down, job.timer))
-        };
-        if let Some(done) = pin!(exchange::run(begin)).await {
-            desk.done.set(Some(done));
+        // It stays where it is made: to await it as a value is to copy all of it, what it has not used yet included.
+        if let Some(done) = pin!(exchange::run(&table.desk)).await {
+            table.done.set(Some(done));
         }
     }
 }
@@ -53,26 +44,27 @@ async fn work<D: Downstream>(desk: Rc<Desk<D>>) -> Infallible {
 impl<D: Downstream + 'static> Slot<D> {
     /// One that has nothing to do.
     pub(super) fn new() -> Self {
-        let desk = Rc::new(Desk {
-            job: RefCell::default(),
+        let table = Rc::new(Table {
+            desk: Desk::default(),
             done: Cell::new(None),
         });
         Self {
-            work: Box::pin(work(Rc::clone(&desk))),
-            desk,
+            work: Box::pin(work(Rc::clone(&table))),
+            table,
         }
     }
 
     /// Hands over an exchange; the one before must be done.
-    pub(super) fn begin(&self, job: Job<D>) {
-        *self.desk.job.borrow_mut() = Some(job);
+    #[inline]
+    pub(super) fn begin(&self, opening: Opening, down: D, timer: &Rc<Timer>) {
+        self.table.desk.lay(opening, down, timer);
     }
 
     /// Goes on with it.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Disposition> {
         match self.work.as_mut().poll(cx) {
             Poll::Ready(never) => match never {},
-            Poll::Pending => self.desk.done.take().map_or(Poll::Pending, Poll::Ready),
+            Poll::Pending => self.table.done.take().map_or(Poll::Pending, Poll::Ready),
         }
     }
 }
@@ -94,11 +86,10 @@ impl<D: Downstream + 'static> Idle<D> {
         Self(RefCell::new(Vec::new()))
     }
 
-    /// A slot that runs this.
-    pub(super) fn begin(&self, job: Job<D>) -> Slot<D> {
-        let slot = self.0.borrow_mut().pop().unwrap_or_else(Slot::new);
-        slot.begin(job);
-        slot
+    /// One of them, or a new one.
+    #[inline]
+    pub(super) fn take(&self) -> Slot<D> {
+        self.0.borrow_mut().pop().unwrap_or_else(Slot::new)
     }
 
     /// Keeps one whose exchange is done.

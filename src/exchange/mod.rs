@@ -61,7 +61,7 @@ use crate::worker::{ClusterView, Kit, Local, Presence, View};
 
 use pause::{MOMENT, pause};
 
-pub use opening::Opening;
+pub use opening::{Desk, Opening};
 pub use side::{Answer, Answered, Author, Downstream, Piece};
 pub use transfer::After;
 
@@ -185,52 +185,46 @@ impl Exchange {
 
 /// One request, start to end. Every stage is a call on this page; read it top to bottom.
 ///
-/// It is opened when it is polled, where it stays: an exchange is large, and whoever hands one to a future moves it twice. Without one
-/// it is over.
-#[expect(
-    clippy::manual_async_fn,
-    reason = "an async fn moves its arguments once more when it is polled"
-)]
-pub fn run<D: Downstream>(
-    begin: impl FnOnce() -> Option<(Opening, D, Rc<Timer>)>,
-) -> impl Future<Output = Option<Disposition>> {
-    async move {
-        let (mut opening, mut down, timer) = begin()?;
-        let refused = opening.refused.take();
-        let mut x = Exchange::begin(opening);
-        x.weigh(0);
-        x.recognise();
-        let view = Rc::clone(&x.view);
-        let served = match refused {
-            // It stays where it is made, like what it waits for: it is large.
-            None => pin!(serve(&mut x, &mut down, &timer, &view)).await,
-            Some(error) => Err(error),
-        };
-        let served = match served {
-            Ok(served) => served,
-            Err(error) => refuse::tell(&mut x, &mut down, &timer, &view, error).await,
-        };
-        let (read, sent) = down.bodies();
-        x.record.request_bytes(read);
-        x.record.response_bytes(sent);
-        let mut kit = x.kit;
-        let kept = match &served {
-            Served::Switched(..) => std::mem::take(&mut kit.kept),
-            Served::Whole | Served::Cut | Served::Replaced(_) => Kept::default(),
-        };
-        x.local.give_kit(kit);
-        Some(match served {
-            Served::Whole => down.finish(),
-            Served::Cut | Served::Replaced(_) => down.break_off(),
-            Served::Switched(switched) => Disposition::Tunnel(Box::new(Tunnel {
-                stream: switched.stream,
-                record: x.record,
-                terms: TunnelTerms::idle(switched.idle),
-                held: switched.held,
-                kept,
-            })),
-        })
-    }
+/// It is opened when it is polled, where it stays: an exchange is large, and whoever hands one to a future moves it twice. Where none
+/// was laid it is over.
+pub async fn run<D: Downstream>(desk: &Desk<D>) -> Option<Disposition> {
+    let mut down = desk.down.take()?;
+    let timer = desk.timer.take()?;
+    let mut opening = desk.opening.take()?;
+    let refused = opening.refused.take();
+    let mut x = Exchange::begin(opening);
+    x.weigh(0);
+    x.recognise();
+    let view = Rc::clone(&x.view);
+    let served = match refused {
+        // It stays where it is made, like what it waits for: it is large.
+        None => pin!(serve(&mut x, &mut down, &timer, &view)).await,
+        Some(error) => Err(error),
+    };
+    let served = match served {
+        Ok(served) => served,
+        Err(error) => refuse::tell(&mut x, &mut down, &timer, &view, error).await,
+    };
+    let (read, sent) = down.bodies();
+    x.record.request_bytes(read);
+    x.record.response_bytes(sent);
+    let mut kit = x.kit;
+    let kept = match &served {
+        Served::Switched(..) => std::mem::take(&mut kit.kept),
+        Served::Whole | Served::Cut | Served::Replaced(_) => Kept::default(),
+    };
+    x.local.give_kit(kit);
+    Some(match served {
+        Served::Whole => down.finish(),
+        Served::Cut | Served::Replaced(_) => down.break_off(),
+        Served::Switched(switched) => Disposition::Tunnel(Box::new(Tunnel {
+            stream: switched.stream,
+            record: x.record,
+            terms: TunnelTerms::idle(switched.idle),
+            held: switched.held,
+            kept,
+        })),
+    })
 }
 
 /// How a served exchange ended.

@@ -1,5 +1,7 @@
 //! How an exchange begins.
 
+use std::cell::Cell;
+use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,6 +12,7 @@ use crate::limit::Charge;
 use crate::message::RequestHead;
 use crate::message::forwarded::{self, Trust};
 use crate::metrics::ExchangeCells;
+use crate::net::Timer;
 use crate::record::{ConnectionFacts, Record};
 use crate::worker::{Local, View};
 
@@ -31,6 +34,49 @@ pub struct Opening {
     pub at: Instant,
     /// Why the head was not accepted: all that is left to do is to say so.
     pub refused: Option<Error>,
+}
+
+/// Where an exchange is handed over. Each part has a place of its own, so that it is moved into the exchange from here, and not
+/// with the others through the hands of whoever carries them: together they are of some hundred bytes.
+pub struct Desk<D> {
+    laid: Cell<bool>,
+    pub(super) opening: Cell<Option<Opening>>,
+    pub(super) down: Cell<Option<D>>,
+    pub(super) timer: Cell<Option<Rc<Timer>>>,
+}
+
+impl<D> Default for Desk<D> {
+    fn default() -> Self {
+        Self {
+            laid: Cell::new(false),
+            opening: Cell::new(None),
+            down: Cell::new(None),
+            timer: Cell::new(None),
+        }
+    }
+}
+
+impl<D> fmt::Debug for Desk<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk").finish_non_exhaustive()
+    }
+}
+
+impl<D> Desk<D> {
+    /// Lays an exchange there; the one before must have been taken.
+    #[inline]
+    pub fn lay(&self, opening: Opening, down: D, timer: &Rc<Timer>) {
+        self.opening.set(Some(opening));
+        self.down.set(Some(down));
+        self.timer.set(Some(Rc::clone(timer)));
+        self.laid.set(true);
+    }
+
+    /// Whether one was laid since it was asked last.
+    #[inline]
+    pub fn is_laid(&self) -> bool {
+        self.laid.take()
+    }
 }
 
 impl Exchange {

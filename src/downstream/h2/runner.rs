@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::mux::Mux;
 use super::side::Side;
-use crate::downstream::slot::{Job, Slot};
+use crate::downstream::slot::Slot;
 use crate::exchange::Opening;
 use crate::http2::{Code, Half, Key};
 use crate::net::Timer;
@@ -99,11 +99,7 @@ impl Runner {
     /// Runs an exchange for a stream.
     pub(super) fn start(self: &Rc<Self>, mux: &Rc<Mux>, key: Key, opening: Opening, down: Side) {
         let slot = self.slot.take().unwrap_or_else(Slot::new);
-        slot.begin(Job {
-            opening,
-            down,
-            timer: Rc::clone(&self.timer),
-        });
+        slot.begin(opening, down, &self.timer);
         self.slot.replace(Some(slot));
         self.work.replace(Some(Work {
             mux: Rc::clone(mux),
