@@ -39,7 +39,7 @@ use crate::metrics::Hub;
 use crate::net::{files, socket};
 use crate::record::LogWriter;
 use crate::reload::{self, Plan, Serving};
-use crate::snapshot::Live;
+use crate::snapshot::{Live, LogFormat};
 use crate::state::Registry;
 use crate::worker::local::Clients;
 use crate::worker::thread::{self, Start};
@@ -80,10 +80,17 @@ pub fn run(options: &Options) -> ExitCode {
             return ExitCode::from(REFUSED);
         }
     };
-    if !plan.warnings.is_empty() {
+    let format = plan.snapshot.process.log_format;
+    if format == LogFormat::Text && !plan.warnings.is_empty() {
         tell(&plan.warnings.render_text(options.color));
     }
     let journal = journal::start(&plan.snapshot.process);
+    // Whoever reads the log by its lines of JSON must be able to read all of them.
+    if format == LogFormat::Json {
+        for line in plan.warnings.lines() {
+            tracing::warn!("{line}");
+        }
+    }
     if files != before {
         tracing::info!(?before, ?files, "the limit of open files is raised");
     }
@@ -102,7 +109,10 @@ pub fn run(options: &Options) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            tell(&format!("error: {message}\n"));
+            match format {
+                LogFormat::Text => tell(&format!("error: {message}\n")),
+                LogFormat::Json => tracing::error!("{message}"),
+            }
             ExitCode::FAILURE
         }
     }

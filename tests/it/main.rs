@@ -42,6 +42,7 @@ mod forward_auth;
 mod framing;
 mod health;
 mod http2;
+mod journal;
 mod jwt;
 mod l4;
 mod limits;
