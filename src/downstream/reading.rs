@@ -10,6 +10,7 @@ use super::prior::Prior;
 use crate::base::clock::{self, Instant};
 use crate::base::{Detail, Error, Reason};
 use crate::drain::Phase;
+use crate::http1::glimpse::glimpse;
 use crate::http1::request::{HeadLimits, MAX_BLANK_LINES, Progress, parse};
 use crate::limit::Level;
 use crate::listener::H2c;
@@ -201,8 +202,7 @@ impl<'c> Reading<'c> {
             return None;
         }
         self.head.as_ref()?;
-        let error = Error::new(Reason::Overloaded, Detail::Memory);
-        Some(Next::Refused(error))
+        Some(self.cut(Error::new(Reason::Overloaded, Detail::Memory)))
     }
 
     /// A line end behind a body does not begin a request (RFC 9112, 2.2): the connection stays idle. Only so many
@@ -229,7 +229,10 @@ impl<'c> Reading<'c> {
                 }
                 None
             }
-            Err(error) => Some((Next::Refused(error), input.len())),
+            Err(error) => {
+                glimpse(input, head);
+                Some((Next::Refused(error), input.len()))
+            }
         }
     }
 
@@ -264,6 +267,14 @@ impl<'c> Reading<'c> {
         }
     }
 
+    /// A head that will not be whole.
+    fn cut(&mut self, error: Error) -> Next {
+        if let Some((head, _)) = &mut self.head {
+            glimpse(&self.connection.input.borrow(), head);
+        }
+        Next::Refused(error)
+    }
+
     /// The deadline passed: silence between requests is an end, half a head is refused.
     fn late(&mut self) -> Next {
         let forced = self.connection.local.drain.phase() == Phase::Forced;
@@ -273,7 +284,7 @@ impl<'c> Reading<'c> {
             } else {
                 Reason::HeaderTimeout
             };
-            return Next::Refused(Error::from(reason));
+            return self.cut(Error::from(reason));
         }
         self.connection.ends_by(match self.place {
             _ if self.connection.local.drain.phase() != Phase::Serving => Closed::Drain,
@@ -287,7 +298,7 @@ impl<'c> Reading<'c> {
     /// The client closed: in the middle of a head that is worth a line.
     fn ended(&mut self) -> Next {
         match self.head {
-            Some(_) => Next::Refused(Error::new(Reason::ClientAbort, Detail::Eof)),
+            Some(_) => self.cut(Error::new(Reason::ClientAbort, Detail::Eof)),
             None => Next::End,
         }
     }

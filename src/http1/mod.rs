@@ -11,6 +11,7 @@
 
 pub mod body;
 pub mod chunked;
+pub mod glimpse;
 pub mod limits;
 mod lines;
 pub mod request;

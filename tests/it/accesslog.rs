@@ -268,6 +268,51 @@ fn text_is_one_line_of_words() {
     );
 }
 
+/// Whoever reads of a refusal asks which request it was.
+#[test]
+fn a_head_that_is_refused_or_cut_says_what_it_asked_for() {
+    let origin = Origin::start();
+    let proxy = Setup::over(&[origin.addr()])
+        .listener("timeouts = { header = \"500ms\" }")
+        .start();
+    let refused = [
+        (
+            "Content-Length: 1\r\nContent-Length: 2\r\n",
+            "content_length",
+        ),
+        ("Bad Name: 1\r\n", "field_name"),
+        ("A: \u{1}\r\n", "field_value"),
+        ("Transfer-Encoding: gzip\r\n", "te_unsupported"),
+    ];
+    let asked = |line: &Value| {
+        let text = |field: &str| line[field].as_str().map(str::to_owned);
+        ["method", "path", "query", "host"].map(text)
+    };
+    let wanted = ["PUT", "/a%20b", "c=1", "Shop.example:8080"].map(|text| Some(text.to_owned()));
+    let begin = "PUT /a%20b?c=1 HTTP/1.1\r\nHost: Shop.example:8080\r\n";
+    for (count, (field, detail)) in (1..).zip(refused) {
+        let mut client = proxy.client();
+        client.send(format!("{begin}{field}\r\n"));
+        let status = client.response().status;
+        assert!(status >= 400, "{status}");
+        let line = last(&proxy, count);
+        assert_eq!(
+            (line["detail"].as_str(), asked(&line)),
+            (Some(detail), wanted.clone())
+        );
+    }
+    // One that never comes whole, and one whose target is not to be told further.
+    let mut client = proxy.client();
+    client.send(begin);
+    client.response().is(408);
+    assert_eq!(asked(&last(&proxy, 5)), wanted);
+    let mut client = proxy.client();
+    client.send("GET /\u{1b}[2Jforged HTTP/1.1\r\n\r\n");
+    client.response().is(400);
+    let found = ["GET", "/"].map(|text| Some(text.to_owned()));
+    assert_eq!(asked(&last(&proxy, 6))[..2], found);
+}
+
 /// `sample` is about what went well: everything else is always there.
 #[test]
 fn sampling_keeps_what_went_wrong() {
