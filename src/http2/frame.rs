@@ -133,6 +133,34 @@ impl FrameHead {
         })
     }
 
+    /// Whether a client may send such a frame: what its kind, its stream and its length say without the payload
+    /// (RFC 9113, 6). It is asked before the payload is waited for.
+    pub const fn check(self) -> Result<(), Code> {
+        let is_of_connection = self.stream == 0;
+        let stands = match self.kind {
+            Kind::Settings | Kind::Ping | Kind::GoAway => is_of_connection,
+            Kind::WindowUpdate | Kind::Unknown => true,
+            // Only an end that asks can be pushed to.
+            Kind::PushPromise => false,
+            Kind::Data | Kind::Headers | Kind::Priority | Kind::RstStream | Kind::Continuation => {
+                !is_of_connection
+            }
+        };
+        if !stands {
+            return Err(Code::Protocol);
+        }
+        let fits = match self.kind {
+            Kind::Settings if self.flags.has(Flags::ACK) => self.len == 0,
+            Kind::Settings => (self.len as usize).is_multiple_of(SETTING),
+            Kind::Ping => self.len == 8,
+            Kind::GoAway => self.len >= 8,
+            Kind::RstStream | Kind::WindowUpdate => self.len == 4,
+            // Of the stream alone, or of what is in it.
+            _ => true,
+        };
+        if fits { Ok(()) } else { Err(Code::FrameSize) }
+    }
+
     /// As it stands in front of a payload.
     pub const fn bytes(self) -> [u8; HEAD] {
         let [_, high, middle, low] = self.len.to_be_bytes();

@@ -4,7 +4,7 @@ use super::receive::Outcome;
 use super::{Event, Expected, Session};
 use crate::base::clock::Instant;
 use crate::http2::code::Code;
-use crate::http2::frame::{self, Flags, FrameHead, HEAD, MAX_FRAME, MAX_WINDOW, SETTING, Setting};
+use crate::http2::frame::{self, Flags, FrameHead, HEAD, MAX_FRAME, MAX_WINDOW, Setting};
 use crate::http2::limits::Abuse;
 use crate::http2::streams::{Ending, Found, Half};
 
@@ -23,10 +23,7 @@ impl<T> Session<T> {
         }
     }
 
-    pub(super) fn rst_stream(&mut self, head: FrameHead, payload: &[u8], now: Instant) -> Outcome {
-        if payload.len() != 4 {
-            return Err(Code::FrameSize.into());
-        }
+    pub(super) fn rst_stream(&mut self, head: FrameHead, now: Instant) -> Outcome {
         match self.streams.find(head.stream) {
             Found::Open(key) => {
                 let Some(stream) = self.streams.at_mut(key) else {
@@ -53,13 +50,7 @@ impl<T> Session<T> {
     pub(super) fn settings(&mut self, head: FrameHead, payload: &[u8], now: Instant) -> Outcome {
         if head.flags.has(Flags::ACK) {
             self.agreed = true;
-            return match payload {
-                [] => Ok(None),
-                _ => Err(Code::FrameSize.into()),
-            };
-        }
-        if !payload.len().is_multiple_of(SETTING) {
-            return Err(Code::FrameSize.into());
+            return Ok(None);
         }
         self.expected = Expected::Frame;
         self.meters.hit(Abuse::Settings, &self.limits, now)?;
@@ -93,9 +84,6 @@ impl<T> Session<T> {
     }
 
     pub(super) fn ping(&mut self, head: FrameHead, payload: &[u8], now: Instant) -> Outcome {
-        if payload.len() != 8 {
-            return Err(Code::FrameSize.into());
-        }
         if head.flags.has(Flags::ACK) {
             return Ok(Some(Event::Pong));
         }
@@ -111,9 +99,6 @@ impl<T> Session<T> {
         payload: &[u8],
         now: Instant,
     ) -> Outcome {
-        if payload.len() != 4 {
-            return Err(Code::FrameSize.into());
-        }
         self.meters.hit(Abuse::WindowUpdates, &self.limits, now)?;
         let increment = i64::from(frame::number(payload) & MAX_WINDOW);
         let most = i64::from(MAX_WINDOW);

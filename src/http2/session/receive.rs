@@ -110,26 +110,20 @@ impl<T> Session<T> {
                 Err(Code::Protocol.into())
             }
             None if head.kind == Kind::Continuation => Err(Code::Protocol.into()),
-            _ => Ok(()),
+            _ => head.check().map_err(Lost::from),
         }
     }
 
     fn frame(&mut self, head: FrameHead, payload: &[u8], start: usize, now: Instant) -> Outcome {
-        let of_connection = matches!(head.kind, Kind::Settings | Kind::Ping | Kind::GoAway);
-        if head.kind != Kind::WindowUpdate && of_connection != (head.stream == 0) {
-            return Err(Code::Protocol.into());
-        }
         match head.kind {
             Kind::Headers => self.headers(head, payload, start, now),
             Kind::Continuation => self.continuation(head, payload, now),
             Kind::Priority => self.priority(head, payload, now),
-            Kind::RstStream => self.rst_stream(head, payload, now),
+            Kind::RstStream => self.rst_stream(head, now),
             Kind::Settings => self.settings(head, payload, now),
             Kind::Ping => self.ping(head, payload, now),
-            Kind::GoAway if payload.len() < 8 => Err(Code::FrameSize.into()),
             Kind::GoAway => Ok(Some(Event::GoAway)),
             Kind::WindowUpdate => self.window_update(head, payload, now),
-            // Only an end that asks can be pushed to.
             Kind::PushPromise | Kind::Data | Kind::Unknown => Err(Code::Protocol.into()),
         }
     }
@@ -164,9 +158,6 @@ impl<T> Session<T> {
     }
 
     fn data(&mut self, head: FrameHead, padding: Option<u8>, now: Instant) -> Outcome {
-        if head.stream == 0 {
-            return Err(Code::Protocol.into());
-        }
         let len = head.len as usize;
         let padded = usize::from(padding.is_some());
         let padding = usize::from(padding.unwrap_or(0));
@@ -263,14 +254,12 @@ impl<T> Session<T> {
         now: Instant,
     ) -> Outcome {
         let mut rest = payload;
+        let mut padding = 0;
         if head.flags.has(Flags::PADDED) {
-            let (&padding, tail) = rest
+            let (&count, tail) = rest
                 .split_first()
                 .ok_or_else(|| Lost::from(Code::FrameSize))?;
-            let len = tail.len().checked_sub(usize::from(padding));
-            rest = tail
-                .get(..len.ok_or_else(|| Lost::from(Code::Protocol))?)
-                .unwrap_or_default();
+            (padding, rest) = (usize::from(count), tail);
             start += 1;
         }
         let mut fault = None;
@@ -284,6 +273,10 @@ impl<T> Session<T> {
             rest = tail;
             start += 5;
         }
+        // It may take what is left for the block, and nothing before that (RFC 9113, 6.2).
+        let len = rest.len().checked_sub(padding);
+        let rest = len.and_then(|len| rest.get(..len));
+        let rest = rest.ok_or_else(|| Lost::from(Code::Protocol))?;
         let unfinished = Unfinished {
             stream: head.stream,
             end: head.flags.half(),
