@@ -137,6 +137,7 @@ case("7541 4.2", "two new sizes of the table", [head(front=b"\x20\x3f\xe1\x1f")]
 
 # ── what it must refuse ──
 case("3.4", "words that are no preface", [None, b"INVALID CONNECTION PREFACE\r\n\r\n"], [GONE])
+case("3.4", "the preface, broken off", [None, PREFACE[:18] + b"XX\r\n\r\n"], [["goaway", PROTOCOL]])
 case("4.1", "an unknown frame", [frame(0x16, 0, 0, b"\0" * 8), ping()], [PONG])
 case("4.1", "unknown flags", [ping(flags=0xFE)], [PONG])
 case("4.1", "the reserved bit", [frame(PING, 0, 0x8000_0000, b"\0" * 8)], [PONG])
@@ -156,6 +157,8 @@ for name, sent, codes in more:
     case("5.1", f"{name} behind RST_STREAM", [open_get, reset(), sent], broken(*codes))
     case("5.1", f"{name} on a closed stream", [head(), ENDED, sent], lost(*codes))
 case("5.1.1", "an even stream", [head(stream=2)], lost(PROTOCOL))
+for name, sent in [("DATA", data(b"test", 2, END_STREAM)), ("RST_STREAM", reset(2)), ("WINDOW_UPDATE", window(2, 100))]:
+    case("5.1.1", f"{name} on an even stream", [head(stream=5), sent], [["goaway", PROTOCOL]])
 case("5.1.1", "a lower stream", [head(stream=5), head(stream=3)], lost(PROTOCOL))
 case("5.1.2", "one stream too many", [settings((INITIAL_WINDOW, 0)), *(head(stream=at) for at in range(1, 259, 2))], broken(PROTOCOL, REFUSED))
 case("5.3.1", "HEADERS that depend on themselves", [head(flags=WHOLE | WITH_PRIORITY, front=b"\0\0\0\1\xff")], broken(PROTOCOL))
@@ -171,12 +174,19 @@ case("6.2", "HEADERS, then PRIORITY before the end of the block", [head(GET, END
 case("6.2", "HEADERS, then those of another stream", [head(GET, END_STREAM), head(stream=3)], lost(PROTOCOL))
 case("6.2", "HEADERS on stream 0", [head(stream=0)], lost(PROTOCOL))
 case("6.2", "HEADERS padded too far", [head(flags=WHOLE | PADDED, front=b"\xff")], lost(PROTOCOL))
+case("6.2", "HEADERS padded into their priority", [head(flags=WHOLE | PADDED | WITH_PRIORITY, front=bytes([len(encoded(GET)) + 2]) + b"\0\0\0\0\xff")], [["goaway", PROTOCOL]])
 case("6.3", "PRIORITY on stream 0", [priority(0)], lost(PROTOCOL))
 case("6.3", "PRIORITY of 4", [head(), frame(PRIORITY, 0, 1, b"\x80\0\0\1")], broken(SIZE))
 case("6.4", "RST_STREAM on stream 0", [reset(0)], lost(PROTOCOL))
 case("6.4", "RST_STREAM on an idle stream", [reset(1)], lost(PROTOCOL))
 case("6.4", "RST_STREAM of 3", [open_get, frame(RST, 0, 1, b"\0" * 3)], lost(SIZE))
 case("6.5", "answer to SETTINGS with settings", [frame(SETTINGS, ACK, 0, setting(1, 0))], lost(SIZE))
+# The head says enough.
+for name, sent, code in [("SETTINGS of 9", frame(SETTINGS, 0, 0, b"\0" * 9), SIZE), ("PING of 9", frame(PING, 0, 0, b"\0" * 9), SIZE),
+                         ("WINDOW_UPDATE of 5", frame(WINDOW, 0, 0, b"\0" * 5), SIZE), ("RST_STREAM of 5", frame(RST, 0, 1, b"\0" * 5), SIZE),
+                         ("GOAWAY of 7", frame(GOAWAY, 0, 0, b"\0" * 7), SIZE), ("PING on a stream", frame(PING, 0, 1, b"\0" * 8), PROTOCOL),
+                         ("PUSH_PROMISE", frame(PUSH, END_HEADERS, 1, b"\0\0\0\2" + encoded(GET)), PROTOCOL)]:
+    case("6", f"{name} that does not come whole", [sent[:-1]], [["goaway", code]])
 case("6.5", "SETTINGS on stream 1", [frame(SETTINGS, 0, 1, setting(3, 100))], lost(PROTOCOL))
 case("6.5", "SETTINGS of 3", [frame(SETTINGS, 0, 0, b"\0\3\0")], lost(SIZE))
 case("6.5.2", "push of 2", [settings((2, 2))], lost(PROTOCOL))
@@ -264,7 +274,8 @@ class Client(Connection):
         except ssl.SSLError:
             came = None
         if came is None:
-            return GONE
+            # What is no frame is no answer, whatever it says.
+            return ["torn", *[self.buffer.decode("latin-1")]] if self.buffer else GONE
         kind, flags, on, payload = came
         ends = bool(flags & END_STREAM)
         if kind == GOAWAY:
@@ -283,7 +294,7 @@ class Client(Connection):
 
     def until(self, wanted):
         seen = []
-        while not seen or not (wanted(seen[-1]) or seen[-1] in (GONE, ["timeout"])):
+        while not seen or not (wanted(seen[-1]) or seen[-1] in (GONE, ["timeout"]) or seen[-1][0] == "torn"):
             seen.append(self.event())
         return seen
 

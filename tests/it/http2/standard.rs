@@ -5,7 +5,7 @@ use super::frames::all_right;
 use crate::support::tls::Authority;
 use crate::support::{Answer, Origin, Setup};
 
-const CASES: usize = 145;
+const CASES: usize = 157;
 
 #[test]
 fn in_the_clear() {
