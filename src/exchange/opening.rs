@@ -123,6 +123,8 @@ impl Exchange {
                 // It may have named the exchange already.
                 self.record.trust_request_id();
             }
+            let (trust, identity) = (self.trust, &listener.spec.identity);
+            forwarded::disbelieve(self.record.head_mut(), trust, identity);
         }
     }
 }

@@ -263,7 +263,8 @@ fn plain_length(bytes: &[u8], fields: &[Field], body: BodyLength) -> bool {
         })
 }
 
-/// Copies the lines of all fields that neither test drops, in runs as long as possible.
+/// Copies the lines of all fields that neither test drops, in runs as long as possible. Lines of fields that are no longer in the list
+/// stand between two runs.
 #[inline]
 fn copy_runs(
     bytes: &[u8],
@@ -275,13 +276,16 @@ fn copy_runs(
     let mut run: Option<(usize, usize)> = None;
     for field in fields {
         let (start, end) = (field.name.start as usize, field.line_end as usize);
-        if by_kind(field) || by_name(field) {
-            if let Some((from, to)) = run.take() {
-                out.extend_from_slice(bytes.get(from..to).unwrap_or_default());
+        let dropped = by_kind(field) || by_name(field);
+        run = match run {
+            Some((from, to)) if !dropped && to == start => Some((from, end)),
+            ended => {
+                if let Some((from, to)) = ended {
+                    out.extend_from_slice(bytes.get(from..to).unwrap_or_default());
+                }
+                (!dropped).then_some((start, end))
             }
-        } else {
-            run = Some((run.map_or(start, |(from, _)| from), end));
-        }
+        };
     }
     if let Some((from, to)) = run {
         out.extend_from_slice(bytes.get(from..to).unwrap_or_default());

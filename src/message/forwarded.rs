@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::alias;
 use super::field::Known;
 use super::head::RequestHead;
 use crate::base::CidrSet;
@@ -84,6 +85,34 @@ pub fn trust(peer: IpAddr, trusted: &CidrSet) -> Trust {
     } else {
         Trust::Stranger
     }
+}
+
+/// Takes fields out of a head that only others than their sender may say, so that nothing goes by them: neither a route nor a key, nor a
+/// filter, nor the endpoint (E-116). `identity` are the names that a trusted peer may say who the client is by.
+#[inline]
+pub fn disbelieve(head: &mut RequestHead, trust: Trust, identity: &[Box<str>]) {
+    if !identity.is_empty() || head.fields.iter().any(|field| field.known.is_forwarding()) {
+        take_out(head, trust, identity);
+    }
+}
+
+#[cold]
+fn take_out(head: &mut RequestHead, trust: Trust, identity: &[Box<str>]) {
+    let bytes = &head.bytes;
+    head.fields.retain(|field| {
+        let name = field.name.of(bytes);
+        let mut own = identity.iter().map(|own| own.as_bytes());
+        match trust {
+            Trust::Stranger => {
+                !field.known.is_forwarding() && !own.any(|own| alias::same(own, name))
+            }
+            // It is believed under the name itself, not under one that an origin could take for it.
+            Trust::Proxy if own.clone().any(|own| own.eq_ignore_ascii_case(name)) => true,
+            Trust::Proxy => {
+                !field.known.is_client_certificate() && !own.any(|own| alias::same(own, name))
+            }
+        }
+    });
 }
 
 /// The client's address: the peer, or, behind trusted proxies, the rightmost address of X-Forwarded-For (or, without

@@ -98,9 +98,13 @@ impl Question<'_> {
         };
         let trust = forwarded::trust(self.client, &listener.1.trusted);
         let (mut client, mut scheme) = (self.client, own);
-        if let (Trust::Proxy, Ok(head)) = (trust, &head) {
-            client = forwarded::client(self.client, head, &listener.1.trusted);
-            scheme = forwarded::proto(head, trust, own);
+        let mut head = head;
+        if let Ok(head) = &mut head {
+            if trust == Trust::Proxy {
+                client = forwarded::client(self.client, head, &listener.1.trusted);
+                scheme = forwarded::proto(head, trust, own);
+            }
+            forwarded::disbelieve(head, trust, &listener.1.identity);
         }
         let named = || {
             let host = str::from_utf8(head.as_ref().ok()?.host()).ok()?;

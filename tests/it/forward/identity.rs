@@ -139,6 +139,58 @@ fn identity_fields_are_believed_of_trusted_proxies_alone() {
     assert!(!seen.head.has("x-hop"));
 }
 
+/// E-116: what a stranger says of itself is gone before anything goes by it, not only before the endpoint.
+#[test]
+fn what_strangers_say_of_themselves_decides_nothing() {
+    const SAID: &str = "X-User: root\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nClient-Cert: :AAAA:\r\n";
+    const LISTENER: &str = "identity_headers = [\"x-user\", \"client-cert\"]\n";
+    let ask = |listener: &str, path: &str, lines: &str| {
+        let origin = Origin::start();
+        let respond =
+            |keys: &str| format!("{keys}\nrespond = {{ status = 200, body = \"taken\" }}");
+        let told = "path = \"/told\"\nrespond = { status = 200, body = \"none\" }\n\
+            filters = [{ response_headers = { set = { x-told = \"${header:x-user}|${header:x-forwarded-proto}|${header:x-forwarded-for}|${header:x-real-ip}|${header:client-cert}\" } } }]";
+        let proxy = Setup::over(&[origin.addr()])
+            .route("user", &respond("path = \"/user\"\nheaders = { x-user = \"root\" }"))
+            .route("proto", &respond("path = \"/proto\"\nheaders = { x-forwarded-proto = \"https\" }"))
+            .route("told", told)
+            .route("limited", "path = \"/limited\"\ncluster = \"app\"\nfilters = [{ rate_limit = { limiter = \"l\" } }]")
+            .tail("[limiters.l]\nkey = \"header:x-user\"\nrate = 1\nper = \"1h\"")
+            .listener(listener)
+            .start();
+        let mut client = proxy.client();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
+        let first = client.response();
+        let limited = (0..3).map(|user| {
+            client.send(format!(
+                "GET /limited HTTP/1.1\r\nHost: a\r\nX-User: u{user}\r\n\r\n"
+            ));
+            client.response().status
+        });
+        let limited: Vec<_> = limited.collect();
+        (first, limited)
+    };
+    for path in ["/user", "/proto"] {
+        assert_ne!(ask(LISTENER, path, SAID).0.text(), "taken", "{path}");
+        let believed = ask(&format!("{TRUSTING}{LISTENER}"), path, SAID).0;
+        assert_eq!(believed.text(), "taken", "{path}");
+    }
+    // Without the field the client's address is the key: who invents one gets no bucket of its own.
+    let (told, limited) = ask(LISTENER, "/told", SAID);
+    assert_eq!(
+        (told.one("x-told"), limited),
+        (Some("||||"), vec![200, 429, 429])
+    );
+    let (told, _) = ask(&format!("{TRUSTING}{LISTENER}"), "/told", SAID);
+    assert_eq!(
+        told.one("x-told"),
+        Some("root|https|6.6.6.6|6.6.6.6|:AAAA:")
+    );
+    // A certificate is believed only where it is named.
+    let (told, _) = ask(TRUSTING, "/told", SAID);
+    assert_eq!(told.one("x-told"), Some("root|https|6.6.6.6|6.6.6.6|"));
+}
+
 /// E-114, E-115: what a filter sets stands alone, whatever the client says of it.
 #[test]
 fn what_a_filter_sets_cannot_be_forged_or_removed() {
