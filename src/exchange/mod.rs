@@ -336,6 +336,7 @@ fn find_target<'v>(x: &Exchange, route: &'v Route, view: &'v View) -> Result<Tar
 fn key_input<'x>(x: &'x Exchange, route: &'x Route) -> KeyInput<'x> {
     KeyInput {
         head: x.record.head(),
+        edits: Some(&x.kit.request_edits),
         client: x.client,
         route: route.name.as_str(),
         claims: None,

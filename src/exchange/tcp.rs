@@ -47,6 +47,7 @@ pub struct Session<'a> {
 pub fn key_input(record: &Record, client: IpAddr) -> KeyInput<'_> {
     KeyInput {
         head: record.head(),
+        edits: None,
         client,
         route: "",
         claims: None,

@@ -56,6 +56,7 @@ impl ApiKey {
     pub fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
         let input = KeyInput {
             head: view.head,
+            edits: None,
             client: view.facts.client,
             route: view.facts.route(),
             claims: None,

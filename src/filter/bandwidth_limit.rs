@@ -143,6 +143,7 @@ impl BandwidthLimit {
                 Some(key) => {
                     let input = KeyInput {
                         head: view.head,
+                        edits: Some(view.edits),
                         client: view.facts.client,
                         route: &self.owner,
                         claims: view.kept.claims(),

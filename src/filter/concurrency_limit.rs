@@ -44,6 +44,7 @@ impl ConcurrencyLimit {
     pub fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
         let input = KeyInput {
             head: view.head,
+            edits: Some(view.edits),
             client: view.facts.client,
             route: &self.owner,
             claims: view.kept.claims(),

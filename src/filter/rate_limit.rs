@@ -54,6 +54,7 @@ impl RateLimit {
     fn input<'i>(&'i self, view: &'i RequestView<'_>) -> KeyInput<'i> {
         KeyInput {
             head: view.head,
+            edits: Some(view.edits),
             client: view.facts.client,
             route: &self.owner,
             claims: view.kept.claims(),

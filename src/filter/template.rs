@@ -200,6 +200,7 @@ impl Variable {
             Self::Of(source) => {
                 let input = KeyInput {
                     head: request,
+                    edits: None,
                     client: facts.client,
                     route: facts.route(),
                     claims: None,

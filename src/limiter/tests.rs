@@ -49,6 +49,7 @@ fn passes(limiter: &Limiter, client: &str, fields: &str, now: u64) -> usize {
     let head = head("/api/v1/x", fields);
     let input = KeyInput {
         head: &head,
+        edits: None,
         client,
         route: "r",
         claims: None,
@@ -73,6 +74,7 @@ fn a_client_whose_number_is_known_is_the_same_client() {
             let client: IpAddr = text.parse().unwrap();
             let input = || KeyInput {
                 head: &head,
+                edits: None,
                 client,
                 route: "r",
                 claims: None,

@@ -224,7 +224,7 @@ impl Edits {
     }
 
     /// The values of the fields of this name that were added.
-    pub fn values<'e>(&'e self, name: &'e [u8]) -> impl Iterator<Item = &'e [u8]> {
+    pub fn values<'e>(&'e self, name: &[u8]) -> impl Iterator<Item = &'e [u8]> {
         let asked = if self.adds.may_have(name) {
             &*self.added
         } else {

@@ -120,6 +120,7 @@ impl Demands {
         };
         let input = KeyInput {
             head,
+            edits: None,
             client,
             route: "",
             claims: None,

@@ -129,6 +129,7 @@ mod tests {
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let input = KeyInput {
             head: &head,
+            edits: None,
             client,
             route: "r",
             claims: None,
@@ -180,6 +181,7 @@ mod tests {
             split
                 .choose(&KeyInput {
                     head: &head,
+                    edits: None,
                     client,
                     route: "r",
                     claims: None,

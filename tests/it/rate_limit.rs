@@ -1,6 +1,6 @@
 //! Rate limits: what a client over its limit is told, and what an endpoint never hears of.
 
-use crate::support::{Answer, Origin, Proxy, Reload, Setup};
+use crate::support::{Answer, Origin, Proxy, Reload, Setup, endpoint};
 use std::time::Instant;
 
 /// A proxy with one limiter `l` on its one route.
@@ -582,4 +582,36 @@ fn a_limit_is_looked_at_and_changed_while_it_runs() {
     assert_eq!(passed("e", 9), 3);
     let (status, all) = order(&proxy, "GET", "/api/v1/limiters", "");
     assert_eq!((status, all.as_array().map(Vec::len)), (200, Some(1)));
+}
+
+/// What a filter before has set or removed is what a key and a tier go by, not what the client sent in that field.
+#[test]
+fn keys_and_tiers_go_by_what_the_filters_before_have_left() {
+    let origin = Origin::start();
+    let auth = Origin::answering(|_| Answer::ok("you may").field("X-User", "u1"));
+    let limited = "{ rate_limit = { limiter = \"l\" } }";
+    let filters = |before: &str| format!("cluster = \"app\"\nfilters = [{before}, {limited}]");
+    let proxy = Setup::over(&[origin.addr()])
+        .cluster("auth", &[endpoint(auth.addr())], "")
+        .without_routes()
+        .route("asked", &format!("path = \"/asked\"\n{}", filters("{ forward_auth = { cluster = \"auth\", copy_headers = [\"x-user\", \"x-plan\"] } }")))
+        .route("set", &format!("path = \"/set\"\n{}", filters("{ request_headers = { set = { x-user = \"u2\", x-plan = \"free\" } } }")))
+        .route("gone", &format!("path = \"/gone\"\n{}", filters("{ request_headers = { remove = [\"x-user\", \"x-plan\"] } }")))
+        .route("plain", &format!("path = \"/plain\"\ncluster = \"app\"\nfilters = [{limited}]"))
+        .tail("[limiters.l]\nkey = \"header:x-user\"\nrate = 2\nper = \"1h\"\ntiers = [{ header = \"x-plan\", value = \"paid\", rate = 100 }]")
+        .start();
+    let ask = |path: &str| {
+        let mut client = proxy.client();
+        let statuses = (0..4).map(|user| {
+            client.send(format!(
+                "GET {path} HTTP/1.1\r\nHost: a\r\nX-User: {path}{user}\r\nX-Plan: paid\r\n\r\n"
+            ));
+            client.response().status
+        });
+        statuses.collect::<Vec<_>>()
+    };
+    assert_eq!(ask("/plain"), [200; 4]);
+    for path in ["/asked", "/set", "/gone"] {
+        assert_eq!(ask(path), [200, 200, 429, 429], "{path}");
+    }
 }

@@ -136,6 +136,7 @@ fn explain(snapshot: &Snapshot, question: &Question<'_>) -> Result<Explanation, 
 fn action(snapshot: &Snapshot, route: &Route, input: &RouteInput<'_>, asked: Proto) -> Chosen {
     let key = KeyInput {
         head: input.head,
+        edits: None,
         client: input.client,
         route: route.name.as_str(),
         claims: None,

@@ -207,6 +207,7 @@ impl Jwt {
         }
         let input = KeyInput {
             head: view.head,
+            edits: None,
             client: view.facts.client,
             route: view.facts.route(),
             claims: None,

@@ -9,6 +9,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::claims::Claims;
+use super::edits::Edits;
 use super::field::Known;
 use super::head::RequestHead;
 use super::hops::is_token;
@@ -88,6 +89,8 @@ pub enum KeySource {
 pub struct KeyInput<'a> {
     /// The canonical head.
     pub head: &'a RequestHead,
+    /// What filters have made of its fields so far: what one of them set or removed, the client has no say in.
+    pub edits: Option<&'a Edits>,
     /// Who asks, behind trusted proxies.
     pub client: IpAddr,
     /// The name of the route.
@@ -202,7 +205,7 @@ impl KeySource {
             Self::Route => KeyValue::Bytes(input.route.as_bytes()),
             Self::Host => KeyValue::Bytes(head.host()),
             Self::Path => KeyValue::Bytes(head.path()),
-            Self::Header(name) => KeyValue::Bytes(field(head, name.as_bytes())?),
+            Self::Header(name) => KeyValue::Bytes(field(input, name.as_bytes())?),
             Self::Cookie(name) => KeyValue::Bytes(cookie(head, name.as_bytes())?),
             Self::Query(name) => KeyValue::Encoded(parameter(head.query()?, name.as_bytes())?),
             Self::Claim(name) => KeyValue::Bytes(input.claims?.text(name)?.as_bytes()),
@@ -356,12 +359,15 @@ fn network(addr: IpAddr, prefix: u8) -> IpAddr {
     }
 }
 
-/// The first field of a name.
-fn field<'a>(head: &'a RequestHead, name: &[u8]) -> Option<&'a [u8]> {
+/// The first field of a name, as the filters before have left it.
+fn field<'a>(input: &KeyInput<'a>, name: &[u8]) -> Option<&'a [u8]> {
+    let (head, edits) = (input.head, input.edits);
     let mut fields = head.fields().iter();
     fields
         .find(|field| head.name(field).eq_ignore_ascii_case(name))
+        .filter(|_| !edits.is_some_and(|edits| edits.drops(name)))
         .map(|field| head.value(field))
+        .or_else(|| edits?.values(name).next())
 }
 
 /// The first cookie of a name (RFC 6265, 5.4; several Cookie fields come from HTTP/2).

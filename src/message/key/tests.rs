@@ -20,6 +20,7 @@ fn number(spelling: &[&str], head: &RequestHead, client: &str) -> u128 {
         .collect();
     let input = KeyInput {
         head,
+        edits: None,
         client: client.parse().unwrap(),
         route: "r",
         claims: None,
@@ -128,6 +129,7 @@ fn a_value_is_shown_without_its_control_bytes() {
     let head = head("", &[("a", "x\u{1b}[2J")]);
     let input = KeyInput {
         head: &head,
+        edits: None,
         client: "192.0.2.1".parse().unwrap(),
         route: "r",
         claims: None,
