@@ -71,6 +71,35 @@ fn the_end_of_a_tunnel_passes_both_ways() {
     proxy.wait_metric("tidegate_requests_active", &[], |active| active == 0.0);
 }
 
+/// A 101 is an answer: what filters do to answers they do to it.
+#[test]
+fn response_filters_run_on_a_101() {
+    let origin = upgrades();
+    let filters = "filters = [{ request_id = { response = \"send\" } }, { rate_limit = { limiter = \"l\" } }, \"security_headers\", \
+        { response_headers = { set = { x-seen = \"${status}\" }, remove = [\"server\"] } }]";
+    let proxy = Setup::over(&[origin.addr()])
+        .without_routes()
+        .route("all", &format!("cluster = \"app\"\n{filters}"))
+        .tail("[limiters.l]\nkey = \"global\"\nrate = 100")
+        .start();
+    let mut client = proxy.client();
+    client.send(websocket::request("/chat"));
+    let head = client.response();
+    head.is(101);
+    assert_eq!(head.one("x-seen"), Some("101"));
+    assert_eq!(head.one("sec-websocket-accept"), Some(websocket::ACCEPT));
+    for name in ["x-request-id", "ratelimit", "x-content-type-options"] {
+        assert!(head.one(name).is_some(), "{name}: {}", head.text());
+    }
+    client.send(websocket::frame(
+        1,
+        b"still a tunnel",
+        Some(websocket::MASK),
+    ));
+    let back = websocket::frame(1, b"still a tunnel", None);
+    assert_eq!(client.wire.exact(back.len()).unwrap(), back);
+}
+
 /// Bulk through a tunnel, both ways at once, byte for byte.
 #[test]
 fn tunnels_carry_bulk() {

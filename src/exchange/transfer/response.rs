@@ -209,21 +209,14 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         if status == 401 {
             self.parting.challenge = challenge(&view);
         }
-        if switching == Upgrade::None {
-            let beside = Beside {
-                record: &self.x.record,
-                client: self.x.client,
-                trust: self.x.trust,
-                started: self.x.started,
-            };
-            filters::up(
-                beside,
-                &mut kit.response_edits,
-                &kit.kept,
-                self.route,
-                &view,
-            );
-        }
+        let beside = Beside {
+            record: &self.x.record,
+            client: self.x.client,
+            trust: self.x.trust,
+            started: self.x.started,
+        };
+        let edits = &mut kit.response_edits;
+        filters::up(beside, edits, &kit.kept, self.route, &view);
         if let Some(cookie) = self.cookie {
             kit.response_edits.add(b"Set-Cookie", cookie);
         }

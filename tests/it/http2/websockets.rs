@@ -151,6 +151,28 @@ fn a_stream_is_a_websocket_to_an_endpoint_of_http1() {
     proxy.terminate();
 }
 
+/// What opens a WebSocket is an answer: what filters do to answers they do to it.
+#[test]
+fn response_filters_run_on_what_opens_a_websocket() {
+    let origin = origin();
+    let filters = "filters = [{ response_headers = { set = { x-seen = \"yes\" } } }]";
+    let proxy = Setup::over(&[origin.addr()])
+        .without_routes()
+        .route("all", &format!("cluster = \"app\"\n{filters}"))
+        .listener(ON)
+        .start();
+    let mut client = client(proxy.web, LARGEST);
+    let block = ask(&mut client, 1, "/chat");
+    assert_eq!(block[0], OK);
+    // A literal of a new name, as it is or by Huffman.
+    let has = |part: &[u8]| block.windows(part.len()).any(|at| at == part);
+    assert!(
+        has(b"x-seen") || has(&[0xf2, 0xb2, 0x0a, 0x5a, 0xbf]),
+        "{block:02x?}"
+    );
+    echoes(&mut client, 1, "still a tunnel");
+}
+
 #[test]
 fn bulk_passes_both_ways_and_the_end_behind_it() {
     let origin = origin();
