@@ -50,15 +50,17 @@ pub(super) fn read(lines: &Bytes) -> Result<Read, Detail> {
         }
         let known = Known::of(name.as_str().as_bytes());
         let mut value = HeaderValue::from_maybe_shared(value).map_err(|_| Detail::FieldValue)?;
-        // One connection carries many clients' requests: what is secret must not be found in its table.
-        value.set_sensitive(matches!(
-            known,
-            Known::Authorization | Known::ProxyAuthorization
-        ));
+        // One connection carries many clients' requests: what is secret must not be found in its table. Nor what gRPC's C core
+        // cannot read: it remembers that with the entry, and then of every value that is written behind the entry's name.
+        let secret = matches!(known, Known::Authorization | Known::ProxyAuthorization);
+        value.set_sensitive(secret || name == DEADLINE);
         fields.append(name, value);
     }
     Ok(Read { fields, host })
 }
+
+/// The field by which a call of gRPC says how long it may take: another for nearly every call, so the table has nothing to win.
+const DEADLINE: &str = "grpc-timeout";
 
 /// Takes a cookie apart, so that its parts compress (RFC 9113, 8.2.3).
 fn crumbs(value: &Bytes, fields: &mut HeaderMap) -> Result<(), Detail> {
@@ -171,6 +173,12 @@ mod tests {
         assert_eq!(all, ["1", "2"]);
         assert!(got.fields["authorization"].is_sensitive());
         assert!(!got.fields["x-a"].is_sensitive());
+    }
+
+    #[test]
+    fn a_deadline_is_of_its_own_call_alone() {
+        let got = lines("grpc-timeout: 5x\r\n");
+        assert!(got.fields["grpc-timeout"].is_sensitive());
     }
 
     #[test]
