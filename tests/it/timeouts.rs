@@ -1,12 +1,15 @@
 //! Clocks that end what would never end, and only that.
 
 use crate::support::answer::Step;
+use crate::support::bytes::ByteServer;
 use crate::support::client::{Ends, pattern};
 use crate::support::websocket::{self, WebSocket};
 use crate::support::{Answer, Fault, Origin, Proxy, Setup};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::thread;
 use std::time::Duration;
 
 /// Asserts how the only exchange so far ended.
@@ -129,11 +132,10 @@ fn header_of_a_slow_writer() {
     let mut client = proxy.client();
     let mut writer = client.wire.stream.try_clone().unwrap();
     client.send("GET / HTTP/1.1\r\nHost: a\r\nX: ");
-    let slow = std::thread::spawn(move || {
-        use std::io::Write;
+    let slow = thread::spawn(move || {
         for _ in 0..150 {
             // The pace of the attacker.
-            std::thread::sleep(Duration::from_millis(100));
+            thread::sleep(Duration::from_millis(100));
             if writer.write_all(b"y").is_err() {
                 return;
             }
@@ -305,12 +307,12 @@ fn activity_is_not_cut_off() {
         .listener("timeouts = { body = \"1s\", header = \"1s\", idle = \"1s\" }")
         .start();
     let addr = proxy.web;
-    let upload = std::thread::spawn(move || {
+    let upload = thread::spawn(move || {
         let mut client = crate::support::Client::connect(addr);
         client.send("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
         for byte in b"0123456789" {
             // The pace of a slow client, well within the limit between two reads.
-            std::thread::sleep(Duration::from_millis(200));
+            thread::sleep(Duration::from_millis(200));
             client.send([*byte]);
         }
         client.response().text()
@@ -341,7 +343,7 @@ fn first_byte() {
     // A byte is enough; from there on it is the head's time.
     let mut client = proxy.client();
     client.send("G");
-    std::thread::sleep(Duration::from_millis(1500));
+    thread::sleep(Duration::from_millis(1500));
     client.send("ET / HTTP/1.1\r\nHost: a\r\n\r\n");
     client.response().is(200);
 }
@@ -392,11 +394,11 @@ fn body_rate() {
         .start();
     let addr = proxy.web;
     // Twice the least rate, for longer than the grace, in pieces.
-    let live = std::thread::spawn(move || {
+    let live = thread::spawn(move || {
         let mut client = crate::support::Client::connect(addr);
         client.send("POST /live HTTP/1.1\r\nHost: a\r\nContent-Length: 6400\r\n\r\n");
         for _ in 0..50 {
-            std::thread::sleep(Duration::from_millis(250));
+            thread::sleep(Duration::from_millis(250));
             client.send([b'x'; 128]);
         }
         client.response().is(200).text()
@@ -404,10 +406,9 @@ fn body_rate() {
     let mut client = proxy.client();
     let mut writer = client.wire.stream.try_clone().unwrap();
     client.send("POST /drip HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
-    let drip = std::thread::spawn(move || {
-        use std::io::Write;
+    let drip = thread::spawn(move || {
         for _ in 0..100 {
-            std::thread::sleep(Duration::from_millis(250));
+            thread::sleep(Duration::from_millis(250));
             if writer.write_all(b"1\r\nx\r\n").is_err() {
                 return;
             }
@@ -438,7 +439,7 @@ fn write_rate() {
     let mut line = None;
     for _ in 0..600 {
         // The pace of the attacker: 320 KiB a second.
-        std::thread::sleep(Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(50));
         if client.wire.fill().is_err() {
             break;
         }
@@ -490,7 +491,7 @@ fn age() {
     let mut socket = WebSocket::connect(proxy.web, "/ws");
     let mut client = proxy.client();
     assert!(!client.get("/").is(200).closes());
-    std::thread::sleep(Duration::from_millis(1500));
+    thread::sleep(Duration::from_millis(1500));
     assert!(client.get("/").is(200).closes());
     client.ends();
     closed_by(&proxy, "age");
@@ -526,12 +527,97 @@ fn live_traffic_is_left_alone() {
         .start();
     let web = proxy.web;
     let waits = |path: &'static str| {
-        std::thread::spawn(move || crate::support::Client::connect(web).get(path).text())
+        thread::spawn(move || crate::support::Client::connect(web).get(path).text())
     };
     let (poll, stream) = (waits("/poll"), waits("/events"));
     let mut socket = WebSocket::connect(web, "/ws");
-    std::thread::sleep(Duration::from_millis(2500));
+    thread::sleep(Duration::from_millis(2500));
     socket.echoes("x");
     assert_eq!(poll.join().unwrap(), "at last");
     assert_eq!(stream.join().unwrap(), "data: 1data: 2");
+}
+
+/// E-034: a client may stop to send when it sees that it is answered, and an endpoint that answers need not read: the clocks of the
+/// upload do not end an answer that flows.
+#[test]
+fn an_answer_that_flows_outlives_the_clocks_of_the_upload() {
+    let origin = ByteServer::running(|mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
+        let head =
+            "HTTP/1.1 413 Too Large\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let _ = stream.write_all(head.as_bytes());
+        for _ in 0..15 {
+            thread::sleep(Duration::from_millis(200));
+            let _ = stream.write_all(b"5\r\nhello\r\n");
+        }
+        let _ = stream.write_all(b"0\r\n\r\n");
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let keys = "timeouts = { response = \"1s\" }";
+    let proxy = Setup::over_with(&[origin.addr()], keys)
+        .listener("timeouts = { body = \"1s\" }")
+        .start();
+    // One that stops to send, and one whose upload the endpoint does not read.
+    for sent in [5, 20_000_000] {
+        let mut client = proxy.client();
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+            sent + 5
+        ));
+        let mut body = client.wire.stream.try_clone().unwrap();
+        let writer = thread::spawn(move || {
+            let _ = body.write_all(&vec![b'x'; sent]);
+        });
+        let answer = client.response_to("POST");
+        assert_eq!((answer.status, answer.text().len()), (413, 75), "{sent}");
+        drop(client);
+        writer.join().unwrap();
+    }
+}
+
+/// An answer that does not get on is no reason to wait for a client that does not send.
+#[test]
+fn a_silent_answer_does_not_keep_a_silent_upload() {
+    let origin = ByteServer::running(|mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let proxy = Setup::over(&[origin.addr()])
+        .listener("timeouts = { body = \"1s\" }")
+        .start();
+    let mut client = proxy.client();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf");
+    assert!(client.try_response_to("POST").is_err());
+    let line = proxy.wait_line("the end", |line| line["status"] == 200);
+    assert_eq!(line["reason"], "body_timeout", "{line}");
+}
+
+/// A client that does not send is no fault of the endpoint, whatever one try may take.
+#[test]
+fn a_try_begins_when_the_request_is_sent() {
+    let origin = Origin::start();
+    let proxy = Setup::over_with(
+        &[origin.addr()],
+        "retry = { per_try_timeout = \"300ms\" }\nbreaker = {}",
+    )
+    .listener("timeouts = { body = \"1s\" }")
+    .start();
+    for _ in 0..8 {
+        let mut client = proxy.client();
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf");
+        client.response().is(408);
+    }
+    // Slower than one try may take, and whole.
+    let mut client = proxy.client();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf");
+    thread::sleep(Duration::from_millis(600));
+    client.send("other.").response().is(200);
+    let late = Origin::answering(|_| Answer::silence().then(Step::Hang));
+    let proxy = Setup::over_with(
+        &[late.addr()],
+        "retry = { per_try_timeout = \"300ms\", attempts = 0 }",
+    )
+    .start();
+    proxy.client().post("/", b"whole").is(504);
 }

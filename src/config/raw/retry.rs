@@ -19,7 +19,8 @@ pub struct Retry {
     /// Methods that may be sent twice. Default: the idempotent ones.
     pub methods: Option<Spanned<Vec<Spanned<String>>>>,
     /// How long one try waits for the response head once it has its connection (`timeouts.connect` bounds getting
-    /// one); it ends as `response_timeout`, which is tried again only where `on` lists that; 0s: none. Default: `0s`.
+    /// one) and the whole request was sent (`timeouts.body` bounds that); it ends as `response_timeout`, which is tried again only where `on` lists
+    /// that; 0s: none. Default: `0s`.
     pub per_try_timeout: Option<Spanned<Duration>>,
     /// Pause before a try, but for one on an endpoint that was not asked yet after another was not there.
     pub backoff: Option<Spanned<Backoff>>,

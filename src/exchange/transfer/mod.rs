@@ -103,7 +103,7 @@ pub(super) struct Transfer<'x, D, U> {
     account: &'x Account<'x>,
     not_retried: Detail,
     parting: Parting,
-    /// Ends the wait for a response head.
+    /// Ends the wait for a response head, once the request is with the endpoint.
     per_try: Option<Pin<Box<Sleep>>>,
     /// A Set-Cookie field of ours for the response.
     cookie: Option<&'x [u8]>,
@@ -121,6 +121,8 @@ pub(super) struct Transfer<'x, D, U> {
     /// The client sends its body too slowly.
     body_rate_due: Tick,
     body_pace: Pace,
+    /// Bytes of the answer that the client had when the upload was overdue.
+    flowed: Option<u64>,
     /// The client does not take the response, or too slowly.
     stall_due: Tick,
     write_rate_due: Tick,
@@ -193,7 +195,6 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
             cookie,
             ..
         } = terms;
-        let per_try = account.policy().per_try_timeout;
         let upload = match body {
             More::Follows => Upload::Body,
             More::Ended => Upload::Sent,
@@ -210,7 +211,7 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
             account,
             not_retried: Detail::None,
             parting: Parting::NOTHING,
-            per_try: per_try.map(|limit| Box::pin(tokio::time::sleep(limit))),
+            per_try: None,
             cookie,
             upload,
             reading: Reading::Head,
@@ -223,6 +224,7 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
             response_due: Tick::NEVER,
             body_rate_due: Tick::NEVER,
             body_pace: Pace::new(limits.body_rate),
+            flowed: None,
             stall_due: Tick::NEVER,
             write_rate_due: Tick::NEVER,
             write_pace: Pace::new(limits.write_rate),
@@ -268,10 +270,11 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
             return Poll::Ready(Err(Error::from(Reason::ResponseTimeout)));
         }
         // By value, not by the timer's mark: the mark may be an older deadline's.
-        let due = self.upload_due.min(self.response_due).min(self.stall_due);
-        let due = due.min(self.body_rate_due).min(self.write_rate_due);
-        let due = self.limits.total.min(due);
         let forced = self.x.local.drain.phase() == crate::drain::Phase::Forced;
+        let mut due = self.due();
+        if due <= self.clock().tick() && self.is_answered_meanwhile() {
+            due = self.due();
+        }
         if forced || due <= self.clock().tick() {
             return Poll::Ready(Err(self.overdue()));
         }
@@ -283,6 +286,13 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
         Poll::Pending
     }
 
+    /// The first of all deadlines.
+    fn due(&self) -> Tick {
+        let due = self.upload_due.min(self.response_due).min(self.stall_due);
+        let due = due.min(self.body_rate_due).min(self.write_rate_due);
+        self.limits.total.min(due)
+    }
+
     fn clock(&self) -> &'x Deadlines {
         self.timer.deadlines()
     }
@@ -291,6 +301,7 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
         self.x.record.phase(Phase::Headers);
         if self.upload == Upload::Sent {
             self.response_due = self.clock().after(self.limits.response);
+            self.begin_try();
         } else {
             self.awaits_body();
             if self.x.record.head().expect() == Expect::Continue {

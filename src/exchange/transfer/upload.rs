@@ -12,6 +12,7 @@ use crate::http1::body::More;
 use crate::http1::trailers::Carries;
 use crate::message::trailer::Dropped;
 use crate::net::deadline::Tick;
+use crate::net::pace::Pace;
 use crate::worker::scratch::HEADROOM;
 
 impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
@@ -81,6 +82,34 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         self.body_pace.rest(self.clock().tick());
     }
 
+    /// Whether the client gets an answer that the clocks of the upload must not end (E-034): they begin anew. It may have stopped to send
+    /// because of the answer, and an endpoint that answers need not read. Where no more of the answer came since the upload was overdue before,
+    /// nothing gets on any more.
+    #[cold]
+    pub(super) fn is_answered_meanwhile(&mut self) -> bool {
+        let now = self.clock().tick();
+        if self.reading != Reading::Body || self.upload_due.min(self.body_rate_due) > now {
+            return false;
+        }
+        let flowed = Some(self.down.bodies().1);
+        if self.up.pending(&self.x.kit) {
+            // That is for `response_idle` to judge.
+            self.awaits_no_body();
+        } else if std::mem::replace(&mut self.flowed, flowed) != flowed {
+            self.body_pace = Pace::new(self.limits.body_rate);
+            self.awaits_body();
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// The whole request is with the endpoint: from now on its head is waited for.
+    pub(super) fn begin_try(&mut self) {
+        let limit = self.account.policy().per_try_timeout;
+        self.per_try = limit.map(|limit| Box::pin(tokio::time::sleep(limit)));
+    }
+
     /// The endpoint takes no more. If it took nothing at all the attempt failed; else it may have answered
     /// early, and the answer counts (E-034).
     fn broken(&mut self, error: Error) -> Result<(), Error> {
@@ -90,6 +119,7 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         self.upload = Upload::Broken;
         self.awaits_no_body();
         self.response_due = self.clock().after(self.limits.response);
+        self.begin_try();
         Ok(())
     }
 
@@ -161,6 +191,7 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         self.body_pace.moved(self.clock().tick(), piece.len);
         if piece.more == More::Ended {
             self.upload = Upload::Sent;
+            self.begin_try();
         }
         let trailers = self.down.trailers();
         if piece.more == More::Ended {
