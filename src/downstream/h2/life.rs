@@ -17,6 +17,9 @@ use crate::net::deadline::Tick;
 /// How long we wait for the client's answer between the two steps.
 const NOTICE: Duration = Duration::from_secs(1);
 
+/// How long streams have to end by themselves when the drain is out of time: with a 503 where no answer has begun, with a reset where one has.
+const LAST_ANSWERS: Duration = Duration::from_millis(100);
+
 /// After so much silence a connection needs no more than an idle one does.
 const REST: Duration = Duration::from_secs(1);
 
@@ -27,6 +30,8 @@ enum Stage {
     Warned(Tick),
     /// Streams that were begun are served, no others.
     Leaving,
+    /// The drain is out of time: until then each stream may say so to its client.
+    Cut(Tick),
     /// The client broke the rules.
     Lost,
 }
@@ -113,11 +118,7 @@ impl Driver {
             return Some(End::Told);
         }
         if connection.local.drain.phase() == Phase::Forced {
-            connection.ends_by(Closed::Drain);
-            self.mux.fail_all(Reason::Shutdown, Detail::None);
-            self.mux.session().leave(Code::NoError);
-            self.life.lose();
-            return Some(End::Told);
+            return self.cut(now);
         }
         if self.life.whole_by <= now {
             connection.ends_by(Closed::Refused);
@@ -175,6 +176,30 @@ impl Driver {
         None
     }
 
+    /// The drain is out of time. Exchanges see that for themselves; what they say is sent before the connection ends.
+    fn cut(&mut self, now: Tick) -> Option<End> {
+        let connection = &self.mux.connection;
+        let until = match self.life.stage {
+            Stage::Cut(until) => until,
+            _ => {
+                connection.ends_by(Closed::Drain);
+                self.mux.session().leave(Code::NoError);
+                let until = connection.local.deadlines.after(LAST_ANSWERS);
+                self.life.stage = Stage::Cut(until);
+                until
+            }
+        };
+        if self.mux.peek().streams.is_empty() {
+            return Some(End::Told);
+        }
+        if until <= now {
+            self.mux.fail_all(Reason::Shutdown, Detail::None);
+            self.life.lose();
+            return Some(End::Told);
+        }
+        None
+    }
+
     /// Whether the kernel has taken nothing for too long.
     pub(super) fn stalled(&mut self) -> bool {
         let clock = &self.mux.connection.local.deadlines;
@@ -192,8 +217,8 @@ impl Driver {
     pub(super) fn arm(&self) {
         let life = &self.life;
         let warned = match life.stage {
-            Stage::Warned(until) => until,
-            _ => Tick::NEVER,
+            Stage::Warned(until) | Stage::Cut(until) => until,
+            Stage::Serving | Stage::Leaving | Stage::Lost => Tick::NEVER,
         };
         let due = life
             .whole_by

@@ -1,7 +1,7 @@
 //! How connections are left: in two steps, with nothing lost, by a drain, a reload, age in requests or silence.
 
 use super::slow::{LARGEST, RST_STREAM, ask, client};
-use crate::support::frames::{ACK, DATA, END_STREAM, GOAWAY, HEADERS, PING, Peer};
+use crate::support::frames::{ACK, DATA, END_STREAM, Frame, GOAWAY, HEADERS, PING, Peer};
 use crate::support::{Answer, Gate, Origin, Proxy, Reload, Setup};
 use std::thread;
 use std::time::Duration;
@@ -201,4 +201,43 @@ fn idle_and_old_connections_are_left() {
     }
     ask(&mut old, 5, "/");
     ends_with(&proxy, &mut old, "requests");
+}
+
+/// A drain that is out of time: who waits for an answer gets one, and whose answer is cut is told so.
+#[test]
+fn the_end_of_a_drain_is_told_to_every_stream() {
+    let gate = Gate::shut();
+    let inside = gate.clone();
+    let origin = Origin::answering(move |request| match request.target.as_str() {
+        "/half" => Answer::ok(vec![b'x'; 1000]).held_at(500, &inside),
+        _ => Answer::ok("late").held(&inside),
+    });
+    let mut proxy = Setup::over(&[origin.addr()])
+        .runtime("drain_timeout", "\"1s\"")
+        .start();
+    let mut client = client(proxy.web, LARGEST);
+    ask(&mut client, 1, "/late");
+    ask(&mut client, 3, "/half");
+    let begun = |frame: &Frame| frame.kind == HEADERS && frame.stream == 3;
+    while !begun(&client.frame().expect("half an answer")) {}
+    proxy.signal("TERM");
+    let frames: Vec<_> = std::iter::from_fn(|| client.frame()).collect();
+    let of = |kind, stream| {
+        let mut found = frames
+            .iter()
+            .filter(move |it| (it.kind, it.stream) == (kind, stream));
+        found.next()
+    };
+    let head = of(HEADERS, 1).unwrap_or_else(|| panic!("no answer: {frames:?}"));
+    assert!(head.payload.windows(3).any(|at| at == b"503"), "{head:?}");
+    assert!(
+        of(RST_STREAM, 3).is_some(),
+        "a cut that is not told: {frames:?}"
+    );
+    let log = proxy.wait_log(2);
+    assert!(
+        log.iter().all(|line| line["reason"] == "shutdown"),
+        "{log:?}"
+    );
+    proxy.ends_well();
 }
