@@ -179,15 +179,14 @@ impl Driver {
     /// The drain is out of time. Exchanges see that for themselves; what they say is sent before the connection ends.
     fn cut(&mut self, now: Tick) -> Option<End> {
         let connection = &self.mux.connection;
-        let until = match self.life.stage {
-            Stage::Cut(until) => until,
-            _ => {
-                connection.ends_by(Closed::Drain);
-                self.mux.session().leave(Code::NoError);
-                let until = connection.local.deadlines.after(LAST_ANSWERS);
-                self.life.stage = Stage::Cut(until);
-                until
-            }
+        let until = if let Stage::Cut(until) = self.life.stage {
+            until
+        } else {
+            connection.ends_by(Closed::Drain);
+            self.mux.session().leave(Code::NoError);
+            let until = connection.local.deadlines.after(LAST_ANSWERS);
+            self.life.stage = Stage::Cut(until);
+            until
         };
         if self.mux.peek().streams.is_empty() {
             return Some(End::Told);
