@@ -281,8 +281,9 @@ impl<'x> Account<'x> {
         self.denied(why);
         let detail = match why {
             Detail::None => error.detail(),
-            // What is wrong with an endpoint's certificate is worth more than that nobody else was left to ask.
+            // What is wrong with a certificate, an endpoint's or ours, is worth more than that nobody else was left to ask.
             _ if error.reason() == Reason::UpstreamTls => error.detail(),
+            _ if error.detail() == Detail::Alert => Detail::Alert,
             why => why,
         };
         Error::new(error.reason(), detail)

@@ -15,6 +15,7 @@ use crate::http1::response::{self, Persist, Start};
 use crate::http1::trailers::Trailers;
 use crate::message::{BodyLength, Field, Method};
 use crate::net::Stream;
+use crate::net::secure::is_alert;
 use crate::worker::Kit;
 use crate::worker::scratch::HEADROOM;
 
@@ -120,7 +121,16 @@ impl<'x> Http1<'x> {
 
 /// Writing to the endpoint failed.
 fn broken(error: io::Error) -> Error {
-    Error::caused(Reason::UpstreamReset, Detail::Reset, error)
+    Error::caused(Reason::UpstreamReset, how(&error), error)
+}
+
+/// How a connection was lost. What an endpoint says of it may be read first when something is written.
+fn how(error: &io::Error) -> Detail {
+    if is_alert(error) {
+        Detail::Alert
+    } else {
+        Detail::Reset
+    }
 }
 
 /// The connection ended in a head, or before one.
@@ -131,7 +141,7 @@ fn cut(partial: &[u8], error: Option<io::Error>) -> Error {
         Reason::UpstreamProtocol
     };
     match error {
-        Some(error) => Error::caused(reason, Detail::Reset, error),
+        Some(error) => Error::caused(reason, how(&error), error),
         None => Error::new(reason, Detail::Eof),
     }
 }

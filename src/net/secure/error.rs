@@ -26,6 +26,13 @@ impl fmt::Display for HandshakeError {
 
 impl std::error::Error for HandshakeError {}
 
+/// Whether the peer said what it does not accept. Over TLS 1.3 that may come behind the handshake: a server looks at a client's
+/// certificate when the client is done.
+pub fn is_alert(error: &io::Error) -> bool {
+    let told = error.get_ref().and_then(|inner| inner.downcast_ref());
+    matches!(told, Some(rustls::Error::AlertReceived(_)))
+}
+
 impl From<io::Error> for HandshakeError {
     fn from(error: io::Error) -> Self {
         if error.kind() == ErrorKind::UnexpectedEof {

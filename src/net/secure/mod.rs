@@ -19,7 +19,7 @@ use super::io::Io;
 use super::socket::Quiet;
 use flow::{Flow, Job};
 
-pub use error::HandshakeError;
+pub use error::{HandshakeError, is_alert};
 pub use session::Session;
 
 /// Most plaintext in one record (RFC 8446, 5.1).

@@ -139,6 +139,29 @@ fn an_endpoint_that_asks_for_our_certificate_is_shown_it() {
     assert!(front.shakes()[0].shown.is_some());
 }
 
+/// TLS 1.3 has the client's certificate looked at when the handshake is over for the client: what is wrong with it comes in the place of
+/// an answer, and the log says so all the same.
+#[test]
+fn an_endpoint_that_refuses_our_certificate_is_told_from_one_that_broke() {
+    let (authority, clients) = (Authority::new("Servers"), Authority::new("Clients"));
+    let origin = Origin::start();
+    let config = strict_server(&authority.issue(&["127.0.0.1"]), &clients);
+    let front = Front::over(origin.addr(), config);
+    let setup = Setup::new();
+    let ca = ca(&setup, &authority);
+    let proxy = over(setup, &[endpoint(front.addr())], &ca).start();
+    for (at, method) in (1..).zip(["GET", "POST"]) {
+        proxy.client().method(method, "/", b"").is(502);
+        let line = &proxy.wait_log(at)[at - 1];
+        assert_eq!(
+            (&line["reason"], &line["detail"]),
+            (&"upstream_reset".into(), &"alert".into()),
+            "{line}"
+        );
+    }
+    assert!(origin.requests().is_empty());
+}
+
 /// E-171: the same address under two names is two endpoints' worth of connections.
 #[test]
 fn connections_are_shared_by_those_alone_who_ask_for_the_same() {
