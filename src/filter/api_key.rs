@@ -61,10 +61,10 @@ impl ApiKey {
             route: view.facts.route(),
             claims: None,
         };
-        let Some(KeyValue::Bytes(key) | KeyValue::Encoded(key)) = self.from.read(&input) else {
+        let Some(key) = self.from.read(&input).and_then(KeyValue::bytes) else {
             return Verdict::Respond(self.missing.clone());
         };
-        let hashed = digest(&SHA256, key);
+        let hashed = digest(&SHA256, &key);
         let Some(name) = self.known.get(hashed.as_ref()) else {
             return Verdict::Respond(self.wrong.clone());
         };

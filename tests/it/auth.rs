@@ -231,6 +231,28 @@ fn programs_come_in_by_their_key() {
     assert!(!log.contains("key-"), "no secret in the log");
 }
 
+/// A key with bytes that a query cannot hold as they are, such as one in base64, stands there encoded.
+#[test]
+fn a_key_in_the_query_is_compared_decoded() {
+    /// SHA-256 of `a+b/c=`.
+    const ODD: &str = "1ba61f0004d46ba7d54e7954dc74e64c8610511a1d4f25ecb7a221c60c1a4576";
+    let origin = Origin::start();
+    let filter = "{ api_key = { keys_file = \"secrets\", from = \"query:k\" } }";
+    let (_setup, proxy) = over(&origin, filter, &format!("shop:{KEY}\nodd:{ODD}\n"));
+    for (query, status) in [
+        ("k=a%2Bb%2Fc%3D", 200),
+        ("x=1&%6b=a%2bb/c=&y=2", 200),
+        ("k=%6bey-1", 200),
+        // As forms are written, a plus is a blank.
+        ("k=a+b/c=", 401),
+        ("k=a%252Bb%252Fc%253D", 401),
+        ("k=key-1%00", 401),
+        ("k=key-1%", 401),
+    ] {
+        assert_eq!(proxy.get(&format!("/?{query}")).status, status, "{query}");
+    }
+}
+
 /// What stood in a cookie or in the query goes no further either, and what stood beside it does.
 #[test]
 fn a_key_is_taken_out_of_cookies_and_queries() {

@@ -130,6 +130,27 @@ fn a_token_lets_in_and_its_claims_go_to_the_endpoint() {
     ask(&proxy, &good).is(401);
 }
 
+#[test]
+fn a_token_in_the_query_is_read_decoded() {
+    let origin = Origin::start();
+    let ours = Signer::new("a");
+    let filter = "{ jwt = { keys_file = \"jwks.json\", from = \"query:tk\" } }";
+    let setup = over(&origin, filter);
+    std::fs::write(setup.dir.file("jwks.json"), set(&[&ours])).unwrap();
+    let proxy = setup.start();
+    let token = ours.token(&json!({}));
+    for (written, status) in [
+        (token.clone(), 200),
+        (token.replace('.', "%2E"), 200),
+        (token.replace('.', "%2e").replacen('e', "%65", 1), 200),
+        (token.replace('.', "%252E"), 401),
+    ] {
+        let response = proxy.get(&format!("/?x=1&tk={written}&y=2"));
+        assert_eq!(response.status, status, "{written}");
+    }
+    assert_eq!(origin.wait(3).target, "/?x=1&y=2");
+}
+
 /// Keys come from a URL, are there again when a new one is named, and stay when nobody brings others.
 #[test]
 fn keys_are_fetched_and_the_last_good_ones_stay() {

@@ -12,6 +12,7 @@ mod source;
 mod tests;
 mod token;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ use crate::base::{Detail, Reason, RouteName, clock};
 use crate::config::raw::filter as raw;
 use crate::config::types::{FilePath, OneOrMany};
 use crate::config::{Beside, Code, Diagnostic, Diagnostics, Span, Spanned};
-use crate::message::key::{KeyInput, KeySource, KeyValue};
+use crate::message::key::{KeyInput, KeySource};
 use crate::message::{Claims, Known};
 
 use algorithm::Algorithm;
@@ -170,7 +171,7 @@ impl Jwt {
     }
 
     fn judge(&self, view: &RequestView<'_>) -> Result<Claims, &Reply> {
-        let token = self.token(view).ok_or(&self.missing)?;
+        let token = &*self.token(view).ok_or(&self.missing)?;
         let now = clock::wall();
         let judged = if let Some(known) = self.cache.find(token, self.keys.id()) {
             known.holds(&self.policy, now).map(|()| known)
@@ -194,7 +195,7 @@ impl Jwt {
     }
 
     /// What stands where a token is to stand. Two Authorization fields are none: nobody can say which the endpoint reads.
-    fn token<'v>(&self, view: &'v RequestView<'_>) -> Option<&'v [u8]> {
+    fn token<'v>(&self, view: &'v RequestView<'_>) -> Option<Cow<'v, [u8]>> {
         if matches!(&self.from, KeySource::Header(name) if Known::of(name.as_bytes()) == Known::Authorization)
         {
             let mut given = view.head.values(b"authorization");
@@ -203,7 +204,7 @@ impl Jwt {
             };
             let (scheme, token) = value.split_at_checked("Bearer ".len())?;
             let bearer = scheme.eq_ignore_ascii_case(b"Bearer ");
-            return bearer.then(|| token.trim_ascii());
+            return bearer.then(|| Cow::Borrowed(token.trim_ascii()));
         }
         let input = KeyInput {
             head: view.head,
@@ -212,10 +213,7 @@ impl Jwt {
             route: view.facts.route(),
             claims: None,
         };
-        match self.from.read(&input)? {
-            KeyValue::Bytes(token) | KeyValue::Encoded(token) => Some(token),
-            KeyValue::Addr(_) => None,
-        }
+        self.from.read(&input)?.bytes()
     }
 
     fn let_in(&self, view: &mut RequestView<'_>, claims: Claims) {

@@ -1,6 +1,20 @@
 //! The text of a query: percent-encoded, and compared and counted as it is meant.
 
+use std::borrow::Cow;
+
+use super::KeyValue;
 use crate::base::hash::Hasher128;
+
+impl<'a> KeyValue<'a> {
+    /// The bytes that it means; `None`: it is an address.
+    pub fn bytes(self) -> Option<Cow<'a, [u8]>> {
+        match self {
+            Self::Encoded(text) if is_encoded(text) => Some(Cow::Owned(decoded(text).collect())),
+            Self::Bytes(bytes) | Self::Encoded(bytes) => Some(Cow::Borrowed(bytes)),
+            Self::Addr(_) => None,
+        }
+    }
+}
 
 /// The first parameter of a name, as it was written. The name is compared as it is meant.
 pub(super) fn parameter<'a>(query: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
