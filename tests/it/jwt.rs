@@ -130,6 +130,34 @@ fn a_token_lets_in_and_its_claims_go_to_the_endpoint() {
     ask(&proxy, &good).is(401);
 }
 
+/// A field's value has no blanks around it (RFC 9110, 5.5): without them it would be somebody else's name.
+#[test]
+fn a_claim_with_blanks_around_it_is_told_to_nobody() {
+    let origin = Origin::start();
+    let ours = Signer::new("a");
+    let filter =
+        "{ jwt = { keys_file = \"jwks.json\", claim_headers = { \"x-user\" = \"sub\" } } }";
+    let setup = over(&origin, filter);
+    std::fs::write(setup.dir.file("jwks.json"), set(&[&ours])).unwrap();
+    let proxy = setup.start();
+    for (sub, told) in [
+        (json!("admin"), Some("admin")),
+        (json!("an admin"), Some("an admin")),
+        (json!([" admin", "x"]), None),
+        (json!(" admin"), None),
+        (json!("admin "), None),
+        (json!("\tadmin"), None),
+        (json!("admin\n"), None),
+        (json!(" "), None),
+        (json!(""), None),
+    ] {
+        let fields = bearer(&ours.token(&json!({ "sub": sub })));
+        ask(&proxy, &format!("X-User: root\r\n{fields}")).is(200);
+        let seen = origin.requests().pop().unwrap();
+        assert_eq!(seen.one("x-user"), told, "{sub}");
+    }
+}
+
 #[test]
 fn a_token_in_the_query_is_read_decoded() {
     let origin = Origin::start();

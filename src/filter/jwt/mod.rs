@@ -222,8 +222,9 @@ impl Jwt {
         }
         for (header, claim) in &self.tells {
             view.edits.remove(header.as_bytes());
-            let value = claims.text(claim).map(str::trim_ascii);
-            // What no field can hold is not told, rather than told as something else.
+            let value = claims.text(claim);
+            // What no field can hold is not told, rather than told as something else: blanks around it would be lost, and
+            // " admin" is not whoever is called "admin".
             if let Some(value) =
                 value.filter(|value| !value.is_empty() && check_value(value).is_ok())
             {
