@@ -88,25 +88,23 @@ impl Address {
         script: &str,
         timeout: Duration,
     ) -> RedisResult<(Connection, String)> {
-        let mut load = Cmd::new();
-        load.arg("SCRIPT").arg("LOAD").arg(script);
         match self {
             Self::One(client) => {
                 let server = to(client, CONNECT).await?;
-                Connection::loaded(server, &load, timeout).await
+                Connection::loaded(server, script, timeout).await
             }
             Self::Sentinels(sentinels) => {
                 let master = sentinels.master().await?;
-                Connection::loaded(master, &load, timeout).await
+                Connection::loaded(master, script, timeout).await
             }
             Self::Cluster(client) => {
                 let config = redis::cluster::ClusterConfig::new()
                     .set_connection_timeout(CONNECT)
                     .set_response_timeout(timeout);
-                let mut cluster = client.get_async_connection_with_config(config).await?;
-                // To all masters, and all must take it.
-                let digest = load.query_async(&mut cluster).await?;
-                Ok((Connection::Cluster(cluster), digest))
+                let cluster = client.get_async_connection_with_config(config).await?;
+                let mut cluster = Connection::Cluster(cluster);
+                let digest = cluster.load(script).await?;
+                Ok((cluster, digest))
             }
         }
     }
@@ -192,13 +190,26 @@ pub(super) enum Connection {
 
 impl Connection {
     async fn loaded(
-        mut server: MultiplexedConnection,
-        load: &Cmd,
+        server: MultiplexedConnection,
+        script: &str,
         timeout: Duration,
     ) -> RedisResult<(Self, String)> {
-        let digest = load.query_async(&mut server).await?;
-        server.set_response_timeout(timeout);
-        Ok((Self::One(server), digest))
+        let mut loaded = Self::One(server);
+        let digest = loaded.load(script).await?;
+        if let Self::One(server) = &mut loaded {
+            server.set_response_timeout(timeout);
+        }
+        Ok((loaded, digest))
+    }
+
+    /// Gives it the script, all masters of a cluster, and says what the script is called there.
+    pub(super) async fn load(&mut self, script: &str) -> RedisResult<String> {
+        let mut load = Cmd::new();
+        load.arg("SCRIPT").arg("LOAD").arg(script);
+        match self {
+            Self::One(server) => load.query_async(server).await,
+            Self::Cluster(cluster) => load.query_async(cluster).await,
+        }
     }
 
     /// How many questions may leave together: in a cluster each goes where its key is.
@@ -209,7 +220,7 @@ impl Connection {
         }
     }
 
-    /// Puts a batch of questions; the answers come in their order.
+    /// Puts a batch of questions; the answers come in their order, and what a server refuses is an answer.
     pub(super) async fn put(&mut self, questions: Vec<Cmd>) -> RedisResult<Vec<Value>> {
         match self {
             Self::One(server) => {
@@ -218,12 +229,20 @@ impl Connection {
                 for question in questions {
                     pipeline.add_command(question);
                 }
-                server.send_packed_commands(&pipeline, 0, count).await
+                let answers = server.send_packed_commands(&pipeline, 0, count).await?;
+                if answers.len() != count {
+                    return Err(wrong("not one answer for each question"));
+                }
+                Ok(answers)
             }
             Self::Cluster(cluster) => {
                 let mut answers = Vec::with_capacity(questions.len());
                 for question in &questions {
-                    answers.push(cluster.req_packed_command(question).await?);
+                    let answer = cluster.req_packed_command(question).await;
+                    answers.push(match answer {
+                        Ok(answer) => answer,
+                        Err(error) => Value::ServerError(error.try_into()?),
+                    });
                 }
                 Ok(answers)
             }

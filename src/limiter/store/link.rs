@@ -2,14 +2,14 @@
 //!
 //! Questions that wait together leave as one pipeline (to a cluster: each to the server that has its key), several may be
 //! under way; each has the store's timeout. A connection that breaks, or a breaker that opens, ends the connection; a new one is
-//! tried once a second. So does a server that lost the script, or that has become a replica.
+//! tried once a second. So does a server that has become a replica.
 
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, Value};
+use redis::{Cmd, RedisError, ServerErrorKind, Value};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::address::{Address, Connection};
@@ -144,41 +144,91 @@ enum Served {
     Broken,
 }
 
-/// Puts questions and hands out the answers.
+/// Puts questions and hands out the answers. A server without the script is healthy (`SCRIPT FLUSH`, one that has just joined a
+/// cluster): it gets the script and is asked again, once.
 async fn put(mut connection: Connection, script: &str, batch: Vec<Question>, breaker: &Breaker) {
-    // Those that nobody waits for any more are not put.
-    let batch: Vec<_> = batch
-        .into_iter()
-        .filter(|question| !question.answer.is_closed())
-        .collect();
-    if batch.is_empty() {
+    let again = ask(&mut connection, script, batch, breaker).await;
+    if again.is_empty() {
         return;
     }
+    if let Err(error) = connection.load(SCRIPT).await {
+        fail(breaker, again.len() as u64, &error);
+        return;
+    }
+    let lost = ask(&mut connection, script, again, breaker).await;
+    breaker.failed(lost.len() as u64);
+}
+
+/// Puts questions once. What comes back is for a server that has the script.
+async fn ask(
+    connection: &mut Connection,
+    script: &str,
+    mut batch: Vec<Question>,
+    breaker: &Breaker,
+) -> Vec<Question> {
+    // Those that nobody waits for any more are not put.
+    batch.retain(|question| !question.answer.is_closed());
+    let mut again = Vec::new();
+    if batch.is_empty() {
+        return again;
+    }
     let commands = batch.iter().map(|question| command(question, script));
-    let answers = connection.put(commands.collect()).await;
-    let asked = batch.len() as u64;
-    match answers {
+    match connection.put(commands.collect()).await {
         Ok(values) => {
-            let mut good = 0;
             for (question, value) in batch.into_iter().zip(&values) {
-                if let Some(decision) = decision(value) {
-                    good += 1;
-                    let _ = question.answer.send(decision);
+                match Heard::of(value) {
+                    Heard::Decision(decision) => {
+                        breaker.succeeded(1);
+                        let _ = question.answer.send(decision);
+                    }
+                    Heard::NoScript => again.push(question),
+                    Heard::Refusal => breaker.failed(1),
+                    Heard::Unfit => {
+                        breaker.failed(1);
+                        breaker.open();
+                    }
                 }
             }
-            if good == asked {
-                breaker.succeeded(good);
-            } else {
-                // A server that lost the script, that is a replica by now, or that is no Redis.
-                breaker.failed(asked - good);
-                breaker.open();
-            }
         }
-        Err(error) => {
-            breaker.failed(asked);
-            if !error.is_timeout() {
-                breaker.open();
-            }
+        Err(error) => fail(breaker, batch.len() as u64, &error),
+    }
+    again
+}
+
+/// Questions without an answer. One that is late may be the last one; without a connection there are no more.
+fn fail(breaker: &Breaker, asked: u64, error: &RedisError) {
+    breaker.failed(asked);
+    if !error.is_timeout() {
+        breaker.open();
+    }
+}
+
+/// What was heard on a question.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Heard {
+    Decision(Decision),
+    /// The server does not have the script.
+    NoScript,
+    /// An error about this question (a key of another type) or of this moment (no memory left): the next one may be answered.
+    Refusal,
+    /// This server decides nothing: it is a replica by now, not whole, or no Redis.
+    Unfit,
+}
+
+impl Heard {
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::ServerError(error) => match error.kind() {
+                Some(ServerErrorKind::NoScript) => Self::NoScript,
+                Some(
+                    ServerErrorKind::ReadOnly
+                    | ServerErrorKind::BusyLoading
+                    | ServerErrorKind::ClusterDown
+                    | ServerErrorKind::MasterDown,
+                ) => Self::Unfit,
+                _ => Self::Refusal,
+            },
+            value => decision(value).map_or(Self::Unfit, Self::Decision),
         }
     }
 }

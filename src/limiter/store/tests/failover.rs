@@ -220,7 +220,11 @@ fn a_cluster_is_asked_where_the_keys_are(kind: Kind) {
         let size = servers.ask(port, "DBSIZE");
         assert!(size.trim().parse::<u32>().unwrap() > 5, "{port}: {size}");
     }
+    for port in [7000, 7001] {
+        assert!(servers.ask(port, "SCRIPT FLUSH").contains("OK"));
+    }
     assert_eq!(passed(&store), 0);
+    assert_eq!(store.breaker().counts().error, 0);
     replicated(&servers, 7000);
     servers.kill(7000);
     outlive(&store);

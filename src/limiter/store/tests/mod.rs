@@ -112,6 +112,9 @@ with_each_kind! {
     a_store_and_this_process_give_the_same_answers
     the_clock_of_the_store_counts_for_all
     a_store_that_falls_silent_is_left_alone_and_found_again
+    a_store_that_lost_the_script_gets_it_again
+    a_key_that_cannot_be_counted_is_no_failure_of_the_store
+    a_store_that_is_a_replica_by_now_is_left_alone
 }
 
 fn a_store_and_this_process_give_the_same_answers(kind: Kind) {
@@ -218,4 +221,64 @@ fn a_store_that_falls_silent_is_left_alone_and_found_again(kind: Kind) {
     wait("the store is found again", || !store.breaker().is_open());
     let ticket = ask().unwrap();
     assert!(block_on(ticket.answer()).is_some());
+}
+
+/// Says something to the server beside the store.
+fn say(redis: &Redis, words: &str) {
+    let url = format!("unix://{}", redis.socket.display());
+    let mut server = ::redis::Client::open(url)
+        .unwrap()
+        .get_connection()
+        .unwrap();
+    let mut command = ::redis::Cmd::new();
+    command.arg(words.split_whitespace().collect::<Vec<_>>());
+    command.exec(&mut server).unwrap();
+}
+
+fn asked(store: &Store, key: u128) -> Option<Outcome> {
+    let name = LimiterName::parse("l").unwrap();
+    let rule = Rule::new(Algorithm::FixedWindow, 9, SECOND, 9, Over::Reject).unwrap();
+    let ticket = store.ask(&name, key, &rule, 1, None)?;
+    Some(block_on(ticket.answer())?.outcome)
+}
+
+fn a_store_that_lost_the_script_gets_it_again(kind: Kind) {
+    let redis = Redis::start(kind, "script");
+    let store = redis.store(Duration::from_secs(10));
+    for key in 0..20 {
+        say(&redis, "SCRIPT FLUSH");
+        assert_eq!(asked(&store, key), Some(Outcome::Pass));
+    }
+    let counts = store.breaker().counts();
+    assert_eq!((counts.ok, counts.error, counts.skipped), (20, 0, 0));
+}
+
+fn a_key_that_cannot_be_counted_is_no_failure_of_the_store(kind: Kind) {
+    let redis = Redis::start(kind, "type");
+    let store = redis.store(Duration::from_secs(10));
+    say(
+        &redis,
+        &format!("RPUSH tidegate:1:l:fixed_window:{:032x} x", 7),
+    );
+    for round in 0..10 {
+        assert_eq!(asked(&store, 7), None, "{round}");
+        assert_eq!(asked(&store, 8 + round), Some(Outcome::Pass));
+    }
+    let counts = store.breaker().counts();
+    assert_eq!((counts.ok, counts.error, counts.skipped), (10, 10, 0));
+    // Five in a row are a store that answers nobody.
+    for _ in 0..5 {
+        assert_eq!(asked(&store, 7), None);
+    }
+    assert!(store.breaker().is_open());
+    wait("the store is found again", || !store.breaker().is_open());
+}
+
+fn a_store_that_is_a_replica_by_now_is_left_alone(kind: Kind) {
+    let redis = Redis::start(kind, "replica");
+    let store = redis.store(Duration::from_secs(10));
+    assert_eq!(asked(&store, 1), Some(Outcome::Pass));
+    say(&redis, "REPLICAOF 127.0.0.1 1");
+    assert_eq!(asked(&store, 1), None);
+    assert!(store.breaker().is_open());
 }
