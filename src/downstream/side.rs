@@ -1,5 +1,6 @@
 //! The HTTP/1 client's side of one exchange.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -338,6 +339,10 @@ impl Downstream for Side {
         self.connection.ends_by(Closed::Broken);
         self.connection.stream.break_off();
         finish::broken(self.answered, self.encoding)
+    }
+
+    fn came_to(&self) -> Option<SocketAddr> {
+        self.connection.stream.local_addr()
     }
 
     fn private(&self) -> &Private {

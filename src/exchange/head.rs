@@ -1,8 +1,12 @@
-//! What is refused of a head that its codec took: what is meant for another connection, and what is out of service.
+//! What is refused of a head that its codec took: what is meant for another connection, and what is out of service. And where a
+//! client came to whose head does not say it.
 
-use super::Exchange;
+use std::net::SocketAddr;
+
+use super::side::Downstream;
+use super::{Exchange, filters};
 use crate::base::{Error, Reason};
-use crate::route::Route;
+use crate::route::{Route, Scheme};
 use crate::worker::View;
 
 /// A client that asked for one name and now asks for another is answered only where it would have been shown the same
@@ -43,4 +47,20 @@ pub(super) fn is_served(x: &mut Exchange, view: &View, route: Option<&Route>) ->
             Err(Error::from(Reason::Maintenance))
         }
     }
+}
+
+/// Our own address that a client came to which names no host, with a port of the scheme by which it asked.
+pub(super) fn came_to<D: Downstream>(x: &Exchange, down: &D) -> Option<SocketAddr> {
+    if !x.record.head().host().is_empty() {
+        return None;
+    }
+    let facts = x.record.facts();
+    let told = facts.ends().map(|ends| ends.destination);
+    let mut addr = told.or_else(|| down.came_to())?;
+    let asked = filters::scheme(x);
+    if asked != facts.proto() {
+        // It asked a proxy, which speaks something else to us.
+        addr.set_port(Scheme::from(asked).default_port());
+    }
+    Some(addr)
 }

@@ -296,7 +296,8 @@ async fn serve<D: Downstream>(
         }
         Target::Redirect(redirect) => {
             let asked = filters::scheme(x);
-            let reply = redirect.reply(x.record.head(), asked.into());
+            let here = head::came_to(x, down);
+            let reply = redirect.reply(x.record.head(), asked.into(), here)?;
             refuse::reply(x, down, timer, route, &reply).await
         }
         Target::Respond(reply) => refuse::reply(x, down, timer, route, reply).await,

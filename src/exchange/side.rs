@@ -1,5 +1,6 @@
 //! What an exchange asks of the client's side, whatever its protocol.
 
+use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use super::Disposition;
@@ -142,6 +143,11 @@ pub trait Downstream {
 
     /// The same for a response that broke off, or when there is nobody to answer.
     fn break_off(&mut self) -> Disposition;
+
+    /// Our own address on the client's connection, where a request may name no host (HTTP/1.0).
+    fn came_to(&self) -> Option<SocketAddr> {
+        None
+    }
 
     /// The place of the client's own connection to an endpoint.
     fn private(&self) -> &Private;

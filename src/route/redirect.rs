@@ -1,8 +1,11 @@
 //! Redirects.
 
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+
 use bytes::Bytes;
 
-use crate::base::Reason;
+use crate::base::{Detail, Error, Reason};
 use crate::filter::Reply;
 use crate::message::RequestHead;
 use crate::message::forwarded::Proto;
@@ -86,22 +89,30 @@ pub struct Redirect {
 }
 
 impl Redirect {
-    /// The answer to this request, which came by this scheme.
-    pub fn reply(&self, head: &RequestHead, asked: Scheme) -> Reply {
-        let mut location = Vec::with_capacity(128);
-        self.write_location(head, asked, &mut location);
+    /// The answer to this request, which came by this scheme; `here` as for [`Redirect::location`].
+    pub fn reply(
+        &self,
+        head: &RequestHead,
+        asked: Scheme,
+        here: Option<SocketAddr>,
+    ) -> Result<Reply, Error> {
+        let location = self.location(head, asked, here)?;
         let fields = [(b"location".as_slice(), location.as_slice())];
-        Reply::new(self.status, Reason::LocalReply, fields, Bytes::new())
+        let body = Bytes::new();
+        Ok(Reply::new(self.status, Reason::LocalReply, fields, body))
     }
 
-    /// Appends the URL. Each part comes from the configuration or from the canonical head, both of which were
-    /// validated byte by byte, and nothing is decoded on the way (E-040).
-    pub fn write_location(&self, head: &RequestHead, asked: Scheme, out: &mut Vec<u8>) {
+    /// The URL. Each part comes from the configuration or from the canonical head, both of which were validated byte by byte,
+    /// and nothing is decoded on the way (E-040). It is always a whole one: a path alone would lead nowhere else where only
+    /// scheme or port change. So of a request that names no host (HTTP/1.0) it has the address that it came to, `here`.
+    pub fn location(
+        &self,
+        head: &RequestHead,
+        asked: Scheme,
+        here: Option<SocketAddr>,
+    ) -> Result<Vec<u8>, Error> {
         let scheme = self.scheme.unwrap_or(asked);
-        let host = self
-            .host
-            .as_deref()
-            .map_or_else(|| head.host(), str::as_bytes);
+        let named = self.named(head, asked, here)?;
         let mut replaced = Vec::new();
         let path = match &self.path {
             NewPath::Keep => head.path(),
@@ -116,38 +127,68 @@ impl Redirect {
             b"*" => b"/",
             path => path,
         };
-        if host.is_empty() {
-            // An HTTP/1.0 request without Host: all that can be said is the path. `//x` alone would name a host.
-            if path.starts_with(b"//") {
-                out.extend_from_slice(b"/.");
-            }
-        } else {
-            out.extend_from_slice(scheme.as_str().as_bytes());
-            out.extend_from_slice(b"://");
-            out.extend_from_slice(host);
-            self.write_port(head, asked, scheme, out);
+        let mut out = Vec::with_capacity(128);
+        out.extend_from_slice(scheme.as_str().as_bytes());
+        out.extend_from_slice(b"://");
+        out.extend_from_slice(&named.host);
+        match self.port {
+            Some(port) if port == scheme.default_port() => {}
+            Some(port) => write_port(port, &mut out),
+            None if self.host.is_none() && scheme == asked => out.extend_from_slice(&named.port),
+            None => {}
         }
         out.extend_from_slice(path);
         if let (Query::Keep, Some(query)) = (self.query, head.query()) {
             out.push(b'?');
             out.extend_from_slice(query);
         }
+        Ok(out)
     }
 
-    fn write_port(&self, head: &RequestHead, asked: Scheme, scheme: Scheme, out: &mut Vec<u8>) {
-        match self.port {
-            Some(port) if port == scheme.default_port() => {}
-            Some(port) => {
-                out.push(b':');
-                out.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
-            }
-            None if self.host.is_none() && scheme == asked => {
-                let port = head.authority().strip_prefix(head.host());
-                out.extend_from_slice(port.unwrap_or_default());
-            }
-            None => {}
+    /// The new host, or who was asked.
+    fn named<'a>(
+        &'a self,
+        head: &'a RequestHead,
+        asked: Scheme,
+        here: Option<SocketAddr>,
+    ) -> Result<Named<'a>, Error> {
+        let host = match &self.host {
+            Some(host) => host.as_bytes(),
+            None => head.host(),
+        };
+        if !host.is_empty() {
+            let port = head.authority().strip_prefix(head.host());
+            return Ok(Named {
+                host: host.into(),
+                port: port.unwrap_or_default().into(),
+            });
         }
+        let here = here.ok_or_else(|| Error::new(Reason::BadRequest, Detail::Host))?;
+        let host = match here.ip().to_canonical() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        let mut port = Vec::new();
+        if here.port() != asked.default_port() {
+            write_port(here.port(), &mut port);
+        }
+        Ok(Named {
+            host: host.into_bytes().into(),
+            port: port.into(),
+        })
     }
+}
+
+/// Where a redirect leads.
+struct Named<'a> {
+    host: Cow<'a, [u8]>,
+    /// Of whom was asked, with its colon.
+    port: Cow<'a, [u8]>,
+}
+
+fn write_port(port: u16, out: &mut Vec<u8>) {
+    out.push(b':');
+    out.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
 }
 
 #[cfg(test)]
@@ -164,8 +205,15 @@ mod tests {
         query: Query::Keep,
     };
 
+    const HERE: &str = "192.0.2.1:8080";
+
     fn location(redirect: &Redirect, authority: &str, target: &str) -> String {
-        let reply = redirect.reply(&head("GET", authority, target), Scheme::Http);
+        location_at(redirect, authority, target, HERE)
+    }
+
+    fn location_at(redirect: &Redirect, authority: &str, target: &str, here: &str) -> String {
+        let (head, here) = (head("GET", authority, target), here.parse().unwrap());
+        let reply = redirect.reply(&head, Scheme::Http, Some(here)).unwrap();
         assert_eq!(reply.status(), redirect.status);
         let line = String::from_utf8(reply.lines().to_vec()).unwrap();
         let value = line.strip_prefix("location: ").unwrap();
@@ -209,7 +257,12 @@ mod tests {
                 "/old//evil?q",
                 "https://a.example//evil?q",
             ),
-            (&prefix, "", "/old//evil.example", "/.//evil.example"),
+            (
+                &prefix,
+                "",
+                "/old//evil.example",
+                "https://192.0.2.1//evil.example",
+            ),
             (
                 &https,
                 "a.example:8080",
@@ -237,10 +290,49 @@ mod tests {
                 "/x?y",
                 "http://a.example:8080/new",
             ),
-            (&https, "", "//evil.example/", "/.//evil.example/"),
-            (&https, "", "/x?y", "/x?y"),
+            (
+                &https,
+                "",
+                "//evil.example/",
+                "https://192.0.2.1//evil.example/",
+            ),
         ] {
             assert_eq!(location(redirect, authority, target), expected);
         }
+    }
+
+    #[test]
+    fn who_names_no_host_is_sent_to_the_address_that_it_came_to() {
+        let https = Redirect {
+            scheme: Some(Scheme::Https),
+            ..KEEP
+        };
+        let port = Redirect {
+            port: Some(8443),
+            ..KEEP
+        };
+        let host = Redirect {
+            host: Some("b.example".into()),
+            ..KEEP
+        };
+        for (redirect, here, expected) in [
+            (&https, HERE, "https://192.0.2.1/x?y"),
+            (&port, HERE, "http://192.0.2.1:8443/x?y"),
+            (&KEEP, HERE, "http://192.0.2.1:8080/x?y"),
+            (&KEEP, "192.0.2.1:80", "http://192.0.2.1/x?y"),
+            (&KEEP, "[::ffff:192.0.2.1]:80", "http://192.0.2.1/x?y"),
+            (&KEEP, "[fe80::1%3]:81", "http://[fe80::1]:81/x?y"),
+            (&host, HERE, "http://b.example/x?y"),
+        ] {
+            assert_eq!(location_at(redirect, "", "/x?y", here), expected);
+        }
+        // A unix socket has no address.
+        let nameless = head("GET", "", "/x");
+        assert!(host.reply(&nameless, Scheme::Http, None).is_ok());
+        let refused = https.reply(&nameless, Scheme::Http, None).unwrap_err();
+        assert_eq!(
+            (refused.reason(), refused.detail()),
+            (Reason::BadRequest, Detail::Host)
+        );
     }
 }

@@ -139,10 +139,10 @@ impl Found {
             Action::Respond(reply) => self.status = Some(reply.status()),
             Action::Redirect(redirect) => {
                 self.status = Some(redirect.status);
-                let mut location = Vec::new();
-                if let Ok(head) = &asked.head {
-                    redirect.write_location(head, asked.scheme.into(), &mut location);
-                }
+                // A question names its host.
+                let location = |head| redirect.location(head, asked.scheme.into(), None).ok();
+                let location = asked.head.as_ref().ok().and_then(location);
+                let location = location.unwrap_or_default();
                 self.location = Some(String::from_utf8_lossy(&location).into_owned());
             }
         }

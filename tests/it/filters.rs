@@ -1,5 +1,8 @@
 //! Routes and filters: which one is taken, and what it changes.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
 use crate::support::{Answer, Origin, Setup, endpoint};
 
 fn named(names: &[&'static str]) -> (Vec<Origin>, Setup) {
@@ -318,6 +321,53 @@ fn redirects_are_built_from_what_was_checked() {
     assert!(
         log.iter().all(|line| line["reason"] == "local_reply"),
         "{log:?}"
+    );
+}
+
+/// A path alone would be the same URL again where only the scheme changes: a client would go round and round.
+#[test]
+fn who_names_no_host_is_redirected_to_the_address_that_it_came_to() {
+    let setup = Setup::new()
+        .listener("trusted_proxies = [\"127.0.0.1\"]")
+        .route("tls", "path = \"/tls\"\nredirect = { scheme = \"https\" }")
+        .route("port", "path = \"/port\"\nredirect = { port = 99 }")
+        .route("path", "path = \"/path\"\nredirect = { path = \"/b\" }")
+        .route("host", "path = \"/host\"\nredirect = { host = \"b\" }");
+    let socket = setup.dir.file("web.sock");
+    let also = format!(
+        "[[listeners]]\nname = \"file\"\nbind = [\"unix:{}\"]\nprotocol = \"http\"\n",
+        socket.display()
+    );
+    let proxy = setup.tail(&also).start();
+    let web = proxy.web;
+    let with = |path: &str, fields: &str| {
+        let mut client = proxy.client();
+        client.send(format!("GET {path}?q HTTP/1.0\r\n{fields}\r\n"));
+        let response = client.response();
+        response.is(308);
+        response.one("location").unwrap().to_owned()
+    };
+    let whole = |path: &str| with(path, "");
+    assert_eq!(whole("/tls"), format!("https://{}/tls?q", web.ip()));
+    assert_eq!(whole("/port"), format!("http://{}:99/port?q", web.ip()));
+    assert_eq!(whole("/path"), format!("http://{web}/b?q"));
+    assert_eq!(whole("/host"), "http://b/host?q");
+    // What speaks https is the proxy in front, at whatever port.
+    assert_eq!(
+        with("/path", "X-Forwarded-Proto: https\r\n"),
+        format!("https://{}/b?q", web.ip())
+    );
+    for (path, status) in [("/host", "308"), ("/tls", "400")] {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+        let mut told = String::new();
+        stream.read_to_string(&mut told).unwrap();
+        assert!(told.starts_with(&format!("HTTP/1.1 {status} ")), "{told}");
+    }
+    let line = proxy.wait_line("a refusal", |line| line["status"] == 400);
+    assert_eq!(
+        (&line["reason"], &line["detail"]),
+        (&"bad_request".into(), &"host".into())
     );
 }
 

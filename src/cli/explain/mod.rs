@@ -145,8 +145,9 @@ fn action(snapshot: &Snapshot, route: &Route, input: &RouteInput<'_>, asked: Pro
         Action::Cluster(ix) => Some(*ix),
         Action::Split(split) => split.choose(&key),
         Action::Redirect(redirect) => {
-            let mut location = Vec::new();
-            redirect.write_location(input.head, asked.into(), &mut location);
+            // A question names its host.
+            let location = redirect.location(input.head, asked.into(), None);
+            let location = location.unwrap_or_default();
             return Chosen::Redirect {
                 status: redirect.status,
                 location: String::from_utf8_lossy(&location).into_owned(),
