@@ -74,6 +74,6 @@ async fn wait(until: Until) -> Result<Over, Error> {
         }
         Until::Answer(ticket) => Ok(Over::Answer(ticket.answer().await)),
         // No filter that a session has asks for these.
-        Until::Proof(_) | Until::Heard(_) => Err(Error::from(Reason::Internal)),
+        Until::Proof(_) | Until::Heard(_) | Until::Keys(_) => Err(Error::from(Reason::Internal)),
     }
 }

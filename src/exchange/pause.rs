@@ -45,6 +45,10 @@ async fn over(x: &Exchange, route: Option<&Route>, until: Until) -> Over {
         }
         Until::Answer(ticket) => Over::Answer(ticket.answer().await),
         Until::Proof(job) => Over::Proof(job.proof().await),
+        Until::Keys(fetch) => {
+            fetch.over().await;
+            Over::Keys
+        }
         // Boxed: most waits are for less.
         Until::Heard(errand) => Over::Heard(Box::pin(ask(x, route, &errand)).await),
     }

@@ -73,6 +73,8 @@ pub enum Over {
     Proof(Proof),
     /// A cluster answered so, or not at all in time.
     Heard(Option<Heard>),
+    /// Keys were fetched, or could not be in time.
+    Keys,
 }
 
 impl Progress {
@@ -80,7 +82,9 @@ impl Progress {
     pub fn resume(&mut self, over: Over) {
         match over {
             Over::Turn => self.step += 1,
-            Over::Answer(_) | Over::Proof(_) | Over::Heard(_) => self.answer = Some(over),
+            Over::Answer(_) | Over::Proof(_) | Over::Heard(_) | Over::Keys => {
+                self.answer = Some(over);
+            }
         }
     }
 }

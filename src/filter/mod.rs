@@ -63,7 +63,7 @@ pub use field::{FieldError, Place, check_name, check_value};
 pub use forward_auth::ForwardAuth;
 pub use grpc_web::GrpcWeb;
 pub use ip_access::IpAccess;
-pub use jwt::Jwt;
+pub use jwt::{Fetch, Jwt};
 pub use kept::{Keep, Kept, Over, Progress, Quota};
 pub use live::{Live, Tally};
 pub use method_access::MethodAccess;
@@ -288,6 +288,8 @@ pub enum Until {
     Proof(Job),
     /// A cluster is asked; the filter is called again with what was heard. Only the exchange can do that.
     Heard(Arc<Errand>),
+    /// Keys of tokens are fetched; the filter is called again.
+    Keys(Fetch),
 }
 
 /// The filters of one route.

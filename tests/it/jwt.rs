@@ -1,7 +1,7 @@
 //! Tokens: who is let in, what the endpoint is told, and where keys come from.
 
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
@@ -302,6 +302,43 @@ fn unknown_keys_do_not_make_us_ask_for_each() {
     issuer.wait(2);
     ask(&proxy, &good).is(200);
     assert_eq!(issuer.count(), 2);
+}
+
+/// Who has a token by a key that is newer than ours is not turned away for that: whoever comes meanwhile waits for the keys.
+#[test]
+fn a_new_key_holds_for_the_first_who_names_it() {
+    let origin = Origin::start();
+    let (old, new) = (Signer::new("old"), Signer::new("new"));
+    let (keys, slow) = (
+        Arc::new(Mutex::new(set(&[&old]))),
+        Duration::from_millis(300),
+    );
+    let told = Arc::clone(&keys);
+    let issuer = Origin::answering(move |_| {
+        std::thread::sleep(slow);
+        Answer::ok(told.lock().unwrap().clone())
+    });
+    let url = format!("http://{}/", issuer.addr());
+    let filter = format!("{{ jwt = {{ keys_url = \"{url}\", keys_refresh = \"1h\" }} }}");
+    let proxy = over(&origin, &filter).start();
+    let by_old = bearer(&old.token(&json!({})));
+    eventually("keys are there", || {
+        (ask(&proxy, &by_old).status == 200).then_some(())
+    });
+    *keys.lock().unwrap() = set(&[&old, &new]);
+    let by_new = bearer(&new.token(&json!({})));
+    let mut clients: Vec<_> = (0..8).map(|_| proxy.client()).collect();
+    for client in &mut clients {
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{by_new}\r\n"));
+    }
+    // Nobody else waits for them.
+    ask(&proxy, &by_old).is(200);
+    for client in &mut clients {
+        client.response().is(200);
+    }
+    assert_eq!(issuer.count(), 2);
+    let labels = [("route", "all"), ("filter", "jwt"), ("decision", "refuse")];
+    assert_eq!(proxy.metric("tidegate_auth_decisions_total", &labels), 0.0);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod token;
+mod wish;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -20,9 +21,9 @@ use super::api_key::source as key_source;
 use super::auth::{self, Credentials};
 use super::basic_auth::unauthorized;
 use super::compile::{Fields, compile_fields};
-use super::kept::Keep;
+use super::kept::{Keep, Over};
 use super::live::{Decision, Live, Tally};
-use super::{Place, Reply, RequestView, Verdict, check_value};
+use super::{Place, Reply, RequestView, Until, Verdict, check_value};
 use crate::base::{Detail, Reason, RouteName, clock};
 use crate::config::raw::filter as raw;
 use crate::config::types::{FilePath, OneOrMany};
@@ -38,6 +39,7 @@ pub(super) use source::Identity;
 pub use source::Source;
 use source::Terms;
 use token::{Expiry, Fault, Policy, open};
+pub use wish::Fetch;
 
 const MAX_FILE: u64 = 1 << 20;
 const LEEWAY: Duration = Duration::from_secs(30);
@@ -86,6 +88,15 @@ impl Keys {
             Self::At(source, _) => source.keys(),
         }
     }
+}
+
+/// Why a request is not let in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Refusal {
+    NoToken,
+    /// There are none so far.
+    NoKeys,
+    Fault(Fault),
 }
 
 impl Jwt {
@@ -154,29 +165,40 @@ impl Jwt {
         }
     }
 
-    /// Decides.
+    /// Decides. A key that is not known may be new: the request waits for the keys that it makes us fetch, once.
     pub fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
-        let (decision, verdict) = match self.judge(view) {
+        let waited = matches!(view.progress.answer.take(), Some(Over::Keys));
+        let judged = self.judge(view);
+        if let (Err(Refusal::Fault(Fault::Key)), Keys::At(source, _), false) =
+            (&judged, &self.keys, waited)
+            && let Some(fetch) = source.miss(view.facts.now)
+        {
+            return Verdict::Wait(Until::Keys(fetch));
+        }
+        let (decision, verdict) = match judged {
             Ok(claims) => {
                 self.let_in(view, claims);
                 (Decision::Allow, Verdict::Continue)
             }
-            Err(reply) if reply.reason() == Reason::AuthUnavailable => {
-                (Decision::Fail, Verdict::Respond(reply.clone()))
+            Err(refusal) => {
+                let decision = match refusal {
+                    Refusal::NoKeys => Decision::Fail,
+                    Refusal::NoToken | Refusal::Fault(_) => Decision::Refuse,
+                };
+                (decision, Verdict::Respond(self.refused(refusal).clone()))
             }
-            Err(reply) => (Decision::Refuse, Verdict::Respond(reply.clone())),
         };
         self.tally.count(decision);
         verdict
     }
 
-    fn judge(&self, view: &RequestView<'_>) -> Result<Claims, &Reply> {
-        let token = &*self.token(view).ok_or(&self.missing)?;
+    fn judge(&self, view: &RequestView<'_>) -> Result<Claims, Refusal> {
+        let token = &*self.token(view).ok_or(Refusal::NoToken)?;
         let now = clock::wall();
         let judged = if let Some(known) = self.cache.find(token, self.keys.id()) {
             known.holds(&self.policy, now).map(|()| known)
         } else {
-            let keys = self.keys.set().ok_or(&self.unavailable)?;
+            let keys = self.keys.set().ok_or(Refusal::NoKeys)?;
             open(token, &keys, &self.policy).and_then(|opened| {
                 opened.holds(&self.policy, now)?;
                 let opened = Arc::new(opened);
@@ -184,14 +206,19 @@ impl Jwt {
                 Ok(opened)
             })
         };
-        judged.map(|it| it.told.clone()).map_err(|fault| {
-            if let (Fault::Key, Keys::At(source, _)) = (fault, &self.keys) {
-                source.miss(view.facts.now);
+        judged.map(|it| it.told.clone()).map_err(Refusal::Fault)
+    }
+
+    fn refused(&self, refusal: Refusal) -> &Reply {
+        match refusal {
+            Refusal::NoToken => &self.missing,
+            Refusal::NoKeys => &self.unavailable,
+            Refusal::Fault(fault) => {
+                let mut known = self.wrong.iter();
+                let reply = known.find(|(known, _)| *known == fault);
+                reply.map_or(&self.missing, |(_, reply)| reply)
             }
-            let mut known = self.wrong.iter();
-            let reply = known.find(|(known, _)| *known == fault);
-            reply.map_or(&self.missing, |(_, reply)| reply)
-        })
+        }
     }
 
     /// What stands where a token is to stand. Two Authorization fields are none: nobody can say which the endpoint reads.

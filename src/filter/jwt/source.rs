@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
 
 use super::keys::{KeySet, Origin};
+use super::wish::{Fetch, Wishes};
 use crate::base::EndpointAddr;
 use crate::base::clock::{self, Instant};
 use crate::config::raw::filter as raw;
@@ -24,8 +25,7 @@ use crate::tls::ClientTls;
 use crate::upstream::{self, ConnectSpec, Protocol};
 
 const REFRESH: Duration = Duration::from_mins(10);
-/// Between two tries after one that failed, and between two fetches for the sake of keys that nobody knows: who makes up
-/// ids must not make us ask for each.
+/// Between two tries after one that failed.
 const AGAIN: Duration = Duration::from_secs(10);
 /// For one fetch.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,9 +63,9 @@ pub struct Source {
     keys: RwLock<Option<Arc<KeySet>>>,
     /// The id of these keys: a token that is remembered needs no more than that.
     set: AtomicU64,
-    /// As stamps: the last good fetch, and the last wish for one.
+    /// The stamp of the last good fetch.
     good: AtomicU64,
-    wished: AtomicU64,
+    wishes: Wishes,
     fetched: [AtomicU64; 2],
 }
 
@@ -121,7 +121,7 @@ impl Source {
             keys: RwLock::default(),
             set: AtomicU64::new(0),
             good: AtomicU64::new(0),
-            wished: AtomicU64::new(0),
+            wishes: Wishes::default(),
             fetched: Default::default(),
         };
         Some((identity, source, terms))
@@ -152,19 +152,9 @@ impl Source {
         terms.clone()
     }
 
-    /// A token names a key that is not known: it may be new.
-    pub(super) fn miss(&self, now: Instant) {
-        let (now, before) = (clock::stamp(now), self.wished.load(Ordering::Relaxed));
-        let pause = u64::try_from(AGAIN.as_nanos()).unwrap_or(u64::MAX);
-        if before != 0 && now.saturating_sub(before) < pause {
-            return;
-        }
-        let took = self
-            .wished
-            .compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed);
-        if took.is_ok() {
-            self.wake.notify_one();
-        }
+    /// A token names a key that is not known: it may be new. What is to be waited for before that is said of it, if anything is.
+    pub(super) fn miss(&self, now: Instant) -> Option<Fetch> {
+        self.wishes.wish(now, &self.wake)
     }
 
     /// How many fetches brought keys, and how many did not.
@@ -317,9 +307,11 @@ impl Drop for Source {
 /// Fetches until nobody wants the keys any more.
 async fn keep(source: &Weak<Source>, wake: &Notify) {
     while let Some(alive) = source.upgrade() {
+        let number = alive.wishes.begin();
         let fetched = tokio::time::timeout(TIMEOUT, alive.fetch()).await;
         let fetched = fetched.unwrap_or_else(|_| Err("no answer in time".to_owned()));
         let pause = alive.took(fetched);
+        alive.wishes.over(number);
         drop(alive);
         let _ = tokio::time::timeout(pause, wake.notified()).await;
     }
