@@ -20,8 +20,12 @@ use crate::message::{
     BodyLength, Edits, Expect, Method, RequestHead, ResponseHead, Upgrade, Version,
 };
 use crate::metrics::Closed;
+use crate::net::socket::Quiet;
 use crate::upstream::Private;
 use crate::worker::scratch::Page;
+
+/// What the kernel sends to a new client before it hears anything of it: ten segments (RFC 6928).
+const FLIGHT: u64 = 10 * 1460;
 
 /// The client's side of one exchange.
 #[derive(Debug)]
@@ -124,6 +128,14 @@ impl Side {
     /// Whether bytes of the client are here that nobody has asked for yet.
     fn is_ahead(&self) -> bool {
         self.intake.is_ahead() || !self.connection.input.borrow().is_empty()
+    }
+
+    /// Whether something is under way, in either direction, that makes a close at once cut the answer: for bytes that nobody has
+    /// read the kernel sends a reset, and drops what it still holds for the client (E-035). What fits into a first flight has
+    /// left it.
+    fn would_cut(&self) -> bool {
+        let stream = &self.connection.stream;
+        stream.quiet_now() == Quiet::No || (self.sent > FLIGHT && stream.owed() > 0)
     }
 
     fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Result<(), Error> {
@@ -330,7 +342,8 @@ impl Downstream for Side {
     fn finish(&mut self) -> Disposition {
         self.outbox.release(&self.connection.local);
         self.intake.settle(&self.connection);
-        let here = self.is_ahead();
+        let ends = self.promise == Promise::Close && self.wish == Wish::ClientEnds;
+        let here = self.is_ahead() || (ends && self.would_cut());
         let body = std::mem::take(&mut self.intake.body);
         finish::whole(self.promise, self.wish, body, here)
     }

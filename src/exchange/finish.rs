@@ -75,13 +75,14 @@ pub fn promise(wish: Wish, author: Author, rest: Rest, waits: Expect, budget: u6
     }
 }
 
-/// The client's connection after a whole answer. `here` is whether bytes of the client wait unread.
+/// The client's connection after a whole answer. `here` is whether bytes of the client wait unread, or may
+/// while it still takes the answer.
 pub fn whole(promise: Promise, wish: Wish, body: BodyReader, here: bool) -> Disposition {
     match (promise, Rest::of(&body)) {
         // An upload may have come to its end behind the answer's head; what was said stays said.
         (Promise::Reuse, _) | (Promise::Skip, Rest::Nothing) => Disposition::Reuse,
         (Promise::Skip, _) => Disposition::Drain(body),
-        // The client said that it will send no more, and everything that it sent was read.
+        // The client said that it will send no more, everything that it sent was read, and nothing of the answer can be lost.
         (Promise::Close, Rest::Nothing) if wish == Wish::ClientEnds && !here => Disposition::Close,
         (Promise::Close, _) => Disposition::Linger,
     }

@@ -8,6 +8,7 @@ use tokio::io::{AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::Pipe;
+use super::owed::owed;
 use super::socket::{self, Quiet};
 
 /// One connected socket.
@@ -200,6 +201,14 @@ impl Io {
         match self {
             Self::Tcp(io) => socket::peek_quiet(io),
             Self::Unix(io) => socket::peek_quiet(io),
+        }
+    }
+
+    /// What the peer has not acknowledged of what it was sent.
+    pub(super) fn owed(&self) -> io::Result<usize> {
+        match self {
+            Self::Tcp(io) => owed(io),
+            Self::Unix(io) => owed(io),
         }
     }
 

@@ -17,6 +17,7 @@ pub mod deadline;
 pub mod files;
 mod io;
 pub mod liveness;
+mod owed;
 pub mod pace;
 pub mod preface;
 pub mod quic;

@@ -196,6 +196,11 @@ impl Stream {
         }
     }
 
+    /// Bytes that were written and that the kernel still holds for the peer; none where it cannot tell. One system call.
+    pub fn owed(&self) -> usize {
+        self.io.borrow().owed().unwrap_or(0)
+    }
+
     /// What was sent is not whole: the end of a TLS connection is not declared, so that it cannot be taken for one.
     pub fn break_off(&self) {
         if let Some(tls) = self.tls.get() {

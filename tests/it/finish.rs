@@ -4,8 +4,11 @@
 
 use crate::support::answer::Step;
 use crate::support::client::{chunks, pattern};
-use crate::support::{Answer, Client, Origin, Proxy, Setup};
+use crate::support::wire::Wire;
+use crate::support::{Answer, Client, DEADLINE, Gate, Origin, Proxy, Setup};
+use socket2::{Domain, Socket, Type};
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -292,6 +295,60 @@ fn a_refusal_always_arrives() {
         .take_while(|_| client.wire.send(&body).is_ok())
         .count();
     assert!(sent < 8, "{sent} times 10 MiB were taken from a client");
+}
+
+/// E-035: who said that its connection ends and sends something all the same, while it waits or while it reads slowly, gets
+/// its answer to the last byte.
+#[test]
+fn an_answer_that_ends_its_connection_is_not_cut_by_what_still_comes() {
+    // So much that the kernel takes all of it at once, and the client's does not.
+    const LENGTH: usize = 48 << 10;
+    let gate = Arc::new(Mutex::new(Gate::shut()));
+    let held = Arc::clone(&gate);
+    let origin =
+        Origin::answering(move |_| Answer::ok(pattern(LENGTH)).held(&held.lock().unwrap()));
+    let proxy = Setup::over(&[origin.addr()]).start();
+    let later: [&str; 2] = ["\r\n", SMUGGLED];
+    let mut count = 0;
+    for request in [
+        "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc",
+        "GET / HTTP/1.0\r\nHost: a\r\n\r\n",
+    ] {
+        for later in later {
+            for when in ["while it waits", "while it reads"] {
+                let what = format!("{when}: {later:?} behind {request:?}");
+                let gate = {
+                    let mut gate = gate.lock().unwrap();
+                    *gate = Gate::shut();
+                    gate.clone()
+                };
+                let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+                socket.set_recv_buffer_size(4096).unwrap();
+                socket.connect(&proxy.web.into()).unwrap();
+                let mut client = Client {
+                    wire: Wire::new(socket.into(), Some(DEADLINE)),
+                };
+                client.send(request);
+                count += 1;
+                origin.wait(count);
+                if when == "while it waits" {
+                    client.send(later);
+                }
+                gate.open();
+                proxy.wait_log(count);
+                if when == "while it reads" {
+                    client.send(later);
+                }
+                let response = match client.try_response_to("GET") {
+                    Ok(response) => response,
+                    Err(fault) => panic!("{what}: {fault:?}"),
+                };
+                assert_eq!(response.is(200).body.len(), LENGTH, "{what}");
+                assert_eq!(client.wire.rest(), Ok(Vec::new()), "{what}");
+            }
+        }
+    }
+    assert_eq!(origin.count(), count);
 }
 
 /// E-216, F-06: a client that closes its sending side gets its answer; `half_close = "abort"` takes it for gone, and
