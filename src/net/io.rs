@@ -107,18 +107,12 @@ impl Io {
     }
 
     pub(super) fn poll_peek(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        // Nothing, nearly always: it is waited for the end of a connection.
         match self {
-            Self::Tcp(io) => {
-                // Nothing, nearly always: it is waited for the end of a connection.
-                ready!(io.poll_read_ready(cx))?;
-                let mut byte = [0; 1];
-                io.poll_peek(cx, &mut ReadBuf::new(&mut byte))
-            }
-            Self::Unix(io) => {
-                ready!(io.poll_read_ready(cx))?;
-                Poll::Ready(Ok(1))
-            }
+            Self::Tcp(io) => ready!(io.poll_read_ready(cx))?,
+            Self::Unix(io) => ready!(io.poll_read_ready(cx))?,
         }
+        self.poll_look(cx, &mut [0; 1])
     }
 
     pub(super) fn poll_look(

@@ -2,9 +2,11 @@
 
 use super::tcp_listener;
 use crate::support::bytes::{ByteServer, dial, echoes};
-use crate::support::{DEADLINE, Origin, Reload, Setup, endpoint, eventually, ports};
+use crate::support::answer::Step;
+use crate::support::{Answer, DEADLINE, Origin, Reload, Setup, endpoint, eventually, ports};
 use std::fs;
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -83,6 +85,41 @@ fn requests_come_over_a_file_and_their_client_is_this_machine() {
     assert!(told.contains(&format!("unix:{}", path.display())), "{told}");
     proxy.terminate();
     assert!(!path.exists(), "the file goes with its process");
+}
+
+/// F-06, E-217, over a file: who is gone holds no place in a queue, and with `half_close = "abort"` no endpoint.
+#[test]
+fn a_client_that_leaves_a_file_is_noticed() {
+    let origin = Origin::answering(|_| Answer::silence().then(Step::Hang));
+    let keys = "bulkhead = { connections_per_endpoint = 1, queue = { timeout = \"60s\" } }";
+    let setup = Setup::over_with(&[origin.addr()], keys);
+    let path = at(&setup);
+    let proxy = setup
+        .tail(&listener("http", &path, "half_close = \"abort\""))
+        .start();
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut served = connect(&path);
+    served.write_all(request).unwrap();
+    origin.wait(1);
+    let mut queued = connect(&path);
+    queued.write_all(request).unwrap();
+    let app = [("cluster", "app")];
+    proxy.wait_metric("tidegate_upstream_requests_queued", &app, |n| n == 1.0);
+    drop(queued);
+    let line = proxy.wait_log(1).remove(0);
+    assert_eq!(
+        (&line["reason"], &line["phase"]),
+        (&"client_abort".into(), &"queue".into()),
+        "{line}"
+    );
+    served.shutdown(Shutdown::Write).unwrap();
+    origin.wait_closed(1);
+    let line = proxy.wait_log(2).remove(1);
+    assert_eq!(
+        (&line["reason"], &line["detail"]),
+        (&"client_abort".into(), &"eof".into()),
+        "{line}"
+    );
 }
 
 #[test]
