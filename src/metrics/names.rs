@@ -251,6 +251,8 @@ metrics! {
 
     ACCESSLOG_DROPPED: Counter "tidegate_accesslog_dropped_total" ["sink"]
         "Access log lines that were dropped because the writer could not keep up or the output failed.";
+    LOG_DROPPED: Counter "tidegate_log_dropped_total" []
+        "Lines of the process log that were dropped because standard error took none, or not soon enough.";
     METRICS_SERIES_DROPPED: Counter "tidegate_metrics_series_dropped_total" []
         "Label sets that were folded into _other because there were too many.";
 

@@ -110,6 +110,7 @@ fn busy() -> std::sync::Arc<Hub> {
         ] {
             scrape.gauge(metric, &["app", "127.0.0.1:9001"], 1.0);
         }
+        scrape.add(&names::LOG_DROPPED, &[], 1);
         scrape.add(&names::RATELIMIT_DECISIONS, &["l", "allow"], 1);
         scrape.add(&names::RATELIMIT_STORE_REQUESTS, &["redis", "ok"], 1);
         scrape.gauge(&names::RATELIMIT_STORE_UP, &["redis"], 1.0);

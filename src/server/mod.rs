@@ -45,6 +45,7 @@ use crate::worker::local::Clients;
 use crate::worker::thread::{self, Start};
 use crate::worker::{Process, Worker};
 use control::{Control, Over};
+use journal::Journal;
 use loads::Loads;
 
 /// Exit code of a wrong configuration.
@@ -84,7 +85,13 @@ pub fn run(options: &Options) -> ExitCode {
     if format == LogFormat::Text && !plan.warnings.is_empty() {
         tell(&plan.warnings.render_text(options.color));
     }
-    let journal = journal::start(&plan.snapshot.process);
+    let (journal, level) = match journal::start(&plan.snapshot.process) {
+        Ok(started) => started,
+        Err(error) => {
+            tell(&format!("error: cannot start the log's writer: {error}\n"));
+            return ExitCode::FAILURE;
+        }
+    };
     // Whoever reads the log by its lines of JSON must be able to read all of them.
     if format == LogFormat::Json {
         for line in plan.warnings.lines() {
@@ -100,7 +107,7 @@ pub fn run(options: &Options) -> ExitCode {
     let ended = match runtime {
         Ok(runtime) => {
             let config = options.config.clone();
-            let ended = runtime.block_on(serve(config, live, plan, tried, journal));
+            let ended = runtime.block_on(serve(config, live, plan, tried, &journal, level));
             runtime.shutdown_timeout(LEFTOVERS);
             ended
         }
@@ -110,7 +117,7 @@ pub fn run(options: &Options) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             match format {
-                LogFormat::Text => tell(&format!("error: {message}\n")),
+                LogFormat::Text => journal.tell(&format!("error: {message}\n")),
                 LogFormat::Json => tracing::error!("{message}"),
             }
             ExitCode::FAILURE
@@ -118,7 +125,7 @@ pub fn run(options: &Options) -> ExitCode {
     }
 }
 
-/// Standard error; that it is closed ends nothing.
+/// Standard error, before anything serves; that it is closed ends nothing.
 fn tell(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
@@ -128,12 +135,14 @@ async fn serve(
     live: Arc<Live>,
     plan: Plan,
     tried: reload::Tried,
-    journal: journal::Level,
+    journal: &Journal,
+    level: journal::Level,
 ) -> Result<(), String> {
     let settings = plan.snapshot.process.clone();
     let mut signals =
         signal::Signals::new().map_err(|error| format!("cannot take signals: {error}"))?;
     let hub = Hub::new(settings.workers);
+    journal.register(&hub);
     let process = Arc::new(Process {
         hub: Arc::clone(&hub),
         connections: AtomicUsize::new(0),
@@ -166,7 +175,7 @@ async fn serve(
     let serving = Serving::new(process, commands.clone(), log, Arc::clone(&plan.snapshot));
     let prepared = plan.prepare(&serving).map_err(|error| error.to_string())?;
     let (orders, inbox) = mpsc::channel(16);
-    let mut control = Control::new(live, keeper, loads, serving, journal, orders);
+    let mut control = Control::new(live, keeper, loads, serving, level, orders);
     control.start(prepared, admin).await;
     control.watch_workers(commands.clone());
     let over = control.run(inbox, &mut signals).await;
