@@ -2,10 +2,12 @@
 //!
 //! What is watched are directories: a file that is replaced by a rename, or a symbolic link that is pointed
 //! elsewhere (as Kubernetes does with mounted configurations), is another file, and a watch on the old one would
-//! never speak again.
+//! never speak again. The files are watched beside them: what is written to one that is mounted here alone, or has
+//! another name elsewhere, is told to the directory where it was written.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -108,6 +110,8 @@ async fn until(due: Option<Instant>) {
 struct Interest {
     /// Files and links.
     names: BTreeSet<PathBuf>,
+    /// Those of them in which the ways end.
+    ends: BTreeSet<PathBuf>,
     /// Directories in which every name matters.
     folders: BTreeSet<PathBuf>,
 }
@@ -117,21 +121,22 @@ impl Interest {
         let mut interest = Self::default();
         for path in paths {
             let steps = steps(path);
-            if let Some(end) = steps.last()
-                && end.is_dir()
-            {
-                interest.folders.insert(end.clone());
+            if let Some(end) = steps.last() {
+                if end.is_dir() {
+                    interest.folders.insert(end.clone());
+                }
+                interest.ends.insert(end.clone());
             }
             interest.names.extend(steps);
         }
         interest
     }
 
-    /// The directories to be watched.
-    fn directories(&self) -> BTreeSet<PathBuf> {
+    /// What is to be watched.
+    fn places(&self) -> BTreeSet<PathBuf> {
         let parents = self.names.iter().filter_map(|path| path.parent());
         let parents = parents.map(Path::to_path_buf);
-        parents.chain(self.folders.iter().cloned()).collect()
+        parents.chain(self.ends.iter().cloned()).collect()
     }
 
     fn covers(&self, path: &Path) -> bool {
@@ -186,12 +191,28 @@ enum News {
     More,
 }
 
-/// The system's watcher, pointed at directories.
+/// Device and inode.
+type Identity = (u64, u64);
+
+/// A place as it was when it was looked at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Held {
+    /// `None`: nothing is there.
+    identity: Option<Identity>,
+    watched: bool,
+}
+
+fn identity(place: &Path) -> Option<Identity> {
+    let metadata = std::fs::metadata(place).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// The system's watcher, pointed at directories and files.
 #[derive(Debug)]
 struct Eyes {
     watcher: RecommendedWatcher,
     interest: Arc<Mutex<Interest>>,
-    directories: BTreeSet<PathBuf>,
+    places: BTreeMap<PathBuf, Held>,
 }
 
 impl Eyes {
@@ -209,31 +230,51 @@ impl Eyes {
         Ok(Self {
             watcher,
             interest,
-            directories: BTreeSet::new(),
+            places: BTreeMap::new(),
         })
     }
 
     /// Watches what these paths depend on now, and nothing else.
     fn look_at(&mut self, paths: &[PathBuf]) -> News {
         let interest = Interest::new(paths);
-        let directories = interest.directories();
+        let places = interest.places();
         *self.interest.lock().unwrap_or_else(PoisonError::into_inner) = interest;
-        for gone in self.directories.difference(&directories) {
+        let before = std::mem::take(&mut self.places);
+        for gone in before.keys().filter(|place| !places.contains(*place)) {
             let _ = self.watcher.unwatch(gone);
         }
-        for directory in &directories {
-            // Also those that are watched already: one that was removed and made again is another.
-            if let Err(error) = self.watcher.watch(directory, RecursiveMode::NonRecursive) {
-                tracing::warn!(%error, directory = %directory.display(), "cannot watch for changes");
+        let mut news = News::Same;
+        for place in places {
+            let known = before.get(&place).copied();
+            // Also those that are watched already: the watcher forgets one that was moved away, though it came back.
+            let held = self.hold(&place, known);
+            if known != Some(held) {
+                news = News::More;
             }
+            self.places.insert(place, held);
         }
-        let news = if directories.is_subset(&self.directories) {
-            News::Same
-        } else {
-            News::More
-        };
-        self.directories = directories;
         news
+    }
+
+    /// Watches what is there now.
+    fn hold(&mut self, place: &Path, known: Option<Held>) -> Held {
+        let identity = identity(place);
+        if known.is_some_and(|known| known.watched && known.identity != identity) {
+            // The watch on what was there before speaks of this path too, and takes the new one along when it ends.
+            let _ = self.watcher.unwatch(place);
+        }
+        let watched = self.watcher.watch(place, RecursiveMode::NonRecursive);
+        if let Err(error) = &watched
+            && known.is_none_or(|known| known.watched)
+            // One that is missing is seen by its directory.
+            && !matches!(error.kind, notify::ErrorKind::PathNotFound)
+        {
+            tracing::warn!(%error, place = %place.display(), "cannot watch for changes");
+        }
+        Held {
+            identity,
+            watched: watched.is_ok(),
+        }
     }
 }
 
@@ -242,6 +283,7 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::time::Duration;
 
     struct Dir(PathBuf);
 
@@ -281,8 +323,8 @@ mod tests {
 
         let interest = Interest::new(std::slice::from_ref(&path));
         assert_eq!(
-            interest.directories(),
-            [dir.0.clone(), at("..2026_01")].into()
+            interest.places(),
+            [dir.0.clone(), at("..2026_01"), at("..2026_01/a.toml")].into()
         );
         assert!(interest.matters(&event(at("..data"))), "pointed elsewhere");
         assert!(interest.matters(&event(path.clone())));
@@ -311,6 +353,41 @@ mod tests {
         fs::write(at("..2/new"), "c").unwrap();
         fs::rename(at("..2/new"), at("..2/a.toml")).unwrap();
         watch.changed().await;
+    }
+
+    /// Waits until nothing is told any more of what was done.
+    async fn settle(watch: &mut Watch) {
+        while heard(watch, Duration::from_millis(800)).await {}
+    }
+
+    async fn heard(watch: &mut Watch, within: Duration) -> bool {
+        tokio::time::timeout(within, watch.changed()).await.is_ok()
+    }
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// As a file that is mounted alone into a container: the directory in which it is written is not the one here.
+    #[tokio::test]
+    async fn what_is_written_by_another_name_of_the_file_is_noticed() {
+        let dir = Dir::new("names");
+        let at = |path: &str| dir.0.join(path);
+        fs::create_dir(at("here")).unwrap();
+        fs::write(at("one"), "1").unwrap();
+        fs::write(at("two"), "2").unwrap();
+        fs::hard_link(at("one"), at("here/a.toml")).unwrap();
+        let mut watch = Watch::new();
+        watch.follow(&[at("here/a.toml")]);
+        settle(&mut watch).await;
+        fs::write(at("one"), "11").unwrap();
+        assert!(heard(&mut watch, LONG).await);
+
+        settle(&mut watch).await;
+        fs::hard_link(at("two"), at("here/new")).unwrap();
+        fs::rename(at("here/new"), at("here/a.toml")).unwrap();
+        assert!(heard(&mut watch, LONG).await);
+        settle(&mut watch).await;
+        fs::write(at("two"), "22").unwrap();
+        assert!(heard(&mut watch, LONG).await, "the file in its place");
     }
 
     #[test]
