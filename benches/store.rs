@@ -81,7 +81,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let whole = std::env::args().any(|word| word == "--bench");
     let turns = if whole { 10_000 } else { 100 };
     let (_redis, url) = redis()?;
-    let address = Address::parse(&url).map_err(|_| "an address of Redis")?;
+    let address = Address::parse(&url, None).map_err(|_| "an address of Redis")?;
     let store = Rc::new(Store::new(address, Duration::from_millis(20)));
     store.start();
     let began = clock::now();

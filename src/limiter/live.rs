@@ -77,10 +77,8 @@ impl Live {
         })
     }
 
-    /// The store at a URL.
-    pub(super) fn store(&self, url: &str, timeout: Duration, address: Address) -> Arc<Store> {
-        // Only compared within this process, and never shown.
-        let identity = HashKey::from_seed("store").hash128(url.as_bytes());
+    /// The store of this identity.
+    pub(super) fn store(&self, identity: u128, timeout: Duration, address: Address) -> Arc<Store> {
         self.stores
             .keep_or_make(&(identity, timeout), || Store::new(address, timeout))
     }

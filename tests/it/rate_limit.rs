@@ -1,7 +1,10 @@
 //! Rate limits: what a client over its limit is told, and what an endpoint never hears of.
 
-use crate::support::{Answer, Origin, Proxy, Reload, Setup, endpoint};
-use std::time::Instant;
+use crate::support::tls::Authority;
+use crate::support::{Answer, Origin, Proxy, Reload, Setup, endpoint, eventually, ports};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// A proxy with one limiter `l` on its one route.
 fn limited(origin: &Origin, keys: &str) -> Setup {
@@ -24,7 +27,7 @@ fn ask(proxy: &Proxy, path: &str, fields: &str) -> crate::support::Response {
 
 /// Ends a connection so that the other side cannot miss it.
 fn reset(client: crate::support::Client) {
-    let _ = socket2::SockRef::from(&client.wire.stream).set_linger(Some(std::time::Duration::ZERO));
+    let _ = socket2::SockRef::from(&client.wire.stream).set_linger(Some(Duration::ZERO));
     drop(client);
 }
 
@@ -288,33 +291,29 @@ fn a_request_that_waits_goes_on_with_its_body() {
 
 /// A real Redis for one test, on a port of its own.
 struct Redis {
-    child: std::process::Child,
+    child: Child,
     port: u16,
 }
 
 impl Redis {
     fn start() -> Self {
-        Self::start_at(crate::support::ports::free().port())
+        Self::start_at(ports::free().port())
     }
 
     fn start_at(port: u16) -> Self {
-        let child = std::process::Command::new("redis-server")
-            .args([
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--port",
-            ])
-            .arg(port.to_string())
-            .stdin(std::process::Stdio::null())
-            .stdout(std::process::Stdio::null())
+        Self::listening(port, &["--port", &port.to_string()])
+    }
+
+    fn listening(port: u16, words: &[&str]) -> Self {
+        let child = Command::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .spawn()
             .expect("redis-server is installed (scripts/tools.sh)");
-        crate::support::eventually("redis listens", || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+        eventually("redis listens", || {
+            TcpStream::connect(("127.0.0.1", port)).ok()
         });
         Self { child, port }
     }
@@ -435,8 +434,8 @@ fn without_its_store_a_limit_is_that_of_the_process() {
 fn without_its_store_a_limit_is_open_or_shut_as_configured() {
     let origin = Origin::start();
     let dead = Redis {
-        port: crate::support::ports::free().port(),
-        child: std::process::Command::new("true").spawn().unwrap(),
+        port: ports::free().port(),
+        child: Command::new("true").spawn().unwrap(),
     };
     let open = shared(&origin, &dead, "on_error = \"allow\"").start();
     let mut client = open.client();
@@ -490,7 +489,7 @@ fn requests_under_way_are_bounded_by_key() {
     for client in &mut clients {
         assert_eq!(client.response().status, 200);
     }
-    crate::support::eventually("its places are free again", || {
+    eventually("its places are free again", || {
         (ask(&proxy, "/", "X-User: a\r\n").status == 200).then_some(())
     });
     let line = proxy.wait_line("a refused exchange", |line| line["status"] == 429);
@@ -613,5 +612,82 @@ fn keys_and_tiers_go_by_what_the_filters_before_have_left() {
     assert_eq!(ask("/plain"), [200; 4]);
     for path in ["/asked", "/set", "/gone"] {
         assert_eq!(ask(path), [200, 200, 429, 429], "{path}");
+    }
+}
+
+/// A Redis that speaks TLS alone, shows its certificate and wants ours.
+#[test]
+fn a_store_under_tls_is_verified_and_shown_our_certificate() {
+    let (stores, clients) = (Authority::new("Stores"), Authority::new("Clients"));
+    let origin = Origin::start();
+    let setup = Setup::over(&[origin.addr()]).without_routes().route(
+        "all",
+        "cluster = \"app\"\nfilters = [{ rate_limit = { limiter = \"l\" } }]",
+    );
+    let dir = std::sync::Arc::clone(&setup.dir);
+    stores.issue(&["127.0.0.1"]).write(&dir, "store");
+    clients.issue(&["proxy.example"]).write(&dir, "own");
+    for (name, authority) in [("stores", &stores), ("clients", &clients)] {
+        std::fs::write(dir.file(&format!("{name}.ca")), authority.pem()).unwrap();
+    }
+    let path = |name: &str| dir.file(name).display().to_string();
+    let port = ports::free().port();
+    let _redis = Redis::listening(
+        port,
+        &[
+            "--port",
+            "0",
+            "--tls-port",
+            &port.to_string(),
+            "--tls-auth-clients",
+            "yes",
+            "--tls-cert-file",
+            &path("store.pem"),
+            "--tls-key-file",
+            &path("store.key"),
+            "--tls-ca-cert-file",
+            &path("clients.ca"),
+        ],
+    );
+    let with = |tls: &str| {
+        format!(
+            "[limiters.l]\nkey = \"global\"\nrate = 2\nper = \"1h\"\nstore = \"redis\"\n\n\
+             [stores.redis]\nurl = \"rediss://127.0.0.1:{port}\"\non_error = \"deny\"\ntimeout = \"10s\"\n{tls}"
+        )
+    };
+    let ca = format!("ca = \"{}\"", path("stores.ca"));
+    let own = format!(
+        "certificate = \"{}\", key = \"{}\"",
+        path("own.pem"),
+        path("own.key")
+    );
+    let proxy = setup
+        .tail(&with(&format!("tls = {{ {ca}, {own} }}")))
+        .start();
+    let up = |proxy: &Proxy, is: f64| {
+        let labels = [("store", "redis")];
+        proxy.wait_metric("tidegate_ratelimit_store_up", &labels, |up| up == is);
+    };
+    up(&proxy, 1.0);
+    let statuses: Vec<_> = (0..3).map(|_| proxy.get("/").status).collect();
+    assert_eq!(statuses, [200, 200, 429]);
+
+    // Whom the system does not know, and who is not shown a certificate.
+    for tls in [
+        format!("tls = {{ {own} }}"),
+        format!("tls = {{ {ca} }}"),
+        String::new(),
+    ] {
+        let proxy = Setup::over(&[origin.addr()])
+            .without_routes()
+            .route(
+                "all",
+                "cluster = \"app\"\nfilters = [{ rate_limit = { limiter = \"l\" } }]",
+            )
+            .tail(&with(&tls))
+            .start();
+        std::thread::sleep(Duration::from_millis(1500));
+        up(&proxy, 0.0);
+        proxy.get("/").is(503);
     }
 }

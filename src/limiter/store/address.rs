@@ -9,7 +9,9 @@ use std::time::Duration;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, RedisResult, Value};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, RedisResult, TlsCertificates, Value,
+};
 
 /// How long a connection may take to be made, and what is done with it before questions are put.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -23,7 +25,7 @@ const BATCH: usize = 256;
 #[derive(Clone)]
 pub enum Address {
     /// One server.
-    One(Client),
+    One(Box<Client>),
     /// The master that Sentinels name.
     Sentinels(Arc<Sentinels>),
     /// The masters of a cluster.
@@ -38,13 +40,38 @@ pub struct Sentinels {
     /// What stands before its address in a URL, and behind it.
     login: Box<str>,
     database: Box<str>,
+    way: Way,
+}
+
+/// How the servers of a store are spoken to.
+#[derive(Clone)]
+enum Way {
+    Plain,
+    /// Under TLS; without certificates, those that the system trusts are trusted.
+    Tls(Option<TlsCertificates>),
+}
+
+impl Way {
+    const fn scheme(&self) -> &'static str {
+        match self {
+            Self::Plain => "redis",
+            Self::Tls(_) => "rediss",
+        }
+    }
+
+    fn client(&self, url: &str) -> RedisResult<Client> {
+        match self {
+            Self::Tls(Some(tls)) => Client::build_with_tls(url, tls.clone()),
+            Self::Plain | Self::Tls(None) => Client::open(url),
+        }
+    }
 }
 
 /// Why a text is no address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Wrong {
-    /// A Redis under TLS.
-    Tls,
+    /// Files for TLS beside a URL without it.
+    Plain,
     /// Sentinels without the name of a master.
     Master,
     /// Anything else.
@@ -53,31 +80,47 @@ pub enum Wrong {
 
 impl Address {
     /// Reads a URL. What the library says of it may repeat it, and with it a password: that is not passed on.
-    pub fn parse(url: &str) -> Result<Self, Wrong> {
+    pub fn parse(url: &str, tls: Option<TlsCertificates>) -> Result<Self, Wrong> {
         let (scheme, rest) = url.split_once("://").ok_or(Wrong::Url)?;
+        let way = match (scheme, tls) {
+            ("rediss" | "rediss-sentinel" | "rediss-cluster", tls) => Way::Tls(tls),
+            (_, None) => Way::Plain,
+            (_, Some(_)) => return Err(Wrong::Plain),
+        };
+        // To the library a fragment says that nobody's certificate is looked at.
+        if rest.contains('#') {
+            return Err(Wrong::Url);
+        }
         match scheme {
-            "redis" | "redis+unix" | "unix" => client(url).map(Self::One),
-            "redis-sentinel" => Sentinels::parse(rest).map(Arc::new).map(Self::Sentinels),
-            "redis-cluster" => {
+            "redis" | "rediss" | "redis+unix" | "unix" => {
+                client(&way, url).map(Box::new).map(Self::One)
+            }
+            "redis-sentinel" | "rediss-sentinel" => Sentinels::parse(rest, way)
+                .map(Arc::new)
+                .map(Self::Sentinels),
+            "redis-cluster" | "rediss-cluster" => {
                 let Several { login, hosts, rest } = several(rest)?;
                 if !matches!(rest, "" | "/" | "/0") {
                     // A cluster has one database.
                     return Err(Wrong::Url);
                 }
+                let scheme = way.scheme();
                 let nodes = hosts
                     .iter()
-                    .map(|host| format!("redis://{login}{}", at(host, 6379)));
-                let builder = ClusterClient::builder(nodes)
+                    .map(|host| format!("{scheme}://{login}{}", at(host, 6379)));
+                let mut builder = ClusterClient::builder(nodes)
                     .connection_timeout(CONNECT)
                     // One other server may have to be asked: the key has moved.
                     .retries(1)
                     .max_retry_wait(1);
+                if let Way::Tls(Some(tls)) = way {
+                    builder = builder.certs(tls);
+                }
                 builder
                     .build()
                     .map(|client| Self::Cluster(Box::new(client)))
                     .map_err(|_| Wrong::Url)
             }
-            "rediss" | "valkeys" => Err(Wrong::Tls),
             _ => Err(Wrong::Url),
         }
     }
@@ -111,7 +154,7 @@ impl Address {
 }
 
 impl Sentinels {
-    fn parse(rest: &str) -> Result<Self, Wrong> {
+    fn parse(rest: &str, way: Way) -> Result<Self, Wrong> {
         let Several { login, hosts, rest } = several(rest)?;
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let own = match query.split_once('=') {
@@ -126,14 +169,18 @@ impl Sentinels {
         if master.is_empty() || !master.bytes().all(sound) {
             return Err(Wrong::Master);
         }
-        let nodes = hosts
-            .iter()
-            .map(|host| client(&format!("redis://{own}{}", at(host, 26379))));
+        let nodes = hosts.iter().map(|host| {
+            client(
+                &way,
+                &format!("{}://{own}{}", way.scheme(), at(host, 26379)),
+            )
+        });
         let sentinels = Self {
             nodes: nodes.collect::<Result<_, _>>()?,
             master: master.into(),
             login: login.into(),
             database: database.into(),
+            way,
         };
         // What cannot be spelled is found here, not when a master is.
         sentinels
@@ -149,7 +196,9 @@ impl Sentinels {
         } else {
             host.to_owned()
         };
-        Client::open(format!("redis://{login}{host}:{port}/{database}"))
+        let scheme = self.way.scheme();
+        self.way
+            .client(&format!("{scheme}://{login}{host}:{port}/{database}"))
     }
 
     /// A connection to the master. A Sentinel may not have heard of the newest one yet, or may be cut off from the others: then
@@ -269,8 +318,8 @@ async fn to(client: &Client, timeout: Duration) -> RedisResult<MultiplexedConnec
         .await
 }
 
-fn client(url: &str) -> Result<Client, Wrong> {
-    Client::open(url).map_err(|_| Wrong::Url)
+fn client(way: &Way, url: &str) -> Result<Client, Wrong> {
+    way.client(url).map_err(|_| Wrong::Url)
 }
 
 fn wrong(message: &'static str) -> RedisError {
@@ -313,9 +362,10 @@ mod tests {
 
     #[test]
     fn urls_name_servers_sentinels_and_clusters() {
-        let parse = Address::parse;
+        let parse = |url| Address::parse(url, None);
         for url in [
             "redis://127.0.0.1",
+            "rediss://u:p@r:1/2",
             "unix:///run/redis.sock",
             "redis://u:p@r:1/2",
         ] {
@@ -325,6 +375,7 @@ mod tests {
             ("redis-sentinel://a,b:1,[::1]/shop", 3, "shop", "0"),
             ("redis-sentinel://u:p%40@a/my.shop/2", 1, "my.shop", "2"),
             ("redis-sentinel://a/shop?sentinel_login=:p", 1, "shop", "0"),
+            ("rediss-sentinel://a,b/shop", 2, "shop", "0"),
         ] {
             let Ok(Address::Sentinels(found)) = parse(url) else {
                 panic!("{url}");
@@ -337,6 +388,7 @@ mod tests {
             "redis-cluster://a",
             "redis-cluster://u:p@a:1,b:2/0",
             "redis-cluster://[::1]",
+            "rediss-cluster://a",
         ] {
             assert!(matches!(parse(url), Ok(Address::Cluster(_))), "{url}");
         }
@@ -345,7 +397,8 @@ mod tests {
     #[test]
     fn what_is_no_address_is_said_to_be_none() {
         for (url, wrong) in [
-            ("rediss://a", Wrong::Tls),
+            ("rediss://a/#insecure", Wrong::Url),
+            ("valkeys://a", Wrong::Url),
             ("redis-sentinel://a", Wrong::Master),
             ("redis-sentinel://a/", Wrong::Master),
             ("redis-sentinel://a/a b", Wrong::Master),
@@ -357,7 +410,13 @@ mod tests {
             ("http://a", Wrong::Url),
             ("a", Wrong::Url),
         ] {
-            assert_eq!(Address::parse(url).err(), Some(wrong), "{url}");
+            assert_eq!(Address::parse(url, None).err(), Some(wrong), "{url}");
         }
+        let files = TlsCertificates {
+            client_tls: None,
+            root_cert: None,
+        };
+        let plain = Address::parse("redis://a", Some(files));
+        assert_eq!(plain.err(), Some(Wrong::Plain));
     }
 }

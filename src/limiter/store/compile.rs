@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Store;
 use super::address::{Address, Wrong};
+use super::{Store, secure};
 use crate::config::raw::store::{OnStoreError, RedisStore};
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
 use crate::limiter::Live;
@@ -52,12 +52,20 @@ pub fn compile(
         diagnostics.push(Diagnostic::error(Code::SecretUnavailable, span, message));
     });
     let url = url.ok()?;
-    let address = Address::parse(&url)
-        .map_err(|why| diagnostics.push(wrong(why, span)))
+    let tls = match &raw.tls {
+        None => None,
+        Some(tls) => Some(secure::compile(tls, diagnostics)?),
+    };
+    let identity = secure::identity(&url, tls.as_ref());
+    let address = Address::parse(&url, tls)
+        .map_err(|why| {
+            let tls = raw.tls.as_ref().map_or(span, |tls| tls.span);
+            diagnostics.push(wrong(why, span, tls));
+        })
         .ok()?;
     let timeout = timeout?;
     Some(Shared {
-        store: live.store(&url, timeout, address),
+        store: live.store(identity, timeout, address),
         on_error: match raw.on_error.as_ref().map(|on_error| &on_error.value) {
             None | Some(OnStoreError::Local) => OnError::Local,
             Some(OnStoreError::Allow) => OnError::Allow,
@@ -67,16 +75,19 @@ pub fn compile(
 }
 
 /// The text is not shown: there may be a password in it.
-fn wrong(why: Wrong, span: Span) -> Diagnostic {
+fn wrong(why: Wrong, span: Span, tls: Span) -> Diagnostic {
     let error = |message: &str| Diagnostic::error(Code::BadAddress, span, message);
     match why {
-        Wrong::Tls => error("this build speaks to Redis without TLS")
-            .hint("a tunnel beside it can (stunnel), on the same machine"),
+        Wrong::Plain => {
+            let message = "`tls` stands beside a URL without TLS";
+            Diagnostic::error(Code::Conflict, tls, message)
+                .hint("with TLS the URL begins with `rediss`")
+        }
         Wrong::Master => error("which master of the Sentinels?")
             .label("its name stands behind the addresses")
             .hint("write `redis-sentinel://host:port,host:port/NAME`"),
         Wrong::Url => error("not the URL of a Redis").hint(
-            "write `redis://[user:password@]host:port[/database]`, `unix:///path`, `redis-sentinel://…` or `redis-cluster://…`",
+            "write `redis://[user:password@]host:port[/database]`, `unix:///path`, `redis-sentinel://…` or `redis-cluster://…`; `rediss…` for TLS",
         ),
     }
 }

@@ -10,6 +10,7 @@ mod address;
 mod breaker;
 mod compile;
 mod link;
+mod secure;
 #[cfg(test)]
 mod tests;
 

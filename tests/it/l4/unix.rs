@@ -1,8 +1,8 @@
 //! Listening on unix sockets: the file, its access, reload, drain, and who the client is.
 
 use super::tcp_listener;
-use crate::support::bytes::{ByteServer, dial, echoes};
 use crate::support::answer::Step;
+use crate::support::bytes::{ByteServer, dial, echoes};
 use crate::support::{Answer, DEADLINE, Origin, Reload, Setup, endpoint, eventually, ports};
 use std::fs;
 use std::io::{Read, Write};

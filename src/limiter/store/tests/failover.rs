@@ -64,7 +64,7 @@ impl Servers {
 
     fn store(&self, url: &str) -> Store {
         let url = url.replace("ADDR", &self.addr);
-        let store = Store::new(Address::parse(&url).unwrap(), Duration::from_secs(1));
+        let store = Store::new(Address::parse(&url, None).unwrap(), Duration::from_secs(1));
         store.start();
         wait("the store answers", || !store.breaker().is_open());
         store

@@ -78,7 +78,7 @@ impl Redis {
 
     fn store(&self, timeout: Duration) -> Store {
         let url = format!("unix://{}", self.socket.display());
-        let store = Store::new(Address::parse(&url).unwrap(), timeout);
+        let store = Store::new(Address::parse(&url, None).unwrap(), timeout);
         store.start();
         wait("the store answers", || !store.breaker().is_open());
         store
