@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Exchange;
 use super::pause::pause;
 use super::side::Downstream;
+use crate::base::{Error, Reason};
 use crate::filter::{ErrorPages, Over, Reply, Until};
 use crate::limit::Level;
 use crate::message::grpc::{self, Speaks, speaks};
@@ -17,19 +18,21 @@ use crate::route::Route;
 /// shown its page all the same where that costs little.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// The answer with its page, where there is one. A cluster that does not give its page, in time and while the client is there, is
-/// like none.
+/// The answer with its page, where there is one. A cluster that does not give its page in time is like none. A client that leaves
+/// meanwhile is to be shown nothing.
 pub(super) async fn page<D: Downstream>(
     x: &Exchange,
     down: &mut D,
     timer: &Timer,
     route: Option<&Route>,
     reply: &Reply,
-) -> Option<Reply> {
-    let pages = pages(x)?;
+) -> Result<Option<Reply>, Error> {
+    let Some(pages) = pages(x) else {
+        return Ok(None);
+    };
     // A call hears `grpc-status` and nothing else.
     if speaks(x.record.head()) != Speaks::Http {
-        return None;
+        return Ok(None);
     }
     if let Some(errand) = pages.errand(reply)
         && x.local.credit.level() < Level::Full
@@ -38,13 +41,14 @@ pub(super) async fn page<D: Downstream>(
         // Boxed: a wait is rare, and its room would be in every exchange.
         let heard = match Box::pin(pause(x, down, timer, route, until, PATIENCE)).await {
             Ok(Over::Heard(heard)) => heard,
+            Err(gone) if gone.reason() == Reason::ClientAbort => return Err(gone),
             Ok(_) | Err(_) => None,
         };
         if let Some(page) = pages.heard(reply, heard) {
-            return Some(page);
+            return Ok(Some(page));
         }
     }
-    pages.own(reply, x.record.head(), x.record.request_id())
+    Ok(pages.own(reply, x.record.head(), x.record.request_id()))
 }
 
 fn pages(x: &Exchange) -> Option<&ErrorPages> {

@@ -30,7 +30,7 @@ pub(super) async fn reply<D: Downstream>(
         reason => grpc::refusal(x.record.head(), reason, reply.detail(), Reply::RETRY_AFTER),
     };
     let reply = told.as_ref().unwrap_or(reply);
-    let paged = page(x, down, timer, Some(route), reply).await;
+    let paged = page(x, down, timer, Some(route), reply).await?;
     let reply = paged.as_ref().unwrap_or(reply);
     filter(x, route, reply);
     x.end(reply.reason(), reply.detail());
@@ -67,10 +67,10 @@ pub(super) async fn tell<D: Downstream>(
     error: Error,
 ) -> Served {
     let (reason, detail) = (error.reason(), error.detail());
-    x.end(reason, detail);
     log(x, view, &error);
     let status = reason.status(detail);
     if down.answered() != Answered::Nothing || status == 0 || reason == Reason::ClientAbort {
+        x.end(reason, detail);
         return Served::Cut;
     }
     x.kit.response_edits.clear();
@@ -84,7 +84,14 @@ pub(super) async fn tell<D: Downstream>(
     let wait = x.retry_after.unwrap_or(Reply::RETRY_AFTER);
     let refusal = grpc::refusal(x.record.head(), reason, detail, wait)
         .unwrap_or_else(|| Reply::refusal_after(reason, detail, wait));
-    let paged = page(x, down, timer, route, &refusal).await;
+    // What failed is how it ended only if the client stays to hear it.
+    let paged = match page(x, down, timer, route, &refusal).await {
+        Ok(paged) => paged,
+        Err(gone) => {
+            x.end(gone.reason(), gone.detail());
+            return Served::Cut;
+        }
+    };
     x.end(reason, detail);
     let refusal = paged.as_ref().unwrap_or(&refusal);
     if let Some(route) = route {

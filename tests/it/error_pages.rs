@@ -219,6 +219,40 @@ fn a_cluster_may_have_the_pages() {
     );
 }
 
+/// Nobody was shown a page, and the log says so: of what failed, of a filter's refusal and of an answer that is replaced.
+#[test]
+fn a_client_that_leaves_while_its_page_is_fetched_has_left() {
+    let gone = Origin::start().stop();
+    let failing = Origin::answering(|_| Answer::status(500));
+    let pages = Origin::answering(|_| Answer::silence().then(Step::Hang));
+    let site = "[error_pages.site]\nendpoints = [\"500\"]\n[[error_pages.site.pages]]\nstatus = [\"400-599\"]\n\
+                cluster = \"pages\"\ntimeout = \"1h\"\ntext = \"from here\"\n";
+    let proxy = setup(site)
+        .cluster("pages", &[endpoint(pages.addr())], "")
+        .cluster("gone", &[endpoint(gone)], "retry = { attempts = 0 }")
+        .cluster("app", &[endpoint(failing.addr())], "retry = { attempts = 0 }")
+        .route("gone", "path = \"/gone\"\ncluster = \"gone\"")
+        .route("replaced", "path = \"/replaced\"\ncluster = \"app\"")
+        .route(
+            "denied",
+            "path = \"/denied\"\ncluster = \"app\"\nfilters = [{ ip_access = { deny = [\"127.0.0.1\"] } }]",
+        )
+        .start();
+    for (at, path) in (1..).zip(["/gone", "/replaced", "/denied", "/none"]) {
+        let mut client = proxy.client();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        pages.wait(at);
+        client.reset();
+        let line = proxy.wait_line(path, |line| line["path"] == path);
+        assert_eq!(
+            (&line["status"], &line["reason"], &line["detail"]),
+            (&499.into(), &"client_abort".into(), &"reset".into()),
+            "{path}"
+        );
+        assert_eq!(line["bytes_out"], 0, "{path}");
+    }
+}
+
 /// A page is a part of the answer, and so of the time that the request has; a cluster that hangs does not add its own.
 #[test]
 fn a_page_is_waited_for_as_long_as_the_request_has_time() {

@@ -188,11 +188,11 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         self.watch.passed_on(status, now);
         self.x.record.first_byte(now);
         self.x.record.phase(Phase::Data);
-        self.x.record.status(status);
         self.status = status;
         if let Some(reply) = self.instead(cx, room, start)? {
             return Ok(Step::Ended(Ended::Replaced(reply)));
         }
+        self.x.record.status(status);
         room.len = self.room(cx, room.len, body, switching);
         let piece = match switching {
             Upgrade::WebSocket => self.up.switched(room),
