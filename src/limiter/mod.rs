@@ -10,6 +10,7 @@
 //! **Not here.** What a refusal looks like (`filter`), waiting for a turn (`exchange`).
 
 mod compile;
+mod label;
 mod live;
 mod overlay;
 mod rules;
@@ -211,14 +212,18 @@ impl Limiter {
     ) -> Ruling {
         let decision = self.state.meters.take(case.key, case.rule, cost, now);
         if matches!(decision.outcome, Outcome::Deny(_)) {
-            self.denied(case.key, &input());
+            self.denied(case, &input());
         }
         case.ruling(decision)
     }
 
-    /// Counts a request over the limit among those of its key.
+    /// Counts a request over the limit among those of its key: by one number, whoever decided, a store or this process.
     #[cold]
-    fn denied(&self, key: u128, input: &KeyInput<'_>) {
+    fn denied(&self, case: &Case<'_>, input: &KeyInput<'_>) {
+        let key = match self.shared {
+            None => case.key,
+            Some(_) => self.number(self.state.hash, case.place, input),
+        };
         self.state.limited(key, || self.label(input));
     }
 
@@ -226,7 +231,7 @@ impl Limiter {
     fn noted(&self, case: &Case<'_>, input: &KeyInput<'_>, decision: Decision) -> Ruling {
         self.state.noted(decision.outcome, case.rule.over());
         if matches!(decision.outcome, Outcome::Deny(_)) {
-            self.denied(case.key, input);
+            self.denied(case, input);
         }
         case.ruling(decision)
     }
@@ -240,38 +245,22 @@ impl Limiter {
     /// Each tier counts apart: a client that changes its plan begins anew.
     #[inline]
     fn case<'r>(&self, rules: &'r Rules, hash: HashKey, input: &KeyInput<'_>) -> Case<'r> {
-        let mut hasher = key::joined(hash, &self.key, input);
         let place = self.rules.find(&self.key, input);
-        if place != 0 {
-            hasher.word(TIER | u64::from(place));
-        }
         Case {
             rule: &rules.at(place).rule,
             place,
-            key: hasher.finish(),
+            key: self.number(hash, place, input),
         }
     }
 
-    /// How an operator sees whose request it is. What may be a secret is shown by its beginning.
-    fn label(&self, input: &KeyInput<'_>) -> Box<str> {
-        let mut label = String::new();
-        for source in &self.key {
-            if !label.is_empty() {
-                label.push_str(", ");
-            }
-            let value = source.read(input).map(|value| value.to_string());
-            match value {
-                None => label.push('-'),
-                Some(value) => {
-                    let shown = if source.is_private() { SHOWN } else { LONGEST };
-                    label.extend(value.chars().take(shown));
-                    if value.len() > shown {
-                        label.push('…');
-                    }
-                }
-            }
+    /// Whose request it is, as a number.
+    #[inline]
+    fn number(&self, hash: HashKey, place: u32, input: &KeyInput<'_>) -> u128 {
+        let mut hasher = key::joined(hash, &self.key, input);
+        if place != 0 {
+            hasher.word(TIER | u64::from(place));
         }
-        label.into()
+        hasher.finish()
     }
 
     /// Tells how the rule at this place is told in `RateLimit-Policy`, and how `RateLimit` begins.
@@ -394,7 +383,3 @@ impl fmt::Debug for Limiter {
 
 /// What makes a place another word than any that a key ends with.
 const TIER: u64 = 1 << 62;
-
-/// How much of a value that may be a secret is shown, and of any other.
-const SHOWN: usize = 6;
-const LONGEST: usize = 64;

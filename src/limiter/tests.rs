@@ -178,6 +178,46 @@ fn who_is_over_is_listed_without_its_secrets() {
 }
 
 #[test]
+fn who_is_over_is_listed_once_whoever_refused() {
+    let live = Live::default();
+    let of = |store: &str| {
+        let text = format!(
+            "[limiters.l]\nkey = \"header:x-k\"\nrate = 1\nper = \"1h\"\ntiers = [{{ value = \"paid\", rate = 2 }}]\n{store}"
+        );
+        Arc::clone(&compiled(&text, &live).unwrap()[0])
+    };
+    let alone = of("");
+    let shared = of("store = \"redis\"\n[stores.redis]\nurl = \"redis://127.0.0.1:1\"\n");
+    for (key, spent) in [("ann", 1), ("paid", 2)] {
+        let fields = format!("x-k: {key}\r\n");
+        // Without a store, and by this process while the store does not answer.
+        assert_eq!(passes(&alone, "192.0.2.1", &fields, START), spent);
+        assert_eq!(passes(&shared, "192.0.2.1", &fields, START), spent);
+        let head = head("/", &fields);
+        let input = KeyInput {
+            head: &head,
+            client: "192.0.2.1".parse().unwrap(),
+            route: "r",
+            claims: None,
+        };
+        // By the store, and by what it has said before.
+        let answer = Decision {
+            outcome: Outcome::Deny(SECOND),
+            remaining: 0,
+            reset: SECOND,
+        };
+        shared.answered(&input, 1, START, Some(answer));
+        shared.ask(&input, 1, START);
+    }
+    let top = shared.state().top();
+    let listed: Vec<_> = top
+        .iter()
+        .map(|place| (&*place.label, place.count))
+        .collect();
+    assert_eq!(listed, [("ann", 4000), ("paid", 3998)]);
+}
+
+#[test]
 fn shadow_counts_and_lets_go() {
     let limiter = limiter("key = \"global\"\nrate = 1\nper = \"1h\"\non_limit = \"shadow\"");
     assert_eq!(limiter.over(), Over::Shadow);
