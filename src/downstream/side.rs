@@ -303,6 +303,10 @@ impl Downstream for Side {
         self.outbox.waiting()
     }
 
+    fn owed(&self) -> usize {
+        self.connection.stream.owed()
+    }
+
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         if !self.listening {
             return Poll::Pending;

@@ -163,6 +163,10 @@ impl<D: Downstream> Downstream for Side<'_, D> {
         self.down.unsent()
     }
 
+    fn owed(&self) -> usize {
+        self.down.owed()
+    }
+
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         self.down.poll_gone(cx)
     }

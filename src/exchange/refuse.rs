@@ -11,7 +11,7 @@ use crate::base::{Detail, Error, Reason, clock};
 use crate::filter::Reply;
 use crate::http1::body::More;
 use crate::message::{BodyLength, Edits, Known, Method, ResponseHead, Upgrade};
-use crate::net::Timer;
+use crate::net::{Stall, Timer};
 use crate::route::Route;
 use crate::worker::View;
 use crate::worker::scratch::{HEADROOM, READ};
@@ -149,7 +149,8 @@ async fn send<D: Downstream>(
         .get(x.listener)
         .map(|listener| listener.spec.timeouts.write);
     let limit = limit.unwrap_or_default();
-    timer.set(timer.deadlines().after(limit));
+    let clock = timer.deadlines();
+    let mut stall = Stall::new(0);
     let mut rest = body;
     let mut first = true;
     poll_fn(|cx| {
@@ -158,13 +159,15 @@ async fn send<D: Downstream>(
                 std::task::Poll::Ready(Ok(())) if !first && rest.is_empty() => {
                     return std::task::Poll::Ready(Ok(()));
                 }
-                std::task::Poll::Ready(Ok(())) => timer.set(timer.deadlines().after(limit)),
+                std::task::Poll::Ready(Ok(())) => stall.ends(clock.tick(), || 0),
                 std::task::Poll::Ready(Err(error)) => return std::task::Poll::Ready(Err(error)),
-                std::task::Poll::Pending if timer.fired() || forced(x) => {
-                    let error = Error::new(Reason::BodyTimeout, Detail::WriteStall);
-                    return std::task::Poll::Ready(Err(error));
-                }
                 std::task::Poll::Pending => {
+                    stall.waits(clock, limit, down.unsent(), || down.owed());
+                    if forced(x) || stall.over(clock.tick()).is_some() {
+                        let error = Error::new(Reason::BodyTimeout, Detail::WriteStall);
+                        return std::task::Poll::Ready(Err(error));
+                    }
+                    timer.set(stall.due());
                     down.weigh();
                     return std::task::Poll::Pending;
                 }

@@ -121,6 +121,11 @@ pub trait Downstream {
     /// How many bytes were given that the kernel has not taken.
     fn unsent(&self) -> usize;
 
+    /// How many more the kernel holds for the client, which it is asked for; none where it is not the kernel that is waited for.
+    fn owed(&self) -> usize {
+        0
+    }
+
     /// Ready when the client is gone for good; whether one is that only closed its sending side, the
     /// listener says.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Error>;

@@ -26,6 +26,7 @@ pub mod secure;
 pub mod socket;
 pub mod source;
 pub mod splice;
+pub mod stall;
 pub mod stream;
 pub mod unix;
 
@@ -37,4 +38,5 @@ pub use secure::{HandshakeError, Session};
 pub use socket::UNSENT;
 pub use source::{NoSource, Source, prove_for_others};
 pub use splice::{Pipe, Pipes};
+pub use stall::{Slow, Stall};
 pub use stream::Stream;

@@ -17,6 +17,8 @@ const _: () = assert!(TICK.as_millis() == 100);
 pub struct Pace {
     /// Bytes a second; 0: any speed will do.
     rate: u64,
+    /// The largest credit.
+    most: u64,
     /// In bytes, times [`TICKS_PER_SECOND`]: so a tick costs `rate`.
     credit: u64,
     /// Since when the peer is waited for.
@@ -26,9 +28,18 @@ pub struct Pace {
 impl Pace {
     /// Full credit at `rate` bytes a second; 0: no limit.
     pub fn new(rate: u64) -> Self {
+        Self::by_grains(rate, 0)
+    }
+
+    /// The same of a peer that moves so many bytes at a time: the credit is at least for these.
+    pub fn by_grains(rate: u64, grain: u64) -> Self {
+        let most = rate
+            .saturating_mul(GRACE_TICKS)
+            .max(grain.saturating_mul(TICKS_PER_SECOND));
         Self {
             rate,
-            credit: rate.saturating_mul(GRACE_TICKS),
+            most,
+            credit: most,
             since: None,
         }
     }
@@ -47,8 +58,15 @@ impl Pace {
     pub fn moved(&mut self, now: Tick, bytes: usize) {
         self.spend(now);
         let earned = (bytes as u64).saturating_mul(TICKS_PER_SECOND);
-        let most = self.rate.saturating_mul(GRACE_TICKS);
-        self.credit = self.credit.saturating_add(earned).min(most);
+        self.credit = self.credit.saturating_add(earned).min(self.most);
+    }
+
+    /// So many bytes moved since this was asked last, whenever that was: they pay for the time, which nothing else is forgiven.
+    pub fn caught_up(&mut self, now: Tick, bytes: usize) {
+        let earned = (bytes as u64).saturating_mul(TICKS_PER_SECOND);
+        self.credit = self.credit.saturating_add(earned);
+        self.spend(now);
+        self.credit = self.credit.min(self.most);
     }
 
     /// From now on it is not the peer that holds things up.
@@ -89,6 +107,22 @@ mod tests {
             assert!(pace.wait(Tick((second - 1) * 10)) > Tick(second * 10));
             pace.moved(Tick(second * 10), 256);
         }
+    }
+
+    #[test]
+    fn what_moved_before_it_is_asked_pays_for_that_time_alone() {
+        let mut pace = Pace::new(256);
+        pace.wait(Tick(0));
+        pace.caught_up(Tick(101), 1 << 30);
+        assert_eq!(pace.wait(Tick(101)), Tick(202), "it was quick all the time");
+        pace.caught_up(Tick(202), 256 * 5);
+        assert_eq!(pace.wait(Tick(202)), Tick(252));
+        pace.caught_up(Tick(300), 256 * 4);
+        assert_eq!(
+            pace.wait(Tick(300)),
+            Tick(300),
+            "there is no credit for a debt"
+        );
     }
 
     #[test]

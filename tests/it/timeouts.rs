@@ -4,7 +4,8 @@ use crate::support::answer::Step;
 use crate::support::bytes::ByteServer;
 use crate::support::client::{Ends, pattern};
 use crate::support::websocket::{self, WebSocket};
-use crate::support::{Answer, Fault, Origin, Proxy, Setup};
+use crate::support::wire::Wire;
+use crate::support::{Answer, Client, DEADLINE, Fault, Origin, Proxy, Setup};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
@@ -308,7 +309,7 @@ fn activity_is_not_cut_off() {
         .start();
     let addr = proxy.web;
     let upload = thread::spawn(move || {
-        let mut client = crate::support::Client::connect(addr);
+        let mut client = Client::connect(addr);
         client.send("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
         for byte in b"0123456789" {
             // The pace of a slow client, well within the limit between two reads.
@@ -395,7 +396,7 @@ fn body_rate() {
     let addr = proxy.web;
     // Twice the least rate, for longer than the grace, in pieces.
     let live = thread::spawn(move || {
-        let mut client = crate::support::Client::connect(addr);
+        let mut client = Client::connect(addr);
         client.send("POST /live HTTP/1.1\r\nHost: a\r\nContent-Length: 6400\r\n\r\n");
         for _ in 0..50 {
             thread::sleep(Duration::from_millis(250));
@@ -454,6 +455,36 @@ fn write_rate() {
         (&"body_timeout".into(), &"write_rate".into()),
         "{line}"
     );
+}
+
+/// E-132: who reads all the time and quickly enough has its answer, though the kernel takes nothing from us for long: it wakes a writer
+/// only when tens of KiB have gone.
+#[test]
+fn a_steady_reader_is_not_taken_for_one_that_reads_nothing() {
+    const LENGTH: usize = 1 << 20;
+    let origin = Origin::answering(|_| Answer::ok(pattern(LENGTH)));
+    let proxy = Setup::over(&[origin.addr()])
+        .listener("timeouts = { write = \"2s\" }\nlimits = { write_rate = \"8KiB\" }")
+        .start();
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_tcp_mss(1400).unwrap();
+    socket.set_recv_buffer_size(8 * 1024).unwrap();
+    socket.connect(&proxy.web.into()).unwrap();
+    let mut client = Client {
+        wire: Wire::new(socket.into(), Some(DEADLINE)),
+    };
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.try_head().unwrap();
+    // Twice the least rate, for longer than the grace.
+    for _ in 0..120 {
+        thread::sleep(Duration::from_millis(100));
+        let mut piece = [0; 1600];
+        client.wire.stream.read_exact(&mut piece).unwrap();
+        client.wire.buffer.extend(piece);
+    }
+    assert_eq!(proxy.log(), Vec::<Value>::new());
+    assert!(client.wire.exact(LENGTH).unwrap() == pattern(LENGTH));
+    ended(&proxy, "completed", 200);
 }
 
 #[test]
@@ -526,9 +557,7 @@ fn live_traffic_is_left_alone() {
         )
         .start();
     let web = proxy.web;
-    let waits = |path: &'static str| {
-        thread::spawn(move || crate::support::Client::connect(web).get(path).text())
-    };
+    let waits = |path: &'static str| thread::spawn(move || Client::connect(web).get(path).text());
     let (poll, stream) = (waits("/poll"), waits("/events"));
     let mut socket = WebSocket::connect(web, "/ws");
     thread::sleep(Duration::from_millis(2500));

@@ -12,6 +12,7 @@ use crate::drain::Phase;
 use crate::http2::Code;
 use crate::limit::Level;
 use crate::metrics::{Closed, Scope};
+use crate::net::Stall;
 use crate::net::deadline::Tick;
 
 /// How long we wait for the client's answer between the two steps.
@@ -51,8 +52,9 @@ pub(super) struct Life {
     idle_by: Tick,
     /// Silent until then, it gives memory back.
     rest_by: Tick,
-    /// The kernel must have taken something by then, and what it had taken when that was set.
-    stall_by: Tick,
+    /// The client does not take what waits for the kernel.
+    stall: Stall,
+    /// What the kernel had taken when it was looked at last.
     took: u64,
 }
 
@@ -66,7 +68,7 @@ impl Life {
             whole_by,
             idle_by: Tick::NEVER,
             rest_by: Tick::NEVER,
-            stall_by: Tick::NEVER,
+            stall: Stall::new(0),
             took: 0,
         }
     }
@@ -199,17 +201,22 @@ impl Driver {
         None
     }
 
-    /// Whether the kernel has taken nothing for too long.
+    /// Whether the client has taken nothing for too long.
     pub(super) fn stalled(&mut self) -> bool {
-        let clock = &self.mux.connection.local.deadlines;
+        let connection = &self.mux.connection;
+        let clock = &connection.local.deadlines;
         let (waiting, took) = self.mux.waiting();
-        if waiting == 0 {
-            self.life.stall_by = Tick::NEVER;
-        } else if self.life.stall_by == Tick::NEVER || took != self.life.took {
-            self.life.stall_by = clock.after(self.terms.write);
-            self.life.took = took;
+        let owed = || connection.stream.owed();
+        let stall = &mut self.life.stall;
+        // Streams add to what waits: that the kernel took something shows in what it took alone, and begins a new wait.
+        if stall.is_on() && (waiting == 0 || took != self.life.took) {
+            stall.ends(clock.tick(), owed);
         }
-        self.life.stall_by <= clock.tick()
+        self.life.took = took;
+        if waiting > 0 {
+            stall.waits(clock, self.terms.write, 0, owed);
+        }
+        stall.over(clock.tick()).is_some()
     }
 
     /// Sets the time at which it looks again. A drain brings it forward.
@@ -223,7 +230,7 @@ impl Driver {
             .whole_by
             .min(life.idle_by)
             .min(life.rest_by)
-            .min(life.stall_by)
+            .min(life.stall.due())
             .min(warned);
         self.mux.connection.timer.set_idle(due);
     }

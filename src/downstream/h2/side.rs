@@ -252,6 +252,16 @@ impl Downstream for Side {
         self.mux.unsent(self.key)
     }
 
+    fn owed(&self) -> usize {
+        let session = self.mux.peek();
+        let stream = session.streams.at(self.key);
+        match stream.map_or(0, |stream| stream.own.blocked()) {
+            0 => self.mux.connection.stream.owed(),
+            // It waits for its windows.
+            _ => 0,
+        }
+    }
+
     fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Error> {
         match self.check() {
             Ok(()) => Poll::Pending,

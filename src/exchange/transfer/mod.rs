@@ -35,7 +35,7 @@ use crate::http1::limits::ResponseLimits;
 use crate::http1::response::Persist;
 use crate::message::Expect;
 use crate::net::deadline::{Deadlines, Tick};
-use crate::net::{Pace, Timer};
+use crate::net::{Pace, Slow, Stall, Timer};
 use crate::route::Route;
 use crate::upstream::shared::Seat;
 
@@ -124,11 +124,7 @@ pub(super) struct Transfer<'x, D, U> {
     /// Bytes of the answer that the client had when the upload was overdue.
     flowed: Option<u64>,
     /// The client does not take the response, or too slowly.
-    stall_due: Tick,
-    write_rate_due: Tick,
-    write_pace: Pace,
-    /// What it had not taken when it was looked at last.
-    unsent: usize,
+    stall: Stall,
     idle: Duration,
     carried: After,
     throttled: Option<Box<Throttled>>,
@@ -225,10 +221,7 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
             body_rate_due: Tick::NEVER,
             body_pace: Pace::new(limits.body_rate),
             flowed: None,
-            stall_due: Tick::NEVER,
-            write_rate_due: Tick::NEVER,
-            write_pace: Pace::new(limits.write_rate),
-            unsent: 0,
+            stall: Stall::new(limits.write_rate),
             idle: limits.response_idle,
             carried: After::Handed,
             throttled,
@@ -288,9 +281,8 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
 
     /// The first of all deadlines.
     fn due(&self) -> Tick {
-        let due = self.upload_due.min(self.response_due).min(self.stall_due);
-        let due = due.min(self.body_rate_due).min(self.write_rate_due);
-        self.limits.total.min(due)
+        let due = self.upload_due.min(self.response_due).min(self.stall.due());
+        self.limits.total.min(due.min(self.body_rate_due))
     }
 
     fn clock(&self) -> &'x Deadlines {
@@ -318,10 +310,12 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
             Error::from(Reason::MaxDuration)
         } else if self.x.local.drain.phase() == crate::drain::Phase::Forced {
             Error::from(Reason::Shutdown)
-        } else if self.stall_due <= now {
-            Error::new(Reason::BodyTimeout, Detail::WriteStall)
-        } else if self.write_rate_due <= now {
-            Error::new(Reason::BodyTimeout, Detail::WriteRate)
+        } else if let Some(slow) = self.stall.over(now) {
+            let detail = match slow {
+                Slow::Stuck => Detail::WriteStall,
+                Slow::Crawls => Detail::WriteRate,
+            };
+            Error::new(Reason::BodyTimeout, detail)
         } else if self.body_rate_due <= now {
             Error::new(Reason::BodyTimeout, Detail::BodyRate)
         } else if self.upload_due <= now && !self.up.pending(&self.x.kit) {

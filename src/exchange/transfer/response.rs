@@ -28,12 +28,8 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
             self.stalled();
             return Ok(Step::Waits);
         }
-        if self.stall_due != Tick::NEVER {
-            let now = self.clock().tick();
-            self.write_pace.moved(now, self.unsent);
-            self.write_pace.rest(now);
-            self.write_rate_due = Tick::NEVER;
-            self.stall_due = Tick::NEVER;
+        if self.stall.is_on() {
+            self.stall.ends(self.clock().tick(), || self.down.owed());
             self.resumed();
         }
         if self.reading == Reading::Switched {
@@ -113,16 +109,12 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
     /// The client does not read: it has its time, and must be quick enough. Meanwhile the endpoint's silence is our
     /// own doing.
     fn stalled(&mut self) {
-        let (now, unsent) = (self.clock().tick(), self.down.unsent());
-        if self.stall_due == Tick::NEVER {
+        if !self.stall.is_on() {
             self.response_due = Tick::NEVER;
-            self.stall_due = self.clock().after(self.limits.write);
-        } else if unsent < self.unsent {
-            self.stall_due = self.clock().after(self.limits.write);
-            self.write_pace.moved(now, self.unsent - unsent);
         }
-        self.unsent = unsent;
-        self.write_rate_due = self.write_pace.wait(now);
+        let (clock, down) = (self.timer.deadlines(), &*self.down);
+        self.stall
+            .waits(clock, self.limits.write, down.unsent(), || down.owed());
     }
 
     /// A response head, perhaps with the first of its body. Informational responses may come first.
