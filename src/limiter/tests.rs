@@ -196,6 +196,7 @@ fn who_is_over_is_listed_once_whoever_refused() {
         let head = head("/", &fields);
         let input = KeyInput {
             head: &head,
+            edits: None,
             client: "192.0.2.1".parse().unwrap(),
             route: "r",
             claims: None,
