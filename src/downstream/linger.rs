@@ -68,11 +68,12 @@ pub(super) async fn skip(
                     .unwrap_or_default(),
             );
             thrown += decoded.used as u64;
-            if decoded.more == More::Ended {
-                return Poll::Ready(Skipped::Whole);
-            }
+            // Chunks that end within one read may be too long as well.
             if thrown > patience.skip {
                 return Poll::Ready(Skipped::Part);
+            }
+            if decoded.more == More::Ended {
+                return Poll::Ready(Skipped::Whole);
             }
         }
     })

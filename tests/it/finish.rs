@@ -233,6 +233,29 @@ fn a_rest_that_never_comes_is_not_waited_for() {
     assert_eq!(origin.connections(), 0);
 }
 
+/// How long chunks are only their end tells: beyond the budget they are not skipped, though they came at once.
+#[test]
+fn chunks_beyond_the_budget_are_not_skipped() {
+    let origin = Origin::start();
+    let proxy = Setup::over(&[origin.addr()])
+        .listener("limits = { skip = \"1KiB\" }")
+        .route("no", "path = \"/no\"\nrespond = { status = 403 }")
+        .start();
+    for (length, goes_on) in [(1000, true), (1024, false), (8000, false)] {
+        let mut client = proxy.client();
+        let head = "POST /no HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let body = chunks(&pattern(length), length);
+        let next = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n".as_slice();
+        client.send([head.as_bytes(), &body, next].concat());
+        client.response_to("POST").is(403);
+        match client.try_response_to("GET") {
+            Ok(response) => assert!(goes_on && response.status == 200, "{length}"),
+            Err(fault) => assert!(!goes_on, "{length}: {fault:?}"),
+        }
+    }
+    assert_eq!(origin.count(), 1);
+}
+
 /// A malformed rest is not skipped, and is nobody's request.
 #[test]
 fn a_malformed_rest_ends_the_connection() {
