@@ -10,12 +10,17 @@ use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 use super::debounce::Debounce;
 use crate::base::clock::{self, Instant};
+
+/// Pause between two looks at whether what is watched is still what the paths name: a directory that is missing, or is
+/// mounted over, tells nobody when that is over.
+const SWEEP: Duration = Duration::from_secs(2);
 
 /// Symbolic links that are followed for one path.
 const MAX_LINKS: usize = 32;
@@ -26,6 +31,7 @@ pub struct Watch {
     events: mpsc::Receiver<()>,
     eyes: Option<Eyes>,
     debounce: Debounce,
+    sweep: Instant,
     /// What the configuration in effect depends on.
     followed: Vec<PathBuf>,
     /// And what is watched beside it.
@@ -43,6 +49,7 @@ impl Watch {
             events,
             eyes,
             debounce: Debounce::default(),
+            sweep: clock::now() + SWEEP,
             followed: Vec::new(),
             paths: Vec::new(),
         }
@@ -74,6 +81,12 @@ impl Watch {
         loop {
             tokio::select! {
                 Some(()) = self.events.recv() => self.debounce.changed(clock::now()),
+                () = until(Some(self.sweep)) => {
+                    self.sweep = clock::now() + SWEEP;
+                    if self.eyes.as_mut().is_some_and(|eyes| eyes.sweep() == News::More) {
+                        self.debounce.changed(clock::now());
+                    }
+                }
                 () = until(self.debounce.due()) => {
                     self.debounce.clear();
                     // A link may lead elsewhere now: watch first, so that no change falls before the reading.
@@ -110,10 +123,10 @@ async fn until(due: Option<Instant>) {
 struct Interest {
     /// Files and links.
     names: BTreeSet<PathBuf>,
-    /// Those of them in which the ways end.
-    ends: BTreeSet<PathBuf>,
     /// Directories in which every name matters.
     folders: BTreeSet<PathBuf>,
+    /// What is to be watched.
+    places: BTreeSet<PathBuf>,
 }
 
 impl Interest {
@@ -125,22 +138,18 @@ impl Interest {
                 if end.is_dir() {
                     interest.folders.insert(end.clone());
                 }
-                interest.ends.insert(end.clone());
+                interest.places.insert(end.clone());
             }
+            let parents = steps.iter().filter_map(|path| path.parent());
+            interest.places.extend(parents.map(Path::to_path_buf));
             interest.names.extend(steps);
         }
         interest
     }
 
-    /// What is to be watched.
-    fn places(&self) -> BTreeSet<PathBuf> {
-        let parents = self.names.iter().filter_map(|path| path.parent());
-        let parents = parents.map(Path::to_path_buf);
-        parents.chain(self.ends.iter().cloned()).collect()
-    }
-
     fn covers(&self, path: &Path) -> bool {
         self.names.contains(path)
+            || self.places.contains(path)
             || path
                 .parent()
                 .is_some_and(|parent| self.folders.contains(parent))
@@ -237,7 +246,7 @@ impl Eyes {
     /// Watches what these paths depend on now, and nothing else.
     fn look_at(&mut self, paths: &[PathBuf]) -> News {
         let interest = Interest::new(paths);
-        let places = interest.places();
+        let places = interest.places.clone();
         *self.interest.lock().unwrap_or_else(PoisonError::into_inner) = interest;
         let before = std::mem::take(&mut self.places);
         for gone in before.keys().filter(|place| !places.contains(*place)) {
@@ -256,6 +265,25 @@ impl Eyes {
         news
     }
 
+    /// Watches anew where something else is than before, or could not be watched. Cheap where all is as it was.
+    fn sweep(&mut self) -> News {
+        let mut news = News::Same;
+        for (place, known) in std::mem::take(&mut self.places) {
+            let now = identity(&place);
+            let is_settled = known.watched || now.is_none();
+            let held = if is_settled && known.identity == now {
+                known
+            } else {
+                self.hold(&place, Some(known))
+            };
+            if known != held {
+                news = News::More;
+            }
+            self.places.insert(place, held);
+        }
+        news
+    }
+
     /// Watches what is there now.
     fn hold(&mut self, place: &Path, known: Option<Held>) -> Held {
         let identity = identity(place);
@@ -266,7 +294,7 @@ impl Eyes {
         let watched = self.watcher.watch(place, RecursiveMode::NonRecursive);
         if let Err(error) = &watched
             && known.is_none_or(|known| known.watched)
-            // One that is missing is seen by its directory.
+            // What is missing is found when it comes.
             && !matches!(error.kind, notify::ErrorKind::PathNotFound)
         {
             tracing::warn!(%error, place = %place.display(), "cannot watch for changes");
@@ -283,7 +311,6 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::symlink;
-    use std::time::Duration;
 
     struct Dir(PathBuf);
 
@@ -323,7 +350,7 @@ mod tests {
 
         let interest = Interest::new(std::slice::from_ref(&path));
         assert_eq!(
-            interest.places(),
+            interest.places,
             [dir.0.clone(), at("..2026_01"), at("..2026_01/a.toml")].into()
         );
         assert!(interest.matters(&event(at("..data"))), "pointed elsewhere");
@@ -388,6 +415,53 @@ mod tests {
         settle(&mut watch).await;
         fs::write(at("two"), "22").unwrap();
         assert!(heard(&mut watch, LONG).await, "the file in its place");
+    }
+
+    #[tokio::test]
+    async fn a_directory_in_the_place_of_another_is_watched() {
+        let dir = Dir::new("replaced");
+        let at = |path: &str| dir.0.join(path);
+        let make = |path: &str, text: &str| {
+            fs::create_dir(at(path)).unwrap();
+            fs::write(at(path).join("a.toml"), text).unwrap();
+        };
+        make("here", "1");
+        make("next", "2");
+        let mut watch = Watch::new();
+        watch.follow(&[at("here/a.toml")]);
+        settle(&mut watch).await;
+        fs::rename(at("here"), at("old")).unwrap();
+        fs::rename(at("next"), at("here")).unwrap();
+        assert!(heard(&mut watch, LONG).await, "replaced");
+        settle(&mut watch).await;
+        fs::remove_dir_all(at("old")).unwrap();
+        fs::write(at("here/a.toml"), "22").unwrap();
+        assert!(heard(&mut watch, LONG).await, "written in it");
+
+        settle(&mut watch).await;
+        fs::remove_dir_all(at("here")).unwrap();
+        assert!(heard(&mut watch, LONG).await, "missing");
+        settle(&mut watch).await;
+        make("here", "3");
+        assert!(heard(&mut watch, LONG).await, "there again");
+        settle(&mut watch).await;
+        fs::write(at("here/a.toml"), "33").unwrap();
+        assert!(heard(&mut watch, LONG).await, "written in it again");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_watched_yet_is_tried_without_a_word() {
+        let dir = Dir::new("later");
+        let at = |path: &str| dir.0.join(path);
+        let mut watch = Watch::new();
+        watch.follow(&[at("no/such/a.toml")]);
+        settle(&mut watch).await;
+        assert!(!heard(&mut watch, SWEEP * 2).await, "nothing is new");
+        fs::create_dir_all(at("no/such")).unwrap();
+        assert!(heard(&mut watch, LONG).await);
+        settle(&mut watch).await;
+        fs::write(at("no/such/a.toml"), "").unwrap();
+        assert!(heard(&mut watch, LONG).await);
     }
 
     #[test]
