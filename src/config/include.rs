@@ -10,6 +10,13 @@ use super::span::Span;
 /// Largest file that is read, in bytes: 10 000 routes are 2 MiB.
 const MAX_FILE: u64 = 16 << 20;
 
+/// What an editor leaves beside a file (`.#web.toml`, `.web.toml.swp`) is none of the configuration.
+const OPTIONS: glob::MatchOptions = glob::MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: false,
+    require_literal_leading_dot: true,
+};
+
 impl Reader {
     pub(super) fn read(&mut self, path: &Path, named_at: Span) -> Option<String> {
         let shown = path.display();
@@ -62,9 +69,7 @@ impl Reader {
         let mut seen = BTreeSet::new();
         for pattern in self.raw.include.clone() {
             let whole = directory.join(&*pattern.value);
-            if let Some(parent) = fixed_part(&whole) {
-                self.watch.insert(parent);
-            }
+            self.watch.extend(directories(&whole));
             for path in self.matches(&whole, pattern.span) {
                 if seen.insert(path.clone()) {
                     self.watch.insert(path.clone());
@@ -80,15 +85,10 @@ impl Reader {
     /// (`conf.d/*.toml` on a fresh machine); a plain path must exist.
     fn matches(&mut self, pattern: &Path, span: Span) -> Vec<PathBuf> {
         let text = pattern.to_string_lossy();
-        if !text.contains(['*', '?', '[']) {
+        if is_fixed(pattern) {
             return vec![pattern.to_path_buf()];
         }
-        // What an editor leaves beside a file (`.#web.toml`, `.web.toml.swp`) is none of the configuration.
-        let options = glob::MatchOptions {
-            require_literal_leading_dot: true,
-            ..glob::MatchOptions::new()
-        };
-        match glob::glob_with(&text, options) {
+        match glob::glob_with(&text, OPTIONS) {
             Ok(paths) => paths.filter_map(Result::ok).collect(),
             Err(error) => {
                 self.refuse(
@@ -117,17 +117,24 @@ fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The directory above the first part of a pattern that is not fixed: where new matches appear.
-fn fixed_part(pattern: &Path) -> Option<PathBuf> {
-    pattern
-        .ancestors()
-        .skip(1)
-        .find(|path| !path.to_string_lossy().contains(['*', '?', '[']))
-        .map(|path| {
-            if path.as_os_str().is_empty() {
-                PathBuf::from(".")
-            } else {
-                path.to_path_buf()
-            }
-        })
+fn is_fixed(path: &Path) -> bool {
+    !path.to_string_lossy().contains(['*', '?', '['])
+}
+
+/// The directories in which new matches may appear: that above the first part of a pattern which is not fixed, and
+/// what the parts behind it match so far, whether it holds a file yet or not.
+fn directories(pattern: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for part in pattern.ancestors().skip(1) {
+        if is_fixed(part) {
+            let is_here = part.as_os_str().is_empty();
+            found.push(if is_here { Path::new(".") } else { part }.to_path_buf());
+            break;
+        }
+        // A pattern that is bad is refused where files are looked for.
+        let matches = glob::glob_with(&part.to_string_lossy(), OPTIONS);
+        let paths = matches.into_iter().flatten().filter_map(Result::ok);
+        found.extend(paths.filter(|path| path.is_dir()));
+    }
+    found
 }

@@ -46,6 +46,32 @@ fn a_literal_secret_is_masked_wherever_its_line_is_shown() {
 }
 
 #[test]
+fn directories_that_a_pattern_matches_are_watched_though_they_are_empty() {
+    let dir = std::env::temp_dir().join(format!("tidegate-patterns-{}", std::process::id()));
+    std::fs::create_dir_all(dir.join("sites/a/conf")).unwrap();
+    std::fs::create_dir_all(dir.join("tree/x/y")).unwrap();
+    std::fs::write(dir.join("sites/file"), "").unwrap();
+    let main = dir.join("main.toml");
+    let text = "include = [\"sites/*/conf/*.toml\", \"tree/**/*.toml\", \"plain/[\"]\n";
+    std::fs::write(&main, text.replace(", \"plain/[\"", "")).unwrap();
+    let watched = load(&main).unwrap().watch;
+    for path in [
+        "sites",
+        "sites/a",
+        "sites/a/conf",
+        "tree",
+        "tree/x",
+        "tree/x/y",
+    ] {
+        assert!(watched.contains(&dir.join(path)), "{path}: {watched:?}");
+    }
+    assert!(!watched.contains(&dir.join("sites/file")));
+    std::fs::write(&main, text).unwrap();
+    assert!(load(&main).is_err(), "a bad pattern");
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
 fn an_include_adds_to_the_main_file_and_clashes_show_both_places() {
     let dir = std::env::temp_dir().join(format!("tidegate-include-{}", std::process::id()));
     std::fs::create_dir_all(dir.join("conf.d")).unwrap();

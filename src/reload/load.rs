@@ -100,8 +100,9 @@ pub enum Attempt {
     Right(Plan),
     /// What is wrong.
     Wrong(Diagnostics),
-    /// The text is the one that was tried before.
-    Same,
+    /// The text is the one that was tried before. What is to be watched may be more: an include pattern can match a
+    /// directory in which no file is yet.
+    Same(Vec<PathBuf>),
 }
 
 /// Loads and compiles the first configuration.
@@ -123,7 +124,8 @@ pub fn attempt(path: &Path, live: &Live, running: &Snapshot, effort: Effort) -> 
         && tried.digest == files.digest()
         && tried.beside.is_still_so()
     {
-        return (Attempt::Same, tried);
+        let watch = loaded.map_or_else(|wrong| wrong.files().watch(), |right| right.watch);
+        return (Attempt::Same(watch), tried);
     }
     let purpose = Purpose::Follow(&running.process);
     match loaded.and_then(|loaded| compile(loaded, live, purpose)) {
@@ -166,7 +168,10 @@ mod tests {
         let running = &first.snapshot;
         let again =
             |trigger: Trigger, tried: &Tried| attempt(&path, &live, running, trigger.effort(tried));
-        assert!(matches!(again(Trigger::File, &tried), (Attempt::Same, _)));
+        assert!(matches!(
+            again(Trigger::File, &tried),
+            (Attempt::Same(_), _)
+        ));
         let (right, same) = again(Trigger::Signal, &tried);
         assert!(matches!(right, Attempt::Right(_)) && same == tried);
 
@@ -174,7 +179,7 @@ mod tests {
         let (wrong, other) = again(Trigger::File, &tried);
         assert!(matches!(wrong, Attempt::Wrong(_)) && other != tried);
         assert!(
-            matches!(again(Trigger::File, &other), (Attempt::Same, _)),
+            matches!(again(Trigger::File, &other), (Attempt::Same(_), _)),
             "said once"
         );
         std::fs::remove_file(&path).unwrap();

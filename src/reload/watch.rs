@@ -68,6 +68,15 @@ impl Watch {
         self.look_out(paths);
     }
 
+    /// Watches these beside all that is watched.
+    pub fn widen(&mut self, paths: &[PathBuf]) {
+        let new = paths.iter().filter(|path| !self.paths.contains(path));
+        let new: Vec<_> = new.cloned().collect();
+        if !new.is_empty() {
+            self.look_out([self.paths.as_slice(), &new].concat());
+        }
+    }
+
     fn look_out(&mut self, paths: Vec<PathBuf>) {
         self.paths = paths;
         if self.look() == News::More {

@@ -138,8 +138,10 @@ impl Control {
                 }
                 () = self.serving.loss() => return Over::WorkerGone,
                 (batch, attempt) = self.loads.next() => {
-                    if let Ok(Attempt::Wrong(diagnostics)) = &attempt {
-                        self.watch.also(diagnostics.files().watch());
+                    match &attempt {
+                        Ok(Attempt::Wrong(diagnostics)) => self.watch.also(diagnostics.files().watch()),
+                        Ok(Attempt::Same(paths)) => self.watch.widen(paths),
+                        Ok(Attempt::Right(_)) | Err(_) => {}
                     }
                     let outcome = self.reload(batch.trigger, attempt).await;
                     batch.answer(&outcome);
@@ -175,7 +177,7 @@ impl Control {
     /// Puts into effect what was loaded; or changes nothing and says why.
     async fn reload(&mut self, trigger: Trigger, attempt: Result<Attempt, String>) -> Reloaded {
         let attempt = match attempt {
-            Ok(Attempt::Same) => {
+            Ok(Attempt::Same(_)) => {
                 return Reloaded::Applied {
                     epoch: self.serving.epoch(),
                     changes: Vec::new(),

@@ -160,7 +160,7 @@ mod tests {
 
             let (batch, attempt) = loads.next().await;
             assert_eq!((batch.trigger, batch.answers.len()), (Trigger::File, 0));
-            assert!(matches!(attempt, Ok(Attempt::Same)));
+            assert!(matches!(attempt, Ok(Attempt::Same(_))));
 
             loads.begin(&running);
             let (batch, attempt) = loads.next().await;

@@ -5,6 +5,7 @@ use crate::support::{
     Answer, Client, Gate, Origin, Proxy, Received, Reload, Setup, endpoint, eventually, ports,
     scale,
 };
+use std::time::Duration;
 
 mod listeners;
 mod under_load;
@@ -100,6 +101,36 @@ fn included_files_are_part_of_it() {
     eventually("the included file's change is taken", || {
         (proxy.get("/part").text() == "second").then_some(())
     });
+}
+
+/// As a tool of configuration management does: the directory is there a while before its file.
+#[test]
+fn a_file_in_a_directory_that_was_empty_is_included() {
+    let origin = Origin::start();
+    let setup = Setup::over(&[origin.addr()]);
+    let whole = format!(
+        "include = [\"sites/*/*.toml\", \"more/**/*.toml\"]\n{}",
+        setup.text()
+    );
+    for directory in ["sites", "more"] {
+        std::fs::create_dir(setup.dir.file(directory)).unwrap();
+    }
+    std::fs::write(setup.config_path(), &whole).unwrap();
+    let mut command = crate::support::proxy::binary();
+    command.args(["run", "-c"]).arg(setup.config_path());
+    let proxy = Proxy::start_as_written(&setup, command);
+    for (name, directory) in [("a", "sites/a"), ("b", "more/b/c")] {
+        std::fs::create_dir_all(setup.dir.file(directory)).unwrap();
+        // Long enough that the empty directory is looked at by itself; nothing here depends on it.
+        std::thread::sleep(Duration::from_millis(600));
+        let route = format!(
+            "[[routes]]\nname = \"{name}\"\npath = \"/{name}\"\nrespond = {{ status = 200, body = \"{name}\" }}\n"
+        );
+        std::fs::write(setup.dir.file(&format!("{directory}/t.toml")), route).unwrap();
+        eventually("the file is included", || {
+            (proxy.get(&format!("/{name}")).text() == name).then_some(())
+        });
+    }
 }
 
 /// F-21: a bad file changes nothing and says why, with its place.
