@@ -1,11 +1,12 @@
-//! What is refused of a head that its codec took: what is meant for another connection, and what is out of service. And where a
-//! client came to whose head does not say it.
+//! What is refused of a head that its codec took: what is meant for another connection, what is out of service, and what goes no
+//! further than here. And where a client came to whose head does not say it.
 
 use std::net::SocketAddr;
 
 use super::side::Downstream;
 use super::{Exchange, filters};
-use crate::base::{Error, Reason};
+use crate::base::{Detail, Error, Reason};
+use crate::message::Method;
 use crate::route::{Route, Scheme};
 use crate::worker::View;
 
@@ -63,4 +64,50 @@ pub(super) fn came_to<D: Downstream>(x: &Exchange, down: &D) -> Option<SocketAdd
         addr.set_port(Scheme::from(asked).default_port());
     }
     Some(addr)
+}
+
+/// Whether a request is passed on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Onward {
+    Goes,
+    /// It is for us to answer.
+    Ends,
+}
+
+const MAX_FORWARDS: &[u8] = b"max-forwards";
+
+/// Counts how often OPTIONS and TRACE may still be passed on: with 0 they are meant for us (RFC 9110, 7.6.2). What is no number
+/// says nothing, and what a filter says of the field stands. We answer no TRACE.
+pub(super) fn passes_on(x: &mut Exchange) -> Result<Onward, Error> {
+    let head = x.record.head();
+    let method = head.method();
+    if !matches!(method, Method::Options | Method::Trace) {
+        return Ok(Onward::Goes);
+    }
+    let edits = &mut x.kit.request_edits;
+    let mut values = head.values(MAX_FORWARDS);
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Ok(Onward::Goes);
+    };
+    let Some(left) = number(value).filter(|_| !edits.drops(MAX_FORWARDS)) else {
+        return Ok(Onward::Goes);
+    };
+    match (left.checked_sub(1), method) {
+        (Some(left), _) => {
+            edits.set(MAX_FORWARDS, left.to_string().as_bytes());
+            Ok(Onward::Goes)
+        }
+        (None, Method::Trace) => Err(Error::new(Reason::BadRequest, Detail::Trace)),
+        (None, _) => Ok(Onward::Ends),
+    }
+}
+
+/// Digits and nothing else.
+fn number(value: &[u8]) -> Option<u64> {
+    let digits = value.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(value)
+        .ok()
+        .filter(|_| digits)?
+        .parse()
+        .ok()
 }

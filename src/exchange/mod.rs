@@ -45,6 +45,8 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::base::clock::Instant;
 use crate::base::{Detail, Error, Reason};
 use crate::endpoint::{ConnectionSlot, Endpoint, InFlight, Permit};
@@ -279,6 +281,11 @@ async fn serve<D: Downstream>(
                 progress.resume(Box::pin(pause(x, down, timer, Some(route), until, MOMENT)).await?);
             }
         }
+    }
+    if matches!(target, Target::Cluster(_)) && head::passes_on(x)? == head::Onward::Ends {
+        // Boxed: hardly anybody asks for that.
+        let reply = Reply::new(200, Reason::LocalReply, [], Bytes::new());
+        return Box::pin(refuse::reply(x, down, timer, route, &reply)).await;
     }
     match target {
         Target::Cluster(cluster) => {

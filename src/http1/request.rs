@@ -295,6 +295,10 @@ fn read_target(
         }
     };
     let rest = Span::new(start + path_start, start + text.len());
+    if rest.is_empty() && head.method == Method::Options {
+        head.make_asterisk();
+        return set_authority(head, authority);
+    }
     head.set_path_and_query(rest, limits.path).map_err(refuse)?;
     set_authority(head, authority)
 }

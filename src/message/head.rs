@@ -154,6 +154,13 @@ impl RequestHead {
         self.path = Text::Raw(target);
     }
 
+    /// The same where the target says so by an authority and nothing else (RFC 9112, 3.2.4).
+    pub(crate) fn make_asterisk(&mut self) {
+        let from = self.made.len();
+        self.made.push(b'*');
+        self.path = Text::Made(Span::new(from, self.made.len()));
+    }
+
     /// Makes the authority in `bytes` canonical.
     pub(crate) fn set_authority(&mut self, span: Span) -> Result<(), Detail> {
         let raw = span.of(&self.bytes);

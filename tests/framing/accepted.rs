@@ -41,6 +41,18 @@ pub fn rows() -> Vec<Row> {
         "OPTIONS * HTTP/1.1",
         "",
     );
+    for (target, seen) in [
+        ("http://test.example", "*"),
+        ("http://test.example/", "/"),
+        ("http://test.example?q", "/?q"),
+    ] {
+        add(
+            &format!("OPTIONS {target}"),
+            format!("OPTIONS {target} HTTP/1.1\r\n{host}\r\n\r\n"),
+            &format!("OPTIONS {seen} HTTP/1.1"),
+            "",
+        );
+    }
     for method in ["get", "FOO", "M-SEARCH", "PATCH", "X!#$%&'*+.^_`|~1"] {
         let line = format!("{method} /method HTTP/1.1");
         add(method, format!("{line}\r\n{host}\r\n\r\n"), &line, "");

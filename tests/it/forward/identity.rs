@@ -218,6 +218,46 @@ fn what_a_filter_sets_cannot_be_forged_or_removed() {
     }
 }
 
+/// RFC 9110, 7.6.2: OPTIONS and TRACE go so many steps and no further, other methods as far as they go.
+#[test]
+fn what_may_be_passed_on_so_often_is_counted_down() {
+    let origin = Origin::start();
+    let proxy = Setup::over(&[origin.addr()])
+        .route(
+            "any",
+            "methods = [\"TRACE\", \"OPTIONS\", \"GET\"]\ncluster = \"app\"",
+        )
+        .start();
+    let ask = |method: &str, fields: &str| {
+        let mut client = proxy.client();
+        client.send(format!("{method} /x HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+        client.response_to(method)
+    };
+    let mut count = 0;
+    for (method, sent, seen) in [
+        ("OPTIONS", "2", "1"),
+        ("TRACE", "1", "0"),
+        ("OPTIONS", "010", "9"),
+        ("GET", "0", "0"),
+        ("OPTIONS", "-1", "-1"),
+        ("OPTIONS", "0, 0", "0, 0"),
+        ("OPTIONS", "99999999999999999999", "99999999999999999999"),
+    ] {
+        ask(method, &format!("Max-Forwards: {sent}\r\n")).is(200);
+        count += 1;
+        let request = origin.wait(count);
+        assert_eq!(request.one("max-forwards"), Some(seen), "{method} {sent}");
+    }
+    let answer = ask("OPTIONS", "Max-Forwards: 0\r\n");
+    assert!(answer.is(200).body.is_empty());
+    assert_eq!(answer.one("content-length"), Some("0"));
+    ask("TRACE", "Max-Forwards: 0\r\n").is(405);
+    for reason in ["local_reply", "bad_request"] {
+        proxy.wait_line(reason, |line| line["reason"] == reason);
+    }
+    assert_eq!(origin.count(), count);
+}
+
 /// TRACE tells the client what was added on the way: only where a route asks for it.
 #[test]
 fn trace_is_served_only_where_it_is_listed() {
