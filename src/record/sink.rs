@@ -6,10 +6,21 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::plan::Output;
 
 /// New log files belong to the process's user; its group may read them.
 const MODE: u32 = 0o640;
+
+/// As much fits into a pipe that takes anything at all (pipe(7), `PIPE_BUF`).
+const PIPE: usize = 4096;
+
+/// How long whoever reads there may keep us waiting, before it is called a failure.
+const PATIENCE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
 
 /// An open output. Opening is what can fail, so a reload opens first and switches afterwards.
 #[derive(Debug)]
@@ -48,6 +59,12 @@ impl Sink {
         }))
     }
 
+    /// Standard output, as it were.
+    #[cfg(test)]
+    pub(super) const fn standard(file: File) -> Self {
+        Self(Target::Stdout(file))
+    }
+
     /// Label of the output; `None` when there is none.
     pub(super) const fn label(&self) -> Option<&'static str> {
         match &self.0 {
@@ -74,7 +91,12 @@ impl Sink {
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = match &mut self.0 {
             Target::Off => bytes.len(),
-            Target::Stdout(file) | Target::File { file, .. } => file.write(bytes)?,
+            Target::Stdout(file) => {
+                let some = bytes.get(..PIPE).unwrap_or(bytes);
+                takes_more(file)?;
+                file.write(some)?
+            }
+            Target::File { file, .. } => file.write(bytes)?,
             #[cfg(test)]
             Target::Test(test) => test.write(bytes)?,
         };
@@ -82,6 +104,17 @@ impl Sink {
             return Err(io::ErrorKind::WriteZero.into());
         }
         Ok(written)
+    }
+}
+
+/// An error: whoever reads there has stalled. The descriptor is not ours alone, so it is not made one that does not block; and a
+/// writer that waits in a write hears of nothing else, not even that lines are to go elsewhere.
+fn takes_more(file: &File) -> io::Result<()> {
+    let mut fds = [PollFd::new(file, PollFlags::OUT)];
+    match poll(&mut fds, Some(&PATIENCE))? {
+        0 => Err(io::ErrorKind::WouldBlock.into()),
+        // One that cannot be written to any more says so when it is written to.
+        _ => Ok(()),
     }
 }
 

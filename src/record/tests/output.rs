@@ -90,3 +90,36 @@ fn no_line_is_glued_to_a_torn_one() {
     let expected = "{\"request_id\":\"ab\n{\"reason\":\"client_abort\"}\n";
     assert_eq!(file.text(), expected);
 }
+
+/// Whoever reads standard output may stall: where the configuration says another output, lines go there all the same.
+#[test]
+fn a_reader_that_stalls_does_not_keep_lines_from_another_output() {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let file = TempFile::new("elsewhere");
+    let output = Output::File(file.0.clone());
+    let log = AccessLog::new(output.clone(), Format::Json, 1.0, &[Field::RequestId], &[]);
+    let rig = rig(log, 8 << 20);
+    let pipe = fs::File::from(std::os::fd::OwnedFd::from(writer));
+    rig.writer.switch(Sink::standard(pipe));
+    let write = |lines| {
+        for _ in 0..lines {
+            drop(rig.open(clock::now()));
+        }
+        rig.journal.flush();
+    };
+    // More than a pipe holds.
+    write(3_000);
+    std::thread::sleep(Duration::from_millis(300));
+    rig.writer.switch(Sink::open(&output).unwrap());
+    write(50);
+    let (_, hub) = rig.finish();
+    assert_eq!(hub.process().access_log_drops(), 0);
+    let mut piped = String::new();
+    std::io::Read::read_to_string(&mut reader, &mut piped).unwrap();
+    let whole = piped.bytes().filter(|byte| *byte == b'\n').count();
+    assert_eq!(
+        whole + file.text().lines().count(),
+        3_050,
+        "none lost, none twice"
+    );
+}
