@@ -60,7 +60,7 @@ fn slow_clients_are_put_out_in_time_and_cost_little() {
     let count = scale(300, 8000);
     let proxy = setup.start();
     proxy.get("/").is(200);
-    let base = proxy.resident();
+    let base = proxy.held();
     let usual = Shape::gets(2, Style::KeepAlive)
         .requests(scale(500, 10_000))
         .start(proxy.web)
@@ -88,7 +88,7 @@ fn slow_clients_are_put_out_in_time_and_cost_little() {
         })
         .collect();
     let sent = began.elapsed();
-    let most = proxy.resident().saturating_sub(base);
+    let most = proxy.held().saturating_sub(base);
     // A byte now and then does not move the deadline of a head.
     for (at, client) in slow.iter_mut().enumerate() {
         if kind(at) == Kind::Head {
@@ -136,7 +136,7 @@ fn a_flood_of_requests_that_are_reset() {
         .start();
     let healthy = Shape::gets(2, Style::KeepAlive).start(proxy.web);
     healthy.more(200);
-    let before = proxy.resident();
+    let before = proxy.held();
     let flood = scale(3000, 100_000);
     let mut most = 0;
     for at in 0..flood {
@@ -151,7 +151,7 @@ fn a_flood_of_requests_that_are_reset() {
             most = most.max(victim.open_connections());
         }
     }
-    let grown = proxy.resident().saturating_sub(before);
+    let grown = proxy.held().saturating_sub(before);
     let tally = healthy.stop();
     println!(
         "F-27 in HTTP/1: {flood} requests that were reset: {} reached the endpoint, at most {most} connections at once, \
@@ -180,7 +180,7 @@ fn a_flood_of_pipelined_requests() {
     let proxy = setup.start();
     let healthy = Shape::gets(2, Style::KeepAlive).start(proxy.web);
     healthy.more(200);
-    let before = proxy.resident();
+    let before = proxy.held();
     let mut client = proxy.client();
     client
         .wire
@@ -193,7 +193,7 @@ fn a_flood_of_pipelined_requests() {
     // Until it is put out.
     while client.wire.stream.write_all(requests.as_bytes()).is_ok() {
         sent += requests.len();
-        most = most.max(proxy.resident().saturating_sub(before));
+        most = most.max(proxy.held().saturating_sub(before));
         assert!(sent < 1 << 30, "it is read without end");
     }
     let tally = healthy.stop();

@@ -126,7 +126,7 @@ fn a_flood_of_frames_closes_its_connection_and_costs_others_nothing() {
     let alone = alone(&proxy);
     let healthy = Shape::gets(2, Style::KeepAlive).start(proxy.web);
     healthy.more(200);
-    let before = proxy.resident();
+    let before = proxy.held();
     let mut longest = Duration::ZERO;
     for flood in ALL {
         for _ in 0..scale(2, 20) {
@@ -154,7 +154,7 @@ fn a_flood_of_frames_closes_its_connection_and_costs_others_nothing() {
             );
         }
     }
-    let grown = proxy.resident().saturating_sub(before);
+    let grown = proxy.held().saturating_sub(before);
     let tally = healthy.stop();
     let caused = origin.count().saturating_sub(alone.good + tally.good);
     println!(

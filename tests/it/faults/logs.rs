@@ -56,7 +56,7 @@ fn a_stalled_reader_of_the_log_holds_up_nobody() {
         tally
     };
     let base = load();
-    let before = proxy.resident();
+    let before = proxy.held();
     // Long lines, so that the queue of 8 MiB is full soon; then a load as it comes.
     let mut client = proxy.client();
     let (path, query) = ("p".repeat(2000), "q".repeat(2000));
@@ -67,7 +67,7 @@ fn a_stalled_reader_of_the_log_holds_up_nobody() {
     let dropped = "tidegate_accesslog_dropped_total";
     proxy.wait_metric(dropped, &[], |dropped| dropped > 0.0);
     let tally = load();
-    let grown = proxy.resident().saturating_sub(before);
+    let grown = proxy.held().saturating_sub(before);
     println!("F-18b: before {base}; stalled, {tally}; memory grew by {grown} KiB");
     assert!(grown < 48 * 1024, "{grown} KiB");
     drop(client);

@@ -126,7 +126,7 @@ fn what_nobody_reads_is_not_held() {
         .start();
     let proxy = Setup::over(&[origin.addr()]).start();
     proxy.get("/").is(200);
-    let before = proxy.resident();
+    let before = proxy.held();
     let count = scale(60, 400);
     let clients: Vec<_> = (0..count)
         .map(|_| {
@@ -146,7 +146,7 @@ fn what_nobody_reads_is_not_held() {
         let still = last.len() > 5 && last[last.len() - 5] == last[last.len() - 1];
         still.then_some(())
     });
-    let grown = proxy.resident().saturating_sub(before);
+    let grown = proxy.held().saturating_sub(before);
     println!("F-03: {count} answers of 4 MiB that nobody reads hold {grown} KiB");
     assert!(grown <= count * 128 + 4096, "{grown} KiB for {count}");
     drop(clients);

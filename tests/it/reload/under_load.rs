@@ -97,7 +97,7 @@ fn reloads_under_load_lose_nothing() {
     let mut socket = WebSocket::connect(rig.proxy.web, "/chat");
     // What the first reloads bring stays: threads that are kept, buffers, cells of metrics.
     let mut tally = rig.rounds(scale(10, 20), 0, &mut socket);
-    let (files, memory) = (rig.own_files(), rig.proxy.resident());
+    let (files, memory) = (rig.own_files(), rig.proxy.held());
     tally.merge(rig.rounds(scale(20, 180), scale(1500, 50_000), &mut socket));
     tally.all_good();
     assert_eq!(tally.refused, 0);
@@ -107,7 +107,7 @@ fn reloads_under_load_lose_nothing() {
         let now = rig.own_files();
         (now <= files + MORE_FILES).then_some(now)
     });
-    let after = rig.proxy.resident();
+    let after = rig.proxy.held();
     println!("after the first reloads {memory} KiB, {files} files; after all {after} KiB, {left}");
     assert!(
         after <= memory + MORE_MEMORY,

@@ -279,6 +279,12 @@ impl Proxy {
         self.proc_status("Threads")
     }
 
+    /// Memory of its own in KiB: without the pages of the program, which come and go as parts of it are run, and of which some are
+    /// given back after the start.
+    pub fn held(&self) -> usize {
+        self.proc_status("RssAnon")
+    }
+
     /// Resident memory in KiB.
     pub fn resident(&self) -> usize {
         self.proc_status("VmRSS")

@@ -51,12 +51,12 @@ fn a_client_that_reads_late_gets_everything() {
         .unwrap();
     let active = "tidegate_requests_active";
     bed.proxy.wait_metric(active, &[], |n| n == 1.0);
-    let before = bed.proxy.resident();
+    let before = bed.proxy.held();
     let mut answer = Vec::new();
     secure.read_to_end(&mut answer).unwrap();
     let body = &answer[answer.len() - SIZE..];
     assert!(body == pattern(SIZE));
-    let grown = bed.proxy.resident().saturating_sub(before);
+    let grown = bed.proxy.held().saturating_sub(before);
     assert!(grown < 8 << 10, "{grown} KiB more while it waited");
 }
 
