@@ -1,5 +1,11 @@
 //! What a service manager is told (`sd_notify(3)`). Without one, nothing.
 
+use std::env;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
 use sd_notify::NotifyState;
 
 /// The process serves; a reload is over.
@@ -26,7 +32,24 @@ pub(super) fn alive() {
 }
 
 fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+    let told = match abstract_name() {
+        Some(name) => tell_abstract(&name, states),
+        None => sd_notify::notify(states),
+    };
+    if let Err(error) = told {
         tracing::debug!(%error, "the service manager cannot be told");
     }
+}
+
+/// The name of a socket that is no file (`@name`), which the library takes for a path.
+fn abstract_name() -> Option<Vec<u8>> {
+    let socket = env::var_os("NOTIFY_SOCKET")?;
+    socket.as_bytes().strip_prefix(b"@").map(<[u8]>::to_vec)
+}
+
+fn tell_abstract(name: &[u8], states: &[NotifyState<'_>]) -> io::Result<()> {
+    let lines: Vec<_> = states.iter().map(ToString::to_string).collect();
+    let socket = UnixDatagram::unbound()?;
+    socket.connect_addr(&SocketAddr::from_abstract_name(name)?)?;
+    socket.send(lines.join("\n").as_bytes()).map(|_| ())
 }

@@ -3,7 +3,8 @@
 use crate::support::proxy::binary;
 use crate::support::{Answer, Client, DEADLINE, Gate, Origin, Proxy, Reload, Setup, eventually};
 use std::io::ErrorKind;
-use std::os::unix::net::UnixDatagram;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
@@ -86,6 +87,26 @@ fn ready_means_that_the_port_answers() {
     let (manager, lines, answer, ready) = first.join().unwrap();
     assert_eq!(value(&lines, "READY"), "1", "the first that it says");
     assert_eq!((answer, ready), (200, 200));
+    proxy.signal("TERM");
+    assert_eq!(value(&manager.hear_news(), "STOPPING"), "1");
+    proxy.ends_well();
+}
+
+/// A manager may listen at a name that is no file.
+#[test]
+fn an_abstract_socket_is_told_too() {
+    let origin = Origin::start();
+    let setup = Setup::over(&[origin.addr()]);
+    let name = format!("tidegate-it-notify-{}", std::process::id());
+    let addr = SocketAddr::from_abstract_name(&name).unwrap();
+    let socket = UnixDatagram::bind_addr(&addr).unwrap();
+    socket.set_read_timeout(Some(DEADLINE * 2)).unwrap();
+    let manager = Manager {
+        socket,
+        path: format!("@{name}").into(),
+    };
+    let mut proxy = Proxy::start_by(&setup, manager.command(&setup));
+    assert_eq!(value(&manager.hear_news(), "READY"), "1");
     proxy.signal("TERM");
     assert_eq!(value(&manager.hear_news(), "STOPPING"), "1");
     proxy.ends_well();
