@@ -40,7 +40,10 @@ pub(super) struct Table {
 impl Table {
     /// A table of these certificates, at least one, in the order of the configuration.
     pub(super) fn new(certificates: Vec<Arc<Certificate>>) -> Self {
-        let mut table = Self::default();
+        let mut table = Self {
+            names: certificates.iter().map(|it| Names::of(it)).collect(),
+            ..Self::default()
+        };
         // Of several for one name the better one first; of equals the one that the file has first.
         let mut order: Vec<Slot> = (0..certificates.len()).collect();
         order.sort_by_key(|slot| certificates.get(*slot).map(|it| it.rank()));
@@ -56,12 +59,10 @@ impl Table {
                 names.entry(name.into()).or_default().push(slot);
             }
             // The default is the first, and one of another kind for the same names stands in for it.
-            let first = certificates.first();
-            if slot == 0 || first.is_some_and(|it| it.facts.names == certificate.facts.names) {
+            if table.names.first() == table.names.get(slot) {
                 table.default.push(slot);
             }
         }
-        table.names = certificates.iter().map(|it| Names::of(it)).collect();
         table.certificates = certificates;
         table
     }

@@ -63,35 +63,57 @@ fn a_name_finds_its_certificate_and_any_other_gets_the_first() {
     }
 }
 
+/// What openssl tells of the certificate that a client of this name and these signatures is shown.
+fn told(bed: &Bed, name: &str, version: &str, algorithms: &str) -> String {
+    let arguments = [
+        "s_client",
+        "-connect",
+        &bed.proxy.web.to_string(),
+        "-servername",
+        name,
+        version,
+        "-sigalgs",
+        algorithms,
+        "-showcerts",
+    ];
+    let shown = run("openssl", &arguments, "Q\n");
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let text = run("openssl", &["x509", "-noout", "-text"], &shown);
+    shown + &String::from_utf8_lossy(&text.stdout)
+}
+
+const VERSIONS: [&str; 2] = ["-tls1_2", "-tls1_3"];
+
 #[test]
 fn a_client_without_ecdsa_gets_the_rsa_certificate_of_the_same_name() {
     let bed = Bed::with("", &five);
-    let addr = bed.proxy.web.to_string();
     for (algorithms, expected) in [
         ("RSA-PSS+SHA256:RSA+SHA256", "rsaEncryption"),
         ("ECDSA+SHA256", "id-ecPublicKey"),
         ("RSA-PSS+SHA256:ECDSA+SHA256", "id-ecPublicKey"),
     ] {
-        for version in ["-tls1_2", "-tls1_3"] {
-            let arguments = [
-                "s_client",
-                "-connect",
-                &addr,
-                "-servername",
-                "pair.example",
-                version,
-                "-sigalgs",
-                algorithms,
-                "-showcerts",
-            ];
-            let shown = run("openssl", &arguments, "Q\n");
-            let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
-            let text = run("openssl", &["x509", "-noout", "-text"], &shown);
-            let text = String::from_utf8_lossy(&text.stdout).into_owned();
-            assert!(
-                text.contains(expected),
-                "{algorithms} {version}: {shown}{text}"
-            );
+        for version in VERSIONS {
+            let text = told(&bed, "pair.example", version, algorithms);
+            assert!(text.contains(expected), "{algorithms} {version}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_stranger_gets_the_default_of_its_kind_in_whatever_order_the_names_are() {
+    let bed = Bed::with("", &|authority| {
+        vec![
+            authority.issue(&["one.example", "two.example"]),
+            authority.issue_with(&["two.example", "one.example"], Kind::Rsa, |_| {}),
+        ]
+    });
+    for version in VERSIONS {
+        for (algorithms, expected) in [
+            ("RSA-PSS+SHA256:RSA+SHA256", "rsaEncryption"),
+            ("ECDSA+SHA256", "id-ecPublicKey"),
+        ] {
+            let text = told(&bed, "stranger.example", version, algorithms);
+            assert!(text.contains(expected), "{algorithms} {version}: {text}");
         }
     }
 }
