@@ -57,7 +57,8 @@ pub struct ListenerLimits {
     pub requests_per_connection: Option<Spanned<u32>>,
     /// Least bytes a second of a request body, with ten seconds of grace; 0B: no limit. Default: `256B`.
     pub body_rate: Option<Spanned<ByteSize>>,
-    /// Least bytes a second that a client takes of an answer while some wait, with ten seconds of grace; 0B: no limit. Default: `512B`.
+    /// Least bytes a second that a client takes of an answer while some wait, with ten seconds of grace, or the time
+    /// that 64 KiB take at this rate if that is longer; 0B: no limit. Default: `512B`.
     pub write_rate: Option<Spanned<ByteSize>>,
     /// Bytes that the kernel holds for a client beyond those that are on their way to it: what a slow reader costs in
     /// memory. Range: `16KiB` to `64MiB`. Default: `64KiB`.
