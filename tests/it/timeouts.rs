@@ -461,10 +461,12 @@ fn write_rate() {
 /// only when tens of KiB have gone.
 #[test]
 fn a_steady_reader_is_not_taken_for_one_that_reads_nothing() {
-    const LENGTH: usize = 1 << 20;
+    const LENGTH: usize = 8 << 20;
     let origin = Origin::answering(|_| Answer::ok(pattern(LENGTH)));
+    // What the kernel may hold makes it wake us far more seldom than the client takes something.
+    let limits = "limits = { write_rate = \"8KiB\", unsent = \"4MiB\" }";
     let proxy = Setup::over(&[origin.addr()])
-        .listener("timeouts = { write = \"2s\" }\nlimits = { write_rate = \"8KiB\" }")
+        .listener(&format!("timeouts = {{ write = \"3s\" }}\n{limits}"))
         .start();
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_tcp_mss(1400).unwrap();
@@ -475,10 +477,10 @@ fn a_steady_reader_is_not_taken_for_one_that_reads_nothing() {
     };
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     client.try_head().unwrap();
-    // Twice the least rate, for longer than the grace.
+    // Eight times the least rate, for longer than the grace.
     for _ in 0..120 {
         thread::sleep(Duration::from_millis(100));
-        let mut piece = [0; 1600];
+        let mut piece = [0; 6400];
         client.wire.stream.read_exact(&mut piece).unwrap();
         client.wire.buffer.extend(piece);
     }
