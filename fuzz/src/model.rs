@@ -321,7 +321,12 @@ fn split_target<'a>(
         .iter()
         .position(|byte| b"/?".contains(byte))
         .unwrap_or(rest.len());
-    Ok((Some(&rest[..end]), &rest[end..]))
+    // RFC 9112, 3.2.4: an authority alone, without a path and a query, asks about the server.
+    let behind = match &rest[end..] {
+        b"" if method == b"OPTIONS" => b"*",
+        behind => behind,
+    };
+    Ok((Some(&rest[..end]), behind))
 }
 
 /// Host and port.
