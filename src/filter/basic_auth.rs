@@ -81,7 +81,7 @@ impl BasicAuth {
             Proof::Wrong => Verdict::Respond(self.challenge.clone()),
             Proof::Right => {
                 if self.credentials == Credentials::Removed {
-                    view.edits.remove(b"authorization");
+                    view.edits.spend(b"authorization");
                 }
                 if let Some(header) = &self.user_header {
                     view.edits.set(header.as_bytes(), user);

@@ -2,6 +2,7 @@
 
 use super::alias;
 use super::field::same;
+use super::sieve::Sieve;
 
 /// Changes to the fields of one head, kept in reusable buffers. Empty for most exchanges, and then free.
 #[derive(Debug, Default)]
@@ -9,6 +10,8 @@ pub struct Edits {
     /// Names whose received lines are dropped, each behind its length in four bytes.
     dropped: Vec<u8>,
     drops: Sieve,
+    /// Those of them, alike, of which a filter has found the value right.
+    spent: Vec<u8>,
     /// Lines that are added, as they are written.
     added: Vec<u8>,
     adds: Sieve,
@@ -39,25 +42,6 @@ pub struct Begun {
     /// How much of it is of the last line.
     start: usize,
     adds: Sieve,
-}
-
-/// What lengths the names among some have. Every field of a head is asked about, and of most this says that they are not
-/// among them, without looking at the names.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sieve(u64);
-
-impl Sieve {
-    const fn bit(name: &[u8]) -> u64 {
-        1 << (name.len() % 64)
-    }
-
-    const fn note(&mut self, name: &[u8]) {
-        self.0 |= Self::bit(name);
-    }
-
-    const fn may_have(self, name: &[u8]) -> bool {
-        self.0 & Self::bit(name) != 0
-    }
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -123,6 +107,7 @@ impl Edits {
     pub fn clear(&mut self) {
         self.dropped.clear();
         self.drops = Sieve::default();
+        self.spent.clear();
         self.added.clear();
         self.adds = Sieve::default();
         self.path.clear();
@@ -308,17 +293,25 @@ impl Edits {
     }
 
     /// Removes every field of this name, those that an earlier filter added included.
-    #[expect(clippy::cast_possible_truncation, reason = "names are short")]
     pub fn remove(&mut self, name: &[u8]) {
         if self.adds.may_have(name) {
             self.take_back(name);
         }
         if !self.drops(name) {
             self.drops.note(name);
-            let length = name.len() as u32;
-            self.dropped.extend_from_slice(&length.to_le_bytes());
-            self.dropped.extend_from_slice(name);
+            list(&mut self.dropped, name);
         }
+    }
+
+    /// The same of a credential that was found right: it goes no further, and still tells clients apart.
+    pub fn spend(&mut self, name: &[u8]) {
+        self.remove(name);
+        list(&mut self.spent, name);
+    }
+
+    /// Whether what was received under this name says nothing any more, because a filter has set or removed it.
+    pub fn disowns(&self, name: &[u8]) -> bool {
+        self.drops(name) && !names(&self.spent).any(|spent| same(spent, name))
     }
 
     /// Takes back the lines of this name; those behind move up.
@@ -372,6 +365,13 @@ impl Edits {
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
         lines(&self.added)
     }
+}
+
+/// Adds a name to a list of them.
+#[expect(clippy::cast_possible_truncation, reason = "names are short")]
+fn list(names: &mut Vec<u8>, name: &[u8]) {
+    names.extend_from_slice(&(name.len() as u32).to_le_bytes());
+    names.extend_from_slice(name);
 }
 
 fn names(mut dropped: &[u8]) -> impl Iterator<Item = &[u8]> {

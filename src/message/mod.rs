@@ -26,6 +26,7 @@ pub mod method;
 pub mod path;
 pub mod prefix;
 pub mod retry_after;
+mod sieve;
 pub mod spelled;
 pub mod trailer;
 pub mod websocket;

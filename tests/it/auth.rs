@@ -231,6 +231,41 @@ fn programs_come_in_by_their_key() {
     assert!(!log.contains("key-"), "no secret in the log");
 }
 
+/// What was found right goes no further, and still tells clients apart: the limit is that of the key, of the user or of the token.
+#[test]
+fn a_credential_that_was_taken_out_is_still_a_key() {
+    /// SHA-256 of `key-2`.
+    const OTHER: &str = "7c36b0a9dedde119c75165957c6c9c187e65df1ee5db87c4c58ad503ad88cbe3";
+    let (ann, bob) = (basic("ann:open sesame"), basic("bob:hunter2"));
+    let keys = ("X-Api-Key: key-1\r\n", "X-Api-Key: key-2\r\n");
+    for (filter, file, field, (one, other)) in [
+        (
+            "api_key = { keys_file = \"secrets\" }",
+            format!("one:{KEY}\nother:{OTHER}\n"),
+            "x-api-key",
+            keys,
+        ),
+        (
+            "basic_auth = { users_file = \"secrets\" }",
+            format!("ann:{ANN}\nbob:{BOB}\n"),
+            "authorization",
+            (&*ann, &*bob),
+        ),
+    ] {
+        let origin = Origin::start();
+        let setup = Setup::over(&[origin.addr()])
+            .without_routes()
+            .route("all", &format!("cluster = \"app\"\nfilters = [{{ {filter} }}, {{ rate_limit = {{ limiter = \"l\" }} }}]"))
+            .tail(&format!("[limiters.l]\nkey = \"header:{field}\"\nrate = 1\nper = \"1h\""));
+        std::fs::write(setup.dir.file("secrets"), file).unwrap();
+        let proxy = setup.start();
+        let mut client = proxy.client();
+        let statuses = [one, other, one, other].map(|fields| ask(&mut client, fields).status);
+        assert_eq!(statuses, [200, 200, 429, 429], "{field}");
+        assert!(!origin.wait(1).head.has(field), "it goes no further");
+    }
+}
+
 /// A key with bytes that a query cannot hold as they are, such as one in base64, stands there encoded.
 #[test]
 fn a_key_in_the_query_is_compared_decoded() {

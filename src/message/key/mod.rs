@@ -365,7 +365,7 @@ fn field<'a>(input: &KeyInput<'a>, name: &[u8]) -> Option<&'a [u8]> {
     let mut fields = head.fields().iter();
     fields
         .find(|field| head.name(field).eq_ignore_ascii_case(name))
-        .filter(|_| !edits.is_some_and(|edits| edits.drops(name)))
+        .filter(|_| !edits.is_some_and(|edits| edits.disowns(name)))
         .map(|field| head.value(field))
         .or_else(|| edits?.values(name).next())
 }

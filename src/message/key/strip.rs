@@ -11,7 +11,7 @@ impl KeySource {
     /// of the request as it was written stays.
     pub fn strip(&self, head: &RequestHead, edits: &mut Edits) {
         match self {
-            Self::Header(name) => edits.remove(name.as_bytes()),
+            Self::Header(name) => edits.spend(name.as_bytes()),
             Self::Cookie(name) => strip_cookie(name.as_bytes(), head, edits),
             Self::Query(name) => edits.remake_query(head.query(), |query, out| {
                 let others = query
