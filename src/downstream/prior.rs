@@ -53,9 +53,11 @@ fn is_for_http2(input: &[u8]) -> bool {
     let (Some(first), Some([_, ..]), Some(last @ [_, ..]), None) = three else {
         return false;
     };
-    let visible = first.iter().chain(last).all(u8::is_ascii_graphic);
-    let is_version = last.to_ascii_uppercase().starts_with(b"HTTP");
-    !first.is_empty() && visible && !is_version && Method::of(first) == Method::Other
+    let is_version = last
+        .get(..4)
+        .is_some_and(|begin| begin.eq_ignore_ascii_case(b"HTTP"));
+    let visible = || first.iter().chain(last).all(u8::is_ascii_graphic);
+    !is_version && !first.is_empty() && Method::of(first) == Method::Other && visible()
 }
 
 /// Length of the preface's first line.
