@@ -45,13 +45,7 @@ pub struct Session<'a> {
 
 /// What a key of a session may be read from: it has no head, so that its client's address is all.
 pub fn key_input(record: &Record, client: IpAddr) -> KeyInput<'_> {
-    KeyInput {
-        head: record.head(),
-        edits: None,
-        client,
-        route: "",
-        claims: None,
-    }
+    KeyInput::received(record.head(), client, "")
 }
 
 impl Session<'_> {

@@ -54,13 +54,7 @@ impl ApiKey {
 
     /// Decides.
     pub fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
-        let input = KeyInput {
-            head: view.head,
-            edits: None,
-            client: view.facts.client,
-            route: view.facts.route(),
-            claims: None,
-        };
+        let input = KeyInput::received(view.head, view.facts.client, view.facts.route());
         let Some(key) = self.from.read(&input).and_then(KeyValue::bytes) else {
             return Verdict::Respond(self.missing.clone());
         };

@@ -14,7 +14,7 @@ use crate::config::types::ByteSize;
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
 use crate::limit::{Lane, Lanes};
 use crate::message::KeySource;
-use crate::message::key::{self, KeyInput, Words};
+use crate::message::key::{self, Words};
 
 /// Below, a piece would take minutes.
 const LEAST: u64 = 1 << 10;
@@ -141,13 +141,7 @@ impl BandwidthLimit {
             let lane = match &self.key {
                 None => Arc::default(),
                 Some(key) => {
-                    let input = KeyInput {
-                        head: view.head,
-                        edits: Some(view.edits),
-                        client: view.facts.client,
-                        route: &self.owner,
-                        claims: view.kept.claims(),
-                    };
+                    let input = view.key_input(&self.owner);
                     let mut hasher = key::joined(self.hash, key, &input);
                     hasher.write(way.as_str().as_bytes());
                     self.flows.lanes.enter(hasher.finish(), now)

@@ -8,7 +8,7 @@ use crate::base::hash::HashKey;
 use crate::base::{Detail, Reason};
 use crate::limit::Places;
 use crate::message::KeySource;
-use crate::message::key::{self, KeyInput};
+use crate::message::key;
 
 /// The filter.
 #[derive(Clone, Debug)]
@@ -42,13 +42,7 @@ impl ConcurrencyLimit {
 
     /// Takes a place, which is given back when the exchange, or the tunnel that it opened, has ended.
     pub fn on_request(&self, view: &mut RequestView<'_>) -> Verdict {
-        let input = KeyInput {
-            head: view.head,
-            edits: Some(view.edits),
-            client: view.facts.client,
-            route: &self.owner,
-            claims: view.kept.claims(),
-        };
+        let input = view.key_input(&self.owner);
         let key = key::joined(self.hash, &self.key, &input).finish();
         match self.places.take(key, self.max) {
             Some(place) => {

@@ -47,7 +47,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::limiter::store::Ticket;
-use crate::message::{Edits, RequestHead, ResponseHead};
+use crate::message::{Edits, KeyInput, RequestHead, ResponseHead};
 
 pub use api_key::ApiKey;
 pub use auth::{Job, Proof, Proofs, Terms};
@@ -247,6 +247,17 @@ impl RequestView<'_> {
     /// Keeps something for the response, or until the end of the exchange.
     pub fn keep(&mut self, keep: Keep) {
         self.kept.put(self.progress.step, keep);
+    }
+
+    /// What keys of `route` are read from here.
+    fn key_input<'k>(&'k self, route: &'k str) -> KeyInput<'k> {
+        KeyInput {
+            head: self.head,
+            edits: Some(self.edits),
+            client: self.facts.client,
+            route,
+            claims: self.kept.claims(),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Reply, RequestView, ResponseView, Until, Verdict};
 use crate::base::{Detail, Reason, clock};
 use crate::limit::{Outcome, Over as AtLimit};
 use crate::limiter::{Asked, Limiter, Ruling, Told};
-use crate::message::{Edits, KeyInput};
+use crate::message::Edits;
 
 /// The filter.
 #[derive(Clone, Debug)]
@@ -44,21 +44,10 @@ impl RateLimit {
             return self.ask(view);
         }
         let now = clock::micros(view.facts.now);
-        let input = || self.input(view);
+        let input = || view.key_input(&self.owner);
         let client = view.facts.client_key();
         let ruling = self.limiter.decide(client, input, self.cost, now);
         self.judge(&ruling, view)
-    }
-
-    /// What the key is read from.
-    fn input<'i>(&'i self, view: &'i RequestView<'_>) -> KeyInput<'i> {
-        KeyInput {
-            head: view.head,
-            edits: Some(view.edits),
-            client: view.facts.client,
-            route: &self.owner,
-            claims: view.kept.claims(),
-        }
     }
 
     /// Decides with others, by a store.
@@ -66,7 +55,7 @@ impl RateLimit {
     fn ask(&self, view: &mut RequestView<'_>) -> Verdict {
         let now = clock::micros(view.facts.now);
         let said = view.progress.answer.take();
-        let input = self.input(view);
+        let input = view.key_input(&self.owner);
         let asked = if let Some(Over::Answer(said)) = said {
             self.limiter.answered(&input, self.cost, now, said)
         } else {

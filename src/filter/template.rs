@@ -198,13 +198,7 @@ impl Variable {
                 client.map_or("", |it| shown.of(it)).as_bytes()
             }
             Self::Of(source) => {
-                let input = KeyInput {
-                    head: request,
-                    edits: None,
-                    client: facts.client,
-                    route: facts.route(),
-                    claims: None,
-                };
+                let input = KeyInput::received(request, facts.client, facts.route());
                 match source.read(&input) {
                     Some(KeyValue::Bytes(bytes) | KeyValue::Encoded(bytes)) => bytes,
                     Some(KeyValue::Addr(_)) | None => &[],

@@ -47,13 +47,7 @@ fn head(target: &str, fields: &str) -> RequestHead {
 fn passes(limiter: &Limiter, client: &str, fields: &str, now: u64) -> usize {
     let client: IpAddr = client.parse().unwrap();
     let head = head("/api/v1/x", fields);
-    let input = KeyInput {
-        head: &head,
-        edits: None,
-        client,
-        route: "r",
-        claims: None,
-    };
+    let input = KeyInput::received(&head, client, "r");
     (0..2000)
         .filter(|_| match limiter.ask(&input, 1, now) {
             Asked::Ruled(ruling) => ruling.decision.outcome == Outcome::Pass,
@@ -72,13 +66,7 @@ fn a_client_whose_number_is_known_is_the_same_client() {
         let limiter = limiter(&keys);
         for text in ["192.0.2.1", "::ffff:192.0.2.2", "2001:db8::1"] {
             let client: IpAddr = text.parse().unwrap();
-            let input = || KeyInput {
-                head: &head,
-                edits: None,
-                client,
-                route: "r",
-                claims: None,
-            };
+            let input = || KeyInput::received(&head, client, "r");
             let known = Some(key::of_client(client));
             let passes = |known| {
                 let ruling = limiter.decide(known, input, 1, START);
@@ -194,13 +182,7 @@ fn who_is_over_is_listed_once_whoever_refused() {
         assert_eq!(passes(&alone, "192.0.2.1", &fields, START), spent);
         assert_eq!(passes(&shared, "192.0.2.1", &fields, START), spent);
         let head = head("/", &fields);
-        let input = KeyInput {
-            head: &head,
-            edits: None,
-            client: "192.0.2.1".parse().unwrap(),
-            route: "r",
-            claims: None,
-        };
+        let input = KeyInput::received(&head, "192.0.2.1".parse().unwrap(), "r");
         // By the store, and by what it has said before.
         let answer = Decision {
             outcome: Outcome::Deny(SECOND),

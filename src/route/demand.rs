@@ -118,13 +118,7 @@ impl Demands {
             let mut values = head.values(&demand.name);
             values.any(|value| demand.wanted.is_met_by(value))
         };
-        let input = KeyInput {
-            head,
-            edits: None,
-            client,
-            route: "",
-            claims: None,
-        };
+        let input = KeyInput::received(head, client, "");
         let value = |demand: &ValueDemand| {
             let found = demand.source.read(&input);
             found.is_some_and(|found| found.means(&demand.value))

@@ -127,13 +127,7 @@ mod tests {
     fn choose(split: &Split, cart: u32) -> u32 {
         let head = head("GET", "a", "/").with_field("cookie", &format!("cart={cart}"));
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let input = KeyInput {
-            head: &head,
-            edits: None,
-            client,
-            route: "r",
-            claims: None,
-        };
+        let input = KeyInput::received(&head, client, "r");
         split.choose(&input).unwrap().0
     }
 
@@ -179,13 +173,7 @@ mod tests {
         let sides = (0..=255).map(|last| {
             let client = IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
             split
-                .choose(&KeyInput {
-                    head: &head,
-                    edits: None,
-                    client,
-                    route: "r",
-                    claims: None,
-                })
+                .choose(&KeyInput::received(&head, client, "r"))
                 .unwrap()
                 .0
         });

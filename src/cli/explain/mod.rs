@@ -134,13 +134,7 @@ fn explain(snapshot: &Snapshot, question: &Question<'_>) -> Result<Explanation, 
 }
 
 fn action(snapshot: &Snapshot, route: &Route, input: &RouteInput<'_>, asked: Proto) -> Chosen {
-    let key = KeyInput {
-        head: input.head,
-        edits: None,
-        client: input.client,
-        route: route.name.as_str(),
-        claims: None,
-    };
+    let key = KeyInput::received(input.head, input.client, route.name.as_str());
     let chosen = match &route.action {
         Action::Cluster(ix) => Some(*ix),
         Action::Split(split) => split.choose(&key),

@@ -233,13 +233,7 @@ impl Jwt {
             let bearer = scheme.eq_ignore_ascii_case(b"Bearer ");
             return bearer.then(|| Cow::Borrowed(token.trim_ascii()));
         }
-        let input = KeyInput {
-            head: view.head,
-            edits: None,
-            client: view.facts.client,
-            route: view.facts.route(),
-            claims: None,
-        };
+        let input = KeyInput::received(view.head, view.facts.client, view.facts.route());
         self.from.read(&input)?.bytes()
     }
 

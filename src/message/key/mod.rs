@@ -3,13 +3,12 @@
 //! One home for limiters, splits and balancers by hash, so that `header:x-api-key` means the same everywhere.
 
 mod encoded;
+mod input;
 mod strip;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::claims::Claims;
-use super::edits::Edits;
 use super::field::Known;
 use super::head::RequestHead;
 use super::hops::is_token;
@@ -18,6 +17,8 @@ use crate::base::hash::{HashKey, Hasher128};
 use crate::config::types::OneOrMany;
 use crate::config::{Code, Diagnostic, Diagnostics, Spanned, suggest};
 use encoded::{decoded, is_encoded, parameter};
+
+pub use input::KeyInput;
 
 /// The network of an IPv6 client that counts as one (RFC 6177: a subscriber commonly holds a whole /64).
 const IPV6_PREFIX: u8 = 64;
@@ -82,21 +83,6 @@ pub enum KeySource {
     Query(Box<str>),
     /// `claim:NAME`: what a token says that was found sound.
     Claim(Box<str>),
-}
-
-/// What a key is read from.
-#[derive(Clone, Copy, Debug)]
-pub struct KeyInput<'a> {
-    /// The canonical head.
-    pub head: &'a RequestHead,
-    /// What filters have made of its fields so far: what one of them set or removed, the client has no say in.
-    pub edits: Option<&'a Edits>,
-    /// Who asks, behind trusted proxies.
-    pub client: IpAddr,
-    /// The name of the route.
-    pub route: &'a str,
-    /// What was found of the client so far.
-    pub claims: Option<&'a Claims>,
 }
 
 /// A property that was read.
@@ -205,7 +191,7 @@ impl KeySource {
             Self::Route => KeyValue::Bytes(input.route.as_bytes()),
             Self::Host => KeyValue::Bytes(head.host()),
             Self::Path => KeyValue::Bytes(head.path()),
-            Self::Header(name) => KeyValue::Bytes(field(input, name.as_bytes())?),
+            Self::Header(name) => KeyValue::Bytes(input.field(name.as_bytes())?),
             Self::Cookie(name) => KeyValue::Bytes(cookie(head, name.as_bytes())?),
             Self::Query(name) => KeyValue::Encoded(parameter(head.query()?, name.as_bytes())?),
             Self::Claim(name) => KeyValue::Bytes(input.claims?.text(name)?.as_bytes()),
@@ -357,17 +343,6 @@ fn network(addr: IpAddr, prefix: u8) -> IpAddr {
         }
         v4 @ IpAddr::V4(_) => v4,
     }
-}
-
-/// The first field of a name, as the filters before have left it.
-fn field<'a>(input: &KeyInput<'a>, name: &[u8]) -> Option<&'a [u8]> {
-    let (head, edits) = (input.head, input.edits);
-    let mut fields = head.fields().iter();
-    fields
-        .find(|field| head.name(field).eq_ignore_ascii_case(name))
-        .filter(|_| !edits.is_some_and(|edits| edits.disowns(name)))
-        .map(|field| head.value(field))
-        .or_else(|| edits?.values(name).next())
 }
 
 /// The first cookie of a name (RFC 6265, 5.4; several Cookie fields come from HTTP/2).

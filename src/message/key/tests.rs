@@ -18,13 +18,7 @@ fn number(spelling: &[&str], head: &RequestHead, client: &str) -> u128 {
         .iter()
         .map(|text| KeySource::parse(text).unwrap())
         .collect();
-    let input = KeyInput {
-        head,
-        edits: None,
-        client: client.parse().unwrap(),
-        route: "r",
-        claims: None,
-    };
+    let input = KeyInput::received(head, client.parse().unwrap(), "r");
     joined(HashKey::from_seed("test"), &sources, &input).finish()
 }
 
@@ -127,13 +121,7 @@ fn joined_values_do_not_run_together() {
 #[test]
 fn a_value_is_shown_without_its_control_bytes() {
     let head = head("", &[("a", "x\u{1b}[2J")]);
-    let input = KeyInput {
-        head: &head,
-        edits: None,
-        client: "192.0.2.1".parse().unwrap(),
-        route: "r",
-        claims: None,
-    };
+    let input = KeyInput::received(&head, "192.0.2.1".parse().unwrap(), "r");
     let source = KeySource::parse("header:a").unwrap();
     assert_eq!(source.read(&input).unwrap().to_string(), r"x\x1b[2J");
     assert!(source.is_private() && !KeySource::Path.is_private());
