@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::side::Downstream;
 use super::{Exchange, filters};
 use crate::base::{Detail, Error, Reason};
+use crate::http1::request::content_length;
 use crate::message::Method;
 use crate::route::{Route, Scheme};
 use crate::worker::View;
@@ -89,7 +90,8 @@ pub(super) fn passes_on(x: &mut Exchange) -> Result<Onward, Error> {
     let (Some(value), None) = (values.next(), values.next()) else {
         return Ok(Onward::Goes);
     };
-    let Some(left) = number(value).filter(|_| !edits.drops(MAX_FORWARDS)) else {
+    // Digits and nothing else, as there.
+    let Some(left) = content_length(value).filter(|_| !edits.drops(MAX_FORWARDS)) else {
         return Ok(Onward::Goes);
     };
     match (left.checked_sub(1), method) {
@@ -100,14 +102,4 @@ pub(super) fn passes_on(x: &mut Exchange) -> Result<Onward, Error> {
         (None, Method::Trace) => Err(Error::new(Reason::BadRequest, Detail::Trace)),
         (None, _) => Ok(Onward::Ends),
     }
-}
-
-/// Digits and nothing else.
-fn number(value: &[u8]) -> Option<u64> {
-    let digits = value.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(value)
-        .ok()
-        .filter(|_| digits)?
-        .parse()
-        .ok()
 }
