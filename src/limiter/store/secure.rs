@@ -21,6 +21,13 @@ pub(super) fn compile(
         certificate,
         key,
     } = &raw.value;
+    // Said here: of a cluster there is a third way, PKCS#12, which the library does not read.
+    if let (Some(one), None) | (None, Some(one)) = (certificate, key) {
+        let message = "`certificate` and `key` belong together";
+        let diagnostic = Diagnostic::error(Code::MissingKey, one.span, message);
+        diagnostics.push(diagnostic.label("not both of them are here"));
+        return None;
+    }
     let wanted = ClusterTls {
         ca: ca.clone(),
         certificate: certificate.clone(),
