@@ -197,7 +197,8 @@ impl<T> Session<T> {
         }
     }
 
-    /// Says which stream was the last that is looked at.
+    /// Says which stream was the last that is looked at. With a code that says what is wrong all streams are over, and of none anything
+    /// follows: the other end may be gone, or read no further (RFC 9113, 5.4.1).
     pub fn leave(&mut self, code: Code) {
         let last = match self.leaving {
             Leaving::After(_) if code == Code::NoError => return,
@@ -206,5 +207,10 @@ impl<T> Session<T> {
         };
         self.leaving = Leaving::After(last);
         frame::go_away(last, code, &mut self.out);
+        if code != Code::NoError {
+            for stream in self.streams.iter_mut() {
+                stream.ending.get_or_insert(Ending::ByUs);
+            }
+        }
     }
 }

@@ -192,6 +192,19 @@ fn after_the_last_word_nothing_is_looked_at_but_tables_agree() {
 }
 
 #[test]
+fn behind_a_last_word_that_says_what_is_wrong_nothing_follows() {
+    let mut pair = Pair::new(Limits::default());
+    let (first, second) = (pair.begin(1, Flags::NONE), pair.begin(3, Flags::NONE));
+    pair.session.leave(Code::Protocol);
+    assert_eq!(pair.sent(), [(Kind::GoAway, 0, 0, 8)]);
+    pair.session
+        .send_headers(first, Fin::No, |encoder, out| encoder.status(200, out));
+    pair.session.send_data(first, b"late", Fin::Yes);
+    pair.session.reset(second, Code::Internal);
+    assert_eq!(pair.sent(), []);
+}
+
+#[test]
 fn a_place_is_taken_until_the_work_has_stopped() {
     let limits = Limits {
         streams: 1,
