@@ -9,6 +9,7 @@ use crate::cluster::Cluster;
 use crate::limit::Ledger;
 use crate::limiter::Limiter;
 use crate::metrics::{BreakerState, Hub, PROTOCOL, Scrape, names};
+use crate::net::bundle;
 use crate::outlier::Moment;
 use crate::snapshot::Live;
 use crate::task;
@@ -28,6 +29,7 @@ pub fn register(
     hub.register(Box::new(move |scrape| {
         scrape.gauge(&names::RUNTIME_TASKS, &[], task::alive() as f64);
         scrape.add(&names::RUNTIME_TASK_PANICS, &[], task::panics());
+        scrape.gauge(&names::RUNTIME_RINGS, &[], bundle::rings() as f64);
         for entry in live.clusters.names().entries() {
             let (name, standing) = (entry.query.to_string(), entry.standing(clock::now()));
             let addresses = standing.good.map_or(0, |good| good.targets.len()) as f64;

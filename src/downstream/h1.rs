@@ -16,6 +16,7 @@ use crate::base::clock::Instant;
 use crate::exchange::Disposition;
 use crate::message::RequestHead;
 use crate::metrics::Closed;
+use crate::net::bundle;
 use crate::worker::Local;
 
 /// Where a connection of HTTP/1 ended.
@@ -110,10 +111,10 @@ fn begin(
     Some(slot)
 }
 
-/// Runs an exchange that has begun to its end. Among many it goes to the end of the line first (`Presence::is_crowd`). Streams
-/// of HTTP/2 have a task each, which stands there anyway.
+/// Runs an exchange that has begun to its end. Among many it goes to the end of the line first (`Presence::is_crowd`), unless
+/// what it sends does. Streams of HTTP/2 have a task each, which stands there anyway.
 async fn run(local: &Local, mut slot: Slot<Side>) -> Disposition {
-    let mut waits = local.exchanges.is_crowd();
+    let mut waits = local.exchanges.is_crowd() && !bundle::gathers();
     let disposition = poll_fn(|cx| {
         if std::mem::take(&mut waits) {
             cx.waker().wake_by_ref();

@@ -1,8 +1,9 @@
 //! Bytes on their way to the client that the kernel has not taken yet.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use crate::base::{Detail, Error, Reason};
+use crate::http1::body::More;
 use crate::net::Stream;
 use crate::worker::Local;
 
@@ -21,6 +22,18 @@ pub(super) struct Outbox {
 /// Writing failed: nobody is there to read.
 pub(super) fn gone(error: std::io::Error) -> Error {
     Error::caused(Reason::ClientAbort, Detail::Reset, error)
+}
+
+fn offer(
+    cx: &mut Context<'_>,
+    stream: &Stream,
+    bytes: &[u8],
+    behind: More,
+) -> Poll<std::io::Result<usize>> {
+    match behind {
+        More::Follows => stream.poll_write(cx, bytes),
+        More::Ended => stream.poll_give(cx, bytes),
+    }
 }
 
 impl Outbox {
@@ -48,21 +61,23 @@ impl Outbox {
         self.taken = 0;
     }
 
-    /// Gives `bytes` to the kernel, behind what waits; what it does not take waits too.
+    /// Gives `bytes` to the kernel, behind what waits; what it does not take waits too. Behind the last bytes of an answer the
+    /// connection goes on, but nothing is to be sent.
     pub(super) fn write(
         &mut self,
         cx: &mut Context<'_>,
         stream: &Stream,
         local: &Local,
         bytes: &[u8],
+        behind: More,
     ) -> Result<(), Error> {
         let waiting = self.bytes.get(self.taken..).unwrap_or_default();
         let wrote = match (waiting.is_empty(), bytes.len()) {
             (true, 0) => return Ok(()),
-            (true, _) => stream.poll_write(cx, bytes),
+            (true, _) => offer(cx, stream, bytes, behind),
             (false, ..=JOIN) => {
                 self.bytes.extend_from_slice(bytes);
-                return match self.poll_flush(cx, stream) {
+                return match self.poll_out(cx, stream, behind) {
                     Poll::Ready(result) => result,
                     Poll::Pending => Ok(()),
                 };
@@ -95,8 +110,18 @@ impl Outbox {
         cx: &mut Context<'_>,
         stream: &Stream,
     ) -> Poll<Result<(), Error>> {
+        ready!(stream.poll_left(cx)).map_err(gone)?;
+        self.poll_out(cx, stream, More::Follows)
+    }
+
+    fn poll_out(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &Stream,
+        behind: More,
+    ) -> Poll<Result<(), Error>> {
         while let Some(rest @ [_, ..]) = self.bytes.get(self.taken..) {
-            match stream.poll_write(cx, rest) {
+            match offer(cx, stream, rest, behind) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(Error::from(Reason::ClientAbort))),
                 Poll::Ready(Ok(wrote)) => self.taken += wrote,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(gone(error))),

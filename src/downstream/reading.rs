@@ -1,7 +1,8 @@
 //! A head of HTTP/1 on its way in.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::io;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::connection::{Connection, LAST_WAIT, Outlook, Terms};
@@ -42,8 +43,12 @@ pub(super) struct Reading<'c> {
     connection: &'c Connection,
     limits: HeadLimits,
     header: Duration,
+    idle: Duration,
+    write: Duration,
     h2c: H2c,
     place: Place,
+    /// Whether the client has not taken the last of its answer.
+    behind: bool,
     /// What is known of it, and when its first byte came.
     pub(super) head: Option<(Box<RequestHead>, Instant)>,
     /// Bytes since the last end of a line.
@@ -52,26 +57,33 @@ pub(super) struct Reading<'c> {
     blank: usize,
 }
 
+/// A connection waits for its next request.
+fn rest(connection: &Connection, idle: Duration) {
+    let idle = match connection.outlook() {
+        Outlook::Stays => idle,
+        Outlook::Ends(_) => LAST_WAIT,
+    };
+    let clock = &connection.local.deadlines;
+    connection.timer.set_idle(clock.after(idle));
+}
+
 impl<'c> Reading<'c> {
     pub(super) fn new(connection: &'c Connection, terms: &Terms, place: Place) -> Self {
         let clock = &connection.local.deadlines;
         match place {
             // Nothing is lost with a connection that never spoke: a drain need not wait for it.
             Place::First => connection.timer.set_idle(clock.after(terms.first_byte)),
-            Place::Later => {
-                let idle = match connection.outlook() {
-                    Outlook::Stays => terms.idle,
-                    Outlook::Ends(_) => LAST_WAIT,
-                };
-                connection.timer.set_idle(clock.after(idle));
-            }
+            Place::Later => rest(connection, terms.idle),
         }
         Self {
             connection,
             limits: terms.limits,
             header: terms.header,
+            idle: terms.idle,
+            write: terms.write,
             h2c: terms.h2c,
             place,
+            behind: false,
             head: None,
             unended: 0,
             blank: 0,
@@ -115,6 +127,10 @@ impl<'c> Reading<'c> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         let connection = self.connection;
+        match connection.stream.poll_left(cx) {
+            Poll::Ready(Ok(())) if !self.behind => {}
+            left => ready!(self.catch_up(&left)),
+        }
         loop {
             let mut scratch = connection.local.scratch();
             let buf = scratch
@@ -296,6 +312,30 @@ impl<'c> Reading<'c> {
     }
 
     /// The client closed: in the middle of a head that is worth a line.
+    /// The client does not take the last of its answer: until it does, for as long as it may take, its requests are not read.
+    #[cold]
+    fn catch_up(&mut self, left: &Poll<io::Result<()>>) -> Poll<()> {
+        let connection = self.connection;
+        let behind = left.is_pending() && !connection.timer.fired();
+        match (behind, self.behind) {
+            // What has begun of a head has its own deadline.
+            _ if self.head.is_some() => {}
+            (true, false) => {
+                let clock = &connection.local.deadlines;
+                connection.timer.set(clock.after(self.write));
+            }
+            (false, true) if left.is_ready() => rest(connection, self.idle),
+            _ => {}
+        }
+        self.behind = behind;
+        // Who is late is so below, and who is gone, too.
+        if behind {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    }
+
     fn ended(&mut self) -> Next {
         match self.head {
             Some(_) => self.cut(Error::new(Reason::ClientAbort, Detail::Eof)),

@@ -138,9 +138,9 @@ impl Side {
         stream.quiet_now() == Quiet::No || (self.sent > FLIGHT && stream.owed() > 0)
     }
 
-    fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Result<(), Error> {
+    fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8], behind: More) -> Result<(), Error> {
         let Connection { stream, local, .. } = &*self.connection;
-        self.outbox.write(cx, stream, local, bytes)
+        self.outbox.write(cx, stream, local, bytes, behind)
     }
 
     /// Sends a piece behind what waits.
@@ -174,13 +174,18 @@ impl Side {
             }
         }
         let bytes = scratch.get(range).unwrap_or_default();
-        self.write(cx, bytes)?;
-        if !end.is_empty() {
-            let mut tail = Vec::with_capacity(end.len() + chunked::END.len());
-            chunked::encode_end(end, &mut tail);
-            self.write(cx, &tail)?;
+        // Where the connection ends with the answer it is known first that the answer is out.
+        let last = match self.promise {
+            Promise::Reuse => piece.more,
+            Promise::Skip | Promise::Close => More::Follows,
+        };
+        if end.is_empty() {
+            return self.write(cx, bytes, last);
         }
-        Ok(())
+        self.write(cx, bytes, More::Follows)?;
+        let mut tail = Vec::with_capacity(end.len() + chunked::END.len());
+        chunked::encode_end(end, &mut tail);
+        self.write(cx, &tail, last)
     }
 }
 
@@ -211,7 +216,7 @@ impl Downstream for Side {
         if self.waits == Expect::Continue && self.answered == Answered::Nothing {
             self.waits = Expect::Nothing;
             if !self.is_ahead() {
-                return self.write(cx, b"HTTP/1.1 100 Continue\r\n\r\n");
+                return self.write(cx, b"HTTP/1.1 100 Continue\r\n\r\n", More::Follows);
             }
         }
         Ok(())
@@ -233,7 +238,7 @@ impl Downstream for Side {
             &plan,
             self.outbox.buffer(&self.connection.local),
         );
-        self.write(cx, b"")
+        self.write(cx, b"", More::Follows)
     }
 
     fn head(
@@ -277,7 +282,7 @@ impl Downstream for Side {
             Upgrade::None => body,
         };
         self.send(cx, scratch, piece, b"")?;
-        self.write(cx, b"")
+        self.write(cx, b"", More::Follows)
     }
 
     fn piece(
@@ -301,6 +306,10 @@ impl Downstream for Side {
 
     fn unsent(&self) -> usize {
         self.outbox.waiting()
+    }
+
+    fn is_bundled(&self) -> bool {
+        self.connection.stream.is_bundled()
     }
 
     fn owed(&self) -> usize {

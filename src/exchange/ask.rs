@@ -66,7 +66,7 @@ async fn hear(x: &Exchange, route: Option<&Route>, errand: &Errand) -> Result<He
         pages: None,
         retry_after: None,
         memory: Charge::new(&local.credit),
-        _among: local.exchanges.join(),
+        _among: local.begin_exchange(),
     };
     inner.record.named_as(&x.record);
     tell(&mut inner, x.record.head(), errand);

@@ -104,7 +104,7 @@ impl Exchange {
             route: None,
             pages: None,
             memory: Charge::new(&local.credit),
-            _among: local.exchanges.join(),
+            _among: local.begin_exchange(),
             local,
             view,
             listener,

@@ -135,15 +135,16 @@ impl Outgoing {
         buffer.extend_from_slice(piece);
     }
 
-    /// Writes what waits.
+    /// Writes what waits, and says what is still to come behind it.
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         stream: &Stream,
         buffer: &mut Vec<u8>,
+        behind: More,
     ) -> Poll<io::Result<()>> {
         while let Some(rest @ [_, ..]) = buffer.get(self.written..) {
-            match stream.poll_write(cx, rest) {
+            match offer(cx, stream, rest, behind) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(taken)) => {
                     self.written += taken;
@@ -168,6 +169,7 @@ impl Outgoing {
         buffer: &mut Vec<u8>,
         scratch: &mut [u8],
         place: Range<usize>,
+        behind: More,
     ) -> Poll<io::Result<()>> {
         self.grow(buffer, place.len());
         if self.keep == Keep::Nothing {
@@ -176,7 +178,7 @@ impl Outgoing {
             }
             if let Some(from) = self.put_before(buffer, scratch, &place) {
                 let bytes = scratch.get(from..place.end).unwrap_or_default();
-                return match stream.poll_write(cx, bytes) {
+                return match offer(cx, stream, bytes, behind) {
                     Poll::Ready(Ok(taken)) => {
                         self.accepted += taken as u64;
                         self.forget(buffer);
@@ -196,7 +198,7 @@ impl Outgoing {
             }
         }
         buffer.extend_from_slice(scratch.get(place).unwrap_or_default());
-        self.poll_write(cx, stream, buffer)
+        self.poll_write(cx, stream, buffer, behind)
     }
 
     /// Copies what waits to where this piece begins, if that is less than to copy the piece and there is room; where both begin.
@@ -208,6 +210,19 @@ impl Outgoing {
         let from = piece.start.checked_sub(waiting.len())?;
         scratch.get_mut(from..piece.start)?.copy_from_slice(waiting);
         Some(from)
+    }
+}
+
+/// Writes once. Behind the last of a request there is nothing to do until the endpoint answers.
+fn offer(
+    cx: &mut Context<'_>,
+    stream: &Stream,
+    bytes: &[u8],
+    behind: More,
+) -> Poll<io::Result<usize>> {
+    match behind {
+        More::Follows => stream.poll_write(cx, bytes),
+        More::Ended => stream.poll_write_last(cx, bytes),
     }
 }
 
@@ -331,7 +346,7 @@ mod tests {
         let place = 1024..scratch.len();
         let pushed = std::future::poll_fn(|cx| {
             let place = place.clone();
-            Poll::Ready(outgoing.push(cx, &stream, &mut buffer, &mut scratch, place))
+            Poll::Ready(outgoing.push(cx, &stream, &mut buffer, &mut scratch, place, More::Follows))
         });
         assert!(pushed.await.is_pending());
         assert!(outgoing.accepted() > 0);

@@ -121,6 +121,11 @@ pub trait Downstream {
     /// How many bytes were given that the kernel has not taken.
     fn unsent(&self) -> usize;
 
+    /// Whether that was handed over to be sent with others': the client does not hold it up.
+    fn is_bundled(&self) -> bool {
+        false
+    }
+
     /// How many more the kernel holds for the client, which it is asked for; none where it is not the kernel that is waited for.
     fn owed(&self) -> usize {
         0

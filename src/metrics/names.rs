@@ -62,6 +62,8 @@ metrics! {
         "Tasks alive.";
     RUNTIME_TASK_PANICS: Counter "tidegate_runtime_task_panics_total" []
         "Tasks that ended in a panic; each ended its connection or job and nothing else.";
+    RUNTIME_RINGS: Gauge "tidegate_runtime_rings" []
+        "Workers whose sends to many sockets can leave by one system call (io_uring).";
 
     CONFIG_RELOADS: Counter "tidegate_config_reloads_total" ["result"]
         "Loads of the configuration, the one at start included, by result (ok, invalid, error).";

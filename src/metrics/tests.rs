@@ -133,6 +133,7 @@ fn busy() -> std::sync::Arc<Hub> {
         scrape.add(&names::TLS_RENEWALS, &["web", "ok"], 1);
         scrape.gauge(&names::RUNTIME_TASKS, &[], 1.0);
         scrape.add(&names::RUNTIME_TASK_PANICS, &[], 0);
+        scrape.gauge(&names::RUNTIME_RINGS, &[], 2.0);
     }));
     hub
 }

@@ -1,6 +1,7 @@
 //! A socket that carries a byte stream, as the kernel gives it.
 
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -8,21 +9,68 @@ use tokio::io::{AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::Pipe;
+use super::bundle::{self, Fate, Tell, Ticket};
 use super::owed::owed;
 use super::socket::{self, Quiet};
 
-/// One connected socket.
+/// One connected socket, and what it sends with others.
 #[derive(Debug)]
-pub(super) enum Io {
+pub(super) struct Io {
+    /// In front of the socket: what is not sent yet is forgotten before that is closed.
+    sending: Option<Ticket>,
+    /// When whoever writes now is told what became of that.
+    pub(super) tell: Tell,
+    socket: Socket,
+}
+
+#[derive(Debug)]
+enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+/// What is in front of what is to be written.
+enum Ahead {
+    Nothing,
+    /// The same, handed over before: what became of it.
+    Sent(io::Result<usize>),
+    /// The same, of which the kernel took nothing.
+    Full,
 }
 
 /// Bytes that the kernel takes at once unless it has much already. What is longer may be taken in part, after which the runtime
 /// knows that no more fits.
 const SHORT: usize = 16 * 1024;
 
+impl From<TcpStream> for Io {
+    fn from(stream: TcpStream) -> Self {
+        Self::new(Socket::Tcp(stream))
+    }
+}
+
+impl From<UnixStream> for Io {
+    fn from(stream: UnixStream) -> Self {
+        Self::new(Socket::Unix(stream))
+    }
+}
+
 impl Io {
+    fn new(socket: Socket) -> Self {
+        Self {
+            sending: None,
+            tell: Tell::Always,
+            socket,
+        }
+    }
+
+    /// `None` for a unix socket.
+    pub(super) fn tcp(&self) -> Option<&TcpStream> {
+        match &self.socket {
+            Socket::Tcp(io) => Some(io),
+            Socket::Unix(_) => None,
+        }
+    }
+
     #[inline]
     pub(super) fn poll_read(
         &mut self,
@@ -40,12 +88,12 @@ impl Io {
                 drained = Some(got);
                 Err(io::ErrorKind::WouldBlock.into())
             };
-            let got = match &*self {
-                Self::Tcp(io) => {
+            let got = match &self.socket {
+                Socket::Tcp(io) => {
                     ready!(io.poll_read_ready(cx))?;
                     io.try_io(Interest::READABLE, receive)
                 }
-                Self::Unix(io) => {
+                Socket::Unix(io) => {
                     ready!(io.poll_read_ready(cx))?;
                     io.try_io(Interest::READABLE, receive)
                 }
@@ -59,9 +107,9 @@ impl Io {
     }
 
     fn receive(&self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(io) => socket::read(io, buf),
-            Self::Unix(io) => socket::read(io, buf),
+        match &self.socket {
+            Socket::Tcp(io) => socket::read(io, buf),
+            Socket::Unix(io) => socket::read(io, buf),
         }
     }
 
@@ -71,6 +119,21 @@ impl Io {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        match ready!(self.poll_ahead(cx)) {
+            Ahead::Sent(sent) => return Poll::Ready(sent),
+            Ahead::Nothing => {
+                self.sending = bundle::add(cx, self.as_fd(), bytes, self.tell);
+                if self.sending.is_some() && self.tell == Tell::Given {
+                    return Poll::Ready(Ok(bytes.len()));
+                }
+                // It may be with the kernel already.
+                if let Ahead::Sent(sent) = ready!(self.poll_ahead(cx)) {
+                    return Poll::Ready(sent);
+                }
+            }
+            // The runtime has to hear of that.
+            Ahead::Full => {}
+        }
         // The kernel takes what is short as a rule. Asked like that it costs none of the runtime's budget for this task, which the
         // reads before it keep to.
         if bytes.len() <= SHORT {
@@ -79,10 +142,89 @@ impl Io {
                 wrote => return Poll::Ready(wrote),
             }
         }
-        match self {
-            Self::Tcp(io) => Pin::new(io).poll_write(cx, bytes),
-            Self::Unix(io) => Pin::new(io).poll_write(cx, bytes),
+        match &mut self.socket {
+            Socket::Tcp(io) => Pin::new(io).poll_write(cx, bytes),
+            Socket::Unix(io) => Pin::new(io).poll_write(cx, bytes),
         }
+    }
+
+    /// Ready when nothing has to leave before what is to be written.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Ahead> {
+        let Some(ticket) = &self.sending else {
+            return Poll::Ready(Ahead::Nothing);
+        };
+        let ahead = match ticket.fate(cx, self.tell) {
+            Fate::Waits => return Poll::Pending,
+            Fate::Left => match ready!(self.poll_left(cx)) {
+                Ok(()) => Ahead::Nothing,
+                Err(error) => Ahead::Sent(Err(error)),
+            },
+            Fate::Gone => Ahead::Nothing,
+            Fate::Asked(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => Ahead::Full,
+            Fate::Asked(asked) => Ahead::Sent(asked),
+        };
+        self.sending = None;
+        Poll::Ready(ahead)
+    }
+
+    /// Ready unless the kernel has not taken what was given away.
+    #[inline]
+    pub(super) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.sending {
+            Some(ticket) if ticket.is_left() => {}
+            _ => return Poll::Ready(Ok(())),
+        }
+        self.poll_rest(cx)
+    }
+
+    #[cold]
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(ticket) = self.sending.take() else {
+            return Poll::Ready(Ok(()));
+        };
+        let mut left = ticket.take_left();
+        while !left.is_empty() {
+            match self.try_write(&left) {
+                Ok(taken) => drop(left.drain(..taken)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.poll_writable(cx)?.is_pending() {
+                        ticket.keep_left(left);
+                        self.sending = Some(ticket);
+                        return Poll::Pending;
+                    }
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.socket {
+            Socket::Tcp(io) => io.poll_write_ready(cx),
+            Socket::Unix(io) => io.poll_write_ready(cx),
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_bundled(&self) -> bool {
+        let ticket = self.sending.as_ref();
+        ticket.is_some_and(|ticket| !ticket.is_left())
+    }
+
+    /// Waits no longer for what is sent with others: how much of what was offered the kernel has; the rest does not leave. `None`: of
+    /// what was given away a part is missing, and behind it nothing can be sent.
+    pub(super) fn settle(&mut self) -> Option<usize> {
+        let Some(ticket) = self.sending.take() else {
+            return Some(0);
+        };
+        let taken = ticket.taken();
+        let given = ticket.into_given();
+        if given.is_empty() {
+            return Some(taken);
+        }
+        let wrote = self.try_write(&given);
+        matches!(wrote, Ok(wrote) if wrote == given.len()).then_some(0)
     }
 
     #[inline]
@@ -92,25 +234,28 @@ impl Io {
         first: &[u8],
         second: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Ahead::Sent(sent) = ready!(self.poll_ahead(cx)) {
+            return Poll::Ready(sent);
+        }
         let slices = [IoSlice::new(first), IoSlice::new(second)];
-        match self {
-            Self::Tcp(io) => Pin::new(io).poll_write_vectored(cx, &slices),
-            Self::Unix(io) => Pin::new(io).poll_write_vectored(cx, &slices),
+        match &mut self.socket {
+            Socket::Tcp(io) => Pin::new(io).poll_write_vectored(cx, &slices),
+            Socket::Unix(io) => Pin::new(io).poll_write_vectored(cx, &slices),
         }
     }
 
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(io) => Pin::new(io).poll_shutdown(cx),
-            Self::Unix(io) => Pin::new(io).poll_shutdown(cx),
+        match &mut self.socket {
+            Socket::Tcp(io) => Pin::new(io).poll_shutdown(cx),
+            Socket::Unix(io) => Pin::new(io).poll_shutdown(cx),
         }
     }
 
     pub(super) fn poll_peek(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         // Nothing, nearly always: it is waited for the end of a connection.
-        match self {
-            Self::Tcp(io) => ready!(io.poll_read_ready(cx))?,
-            Self::Unix(io) => ready!(io.poll_read_ready(cx))?,
+        match &self.socket {
+            Socket::Tcp(io) => ready!(io.poll_read_ready(cx))?,
+            Socket::Unix(io) => ready!(io.poll_read_ready(cx))?,
         }
         self.poll_look(cx, &mut [0; 1])
     }
@@ -120,9 +265,9 @@ impl Io {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(io) => io.poll_peek(cx, &mut ReadBuf::new(buf)),
-            Self::Unix(io) => loop {
+        match &self.socket {
+            Socket::Tcp(io) => io.poll_peek(cx, &mut ReadBuf::new(buf)),
+            Socket::Unix(io) => loop {
                 ready!(io.poll_read_ready(cx))?;
                 let look = || socket::peek(io, buf);
                 match io.try_io(Interest::READABLE, look) {
@@ -139,12 +284,12 @@ impl Io {
         pipe: &mut Pipe,
     ) -> Poll<io::Result<usize>> {
         loop {
-            let moved = match self {
-                Self::Tcp(io) => {
+            let moved = match &self.socket {
+                Socket::Tcp(io) => {
                     ready!(io.poll_read_ready(cx))?;
                     io.try_io(Interest::READABLE, || pipe.fill(io))
                 }
-                Self::Unix(io) => {
+                Socket::Unix(io) => {
                     ready!(io.poll_read_ready(cx))?;
                     io.try_io(Interest::READABLE, || pipe.fill(io))
                 }
@@ -162,12 +307,12 @@ impl Io {
         pipe: &mut Pipe,
     ) -> Poll<io::Result<usize>> {
         loop {
-            let moved = match self {
-                Self::Tcp(io) => {
+            let moved = match &self.socket {
+                Socket::Tcp(io) => {
                     ready!(io.poll_write_ready(cx))?;
                     io.try_io(Interest::WRITABLE, || pipe.pour(io))
                 }
-                Self::Unix(io) => {
+                Socket::Unix(io) => {
                     ready!(io.poll_write_ready(cx))?;
                     io.try_io(Interest::WRITABLE, || pipe.pour(io))
                 }
@@ -183,26 +328,26 @@ impl Io {
     pub(super) fn heard(&self) -> bool {
         // What is to be tried is tried only where the runtime has heard of something, and none of its budget for this task is
         // spent: without it every socket would look quiet.
-        let heard = match self {
-            Self::Tcp(io) => io.try_io(Interest::READABLE, || Ok(())),
-            Self::Unix(io) => io.try_io(Interest::READABLE, || Ok(())),
+        let heard = match &self.socket {
+            Socket::Tcp(io) => io.try_io(Interest::READABLE, || Ok(())),
+            Socket::Unix(io) => io.try_io(Interest::READABLE, || Ok(())),
         };
         heard.is_ok()
     }
 
     /// Whether there is nothing to read, asked of the kernel.
     pub(super) fn quiet(&self) -> Quiet {
-        match self {
-            Self::Tcp(io) => socket::peek_quiet(io),
-            Self::Unix(io) => socket::peek_quiet(io),
+        match &self.socket {
+            Socket::Tcp(io) => socket::peek_quiet(io),
+            Socket::Unix(io) => socket::peek_quiet(io),
         }
     }
 
     /// What the peer has not acknowledged of what it was sent.
     pub(super) fn owed(&self) -> io::Result<usize> {
-        match self {
-            Self::Tcp(io) => owed(io),
-            Self::Unix(io) => owed(io),
+        match &self.socket {
+            Socket::Tcp(io) => owed(io),
+            Socket::Unix(io) => owed(io),
         }
     }
 
@@ -213,9 +358,27 @@ impl Io {
 
     /// Writes what the kernel takes at once.
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(io) => io.try_io(Interest::WRITABLE, || socket::write(io, bytes)),
-            Self::Unix(io) => io.try_io(Interest::WRITABLE, || socket::write(io, bytes)),
+        match &self.socket {
+            Socket::Tcp(io) => io.try_io(Interest::WRITABLE, || socket::write(io, bytes)),
+            Socket::Unix(io) => io.try_io(Interest::WRITABLE, || socket::write(io, bytes)),
+        }
+    }
+}
+
+impl Drop for Io {
+    /// What was given away is sent as far as the kernel takes it: its owner counts on that.
+    fn drop(&mut self) {
+        if self.sending.is_some() {
+            self.settle();
+        }
+    }
+}
+
+impl AsFd for Io {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Socket::Tcp(io) => io.as_fd(),
+            Socket::Unix(io) => io.as_fd(),
         }
     }
 }

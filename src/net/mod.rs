@@ -12,6 +12,7 @@
 pub mod accept;
 pub mod batch;
 pub mod bind;
+pub mod bundle;
 pub mod datagrams;
 pub mod deadline;
 pub mod files;

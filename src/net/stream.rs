@@ -11,6 +11,7 @@ use rustls::CommonState;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::bundle::Tell;
 use super::io::Io;
 use super::secure::{HandshakeError, Secure, Session};
 use super::socket::{self, Quiet};
@@ -40,13 +41,13 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
-        Self::new(Io::Tcp(stream))
+        Self::new(stream.into())
     }
 }
 
 impl From<UnixStream> for Stream {
     fn from(stream: UnixStream) -> Self {
-        Self::new(Io::Unix(stream))
+        Self::new(stream.into())
     }
 }
 
@@ -110,6 +111,39 @@ impl Stream {
             None => io.poll_write(cx, bytes),
             Some(tls) => tls.borrow_mut().poll_write(cx, io, bytes, &[]),
         }
+    }
+
+    /// Writes as [`Stream::poll_write`] what nothing follows until the peer has answered. Pending, it wakes the task only where the kernel
+    /// does not take all of it: that it did shows when the same bytes are offered again.
+    #[inline]
+    pub fn poll_write_last(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.io.borrow_mut().tell = Tell::Trouble;
+        let wrote = self.poll_write(cx, bytes);
+        self.io.borrow_mut().tell = Tell::Always;
+        wrote
+    }
+
+    /// Gives away what nothing follows until the peer has spoken again: how many bytes are with the kernel, or will be when the turn is
+    /// over. Where the kernel does not take them then, the task is woken, and [`Stream::poll_left`] goes on with them; what is written
+    /// next waits for that.
+    #[inline]
+    pub fn poll_give(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.io.borrow_mut().tell = Tell::Given;
+        let wrote = self.poll_write(cx, bytes);
+        self.io.borrow_mut().tell = Tell::Always;
+        wrote
+    }
+
+    /// Ready unless the kernel is full, and something of what was given away is still here. An error: it never left.
+    #[inline]
+    pub fn poll_left(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.borrow_mut().poll_left(cx)
+    }
+
+    /// Whether what was written last was handed over with others', and nobody has asked yet what became of it: no peer holds it up.
+    #[inline]
+    pub fn is_bundled(&self) -> bool {
+        self.io.borrow().is_bundled()
     }
 
     /// Whether the kernel has taken a part of what was offered though its write is pending, or failed since: under TLS that is no
@@ -211,18 +245,17 @@ impl Stream {
     /// Makes the coming close a reset, so that an unfinished message cannot be taken for a whole one.
     pub fn abort(&self) {
         self.break_off();
-        let set = match &*self.io.borrow() {
-            Io::Tcp(io) => socket::reset_on_close(io),
-            Io::Unix(_) => Ok(()),
-        };
-        if let Err(error) = set {
+        if let Some(io) = self.io.borrow().tcp()
+            && let Err(error) = socket::reset_on_close(io)
+        {
             tracing::debug!(%error, "cannot set SO_LINGER");
         }
     }
 
     /// Asks the kernel for what a configuration says. What it says of keep-alive probes is the last word.
     pub fn watch_over(&self, liveness: &Liveness) {
-        let Io::Tcp(io) = &*self.io.borrow() else {
+        let io = self.io.borrow();
+        let Some(io) = io.tcp() else {
             return;
         };
         if let Some(after) = liveness.keepalive {
@@ -243,7 +276,7 @@ impl Stream {
     /// How much the kernel holds for a client that reads slowly, where that is not what its listener gave it.
     pub fn hold_unsent(&self, most: u32) {
         if most != socket::UNSENT
-            && let Io::Tcp(io) = &*self.io.borrow()
+            && let Some(io) = self.io.borrow().tcp()
             && let Err(error) = socket::hold_unsent(io, most)
         {
             tracing::debug!(%error, "cannot set TCP_NOTSENT_LOWAT");
@@ -253,7 +286,7 @@ impl Stream {
     /// Turns on keep-alive probes, as it may be silent for long, unless a configuration has had its say.
     pub fn keep_alive(&self) {
         if self.probed.get() == Probed::AsUsual
-            && let Io::Tcp(io) = &*self.io.borrow()
+            && let Some(io) = self.io.borrow().tcp()
             && let Err(error) = socket::keep_alive(io, KEEP_ALIVE)
         {
             tracing::debug!(%error, "cannot set SO_KEEPALIVE");
@@ -262,10 +295,7 @@ impl Stream {
 
     /// Our own address on this connection; `None` for a unix socket.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        match &*self.io.borrow() {
-            Io::Tcp(io) => io.local_addr().ok(),
-            Io::Unix(_) => None,
-        }
+        self.io.borrow().tcp()?.local_addr().ok()
     }
 }
 
@@ -331,10 +361,8 @@ mod tests {
             let stream = TcpStream::connect(listener.local_addr().unwrap()).await;
             let stream = Stream::from(stream.unwrap());
             let probes = || {
-                let Io::Tcp(io) = &*stream.io.borrow() else {
-                    panic!("another socket");
-                };
-                let io = SockRef::from(io);
+                let io = stream.io.borrow();
+                let io = SockRef::from(io.tcp().unwrap());
                 let times = (
                     io.tcp_keepalive_time().unwrap(),
                     io.tcp_keepalive_interval().unwrap(),

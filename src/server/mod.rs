@@ -195,6 +195,7 @@ fn start_workers(
         .map(|id| {
             let start = Start {
                 id,
+                io_uring: plan.snapshot.process.io_uring,
                 process: Arc::clone(process),
                 log: log.handle(),
                 snapshot: Arc::clone(&plan.snapshot),

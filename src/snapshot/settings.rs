@@ -26,6 +26,8 @@ pub struct ProcessSettings {
     pub workers: usize,
     /// Whether that number was written or found.
     pub workers_by: WorkersBy,
+    /// Whether sends leave together where the kernel has that; fixed for the life of the process.
+    pub io_uring: bool,
     /// How long a drain may take.
     pub drain_timeout: Duration,
     /// How long `/ready` says 503 while still serving, before a drain begins.
@@ -122,6 +124,7 @@ pub(super) fn compile(
     Some(ProcessSettings {
         workers,
         workers_by,
+        io_uring: io_uring(runtime.io_uring, purpose, diagnostics),
         drain_timeout: duration(runtime.drain_timeout, DRAIN_TIMEOUT),
         shutdown_delay: duration(runtime.shutdown_delay, Duration::ZERO),
         max_connections: max_connections(runtime.max_connections),
@@ -245,6 +248,22 @@ fn workers(
         diagnostics.push(restart_only("runtime.workers", span, &now, &then));
     }
     found
+}
+
+fn io_uring(
+    raw: Option<Spanned<bool>>,
+    purpose: Purpose<'_>,
+    diagnostics: &mut Diagnostics,
+) -> bool {
+    let wanted = raw.is_none_or(|raw| raw.value);
+    if let Purpose::Follow(running) = purpose
+        && running.io_uring != wanted
+    {
+        let span = raw.map(|raw| raw.span).unwrap_or_default();
+        let (now, then) = (wanted.to_string(), running.io_uring.to_string());
+        diagnostics.push(restart_only("runtime.io_uring", span, &now, &then));
+    }
+    wanted
 }
 
 fn log_format(

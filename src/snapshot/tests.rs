@@ -98,16 +98,20 @@ fn what_takes_effect_at_the_start_alone_refuses_a_reload() {
     let running = start(&format!("[runtime]\nworkers = 3\n{SMALL}")).process;
     assert!(follow(&format!("[runtime]\nworkers = 3\n{SMALL}"), &running).is_empty());
     let lines = follow(
-        &format!("[log]\nformat = \"json\"\n[runtime]\nworkers = 4\n{SMALL}"),
+        &format!("[log]\nformat = \"json\"\n[runtime]\nworkers = 4\nio_uring = false\n{SMALL}"),
         &running,
     );
-    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert_eq!(lines.len(), 3, "{lines:?}");
     assert!(
         lines[0].starts_with("test.toml:2:10: error[C0402]: `log.format`"),
         "{lines:?}"
     );
     assert!(
         lines[1].starts_with("test.toml:4:11: error[C0402]: `runtime.workers`"),
+        "{lines:?}"
+    );
+    assert!(
+        lines[2].starts_with("test.toml:5:12: error[C0402]: `runtime.io_uring`"),
         "{lines:?}"
     );
 

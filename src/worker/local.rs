@@ -22,7 +22,7 @@ use crate::drain::Drain;
 use crate::limit::{Charge, Credit, Ledger, Level};
 use crate::metrics::Hub;
 use crate::net::deadline::Tick;
-use crate::net::{Deadlines, Pipes};
+use crate::net::{Deadlines, Pipes, bundle};
 use crate::record::Journal;
 use crate::snapshot::Snapshot;
 use crate::state::Registry;
@@ -289,6 +289,13 @@ impl Local {
             Level::Normal => self.scratch.turn(now, bytes),
             _ => None,
         }
+    }
+
+    /// One exchange more, until what is returned is dropped.
+    pub fn begin_exchange(&self) -> Presence {
+        let among = self.exchanges.join();
+        bundle::gather(self.exchanges.is_crowd());
+        among
     }
 
     /// Buffers for one exchange.

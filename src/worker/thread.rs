@@ -19,6 +19,7 @@ use crate::metrics::ListenerCells;
 use crate::net::Stream;
 use crate::net::accept::{Acceptor, Failure};
 use crate::net::bind::{Opened, Transport};
+use crate::net::bundle;
 use crate::net::deadline::{Deadlines, TICK};
 use crate::record::{Journal, LogHandle};
 use crate::snapshot::Snapshot;
@@ -79,6 +80,8 @@ pub struct Worker {
 pub struct Start {
     /// Which worker, from 0.
     pub id: usize,
+    /// Whether its sends leave together where the kernel has that.
+    pub io_uring: bool,
     /// What all workers share.
     pub process: Arc<Process>,
     /// Where its log lines go.
@@ -154,6 +157,15 @@ where
         start.epoch,
     );
     let accepting: RefCell<Vec<Accepting>> = RefCell::default();
+    if start.io_uring {
+        match bundle::open() {
+            Ok(sends) => drop(task::spawn("sends", sends)),
+            Err(error) if start.id == 0 => {
+                tracing::info!(%error, "no io_uring: sends go one by one");
+            }
+            Err(_) => {}
+        }
+    }
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -191,6 +203,7 @@ where
                     accepting.borrow_mut().clear();
                     local.deadlines.shorten_idle(Duration::from_secs(1), None);
                     if phase == Phase::Forced {
+                        bundle::stop();
                         local.deadlines.fire_all();
                     }
                 }

@@ -10,7 +10,7 @@ const RECEIVE: [&str; 4] = ["recvfrom", "recvmsg", "read", "readv"];
 const SEND: [&str; 4] = ["sendto", "sendmsg", "write", "writev"];
 
 /// The last column but one of `strace -c`, by name.
-fn table(text: &str) -> HashMap<String, f64> {
+pub fn table(text: &str) -> HashMap<String, f64> {
     text.lines()
         .filter_map(|line| {
             let words: Vec<_> = line.split_whitespace().collect();

@@ -59,6 +59,7 @@ mod retry;
 mod rewrite;
 mod route_tests;
 mod selftest;
+mod sends;
 mod sizes;
 mod sni;
 mod sticky;

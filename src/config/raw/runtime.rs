@@ -14,6 +14,8 @@ use crate::config::types::{ByteSize, Duration, FilePath, OwnText};
 pub struct Runtime {
     /// Number of workers; `auto` is one for each core that the process may use. Range: `1` to `1024`. Default: `auto`. Read at start.
     pub workers: Option<Spanned<Workers>>,
+    /// Whether sends to many sockets leave by one system call where the kernel has that (`io_uring`, from Linux 6.0 on). Default: `true`. Read at start.
+    pub io_uring: Option<Spanned<bool>>,
     /// SIGTERM: how long exchanges in flight may take to finish. Default: `30s`.
     pub drain_timeout: Option<Spanned<Duration>>,
     /// Client connections of the process; 0: from the limit of file descriptors. Default: `0`.

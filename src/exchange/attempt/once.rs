@@ -151,8 +151,8 @@ impl<'x, D: Downstream> Attempts<'x, D> {
         };
         let (ended, over) = match &link {
             Link::Http1(stream) => {
-                let sends = self.x.record.head().body();
-                let up = Http1::new(stream, &mut self.outgoing, sends, terms.answers);
+                let (sends, out) = (self.x.record.head().body(), &mut self.outgoing);
+                let up = Http1::new(stream, out, sends, self.upload, terms.answers);
                 let mut transfer = Transfer::new(self.x, self.down, up, terms, self.upload);
                 let ended = poll_fn(|cx| transfer.poll(cx)).await;
                 (ended, transfer.over())

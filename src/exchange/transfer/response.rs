@@ -109,6 +109,9 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
     /// The client does not read: it has its time, and must be quick enough. Meanwhile the endpoint's silence is our
     /// own doing.
     fn stalled(&mut self) {
+        if self.down.is_bundled() {
+            return;
+        }
         if !self.stall.is_on() {
             self.response_due = Tick::NEVER;
         }
@@ -323,8 +326,12 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
             && view
                 .first(Known::Upgrade)
                 .is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"));
+        // It cannot agree to what it has not read.
+        let asked = !self.up.is_bundled();
         match self.x.record.head().upgrade() {
-            Upgrade::WebSocket if agrees => Ok((101, BodyLength::None, Upgrade::WebSocket)),
+            Upgrade::WebSocket if agrees && asked => {
+                Ok((101, BodyLength::None, Upgrade::WebSocket))
+            }
             _ => Err(Error::new(Reason::UpstreamProtocol, Detail::Upgrade)),
         }
     }

@@ -29,6 +29,7 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
             }
             if self.up.pending(&self.x.kit) {
                 let before = self.up.accepted();
+                let handed_over = self.upload != Upload::Body && self.up.is_bundled();
                 match self.up.poll_write(cx, &mut self.x.kit) {
                     Poll::Pending => {
                         if moved || self.up.accepted() != before {
@@ -36,6 +37,8 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
                         }
                         return Ok(());
                     }
+                    // The clock goes since it was handed over.
+                    Poll::Ready(Ok(())) if handed_over => {}
                     Poll::Ready(Ok(())) => self.progressed(),
                     Poll::Ready(Err(error)) => return self.broken(error),
                 }

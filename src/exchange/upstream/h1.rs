@@ -26,6 +26,8 @@ pub(in crate::exchange) struct Http1<'x> {
     outgoing: &'x mut Outgoing,
     /// How the request's body goes out.
     sends: BodyLength,
+    /// Whether there is anything to be written behind what waits.
+    behind_it: More,
     response: BodyReader,
     persist: Persist,
     behind: Behind,
@@ -50,6 +52,7 @@ impl<'x> Http1<'x> {
         stream: &'x Stream,
         outgoing: &'x mut Outgoing,
         sends: BodyLength,
+        body: More,
         limits: &'x ResponseLimits,
     ) -> Self {
         Self {
@@ -57,6 +60,7 @@ impl<'x> Http1<'x> {
             limits,
             outgoing,
             sends,
+            behind_it: body,
             response: BodyReader::Ended,
             persist: Persist::Close,
             behind: Behind::Nothing,
@@ -155,6 +159,10 @@ impl Upstream for Http1<'_> {
         self.outgoing.pending(&kit.outgoing) || self.closes == Closes::Ending
     }
 
+    fn is_bundled(&self) -> bool {
+        self.stream.is_bundled()
+    }
+
     fn outgoing(&self) -> &Outgoing {
         self.outgoing
     }
@@ -162,7 +170,7 @@ impl Upstream for Http1<'_> {
     fn poll_write(&mut self, cx: &mut Context<'_>, kit: &mut Kit) -> Poll<Result<(), Error>> {
         ready!(
             self.outgoing
-                .poll_write(cx, self.stream, &mut kit.outgoing)
+                .poll_write(cx, self.stream, &mut kit.outgoing, self.behind_it)
                 .map_err(broken)?
         );
         self.poll_close(cx)
@@ -199,12 +207,22 @@ impl Upstream for Http1<'_> {
             0 => (scratch, range),
             len => (with_trailers.as_mut_slice(), 0..len),
         };
-        if self.sends == BodyLength::UntilClose && piece.more == More::Ended {
+        // Behind a tunnel's data comes the end of it.
+        if self.sends != BodyLength::UntilClose {
+            self.behind_it = piece.more;
+        } else if piece.more == More::Ended {
             self.closes = Closes::Ending;
         }
         ready!(
             self.outgoing
-                .push(cx, self.stream, &mut kit.outgoing, bytes, range)
+                .push(
+                    cx,
+                    self.stream,
+                    &mut kit.outgoing,
+                    bytes,
+                    range,
+                    self.behind_it
+                )
                 .map_err(broken)?
         );
         self.poll_close(cx)
@@ -252,6 +270,7 @@ impl Upstream for Http1<'_> {
 
     fn carry(&mut self) {
         self.sends = BodyLength::UntilClose;
+        self.behind_it = More::Follows;
         self.response = BodyReader::UntilClose;
     }
 

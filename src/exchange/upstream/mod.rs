@@ -40,6 +40,11 @@ pub(super) trait Upstream {
     /// Whether something waits to be given away.
     fn pending(&self, kit: &Kit) -> bool;
 
+    /// Whether what waits was handed over to be sent with others'.
+    fn is_bundled(&self) -> bool {
+        false
+    }
+
     /// The request, as far as it has come.
     fn outgoing(&self) -> &Outgoing;
 

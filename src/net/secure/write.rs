@@ -143,14 +143,22 @@ impl Secure {
         self.farewell = Farewell::Settled;
     }
 
-    /// As far as it goes without waiting: for a connection that is dropped.
-    pub(in crate::net) fn part(&mut self, io: &Io) {
+    /// As far as it goes without waiting: for a connection that is dropped. Data that was not told to be written is not: whoever
+    /// offered it may have sent it elsewhere since; and behind a gap nothing can be read.
+    pub(in crate::net) fn part(&mut self, io: &mut Io) {
+        if self.promised > 0 {
+            return;
+        }
+        let Some(taken) = io.settle() else {
+            return;
+        };
+        self.flow.written += taken;
         if self.farewell == Farewell::Due {
             self.say_farewell();
-            let rest = self.flow.out.get(self.flow.written..).unwrap_or_default();
-            if !rest.is_empty() {
-                let _ = io.try_write(rest);
-            }
+        }
+        let rest = self.flow.out.get(self.flow.written..).unwrap_or_default();
+        if !rest.is_empty() {
+            let _ = io.try_write(rest);
         }
     }
 }

@@ -39,6 +39,15 @@ fn bodies_of_any_size_go_both_ways_unharmed() {
     );
 }
 
+/// Of a crowd each record is sent once and in order, whatever the kernel takes of it.
+#[test]
+fn a_crowd_that_reads_late_gets_everything_in_order() {
+    let bed = Bed::on(crate::sends::long(), "", "", &one);
+    let config = bed.client();
+    let clients = (0..16).map(|_| connect(bed.proxy.web, "test.example", &config).unwrap());
+    crate::sends::read_late(clients.collect());
+}
+
 /// A client that does not read stops the endpoint; what it reads later is whole.
 #[test]
 fn a_client_that_reads_late_gets_everything() {

@@ -1,0 +1,280 @@
+//! What a crowd is sent, which leaves by one system call for many (`runtime.io_uring`).
+
+use crate::support::client::pattern;
+use crate::support::strace::Strace;
+use crate::support::{Answer, Client, DEADLINE, Origin, Proxy, Setup, eventually};
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+
+const RINGS: &str = "tidegate_runtime_rings";
+
+fn echo() -> Origin {
+    Origin::answering(|request| Answer::ok(request.target.clone()))
+}
+
+fn crowd(proxy: &Proxy) -> Vec<Client> {
+    (0..48).map(|_| proxy.client()).collect()
+}
+
+/// All ask at once: the proxy finds everything when it goes on.
+fn ask_together(proxy: &Proxy, clients: &mut [Client], round: usize) {
+    proxy.signal("STOP");
+    for (at, client) in clients.iter_mut().enumerate() {
+        client.send(format!(
+            "GET /{round}/{at} HTTP/1.1\r\nHost: test.example\r\n\r\n"
+        ));
+    }
+    proxy.signal("CONT");
+    for (at, client) in clients.iter_mut().enumerate() {
+        assert_eq!(client.response().is(200).text(), format!("/{round}/{at}"));
+    }
+}
+
+/// How often each system call was made while that ran.
+fn counted(proxy: &Proxy, setup: &Setup, run: impl FnOnce()) -> Calls {
+    let report = setup.dir.file("strace");
+    let calls = "trace=sendto,sendmsg,write,writev,io_uring_enter";
+    let options = ["-c", "-e", calls, "-o"].map(OsStr::new);
+    let strace = Strace::attach(proxy.pid(), options.into_iter().chain([report.as_os_str()]));
+    run();
+    drop(strace);
+    let text = eventually("strace's table", || std::fs::read_to_string(&report).ok());
+    Calls(crate::counts::table(&text))
+}
+
+/// System calls, by name.
+struct Calls(HashMap<String, f64>);
+
+impl Calls {
+    fn of(&self, name: &str) -> f64 {
+        self.0.get(name).copied().unwrap_or(0.0)
+    }
+}
+
+#[test]
+fn what_a_crowd_is_sent_leaves_together() {
+    let origin = echo();
+    let setup = Setup::over(&[origin.addr()])
+        .workers(1)
+        .access("output", "\"off\"");
+    let proxy = setup.start();
+    assert_eq!(proxy.metric(RINGS, &[]), 1.0);
+    let mut clients = crowd(&proxy);
+    ask_together(&proxy, &mut clients, 0);
+    let calls = counted(&proxy, &setup, || {
+        (1..=20).for_each(|round| ask_together(&proxy, &mut clients, round));
+    });
+    let requests = 20.0 * 48.0;
+    // The requests leave by one call each time, and of the answers those that came together.
+    let (sends, enters) = (
+        calls.of("sendto") / requests,
+        calls.of("io_uring_enter") / requests,
+    );
+    assert!(
+        sends + enters < 1.3,
+        "{sends} sends, {enters} calls of the ring"
+    );
+    assert!(enters > 0.0);
+    // One alone has nobody to wait for.
+    let calls = counted(&proxy, &setup, || {
+        (0..100).for_each(|_| drop(clients[0].get("/")));
+    });
+    assert_eq!(calls.of("io_uring_enter"), 0.0);
+}
+
+#[test]
+fn without_rings_each_send_is_a_call() {
+    let origin = echo();
+    let off = Setup::over(&[origin.addr()])
+        .workers(1)
+        .runtime("io_uring", false);
+    let proxy = off.start();
+    assert_eq!(proxy.metric(RINGS, &[]), 0.0);
+    assert!(!proxy.output().contains("io_uring"), "it was asked for");
+    let calls = counted(&proxy, &off, || {
+        ask_together(&proxy, &mut crowd(&proxy), 0);
+    });
+    assert_eq!(calls.of("io_uring_enter"), 0.0);
+    assert!(calls.of("sendto") >= 96.0);
+}
+
+/// A kernel that has none, or a filter that allows none.
+#[test]
+fn a_kernel_without_rings_is_told_and_served_all_the_same() {
+    let origin = echo();
+    let setup = Setup::over(&[origin.addr()]).workers(2);
+    let mut command = Command::new("strace");
+    command
+        .args(["-f", "--seccomp-bpf", "-e", "trace=io_uring_setup"])
+        .args(["-e", "inject=io_uring_setup:error=EPERM", "-o", "/dev/null"])
+        .arg(crate::support::proxy::binary().get_program())
+        .args(["run", "-c"])
+        .arg(setup.config_path())
+        .env("NO_COLOR", "1");
+    let proxy = Proxy::start_by(&setup, command);
+    assert_eq!(proxy.metric(RINGS, &[]), 0.0);
+    proxy.wait_output("no io_uring: sends go one by one");
+    assert_eq!(proxy.output().matches("no io_uring").count(), 1);
+    let mut clients = crowd(&proxy);
+    for (at, client) in clients.iter_mut().enumerate() {
+        assert_eq!(
+            client.get(&format!("/{at}")).is(200).text(),
+            format!("/{at}")
+        );
+    }
+}
+
+/// One that fails later: nothing that was handed to it is lost or sent twice.
+#[test]
+fn a_ring_that_fails_loses_nothing() {
+    let origin = echo();
+    let proxy = Setup::over(&[origin.addr()]).workers(1).start();
+    let mut clients = crowd(&proxy);
+    ask_together(&proxy, &mut clients, 0);
+    assert_eq!(proxy.metric(RINGS, &[]), 1.0);
+    let strace = Strace::failing(proxy.pid(), "io_uring_enter", "ENOMEM", "2+");
+    for round in 1..5 {
+        ask_together(&proxy, &mut clients, round);
+    }
+    drop(strace);
+    proxy.wait_metric(RINGS, &[], |rings| rings == 0.0);
+    proxy.wait_output("io_uring failed; sends go one by one from now on");
+    ask_together(&proxy, &mut clients, 5);
+    assert_eq!(origin.count(), 6 * 48);
+}
+
+/// The clock of an answer goes from when the request was handed over, not from when somebody looked again.
+#[test]
+fn a_crowd_does_not_wait_longer_for_an_endpoint_that_is_silent() {
+    let origin = Origin::answering(|_| Answer::silence());
+    let proxy = Setup::over_with(
+        &[origin.addr()],
+        "timeouts = { response = \"2s\" }\nretry = { attempts = 0 }",
+    )
+    .workers(1)
+    .tail("[defaults.route.timeouts]\nrequest = \"3s\"")
+    .start();
+    let mut clients = crowd(&proxy);
+    proxy.signal("STOP");
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: test.example\r\n\r\n");
+    }
+    proxy.signal("CONT");
+    for client in &mut clients {
+        client.response().is(504);
+    }
+    for line in proxy.wait_log(clients.len()) {
+        assert_eq!(line["reason"], "response_timeout", "{line}");
+    }
+}
+
+/// Who still waits when a drain runs out of time is told, however many they are.
+#[test]
+fn a_crowd_that_is_cut_by_a_drain_is_told() {
+    let origin = Origin::answering(|_| Answer::silence());
+    let mut proxy = Setup::over(&[origin.addr()])
+        .workers(1)
+        .runtime("drain_timeout", "\"500ms\"")
+        .start();
+    let mut clients = crowd(&proxy);
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: test.example\r\n\r\n");
+    }
+    origin.wait(clients.len());
+    proxy.signal("TERM");
+    for client in &mut clients {
+        client.response().is(503);
+    }
+    proxy.ends_well();
+}
+
+const PIPELINED: usize = 300;
+const BODY: usize = 3000;
+
+/// An origin of answers that together are more than any kernel holds for a client.
+pub fn long() -> Origin {
+    Origin::answering(|request| {
+        let mut body = request.target.clone().into_bytes();
+        body.resize(BODY, b'.');
+        Answer::ok(body)
+    })
+}
+
+/// Clients that ask for more than their kernels hold and read it late get all of it, in order.
+pub fn read_late<S: Read + Write>(mut clients: Vec<S>) {
+    for (at, client) in clients.iter_mut().enumerate() {
+        let requests: Vec<_> = (0..PIPELINED)
+            .map(|number| format!("GET /{at}/{number} HTTP/1.1\r\nHost: test.example\r\n\r\n"))
+            .collect();
+        let requests = requests.concat();
+        client.write_all(requests.as_bytes()).unwrap();
+        client.flush().unwrap();
+    }
+    for (at, client) in clients.iter_mut().enumerate() {
+        let mut client = std::io::BufReader::new(client);
+        for number in 0..PIPELINED {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                client.read_exact(&mut byte).unwrap();
+                head.push(byte[0]);
+            }
+            let mut body = vec![0; BODY];
+            client.read_exact(&mut body).unwrap();
+            let wanted = format!("/{at}/{number}.");
+            assert!(
+                body.starts_with(wanted.as_bytes()),
+                "{wanted} {:?} {:?}",
+                String::from_utf8_lossy(&head),
+                String::from_utf8_lossy(&body[..40])
+            );
+        }
+    }
+}
+
+#[test]
+fn clients_that_read_late_get_everything_in_order() {
+    let origin = long();
+    let proxy = Setup::over(&[origin.addr()]).workers(1).start();
+    let clients = (0..24).map(|_| {
+        let client = TcpStream::connect(proxy.web).unwrap();
+        client.set_read_timeout(Some(DEADLINE)).unwrap();
+        client
+    });
+    read_late(clients.collect());
+}
+
+/// Clients that leave while their answers wait, beside others that stay.
+#[test]
+fn who_leaves_takes_nothing_along() {
+    let origin = Origin::answering(|request| Answer::ok(request.body.clone()));
+    let proxy = Setup::over(&[origin.addr()]).workers(1).start();
+    for round in 0..8 {
+        let mut clients = crowd(&proxy);
+        let body = |at: usize| pattern(1 + (at * 977 + round) % 9000);
+        proxy.signal("STOP");
+        for (at, client) in clients.iter_mut().enumerate() {
+            let body = body(at);
+            let head = format!(
+                "POST / HTTP/1.1\r\nHost: test.example\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            client.send([head.as_bytes(), &body].concat());
+        }
+        let mut stay = Vec::new();
+        for (at, client) in clients.into_iter().enumerate() {
+            match at % 3 {
+                0 => client.reset(),
+                _ => stay.push((at, client)),
+            }
+        }
+        proxy.signal("CONT");
+        for (at, client) in &mut stay {
+            assert!(client.response().is(200).body == body(*at), "{round} {at}");
+        }
+    }
+    assert_eq!(proxy.metric("tidegate_runtime_task_panics_total", &[]), 0.0);
+}
