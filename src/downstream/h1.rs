@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use super::connection::Connection;
 use super::intake::Arrived;
@@ -13,6 +14,7 @@ use super::slot::{Idle, Slot};
 use super::{linger, tunnel};
 use crate::base::Error;
 use crate::base::clock::Instant;
+use crate::drain::Phase;
 use crate::exchange::Disposition;
 use crate::message::RequestHead;
 use crate::metrics::Closed;
@@ -68,6 +70,7 @@ pub(super) async fn drive(connection: Rc<Connection>) -> Ended {
                 }
             }
             Disposition::Close => break,
+            // What was given away is forgotten.
             Disposition::Abort => {
                 connection.stream.abort();
                 break;
@@ -83,7 +86,28 @@ pub(super) async fn drive(connection: Rc<Connection>) -> Ended {
             }
         }
     }
+    if connection.stream.holds_given() {
+        depart(&connection, terms.write).await;
+    }
     Ended::Here
+}
+
+/// The last answer was given away: waits until the kernel has it, for as long as a client may take to read.
+async fn depart(connection: &Connection, write: Duration) {
+    let clock = &connection.local.deadlines;
+    connection.timer.set(clock.after(write));
+    poll_fn(|cx| {
+        let forced = connection.local.drain.phase() == Phase::Forced;
+        match connection.stream.poll_given(cx) {
+            Poll::Pending if !forced && !connection.timer.fired() => Poll::Pending,
+            Poll::Pending => {
+                connection.stream.abort();
+                Poll::Ready(())
+            }
+            Poll::Ready(_) => Poll::Ready(()),
+        }
+    })
+    .await;
 }
 
 thread_local! {

@@ -92,10 +92,13 @@ impl<'c> Reading<'c> {
 
     /// Waits until a head is whole, or will never be.
     pub(super) async fn next(&mut self) -> Next {
-        if !self.connection.input.borrow().is_empty()
-            && let Some(next) = self.pipelined()
-        {
-            return next;
+        if !self.connection.input.borrow().is_empty() {
+            if let Some(next) = poll_fn(|cx| self.poll_caught_up(cx)).await {
+                return next;
+            }
+            if let Some(next) = self.pipelined() {
+                return next;
+            }
         }
         poll_fn(|cx| self.poll(cx)).await
     }
@@ -127,9 +130,8 @@ impl<'c> Reading<'c> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         let connection = self.connection;
-        match connection.stream.poll_left(cx) {
-            Poll::Ready(Ok(())) if !self.behind => {}
-            left => ready!(self.catch_up(&left)),
+        if let Some(next) = ready!(self.poll_caught_up(cx)) {
+            return Poll::Ready(next);
         }
         loop {
             let mut scratch = connection.local.scratch();
@@ -312,27 +314,42 @@ impl<'c> Reading<'c> {
     }
 
     /// The client closed: in the middle of a head that is worth a line.
-    /// The client does not take the last of its answer: until it does, for as long as it may take, its requests are not read.
-    #[cold]
-    fn catch_up(&mut self, left: &Poll<io::Result<()>>) -> Poll<()> {
-        let connection = self.connection;
-        let behind = left.is_pending() && !connection.timer.fired();
-        match (behind, self.behind) {
-            // What has begun of a head has its own deadline.
-            _ if self.head.is_some() => {}
-            (true, false) => {
-                let clock = &connection.local.deadlines;
-                connection.timer.set(clock.after(self.write));
-            }
-            (false, true) if left.is_ready() => rest(connection, self.idle),
-            _ => {}
+    /// Ready when the client has the last of its answer: until then, for as long as it may take, its requests are not read.
+    #[inline]
+    fn poll_caught_up(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next>> {
+        match self.connection.stream.poll_left(cx) {
+            Poll::Ready(Ok(())) if !self.behind => Poll::Ready(None),
+            left => self.catch_up(&left),
         }
-        self.behind = behind;
-        // Who is late is so below, and who is gone, too.
-        if behind {
-            Poll::Pending
-        } else {
-            Poll::Ready(())
+    }
+
+    #[cold]
+    fn catch_up(&mut self, left: &Poll<io::Result<()>>) -> Poll<Option<Next>> {
+        let connection = self.connection;
+        // What has begun of a head has its own deadline.
+        let rests = self.head.is_none();
+        match left {
+            Poll::Ready(Ok(())) => {
+                self.behind = false;
+                if rests {
+                    rest(connection, self.idle);
+                }
+                Poll::Ready(None)
+            }
+            Poll::Pending if !connection.timer.fired() => {
+                if rests && !self.behind {
+                    let clock = &connection.local.deadlines;
+                    connection.timer.set(clock.after(self.write));
+                }
+                self.behind = true;
+                connection.weigh(connection.stream.left());
+                Poll::Pending
+            }
+            Poll::Pending | Poll::Ready(Err(_)) => {
+                connection.ends_by(Closed::Broken);
+                connection.stream.abort();
+                Poll::Ready(Some(Next::End))
+            }
         }
     }
 

@@ -143,13 +143,20 @@ impl Side {
         self.outbox.write(cx, stream, local, bytes, behind)
     }
 
-    /// Sends a piece behind what waits.
+    /// What the kernel has not taken of the answer before goes out while this one is waited for.
+    fn go_on_with_the_last(&self, cx: &mut Context<'_>) {
+        // A client that is gone shows where this one is written, or where it is listened for.
+        let _ = self.connection.stream.poll_left(cx);
+    }
+
+    /// Sends a piece behind what waits, and says whether it is to be known when it is out.
     fn send(
         &mut self,
         cx: &mut Context<'_>,
         scratch: &mut [u8],
         piece: Piece,
         trailers: &[u8],
+        behind: More,
     ) -> Result<(), Error> {
         let ended = piece.more == More::Ended;
         let mut range = match self.encoding {
@@ -174,18 +181,13 @@ impl Side {
             }
         }
         let bytes = scratch.get(range).unwrap_or_default();
-        // Where the connection ends with the answer it is known first that the answer is out.
-        let last = match self.promise {
-            Promise::Reuse => piece.more,
-            Promise::Skip | Promise::Close => More::Follows,
-        };
         if end.is_empty() {
-            return self.write(cx, bytes, last);
+            return self.write(cx, bytes, behind);
         }
         self.write(cx, bytes, More::Follows)?;
         let mut tail = Vec::with_capacity(end.len() + chunked::END.len());
         chunked::encode_end(end, &mut tail);
-        self.write(cx, &tail, last)
+        self.write(cx, &tail, behind)
     }
 }
 
@@ -281,7 +283,12 @@ impl Downstream for Side {
             Upgrade::None if self.method == Method::Head => BodyLength::None,
             Upgrade::None => body,
         };
-        self.send(cx, scratch, piece, b"")?;
+        // An answer that leaves whole, and behind which the connection goes on, need not be waited for.
+        let behind = match self.promise {
+            Promise::Reuse => piece.more,
+            Promise::Skip | Promise::Close => More::Follows,
+        };
+        self.send(cx, scratch, piece, b"", behind)?;
         self.write(cx, b"", More::Follows)
     }
 
@@ -292,7 +299,7 @@ impl Downstream for Side {
         piece: Piece,
         trailers: &[u8],
     ) -> Result<(), Error> {
-        self.send(cx, scratch, piece, trailers)
+        self.send(cx, scratch, piece, trailers, More::Follows)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -317,6 +324,7 @@ impl Downstream for Side {
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        self.go_on_with_the_last(cx);
         if !self.listening {
             return Poll::Pending;
         }
@@ -335,6 +343,7 @@ impl Downstream for Side {
     }
 
     fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        self.go_on_with_the_last(cx);
         if !self.listening {
             return Poll::Pending;
         }
@@ -342,6 +351,7 @@ impl Downstream for Side {
     }
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        self.go_on_with_the_last(cx);
         if self.intake.is_ahead() {
             return Poll::Pending;
         }

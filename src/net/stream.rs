@@ -98,7 +98,13 @@ impl Stream {
         let io = &mut *self.io.borrow_mut();
         match self.tls.get() {
             None => io.poll_read(cx, buf),
-            Some(tls) => tls.borrow_mut().poll_read(cx, io, buf),
+            Some(tls) => {
+                // What TLS has to say meanwhile nobody waits for.
+                io.tell = Tell::Trouble;
+                let read = tls.borrow_mut().poll_read(cx, io, buf);
+                io.tell = Tell::Always;
+                read
+            }
         }
     }
 
@@ -134,10 +140,25 @@ impl Stream {
         wrote
     }
 
-    /// Ready unless the kernel is full, and something of what was given away is still here. An error: it never left.
+    /// Ready unless the kernel was full, and something of what was given away is still here. An error: it never left.
     #[inline]
     pub fn poll_left(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.io.borrow_mut().poll_left(cx)
+    }
+
+    /// Ready when the kernel has all of what was given away, or never will: an error.
+    pub fn poll_given(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.borrow_mut().poll_given(cx)
+    }
+
+    /// Bytes that were given away and that the kernel has not taken.
+    pub fn left(&self) -> usize {
+        self.io.borrow().left()
+    }
+
+    /// Whether anything that was given away is still here.
+    pub fn holds_given(&self) -> bool {
+        self.io.borrow().holds_given()
     }
 
     /// Whether what was written last was handed over with others', and nobody has asked yet what became of it: no peer holds it up.
@@ -245,6 +266,7 @@ impl Stream {
     /// Makes the coming close a reset, so that an unfinished message cannot be taken for a whole one.
     pub fn abort(&self) {
         self.break_off();
+        self.io.borrow_mut().forget();
         if let Some(io) = self.io.borrow().tcp()
             && let Err(error) = socket::reset_on_close(io)
         {

@@ -87,6 +87,8 @@ enum Send {
     Gone,
     /// What it did not take of that.
     Left(Vec<u8>),
+    /// It will take none of that.
+    Failed(i32),
 }
 
 /// When the owner of a send is woken.
@@ -300,7 +302,7 @@ impl Bundle {
         if given {
             *send = match taken {
                 Ok(_) if whole => Send::Gone,
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => Send::Done(result),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => Send::Failed(result),
                 taken => {
                     let left = place.start + taken.unwrap_or(0)..place.end;
                     Send::Left(self.bytes.get(left).unwrap_or_default().to_vec())

@@ -54,7 +54,7 @@ impl Ticket {
                     let before = other.then(|| std::mem::replace(owner, cx.waker().clone()));
                     return (Fate::Waits, before);
                 }
-                Some(Send::Done(result)) => Fate::Asked(said(*result)),
+                Some(Send::Done(result) | Send::Failed(result)) => Fate::Asked(said(*result)),
                 Some(Send::Left(_)) => Fate::Left,
                 Some(Send::Gone | Send::Dropped) | None => Fate::Gone,
             };
@@ -63,9 +63,23 @@ impl Ticket {
         fate
     }
 
-    /// Whether there is something that was given away and that the kernel has not taken.
-    pub(in crate::net) fn is_left(&self) -> bool {
-        BUNDLE.with_borrow(|bundle| matches!(bundle.sends.get(self.key()), Some(Send::Left(_))))
+    /// How much of what was given away the kernel has not taken when it was asked; an error where it never will.
+    pub(in crate::net) fn left(&self) -> io::Result<usize> {
+        BUNDLE.with_borrow(|bundle| match bundle.sends.get(self.key()) {
+            Some(Send::Left(left)) => Ok(left.len()),
+            Some(Send::Failed(result)) => said(*result),
+            _ => Ok(0),
+        })
+    }
+
+    /// Whether something that was given away is still here, whether the kernel was asked or not.
+    pub(in crate::net) fn is_given(&self) -> bool {
+        BUNDLE.with_borrow(|bundle| {
+            matches!(
+                bundle.sends.get(self.key()),
+                Some(Send::Left(_) | Send::Waits { given: true, .. })
+            )
+        })
     }
 
     /// How much the kernel has taken by now of what was offered.

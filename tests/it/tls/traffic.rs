@@ -45,7 +45,7 @@ fn a_crowd_that_reads_late_gets_everything_in_order() {
     let bed = Bed::on(crate::sends::long(), "", "", &one);
     let config = bed.client();
     let clients = (0..16).map(|_| connect(bed.proxy.web, "test.example", &config).unwrap());
-    crate::sends::read_late(clients.collect());
+    crate::sends::read_late(clients.collect(), |_| crate::sends::PIPELINED);
 }
 
 /// A client that does not read stops the endpoint; what it reads later is whole.

@@ -1,5 +1,7 @@
 //! A socket that carries a byte stream, as the kernel gives it.
 
+mod ahead;
+
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
@@ -8,8 +10,10 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use ahead::Ahead;
+
 use super::Pipe;
-use super::bundle::{self, Fate, Tell, Ticket};
+use super::bundle::{self, Tell, Ticket};
 use super::owed::owed;
 use super::socket::{self, Quiet};
 
@@ -27,15 +31,6 @@ pub(super) struct Io {
 enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
-}
-
-/// What is in front of what is to be written.
-enum Ahead {
-    Nothing,
-    /// The same, handed over before: what became of it.
-    Sent(io::Result<usize>),
-    /// The same, of which the kernel took nothing.
-    Full,
 }
 
 /// Bytes that the kernel takes at once unless it has much already. What is longer may be taken in part, after which the runtime
@@ -146,85 +141,6 @@ impl Io {
             Socket::Tcp(io) => Pin::new(io).poll_write(cx, bytes),
             Socket::Unix(io) => Pin::new(io).poll_write(cx, bytes),
         }
-    }
-
-    /// Ready when nothing has to leave before what is to be written.
-    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Ahead> {
-        let Some(ticket) = &self.sending else {
-            return Poll::Ready(Ahead::Nothing);
-        };
-        let ahead = match ticket.fate(cx, self.tell) {
-            Fate::Waits => return Poll::Pending,
-            Fate::Left => match ready!(self.poll_left(cx)) {
-                Ok(()) => Ahead::Nothing,
-                Err(error) => Ahead::Sent(Err(error)),
-            },
-            Fate::Gone => Ahead::Nothing,
-            Fate::Asked(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => Ahead::Full,
-            Fate::Asked(asked) => Ahead::Sent(asked),
-        };
-        self.sending = None;
-        Poll::Ready(ahead)
-    }
-
-    /// Ready unless the kernel has not taken what was given away.
-    #[inline]
-    pub(super) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.sending {
-            Some(ticket) if ticket.is_left() => {}
-            _ => return Poll::Ready(Ok(())),
-        }
-        self.poll_rest(cx)
-    }
-
-    #[cold]
-    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(ticket) = self.sending.take() else {
-            return Poll::Ready(Ok(()));
-        };
-        let mut left = ticket.take_left();
-        while !left.is_empty() {
-            match self.try_write(&left) {
-                Ok(taken) => drop(left.drain(..taken)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.poll_writable(cx)?.is_pending() {
-                        ticket.keep_left(left);
-                        self.sending = Some(ticket);
-                        return Poll::Pending;
-                    }
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.socket {
-            Socket::Tcp(io) => io.poll_write_ready(cx),
-            Socket::Unix(io) => io.poll_write_ready(cx),
-        }
-    }
-
-    #[inline]
-    pub(super) fn is_bundled(&self) -> bool {
-        let ticket = self.sending.as_ref();
-        ticket.is_some_and(|ticket| !ticket.is_left())
-    }
-
-    /// Waits no longer for what is sent with others: how much of what was offered the kernel has; the rest does not leave. `None`: of
-    /// what was given away a part is missing, and behind it nothing can be sent.
-    pub(super) fn settle(&mut self) -> Option<usize> {
-        let Some(ticket) = self.sending.take() else {
-            return Some(0);
-        };
-        let taken = ticket.taken();
-        let given = ticket.into_given();
-        if given.is_empty() {
-            return Some(taken);
-        }
-        let wrote = self.try_write(&given);
-        matches!(wrote, Ok(wrote) if wrote == given.len()).then_some(0)
     }
 
     #[inline]
