@@ -101,6 +101,7 @@ async fn depart(connection: &Connection, write: Duration) {
         match connection.stream.poll_given(cx) {
             Poll::Pending if !forced && !connection.timer.fired() => Poll::Pending,
             Poll::Pending => {
+                connection.ends_by(Closed::Broken);
                 connection.stream.abort();
                 Poll::Ready(())
             }

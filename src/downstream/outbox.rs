@@ -3,8 +3,7 @@
 use std::task::{Context, Poll, ready};
 
 use crate::base::{Detail, Error, Reason};
-use crate::http1::body::More;
-use crate::net::Stream;
+use crate::net::{Stream, Tell};
 use crate::worker::Local;
 
 /// Up to this length a piece of body is copied behind its head, so that both leave in one plain send; above
@@ -22,18 +21,6 @@ pub(super) struct Outbox {
 /// Writing failed: nobody is there to read.
 pub(super) fn gone(error: std::io::Error) -> Error {
     Error::caused(Reason::ClientAbort, Detail::Reset, error)
-}
-
-fn offer(
-    cx: &mut Context<'_>,
-    stream: &Stream,
-    bytes: &[u8],
-    behind: More,
-) -> Poll<std::io::Result<usize>> {
-    match behind {
-        More::Follows => stream.poll_write(cx, bytes),
-        More::Ended => stream.poll_give(cx, bytes),
-    }
 }
 
 impl Outbox {
@@ -61,23 +48,22 @@ impl Outbox {
         self.taken = 0;
     }
 
-    /// Gives `bytes` to the kernel, behind what waits; what it does not take waits too. Behind the last bytes of an answer the
-    /// connection goes on, but nothing is to be sent.
+    /// Gives `bytes` to the kernel, behind what waits; what it does not take waits too, unless it is given away.
     pub(super) fn write(
         &mut self,
         cx: &mut Context<'_>,
         stream: &Stream,
         local: &Local,
         bytes: &[u8],
-        behind: More,
+        tell: Tell,
     ) -> Result<(), Error> {
         let waiting = self.bytes.get(self.taken..).unwrap_or_default();
         let wrote = match (waiting.is_empty(), bytes.len()) {
             (true, 0) => return Ok(()),
-            (true, _) => offer(cx, stream, bytes, behind),
+            (true, _) => stream.poll_send(cx, bytes, tell),
             (false, ..=JOIN) => {
                 self.bytes.extend_from_slice(bytes);
-                return match self.poll_out(cx, stream, behind) {
+                return match self.poll_out(cx, stream, tell) {
                     Poll::Ready(result) => result,
                     Poll::Pending => Ok(()),
                 };
@@ -111,17 +97,17 @@ impl Outbox {
         stream: &Stream,
     ) -> Poll<Result<(), Error>> {
         ready!(stream.poll_left(cx)).map_err(gone)?;
-        self.poll_out(cx, stream, More::Follows)
+        self.poll_out(cx, stream, Tell::Always)
     }
 
     fn poll_out(
         &mut self,
         cx: &mut Context<'_>,
         stream: &Stream,
-        behind: More,
+        tell: Tell,
     ) -> Poll<Result<(), Error>> {
         while let Some(rest @ [_, ..]) = self.bytes.get(self.taken..) {
-            match offer(cx, stream, rest, behind) {
+            match stream.poll_send(cx, rest, tell) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(Error::from(Reason::ClientAbort))),
                 Poll::Ready(Ok(wrote)) => self.taken += wrote,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(gone(error))),

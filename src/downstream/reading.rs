@@ -313,7 +313,6 @@ impl<'c> Reading<'c> {
         Next::End
     }
 
-    /// The client closed: in the middle of a head that is worth a line.
     /// Ready when the client has the last of its answer: until then, for as long as it may take, its requests are not read.
     #[inline]
     fn poll_caught_up(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next>> {
@@ -353,6 +352,7 @@ impl<'c> Reading<'c> {
         }
     }
 
+    /// The client closed: in the middle of a head that is worth a line.
     fn ended(&mut self) -> Next {
         match self.head {
             Some(_) => self.cut(Error::new(Reason::ClientAbort, Detail::Eof)),

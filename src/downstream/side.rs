@@ -20,6 +20,7 @@ use crate::message::{
     BodyLength, Edits, Expect, Method, RequestHead, ResponseHead, Upgrade, Version,
 };
 use crate::metrics::Closed;
+use crate::net::Tell;
 use crate::net::socket::Quiet;
 use crate::upstream::Private;
 use crate::worker::scratch::Page;
@@ -138,9 +139,9 @@ impl Side {
         stream.quiet_now() == Quiet::No || (self.sent > FLIGHT && stream.owed() > 0)
     }
 
-    fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8], behind: More) -> Result<(), Error> {
+    fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8], tell: Tell) -> Result<(), Error> {
         let Connection { stream, local, .. } = &*self.connection;
-        self.outbox.write(cx, stream, local, bytes, behind)
+        self.outbox.write(cx, stream, local, bytes, tell)
     }
 
     /// What the kernel has not taken of the answer before goes out while this one is waited for.
@@ -149,14 +150,14 @@ impl Side {
         let _ = self.connection.stream.poll_left(cx);
     }
 
-    /// Sends a piece behind what waits, and says whether it is to be known when it is out.
+    /// Sends a piece behind what waits.
     fn send(
         &mut self,
         cx: &mut Context<'_>,
         scratch: &mut [u8],
         piece: Piece,
         trailers: &[u8],
-        behind: More,
+        tell: Tell,
     ) -> Result<(), Error> {
         let ended = piece.more == More::Ended;
         let mut range = match self.encoding {
@@ -182,12 +183,12 @@ impl Side {
         }
         let bytes = scratch.get(range).unwrap_or_default();
         if end.is_empty() {
-            return self.write(cx, bytes, behind);
+            return self.write(cx, bytes, tell);
         }
-        self.write(cx, bytes, More::Follows)?;
+        self.write(cx, bytes, Tell::Always)?;
         let mut tail = Vec::with_capacity(end.len() + chunked::END.len());
         chunked::encode_end(end, &mut tail);
-        self.write(cx, &tail, behind)
+        self.write(cx, &tail, tell)
     }
 }
 
@@ -218,7 +219,7 @@ impl Downstream for Side {
         if self.waits == Expect::Continue && self.answered == Answered::Nothing {
             self.waits = Expect::Nothing;
             if !self.is_ahead() {
-                return self.write(cx, b"HTTP/1.1 100 Continue\r\n\r\n", More::Follows);
+                return self.write(cx, b"HTTP/1.1 100 Continue\r\n\r\n", Tell::Always);
             }
         }
         Ok(())
@@ -240,7 +241,7 @@ impl Downstream for Side {
             &plan,
             self.outbox.buffer(&self.connection.local),
         );
-        self.write(cx, b"", More::Follows)
+        self.write(cx, b"", Tell::Always)
     }
 
     fn head(
@@ -284,12 +285,12 @@ impl Downstream for Side {
             Upgrade::None => body,
         };
         // An answer that leaves whole, and behind which the connection goes on, need not be waited for.
-        let behind = match self.promise {
-            Promise::Reuse => piece.more,
-            Promise::Skip | Promise::Close => More::Follows,
+        let tell = match (self.promise, piece.more) {
+            (Promise::Reuse, More::Ended) => Tell::Given,
+            _ => Tell::Always,
         };
-        self.send(cx, scratch, piece, b"", behind)?;
-        self.write(cx, b"", More::Follows)
+        self.send(cx, scratch, piece, b"", tell)?;
+        self.write(cx, b"", Tell::Always)
     }
 
     fn piece(
@@ -299,7 +300,7 @@ impl Downstream for Side {
         piece: Piece,
         trailers: &[u8],
     ) -> Result<(), Error> {
-        self.send(cx, scratch, piece, trailers, More::Follows)
+        self.send(cx, scratch, piece, trailers, Tell::Always)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

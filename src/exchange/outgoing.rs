@@ -9,7 +9,7 @@ use crate::base::{Detail, Error, Reason};
 use crate::http1::body::More;
 use crate::http1::write;
 use crate::message::BodyLength;
-use crate::net::Stream;
+use crate::net::{Stream, Tell};
 use crate::upstream::Spoken;
 
 /// Whether what was written is kept for another attempt.
@@ -135,16 +135,16 @@ impl Outgoing {
         buffer.extend_from_slice(piece);
     }
 
-    /// Writes what waits, and says what is still to come behind it.
+    /// Writes what waits.
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         stream: &Stream,
         buffer: &mut Vec<u8>,
-        behind: More,
+        tell: Tell,
     ) -> Poll<io::Result<()>> {
         while let Some(rest @ [_, ..]) = buffer.get(self.written..) {
-            match offer(cx, stream, rest, behind) {
+            match stream.poll_send(cx, rest, tell) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(taken)) => {
                     self.written += taken;
@@ -169,7 +169,7 @@ impl Outgoing {
         buffer: &mut Vec<u8>,
         scratch: &mut [u8],
         place: Range<usize>,
-        behind: More,
+        tell: Tell,
     ) -> Poll<io::Result<()>> {
         self.grow(buffer, place.len());
         if self.keep == Keep::Nothing {
@@ -178,7 +178,7 @@ impl Outgoing {
             }
             if let Some(from) = self.put_before(buffer, scratch, &place) {
                 let bytes = scratch.get(from..place.end).unwrap_or_default();
-                return match offer(cx, stream, bytes, behind) {
+                return match stream.poll_send(cx, bytes, tell) {
                     Poll::Ready(Ok(taken)) => {
                         self.accepted += taken as u64;
                         self.forget(buffer);
@@ -198,7 +198,7 @@ impl Outgoing {
             }
         }
         buffer.extend_from_slice(scratch.get(place).unwrap_or_default());
-        self.poll_write(cx, stream, buffer, behind)
+        self.poll_write(cx, stream, buffer, tell)
     }
 
     /// Copies what waits to where this piece begins, if that is less than to copy the piece and there is room; where both begin.
@@ -210,19 +210,6 @@ impl Outgoing {
         let from = piece.start.checked_sub(waiting.len())?;
         scratch.get_mut(from..piece.start)?.copy_from_slice(waiting);
         Some(from)
-    }
-}
-
-/// Writes once. Behind the last of a request there is nothing to do until the endpoint answers.
-fn offer(
-    cx: &mut Context<'_>,
-    stream: &Stream,
-    bytes: &[u8],
-    behind: More,
-) -> Poll<io::Result<usize>> {
-    match behind {
-        More::Follows => stream.poll_write(cx, bytes),
-        More::Ended => stream.poll_write_last(cx, bytes),
     }
 }
 
@@ -346,7 +333,7 @@ mod tests {
         let place = 1024..scratch.len();
         let pushed = std::future::poll_fn(|cx| {
             let place = place.clone();
-            Poll::Ready(outgoing.push(cx, &stream, &mut buffer, &mut scratch, place, More::Follows))
+            Poll::Ready(outgoing.push(cx, &stream, &mut buffer, &mut scratch, place, Tell::Always))
         });
         assert!(pushed.await.is_pending());
         assert!(outgoing.accepted() > 0);

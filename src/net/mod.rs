@@ -32,6 +32,7 @@ pub mod stream;
 pub mod unix;
 
 pub use accept::Acceptor;
+pub use bundle::Tell;
 pub use deadline::{Deadlines, Timer};
 pub use liveness::Liveness;
 pub use pace::Pace;

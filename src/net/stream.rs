@@ -119,22 +119,17 @@ impl Stream {
         }
     }
 
-    /// Writes as [`Stream::poll_write`] what nothing follows until the peer has answered. Pending, it wakes the task only where the kernel
-    /// does not take all of it: that it did shows when the same bytes are offered again.
+    /// Writes as [`Stream::poll_write`], and says when the task is to be told what became of it where it is sent with others'. What is
+    /// [`Tell::Given`] is with the kernel or will be when the turn is over: [`Stream::poll_left`] goes on with what is not, and what is written next
+    /// waits for that.
     #[inline]
-    pub fn poll_write_last(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.io.borrow_mut().tell = Tell::Trouble;
-        let wrote = self.poll_write(cx, bytes);
-        self.io.borrow_mut().tell = Tell::Always;
-        wrote
-    }
-
-    /// Gives away what nothing follows until the peer has spoken again: how many bytes are with the kernel, or will be when the turn is
-    /// over. Where the kernel does not take them then, the task is woken, and [`Stream::poll_left`] goes on with them; what is written
-    /// next waits for that.
-    #[inline]
-    pub fn poll_give(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.io.borrow_mut().tell = Tell::Given;
+    pub fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        tell: Tell,
+    ) -> Poll<io::Result<usize>> {
+        self.io.borrow_mut().tell = tell;
         let wrote = self.poll_write(cx, bytes);
         self.io.borrow_mut().tell = Tell::Always;
         wrote

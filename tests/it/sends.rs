@@ -1,6 +1,6 @@
 //! What a crowd is sent, which leaves by one system call for many (`runtime.io_uring`).
 
-use crate::support::client::pattern;
+use crate::support::client::{pattern, read_head, with_body};
 use crate::support::strace::Strace;
 use crate::support::{Answer, Client, DEADLINE, Origin, Proxy, Setup, eventually};
 use std::collections::HashMap;
@@ -216,12 +216,7 @@ pub fn read_late<S: Read + Write>(mut clients: Vec<S>, asks: impl Fn(usize) -> u
     for (at, client) in clients.iter_mut().enumerate() {
         let mut client = std::io::BufReader::new(client);
         for number in 0..asks(at) {
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                client.read_exact(&mut byte).unwrap();
-                head.push(byte[0]);
-            }
+            let head = read_head(&mut client);
             let mut body = vec![0; BODY];
             client.read_exact(&mut body).unwrap();
             let wanted = format!("/{at}/{number}.");
@@ -235,16 +230,18 @@ pub fn read_late<S: Read + Write>(mut clients: Vec<S>, asks: impl Fn(usize) -> u
     }
 }
 
+fn socket(proxy: &Proxy) -> TcpStream {
+    let socket = TcpStream::connect(proxy.web).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket
+}
+
 /// The end of what a client sends is not the end of what it reads (`half_close`).
 #[test]
 fn clients_that_have_said_all_get_everything_in_order() {
     let origin = long();
     let proxy = Setup::over(&[origin.addr()]).workers(1).start();
-    let clients = (0..100).map(|_| {
-        let client = TcpStream::connect(proxy.web).unwrap();
-        client.set_read_timeout(Some(DEADLINE)).unwrap();
-        Said(client)
-    });
+    let clients = (0..100).map(|_| Said(socket(&proxy)));
     // For some the last answer is the one that the kernel has no room for.
     read_late(clients.collect(), |at| 20 + at);
 }
@@ -272,11 +269,7 @@ impl Write for Said {
 fn clients_that_read_late_get_everything_in_order() {
     let origin = long();
     let proxy = Setup::over(&[origin.addr()]).workers(1).start();
-    let clients = (0..24).map(|_| {
-        let client = TcpStream::connect(proxy.web).unwrap();
-        client.set_read_timeout(Some(DEADLINE)).unwrap();
-        client
-    });
+    let clients = (0..24).map(|_| socket(&proxy));
     read_late(clients.collect(), |_| PIPELINED);
 }
 
@@ -290,12 +283,7 @@ fn who_leaves_takes_nothing_along() {
         let body = |at: usize| pattern(1 + (at * 977 + round) % 9000);
         proxy.signal("STOP");
         for (at, client) in clients.iter_mut().enumerate() {
-            let body = body(at);
-            let head = format!(
-                "POST / HTTP/1.1\r\nHost: test.example\r\nContent-Length: {}\r\n\r\n",
-                body.len()
-            );
-            client.send([head.as_bytes(), &body].concat());
+            client.send(with_body("POST", "/", &body(at)));
         }
         let mut stay = Vec::new();
         for (at, client) in clients.into_iter().enumerate() {

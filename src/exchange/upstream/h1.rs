@@ -14,8 +14,8 @@ use crate::http1::limits::ResponseLimits;
 use crate::http1::response::{self, Persist, Start};
 use crate::http1::trailers::Trailers;
 use crate::message::{BodyLength, Field, Method};
-use crate::net::Stream;
 use crate::net::secure::is_alert;
+use crate::net::{Stream, Tell};
 use crate::worker::Kit;
 use crate::worker::scratch::HEADROOM;
 
@@ -26,8 +26,8 @@ pub(in crate::exchange) struct Http1<'x> {
     outgoing: &'x mut Outgoing,
     /// How the request's body goes out.
     sends: BodyLength,
-    /// Whether there is anything to be written behind what waits.
-    behind_it: More,
+    /// When to be told of what is written: behind the last of a request there is nothing to do until the endpoint answers.
+    tell: Tell,
     response: BodyReader,
     persist: Persist,
     behind: Behind,
@@ -37,6 +37,13 @@ pub(in crate::exchange) struct Http1<'x> {
     left: usize,
     /// What was read behind a head and is passed on later: one read at most.
     held: Vec<u8>,
+}
+
+fn tell(behind: More) -> Tell {
+    match behind {
+        More::Follows => Tell::Always,
+        More::Ended => Tell::Trouble,
+    }
 }
 
 /// Whether our sending side ends.
@@ -60,7 +67,7 @@ impl<'x> Http1<'x> {
             limits,
             outgoing,
             sends,
-            behind_it: body,
+            tell: tell(body),
             response: BodyReader::Ended,
             persist: Persist::Close,
             behind: Behind::Nothing,
@@ -170,7 +177,7 @@ impl Upstream for Http1<'_> {
     fn poll_write(&mut self, cx: &mut Context<'_>, kit: &mut Kit) -> Poll<Result<(), Error>> {
         ready!(
             self.outgoing
-                .poll_write(cx, self.stream, &mut kit.outgoing, self.behind_it)
+                .poll_write(cx, self.stream, &mut kit.outgoing, self.tell)
                 .map_err(broken)?
         );
         self.poll_close(cx)
@@ -209,20 +216,13 @@ impl Upstream for Http1<'_> {
         };
         // Behind a tunnel's data comes the end of it.
         if self.sends != BodyLength::UntilClose {
-            self.behind_it = piece.more;
+            self.tell = tell(piece.more);
         } else if piece.more == More::Ended {
             self.closes = Closes::Ending;
         }
         ready!(
             self.outgoing
-                .push(
-                    cx,
-                    self.stream,
-                    &mut kit.outgoing,
-                    bytes,
-                    range,
-                    self.behind_it
-                )
+                .push(cx, self.stream, &mut kit.outgoing, bytes, range, self.tell)
                 .map_err(broken)?
         );
         self.poll_close(cx)
@@ -270,7 +270,7 @@ impl Upstream for Http1<'_> {
 
     fn carry(&mut self) {
         self.sends = BodyLength::UntilClose;
-        self.behind_it = More::Follows;
+        self.tell = Tell::Always;
         self.response = BodyReader::UntilClose;
     }
 

@@ -92,12 +92,12 @@ enum Send {
 }
 
 /// When the owner of a send is woken.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) enum Tell {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Tell {
     /// When the kernel has looked at it.
-    #[default]
     Always,
-    /// Then, unless it took all: the owner has nothing to do but to wait for the peer, which wakes it.
+    /// Then, unless it took all: the owner has nothing to do but to wait for the peer, which wakes it. That all was taken shows when the
+    /// same bytes are offered again.
     Trouble,
     /// The same of bytes that it has given away: it does not offer them again, and what the kernel does not take is kept here.
     Given,

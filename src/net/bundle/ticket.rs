@@ -15,13 +15,18 @@ pub(in crate::net) struct Ticket(NonZero<u32>, PhantomData<*const ()>);
 #[derive(Debug)]
 pub(in crate::net) enum Fate {
     /// The turn is not over.
-    Waits,
+    Waits {
+        /// Whether it was given away.
+        given: bool,
+    },
     /// The kernel was asked: how much it took of what was offered.
     Asked(io::Result<usize>),
     /// What was given away is with the kernel.
     Gone,
-    /// Not all of it is.
-    Left,
+    /// So much of it is not.
+    Left(usize),
+    /// Nothing of it ever will be.
+    Failed(io::Error),
 }
 
 impl Ticket {
@@ -38,57 +43,40 @@ impl Ticket {
         self.0.get() as usize - 1
     }
 
-    /// What became of it. While it waits, this task is the one that is told.
-    pub(in crate::net) fn fate(&self, cx: &Context<'_>, tell: Tell) -> Fate {
-        let (fate, _before) = BUNDLE.with_borrow_mut(|bundle| {
-            let fate = match bundle.sends.get_mut(self.key()) {
-                Some(Send::Waits {
-                    owner,
-                    tells,
-                    given,
-                    ..
-                }) => {
-                    // Behind what was given away something else waits for this.
-                    *tells |= *given || tell == Tell::Always;
-                    let other = !owner.will_wake(cx.waker());
-                    let before = other.then(|| std::mem::replace(owner, cx.waker().clone()));
-                    return (Fate::Waits, before);
-                }
-                Some(Send::Done(result) | Send::Failed(result)) => Fate::Asked(said(*result)),
-                Some(Send::Left(_)) => Fate::Left,
-                Some(Send::Gone | Send::Dropped) | None => Fate::Gone,
+    /// What became of it.
+    pub(in crate::net) fn fate(&self) -> Fate {
+        // At the end of the thread there may be no bundle any more.
+        let fate = BUNDLE.try_with(|bundle| match bundle.borrow().sends.get(self.key()) {
+            Some(Send::Waits { given, .. }) => Fate::Waits { given: *given },
+            Some(Send::Done(result)) => Fate::Asked(said(*result)),
+            Some(Send::Left(left)) => Fate::Left(left.len()),
+            Some(Send::Failed(result)) => match said(*result) {
+                Err(error) => Fate::Failed(error),
+                Ok(_) => Fate::Gone,
+            },
+            Some(Send::Gone | Send::Dropped) | None => Fate::Gone,
+        });
+        fate.unwrap_or(Fate::Gone)
+    }
+
+    /// While it waits, this task is the one that is told, and when.
+    pub(in crate::net) fn tell(&self, cx: &Context<'_>, when: Tell) {
+        // Dropped when the bundle is not in hand.
+        let _before = BUNDLE.with_borrow_mut(|bundle| {
+            let Some(Send::Waits {
+                owner,
+                tells,
+                given,
+                ..
+            }) = bundle.sends.get_mut(self.key())
+            else {
+                return None;
             };
-            (fate, None)
+            // Behind what was given away something else waits for this.
+            *tells |= *given || when == Tell::Always;
+            let other = !owner.will_wake(cx.waker());
+            other.then(|| std::mem::replace(owner, cx.waker().clone()))
         });
-        fate
-    }
-
-    /// How much of what was given away the kernel has not taken when it was asked; an error where it never will.
-    pub(in crate::net) fn left(&self) -> io::Result<usize> {
-        BUNDLE.with_borrow(|bundle| match bundle.sends.get(self.key()) {
-            Some(Send::Left(left)) => Ok(left.len()),
-            Some(Send::Failed(result)) => said(*result),
-            _ => Ok(0),
-        })
-    }
-
-    /// Whether something that was given away is still here, whether the kernel was asked or not.
-    pub(in crate::net) fn is_given(&self) -> bool {
-        BUNDLE.with_borrow(|bundle| {
-            matches!(
-                bundle.sends.get(self.key()),
-                Some(Send::Left(_) | Send::Waits { given: true, .. })
-            )
-        })
-    }
-
-    /// How much the kernel has taken by now of what was offered.
-    pub(in crate::net) fn taken(&self) -> usize {
-        let taken = BUNDLE.try_with(|bundle| match bundle.borrow().sends.get(self.key()) {
-            Some(Send::Done(result)) => usize::try_from(*result).unwrap_or(0),
-            _ => 0,
-        });
-        taken.unwrap_or(0)
     }
 
     /// Takes out what the kernel did not take of what was given away; it comes back by [`keep_left`](Self::keep_left), or is gone.

@@ -22,15 +22,19 @@ impl Io {
         let Some(ticket) = &self.sending else {
             return Poll::Ready(Ahead::Nothing);
         };
-        let ahead = match ticket.fate(cx, self.tell) {
-            Fate::Waits => return Poll::Pending,
-            Fate::Left => match ready!(self.poll_left(cx)) {
+        let ahead = match ticket.fate() {
+            Fate::Waits { .. } => {
+                ticket.tell(cx, self.tell);
+                return Poll::Pending;
+            }
+            Fate::Left(_) => match ready!(self.poll_rest(cx)) {
                 Ok(()) => Ahead::Nothing,
                 Err(error) => Ahead::Sent(Err(error)),
             },
             Fate::Gone => Ahead::Nothing,
             Fate::Asked(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => Ahead::Full,
             Fate::Asked(asked) => Ahead::Sent(asked),
+            Fate::Failed(error) => Ahead::Sent(Err(error)),
         };
         self.sending = None;
         Poll::Ready(ahead)
@@ -39,10 +43,22 @@ impl Io {
     /// Ready unless the kernel has not taken what was given away.
     #[inline]
     pub(in crate::net) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.sending.as_ref().map(Ticket::left) {
-            None | Some(Ok(0)) => Poll::Ready(Ok(())),
-            Some(Ok(_)) => self.poll_rest(cx),
-            Some(Err(error)) => Poll::Ready(Err(error)),
+        match self.sending {
+            None => Poll::Ready(Ok(())),
+            Some(_) => self.poll_after(cx),
+        }
+    }
+
+    fn poll_after(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.fate() {
+            Fate::Left(_) => self.poll_rest(cx),
+            Fate::Failed(error) => Poll::Ready(Err(error)),
+            Fate::Gone => {
+                // Whoever asks next need not look.
+                self.sending = None;
+                Poll::Ready(Ok(()))
+            }
+            Fate::Waits { .. } | Fate::Asked(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -54,14 +70,26 @@ impl Io {
         }
     }
 
+    /// What became of what was handed over last.
+    fn fate(&self) -> Fate {
+        self.sending.as_ref().map_or(Fate::Gone, Ticket::fate)
+    }
+
     /// Bytes that were given away and that the kernel has not taken.
     pub(in crate::net) fn left(&self) -> usize {
-        let ticket = self.sending.as_ref();
-        ticket.map_or(0, |ticket| ticket.left().unwrap_or(0))
+        match self.fate() {
+            Fate::Left(left) => left,
+            _ => 0,
+        }
     }
 
     pub(in crate::net) fn holds_given(&self) -> bool {
-        self.sending.as_ref().is_some_and(Ticket::is_given)
+        matches!(self.fate(), Fate::Left(_) | Fate::Waits { given: true })
+    }
+
+    #[inline]
+    pub(in crate::net) fn is_bundled(&self) -> bool {
+        matches!(self.fate(), Fate::Waits { .. } | Fate::Asked(_))
     }
 
     /// What is not sent yet is not to be sent any more.
@@ -98,22 +126,19 @@ impl Io {
         }
     }
 
-    #[inline]
-    pub(in crate::net) fn is_bundled(&self) -> bool {
-        let ticket = self.sending.as_ref();
-        ticket.is_some_and(|ticket| matches!(ticket.left(), Ok(0)))
-    }
-
     /// Waits no longer for what is sent with others: how much of what was offered the kernel has; the rest does not leave. `None`: of
     /// what was given away a part is missing, and behind it nothing can be sent.
     pub(in crate::net) fn settle(&mut self) -> Option<usize> {
         let Some(ticket) = self.sending.take() else {
             return Some(0);
         };
-        let taken = ticket.taken();
+        let fate = ticket.fate();
         let given = ticket.into_given();
         if given.is_empty() {
-            return Some(taken);
+            return Some(match fate {
+                Fate::Asked(Ok(taken)) => taken,
+                _ => 0,
+            });
         }
         // Whatever the runtime has heard of the socket.
         let wrote = match &self.socket {

@@ -74,21 +74,17 @@ fn a_panic_ends_its_connection_and_nothing_else() {
 #[test]
 fn a_panic_in_a_tunnel_is_a_reset_on_both_sides() {
     use crate::support::bytes::is_reset;
+    use crate::support::client::read_head;
     use crate::support::websocket;
     use crate::support::wire::Fault;
-    use std::io::{Read, Write};
+    use std::io::Write;
     use std::net::TcpListener;
 
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let setup = Setup::over(&[listener.local_addr().unwrap()]);
     let origin = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            head.push(byte[0]);
-        }
+        read_head(&mut stream);
         stream.write_all(websocket::accepted().as_bytes()).unwrap();
         is_reset(&stream)
     });

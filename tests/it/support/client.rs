@@ -2,6 +2,7 @@
 
 use super::DEADLINE;
 use super::wire::{Body, Fault, Head, Wire};
+use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -246,6 +247,17 @@ pub fn chunks(body: &[u8], size: usize) -> Vec<u8> {
     }
     bytes.extend_from_slice(b"0\r\n\r\n");
     bytes
+}
+
+/// The bytes of a head, and none behind them.
+pub fn read_head(from: &mut impl Read) -> Vec<u8> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        from.read_exact(&mut byte).expect("a head");
+        head.push(byte[0]);
+    }
+    head
 }
 
 /// Bytes that repeat only after a long prime, so that a lost or doubled piece shows.

@@ -1,7 +1,7 @@
 //! Exchanges over TLS: bodies, ends, and what breaks off.
 
 use super::Bed;
-use crate::support::client::pattern;
+use crate::support::client::{pattern, read_head};
 use crate::support::tls::{ask, connect};
 use crate::support::{Answer, origin};
 use std::io::{ErrorKind, Read, Write};
@@ -22,12 +22,7 @@ fn bodies_of_any_size_go_both_ways_unharmed() {
             format!("POST / HTTP/1.1\r\nHost: test.example\r\nContent-Length: {size}\r\n\r\n");
         secure.write_all(head.as_bytes()).unwrap();
         secure.write_all(&body).unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            secure.read_exact(&mut byte).unwrap();
-            head.push(byte[0]);
-        }
+        read_head(&mut secure);
         let mut back = vec![0; size];
         secure.read_exact(&mut back).unwrap();
         assert!(back == body, "{size} bytes");
