@@ -304,6 +304,13 @@ impl Downstream for Side {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.answered == Answered::Nothing && self.outbox.waiting() == 0 {
+            // What is left is of the answer before: the endpoint of this one does not wait for it, and its clocks do not stand.
+            return match self.connection.stream.poll_left(cx) {
+                Poll::Ready(Err(error)) => Poll::Ready(Err(gone(error))),
+                _ => Poll::Ready(Ok(())),
+            };
+        }
         self.outbox.poll_flush(cx, &self.connection.stream)
     }
 

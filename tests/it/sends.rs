@@ -1,5 +1,6 @@
 //! What a crowd is sent, which leaves by one system call for many (`runtime.io_uring`).
 
+use crate::support::answer::Step;
 use crate::support::client::{pattern, read_head, with_body};
 use crate::support::strace::Strace;
 use crate::support::{Answer, Client, DEADLINE, Origin, Proxy, Setup, eventually};
@@ -8,6 +9,7 @@ use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 const RINGS: &str = "tidegate_runtime_rings";
 
@@ -271,6 +273,48 @@ fn clients_that_read_late_get_everything_in_order() {
     let proxy = Setup::over(&[origin.addr()]).workers(1).start();
     let clients = (0..24).map(|_| socket(&proxy));
     read_late(clients.collect(), |_| PIPELINED);
+}
+
+/// In a crowd, too, a client that does not read has its time (`timeouts.write`), and nobody is to blame for what it does not take.
+#[test]
+fn clients_that_pause_are_waited_for() {
+    const LENGTH: usize = 1 << 20;
+    let origin = Origin::answering(|request| match request.target.as_str() {
+        "/long" => {
+            // In little pieces, as events come: what the kernel has no room for is short.
+            let piece = |at| {
+                [
+                    Step::Reply(at, at + 5),
+                    Step::Pause(Duration::from_millis(2)),
+                ]
+            };
+            Answer {
+                steps: (0..200).flat_map(|at| piece(5 * at)).collect(),
+                ..Answer::ok(pattern(LENGTH)).chunked(4000)
+            }
+        }
+        target => Answer::ok(target),
+    });
+    let proxy = Setup::over(&[origin.addr()]).workers(1).start();
+    let mut pausing: Vec<_> = (0..12).map(|_| proxy.client()).collect();
+    for client in &mut pausing {
+        client.send("GET /long HTTP/1.1\r\nHost: test.example\r\n\r\n");
+    }
+    origin.wait(pausing.len());
+    let mut clients = crowd(&proxy);
+    // Longer than it takes until the kernel is asked how they get on, one second.
+    let begin = Instant::now();
+    for round in 0.. {
+        ask_together(&proxy, &mut clients, round);
+        if begin.elapsed() > Duration::from_secs(3) {
+            break;
+        }
+    }
+    for client in &mut pausing {
+        assert!(client.response().is(200).body == pattern(LENGTH));
+    }
+    let whole = |line: &serde_json::Value| line["reason"] == "completed";
+    assert!(proxy.log().iter().all(whole), "{:?}", proxy.log());
 }
 
 /// Clients that leave while their answers wait, beside others that stay.

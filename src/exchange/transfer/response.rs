@@ -109,7 +109,7 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
     /// The client does not read: it has its time, and must be quick enough. Meanwhile the endpoint's silence is our
     /// own doing.
     fn stalled(&mut self) {
-        if self.down.is_bundled() {
+        if self.down.is_bundled() && !self.stall.is_on() {
             return;
         }
         if !self.stall.is_on() {

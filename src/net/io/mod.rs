@@ -24,6 +24,9 @@ pub(super) struct Io {
     sending: Option<Ticket>,
     /// When whoever writes now is told what became of that.
     pub(super) tell: Tell,
+    /// Whether the kernel took less than it was offered last. Until it takes all, whoever writes asks it alone: to be full is what the
+    /// clocks of a slow peer go by, and in the bundle it would look like a turn that is not over.
+    full: bool,
     socket: Socket,
 }
 
@@ -54,6 +57,7 @@ impl Io {
         Self {
             sending: None,
             tell: Tell::Always,
+            full: false,
             socket,
         }
     }
@@ -116,6 +120,7 @@ impl Io {
     ) -> Poll<io::Result<usize>> {
         match ready!(self.poll_ahead(cx)) {
             Ahead::Sent(sent) => return Poll::Ready(sent),
+            Ahead::Nothing if self.full => {}
             Ahead::Nothing => {
                 self.sending = bundle::add(cx, self.as_fd(), bytes, self.tell);
                 if self.sending.is_some() && self.tell == Tell::Given {
@@ -129,6 +134,13 @@ impl Io {
             // The runtime has to hear of that.
             Ahead::Full => {}
         }
+        let wrote = self.poll_write_alone(cx, bytes);
+        self.full = !matches!(wrote, Poll::Ready(Ok(wrote)) if wrote == bytes.len());
+        wrote
+    }
+
+    #[inline]
+    fn poll_write_alone(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         // The kernel takes what is short as a rule. Asked like that it costs none of the runtime's budget for this task, which the
         // reads before it keep to.
         if bytes.len() <= SHORT {
@@ -154,10 +166,13 @@ impl Io {
             return Poll::Ready(sent);
         }
         let slices = [IoSlice::new(first), IoSlice::new(second)];
-        match &mut self.socket {
+        let wrote = match &mut self.socket {
             Socket::Tcp(io) => Pin::new(io).poll_write_vectored(cx, &slices),
             Socket::Unix(io) => Pin::new(io).poll_write_vectored(cx, &slices),
-        }
+        };
+        let whole = first.len() + second.len();
+        self.full = !matches!(wrote, Poll::Ready(Ok(wrote)) if wrote == whole);
+        wrote
     }
 
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -42,7 +42,7 @@ async fn what_is_given_away_leaves() {
 async fn what_is_given_to_a_full_socket_is_kept() {
     let mut pairs = crowd(4).await;
     let bells = bells(4);
-    let mut said = fill(&pairs[3].0, &bells[3]);
+    let mut said = pairs[3].0.fill_kernel();
     for (at, (stream, _)) in pairs.iter().enumerate() {
         assert_eq!(wrote(give(stream, &bells[at], &[1; 5000])), 5000);
     }

@@ -80,17 +80,6 @@ fn got(peer: &mut Peer) -> Vec<u8> {
     buf[..read.unwrap_or(0)].to_vec()
 }
 
-/// Writes until the kernel takes no more; how many bytes it took.
-fn fill(stream: &Stream, bell: &Arc<Bell>) -> usize {
-    gather(false);
-    let mut sum = 0;
-    while let Poll::Ready(taken) = write(stream, bell, &[0; 16 << 10]) {
-        sum += taken.unwrap();
-    }
-    gather(true);
-    sum
-}
-
 fn left() -> (usize, usize) {
     BUNDLE.with_borrow(|bundle| (bundle.sends.len(), bundle.bytes.len()))
 }
@@ -172,7 +161,7 @@ async fn who_has_nothing_to_do_is_not_woken() {
     let pairs = crowd(4).await;
     let bells = bells(4);
     let full = &pairs[3].0;
-    fill(full, &bells[3]);
+    full.fill_kernel();
     for (at, (stream, _)) in pairs.iter().enumerate() {
         assert!(write_last(stream, &bells[at], b"last").is_pending());
     }
@@ -344,4 +333,38 @@ async fn every_byte_arrives_once_and_in_order() {
         assert_eq!(peer.write(b"x").unwrap(), 1);
     }
     assert_eq!(left(), (0, 0));
+}
+
+/// To be full is what the clocks of a slow peer go by: it does not look like a turn that is not over.
+#[tokio::test]
+async fn a_full_socket_is_asked_alone_until_it_takes_all() {
+    let mut pairs = crowd(4).await;
+    let bells = bells(4);
+    let mut said = pairs[3].0.fill_kernel();
+    for (at, (stream, _)) in pairs.iter().enumerate() {
+        assert!(write(stream, &bells[at], &[1; 5000]).is_pending());
+        assert!(stream.is_bundled());
+    }
+    leave();
+    let (stream, peer) = &mut pairs[3];
+    for _ in 0..3 {
+        assert!(write(stream, &bells[3], &[1; 5000]).is_pending());
+        assert!(!stream.is_bundled(), "it is the peer that holds it up");
+    }
+    let mut heard = 0;
+    let mut rest = 5000;
+    while rest > 0 {
+        heard += got(peer).len();
+        tokio::task::yield_now().await;
+        if let Poll::Ready(taken) = write(stream, &bells[3], &vec![1; rest]) {
+            rest -= taken.unwrap();
+        }
+        assert!(!stream.is_bundled());
+    }
+    said += 5000;
+    while heard < said {
+        heard += got(peer).len();
+    }
+    assert!(write(stream, &bells[3], b"again").is_pending());
+    assert!(stream.is_bundled());
 }
