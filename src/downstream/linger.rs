@@ -82,14 +82,16 @@ pub(super) async fn skip(
 
 /// Closes gently.
 pub(super) async fn linger(connection: &Connection, patience: Patience) {
-    if poll_fn(|cx| connection.stream.poll_shutdown(cx))
-        .await
-        .is_err()
-    {
-        return;
-    }
     let deadline = connection.local.deadlines.after(patience.time);
     connection.timer.set(deadline);
+    // Under TLS the end is said first, which a client that reads nothing may leave no room for.
+    let ended = poll_fn(|cx| match connection.stream.poll_shutdown(cx) {
+        Poll::Pending if !connection.timer.fired() && !forced(connection) => Poll::Pending,
+        ended => Poll::Ready(ended),
+    });
+    if !matches!(ended.await, Poll::Ready(Ok(()))) {
+        return;
+    }
     let mut thrown = 0;
     poll_fn(|cx| {
         loop {

@@ -64,6 +64,35 @@ fn a_client_that_reads_late_gets_everything() {
     assert!(grown < 8 << 10, "{grown} KiB more while it waited");
 }
 
+/// The end of a connection that closes is said to a client that reads; one for whose end the kernel has no room is waited for as long as
+/// one that still sends.
+#[test]
+fn a_client_that_leaves_no_room_for_the_end_is_not_waited_for() {
+    let plan = origin::Plan::default().respond(|request| {
+        let size = request.target[1..].parse().unwrap();
+        Answer::ok(pattern(size))
+    });
+    let keys = "timeouts = { write = \"2s\", linger = \"1s\" }";
+    let bed = Bed::on(plan.start(), "", keys, &one);
+    let config = bed.client();
+    // Of some the answer has just room, and nothing behind it.
+    let clients = (0..96).map(|at| {
+        let mut secure = connect(bed.proxy.web, "test.example", &config).unwrap();
+        let size = 60_000 + at * 4_000;
+        write!(
+            secure,
+            "GET /{size} HTTP/1.1\r\nHost: test.example\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        secure
+    });
+    let clients: Vec<_> = clients.collect();
+    bed.proxy.wait_log(clients.len());
+    let active = "tidegate_connections_active";
+    bed.proxy
+        .wait_metric(active, &[("listener", "web")], |n| n == 0.0);
+}
+
 #[test]
 fn pipelined_requests_in_one_record_are_answered_in_order() {
     let bed = Bed::new();
