@@ -110,6 +110,8 @@ fn a_kernel_without_rings_is_told_and_served_all_the_same() {
     let setup = Setup::over(&[origin.addr()]).workers(2);
     let mut command = Command::new("strace");
     command
+        // What is started here is the proxy then, and not what traces it, which ends with it.
+        .arg("-D")
         .args(["-f", "--seccomp-bpf", "-e", "trace=io_uring_setup"])
         .args(["-e", "inject=io_uring_setup:error=EPERM", "-o", "/dev/null"])
         .arg(crate::support::proxy::binary().get_program())
