@@ -25,7 +25,7 @@ pub struct ListenerTimeouts {
     pub write: Option<Spanned<Duration>>,
     /// Age at which a connection ends with its next answer, a tenth more or less; tunnels are exempt; 0s: no limit. Default: `1h`.
     pub age: Option<Spanned<Duration>>,
-    /// How long a client that still sends is listened to after the last answer, so that it reads it. Range: above `0s`. Default: `2s`.
+    /// How long a client that still sends is listened to after the last answer, so that it reads it, and how long the end of a TLS connection waits for room. Range: above `0s`. Default: `2s`.
     pub linger: Option<Spanned<Duration>>,
 }
 
