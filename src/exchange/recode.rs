@@ -163,6 +163,10 @@ impl<D: Downstream> Downstream for Side<'_, D> {
         self.down.unsent()
     }
 
+    fn is_bundled(&self) -> bool {
+        self.down.is_bundled()
+    }
+
     fn owed(&self) -> usize {
         self.down.owed()
     }
