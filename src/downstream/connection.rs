@@ -161,6 +161,7 @@ impl Connection {
             first_byte: spec.timeouts.first_byte,
             header: spec.timeouts.header,
             write: spec.timeouts.write,
+            write_rate: spec.limits.write_rate,
             idle: spec.timeouts.idle,
             patience: Patience {
                 time: spec.timeouts.linger,
@@ -303,6 +304,8 @@ pub(super) struct Terms {
     pub(super) idle: Duration,
     /// Between two writes to a client that does not read.
     pub(super) write: Duration,
+    /// Bytes a second that it has to take at least; 0: any speed will do.
+    pub(super) write_rate: u64,
     /// What is done for a client that still sends when it has its answer.
     pub(super) patience: Patience,
 }

@@ -3,8 +3,8 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
 
+use super::behind::{Behind, give_up};
 use super::connection::Connection;
 use super::intake::Arrived;
 use super::linger::Skipped;
@@ -87,25 +87,27 @@ pub(super) async fn drive(connection: Rc<Connection>) -> Ended {
         }
     }
     if connection.stream.holds_given() {
-        depart(&connection, terms.write).await;
+        depart(&connection, Behind::new(&terms)).await;
     }
     Ended::Here
 }
 
 /// The last answer was given away: waits until the kernel has it, for as long as a client may take to read.
-async fn depart(connection: &Connection, write: Duration) {
-    let clock = &connection.local.deadlines;
-    connection.timer.set(clock.after(write));
+async fn depart(connection: &Connection, mut behind: Behind) {
     poll_fn(|cx| {
+        if connection.stream.poll_given(cx).is_ready() {
+            return Poll::Ready(());
+        }
         let forced = connection.local.drain.phase() == Phase::Forced;
-        match connection.stream.poll_given(cx) {
-            Poll::Pending if !forced && !connection.timer.fired() => Poll::Pending,
-            Poll::Pending => {
-                connection.ends_by(Closed::Broken);
-                connection.stream.abort();
+        match behind.waits(connection) {
+            Some(due) if !forced => {
+                connection.timer.set(due);
+                Poll::Pending
+            }
+            _ => {
+                give_up(connection);
                 Poll::Ready(())
             }
-            Poll::Ready(_) => Poll::Ready(()),
         }
     })
     .await;

@@ -12,6 +12,7 @@
 //! connection only.
 
 mod answers;
+mod behind;
 mod connection;
 mod counted;
 mod flows;

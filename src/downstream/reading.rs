@@ -5,6 +5,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use super::behind::{Behind, give_up};
 use super::connection::{Connection, LAST_WAIT, Outlook, Terms};
 use super::intake::Arrived;
 use super::prior::Prior;
@@ -44,11 +45,9 @@ pub(super) struct Reading<'c> {
     limits: HeadLimits,
     header: Duration,
     idle: Duration,
-    write: Duration,
     h2c: H2c,
     place: Place,
-    /// Whether the client has not taken the last of its answer.
-    behind: bool,
+    behind: Behind,
     /// What is known of it, and when its first byte came.
     pub(super) head: Option<(Box<RequestHead>, Instant)>,
     /// Bytes since the last end of a line.
@@ -80,10 +79,9 @@ impl<'c> Reading<'c> {
             limits: terms.limits,
             header: terms.header,
             idle: terms.idle,
-            write: terms.write,
             h2c: terms.h2c,
             place,
-            behind: false,
+            behind: Behind::new(terms),
             head: None,
             unended: 0,
             blank: 0,
@@ -317,7 +315,7 @@ impl<'c> Reading<'c> {
     #[inline]
     fn poll_caught_up(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next>> {
         match self.connection.stream.poll_left(cx) {
-            Poll::Ready(Ok(())) if !self.behind => Poll::Ready(None),
+            Poll::Ready(Ok(())) if !self.behind.is_on() => Poll::Ready(None),
             left => self.catch_up(&left),
         }
     }
@@ -327,29 +325,29 @@ impl<'c> Reading<'c> {
         let connection = self.connection;
         // What has begun of a head has its own deadline.
         let rests = self.head.is_none();
+        let forced = connection.local.drain.phase() == Phase::Forced;
         match left {
             Poll::Ready(Ok(())) => {
-                self.behind = false;
+                self.behind.ends();
                 if rests {
                     rest(connection, self.idle);
                 }
-                Poll::Ready(None)
+                return Poll::Ready(None);
             }
-            Poll::Pending if !connection.timer.fired() => {
-                if rests && !self.behind {
-                    let clock = &connection.local.deadlines;
-                    connection.timer.set(clock.after(self.write));
+            Poll::Pending if forced || (!rests && connection.timer.fired()) => {}
+            Poll::Pending => {
+                if let Some(due) = self.behind.waits(connection) {
+                    if rests {
+                        connection.timer.set(due);
+                    }
+                    connection.weigh(connection.stream.left());
+                    return Poll::Pending;
                 }
-                self.behind = true;
-                connection.weigh(connection.stream.left());
-                Poll::Pending
             }
-            Poll::Pending | Poll::Ready(Err(_)) => {
-                connection.ends_by(Closed::Broken);
-                connection.stream.abort();
-                Poll::Ready(Some(Next::End))
-            }
+            Poll::Ready(Err(_)) => {}
         }
+        give_up(connection);
+        Poll::Ready(Some(Next::End))
     }
 
     /// The client closed: in the middle of a head that is worth a line.

@@ -4,11 +4,13 @@ use crate::support::answer::Step;
 use crate::support::client::{pattern, read_head, with_body};
 use crate::support::strace::Strace;
 use crate::support::{Answer, Client, DEADLINE, Origin, Proxy, Setup, eventually};
+use socket2::{Domain, Socket, Type};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 const RINGS: &str = "tidegate_runtime_rings";
@@ -275,6 +277,82 @@ fn clients_that_read_late_get_everything_in_order() {
     let proxy = Setup::over(&[origin.addr()]).workers(1).start();
     let clients = (0..24).map(|_| socket(&proxy));
     read_late(clients.collect(), |_| PIPELINED);
+}
+
+/// Who reads steadily is waited for between its answers as during one, though the kernel takes nothing of ours for longer than
+/// `timeouts.write` (E-132).
+#[test]
+fn clients_that_read_slowly_get_everything_in_order() {
+    let origin = long();
+    let proxy = Setup::over(&[origin.addr()])
+        .workers(1)
+        .listener("timeouts = { write = \"3s\" }")
+        .start();
+    let begin = Instant::now();
+    thread::scope(|scope| {
+        for at in 0..80 {
+            let socket = narrow(proxy.web);
+            let ends = at % 2 == 0;
+            let client = Slow {
+                socket,
+                begin,
+                ends,
+            };
+            // For some the last answer is the one that the kernel has no room for.
+            scope.spawn(move || read_late(vec![client], |_| 20 + at / 2));
+        }
+        // That is sent with others'.
+        for _ in 0..100 {
+            proxy.signal("STOP");
+            thread::sleep(Duration::from_millis(10));
+            proxy.signal("CONT");
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let whole = |line: &serde_json::Value| line["reason"] == "completed";
+    let log = proxy.wait_log((0..80).map(|at| 20 + at / 2).sum());
+    assert!(log.iter().all(whole), "{log:?}");
+}
+
+/// A client that takes little at a time, for seven seconds.
+struct Slow {
+    socket: TcpStream,
+    begin: Instant,
+    /// Whether it says that it has no more to ask.
+    ends: bool,
+}
+
+impl Read for Slow {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let mut most = buf.len();
+        if self.begin.elapsed() < Duration::from_secs(7) {
+            thread::sleep(Duration::from_millis(100));
+            most = most.min(800);
+        }
+        self.socket.read(&mut buf[..most])
+    }
+}
+
+impl Write for Slow {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        if self.ends {
+            self.socket.shutdown(Shutdown::Write)?;
+        }
+        Ok(())
+    }
+}
+
+/// One whose kernel takes little for it.
+fn narrow(web: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(8 * 1024).unwrap();
+    socket.connect(&web.into()).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket.into()
 }
 
 /// In a crowd, too, a client that does not read has its time (`timeouts.write`), and nobody is to blame for what it does not take.
