@@ -40,7 +40,7 @@ use crate::health::{HealthSpec, ProbeTls, Target};
 use crate::http1::limits::ResponseLimits;
 use crate::metrics::{HealthCells, TransitionCause};
 use crate::outlier::{Crowd, OutlierPolicy};
-use crate::upstream::{ConnectSpec, Protocol};
+use crate::upstream::ConnectSpec;
 
 pub use breaker::ClusterBreaker;
 pub use bulkhead::Bulkhead;
@@ -202,7 +202,7 @@ impl Cluster {
                     cluster: self.name.clone(),
                     addr: endpoint.key.addr.clone(),
                     at: ConnectSpec {
-                        protocol: Protocol::Http1,
+                        protocol: endpoint.spec.protocol,
                         preface: None,
                         addr: spec.elsewhere.of(&endpoint.key.addr)?,
                         tls: endpoint

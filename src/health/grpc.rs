@@ -19,7 +19,6 @@ use tokio::task::JoinHandle;
 use super::http::AGENT;
 use super::probe::{Failure, authority, connect};
 use super::spec::GrpcCheck;
-use crate::base::EndpointAddr;
 use crate::task;
 use crate::upstream::ConnectSpec;
 
@@ -64,7 +63,7 @@ pub(super) async fn probe(
     before: Option<Connection>,
 ) -> Result<Asked, Failure> {
     if let Some(mut connection) = before {
-        match ask(check, &at.addr, &mut connection.sender).await {
+        match ask(check, at, &mut connection.sender).await {
             Err(Failure::Protocol(_)) => {}
             verdict => return Ok((verdict, Some(connection))),
         }
@@ -75,7 +74,7 @@ pub(super) async fn probe(
         ..at.clone()
     };
     let mut connection = handshake(connect(&at, header).await?).await?;
-    let verdict = ask(check, &at.addr, &mut connection.sender).await;
+    let verdict = ask(check, &at, &mut connection.sender).await;
     Ok((verdict, Some(connection)))
 }
 
@@ -99,22 +98,24 @@ where
 
 async fn ask(
     check: &GrpcCheck,
-    addr: &EndpointAddr,
+    at: &ConnectSpec,
     sender: &mut SendRequest<Full<Bytes>>,
 ) -> Result<(), Failure> {
     sender.ready().await.map_err(Failure::Protocol)?;
-    let response = sender.send_request(request(check, addr)).await;
+    let response = sender.send_request(request(check, at)).await;
     judge(response.map_err(Failure::Protocol)?).await
 }
 
-fn request(check: &GrpcCheck, addr: &EndpointAddr) -> Request<Full<Bytes>> {
+fn request(check: &GrpcCheck, at: &ConnectSpec) -> Request<Full<Bytes>> {
     let host = match &check.host {
         Some(host) => host.to_string(),
-        None => authority(addr),
+        None => authority(&at.addr),
     };
     let mut request = Request::new(Full::new(question(&check.service)));
     *request.method_mut() = Method::POST;
-    let uri = Uri::builder().scheme("http").authority(host);
+    // Endpoints hold it against the connection (RFC 9113, 8.3.1).
+    let scheme = if at.tls.is_some() { "https" } else { "http" };
+    let uri = Uri::builder().scheme(scheme).authority(host);
     *request.uri_mut() = uri.path_and_query(PATH).build().unwrap_or_default();
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));

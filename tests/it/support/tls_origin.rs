@@ -16,6 +16,8 @@ pub struct Shake {
     /// The certificate that the proxy showed, in DER.
     pub shown: Option<Vec<u8>>,
     pub resumed: bool,
+    /// What was agreed to by ALPN.
+    pub protocol: Option<String>,
 }
 
 /// A TLS front of an origin.
@@ -87,6 +89,9 @@ fn serve(
         server_name: tls.server_name().map(str::to_owned),
         shown: shown.map(|der| der.to_vec()),
         resumed: tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+        protocol: tls
+            .alpn_protocol()
+            .map(|name| String::from_utf8_lossy(name).into_owned()),
     };
     let locked = shakes.lock();
     locked.unwrap_or_else(PoisonError::into_inner).push(shake);

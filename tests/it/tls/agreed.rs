@@ -77,6 +77,20 @@ fn each_endpoint_is_spoken_to_as_it_agrees() {
     });
 }
 
+/// A probe speaks HTTP/1.1 and asks for nothing else: what it would agree to besides is not what it speaks.
+#[test]
+fn probes_of_http_ask_for_http1_alone() {
+    let authority = Authority::new("Inner Authority");
+    let plain = Origin::answering(|_| Answer::ok("p"));
+    let front = front(&authority, plain.addr(), &["h2", "http/1.1"]);
+    let health = "health = { check = \"http\", interval = \"50ms\" }";
+    let proxy = over(&authority, &[front.addr()], health);
+    let labels = [("cluster", "app"), ("result", "pass")];
+    proxy.wait_metric("tidegate_health_checks_total", &labels, |n| n >= 1.0);
+    let agreed = front.shakes()[0].protocol.clone();
+    assert_eq!(agreed.as_deref(), Some("http/1.1"));
+}
+
 /// Nothing is known at first, and all who come at once are served.
 #[test]
 fn a_burst_at_the_start_is_served() {
