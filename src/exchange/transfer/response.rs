@@ -26,6 +26,7 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
     pub(super) fn poll_response(&mut self, cx: &mut Context<'_>) -> Result<Step, Error> {
         if self.down.poll_flush(cx)?.is_pending() {
             self.stalled();
+            self.up.hold(cx);
             return Ok(Step::Waits);
         }
         if self.stall.is_on() {
@@ -51,7 +52,10 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         let waits = self.reading == Reading::Body && !self.has_turn(cx);
         let polled = match self.reading {
             Reading::Head => self.poll_head(cx, &mut room)?,
-            Reading::Body if waits => Poll::Pending,
+            Reading::Body if waits => {
+                self.up.hold(cx);
+                Poll::Pending
+            }
             Reading::Body | Reading::Switched => match self.up.poll_piece(cx, &mut room) {
                 Poll::Ready(piece) => {
                     let piece = piece?;

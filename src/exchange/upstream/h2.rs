@@ -50,6 +50,8 @@ pub(in crate::exchange) struct Http2<'x> {
     left: Option<u64>,
     /// Of a frame that did not fit.
     rest: Bytes,
+    /// Behind that, what came while the client did not read. The endpoint's window bounds it.
+    held: Vec<u8>,
     /// Passed on, and not told to the endpoint.
     unreleased: usize,
     ended: bool,
@@ -90,6 +92,7 @@ impl<'x> Http2<'x> {
             answer: Answer::None,
             left: None,
             rest: Bytes::new(),
+            held: Vec::new(),
             unreleased: 0,
             ended: false,
             accept,
@@ -159,6 +162,9 @@ impl<'x> Http2<'x> {
         let mut len = 0;
         while !self.ended && len < room.len {
             let mut data = std::mem::take(&mut self.rest);
+            if data.is_empty() {
+                data = Bytes::from(std::mem::take(&mut self.held));
+            }
             if data.is_empty() {
                 data = match body.poll_data(cx) {
                     Poll::Ready(Some(Ok(data))) => data,
@@ -390,7 +396,20 @@ impl Upstream for Http2<'_> {
         (Persist::Close, Behind::Nothing)
     }
 
+    fn hold(&mut self, cx: &mut Context<'_>) {
+        let Answer::Body(body) = &mut self.answer else {
+            return;
+        };
+        if self.ended {
+            return;
+        }
+        // Anything else is found again when the client reads.
+        while let Poll::Ready(Some(Ok(data))) = body.poll_data(cx) {
+            self.held.extend_from_slice(&data);
+        }
+    }
+
     fn weight(&self) -> usize {
-        self.rest.len() + self.unreleased
+        self.rest.len() + self.held.capacity() + self.unreleased
     }
 }

@@ -118,6 +118,9 @@ pub(super) trait Upstream {
         room: &mut Room<'_>,
     ) -> Poll<Result<Piece, Error>>;
 
+    /// The client does not read: takes what is there of the body from whoever else would hold it for others, too.
+    fn hold(&mut self, _cx: &mut Context<'_>) {}
+
     /// The trailers that go on, once the body has ended.
     fn trailers(&mut self) -> Result<Trailers, Error>;
 

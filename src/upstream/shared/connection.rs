@@ -292,6 +292,11 @@ async fn run(connection: Rc<Connection>, spec: Arc<ConnectSpec>, limit: Duration
         .max_header_list_size(settings.head)
         .initial_max_send_streams(settings.streams as usize)
         .max_send_buffer_size(MAX_SEND)
+        // What belongs to one stream must not end all the others: answers that are not what they say, and what still comes of answers
+        // that nobody waits for. The frames of those who wait for their client are taken from the crate (`hold`).
+        .max_local_error_reset_streams(None)
+        .max_concurrent_reset_streams(RESET)
+        .data_frame_budget(usize::MAX)
         .enable_push(false)
         .handshake::<_, Bytes>(io);
     let Ok((send, mut h2)) = handshake.await else {
@@ -310,6 +315,9 @@ async fn run(connection: Rc<Connection>, spec: Arc<ConnectSpec>, limit: Duration
     connection.cells.active.dec();
     connection.retire(Reason::UpstreamReset, ended);
 }
+
+/// Streams that we reset and whose frames are still expected, for a second: they are a burst at most.
+const RESET: usize = 1024;
 
 /// The shortest greeting: SETTINGS without any. A peer that sends its settings in pieces is taken for one without.
 const GREETING: u64 = 9;

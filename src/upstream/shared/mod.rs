@@ -117,11 +117,14 @@ impl Shared {
         idle.count()
     }
 
-    /// Closes all that nobody uses; nothing new goes over the others.
+    /// Closes all that nobody uses.
     pub fn clear(&self) {
         self.connections.borrow_mut().retain(|connection| {
-            connection.retire(Reason::UpstreamReset, Detail::Idle);
-            connection.is_used()
+            let stays = connection.is_used();
+            if !stays {
+                connection.retire(Reason::UpstreamReset, Detail::Idle);
+            }
+            stays
         });
     }
 
@@ -150,8 +153,11 @@ impl Shared {
 }
 
 impl Drop for Shared {
+    /// Nothing new goes over any of them.
     fn drop(&mut self) {
-        self.clear();
+        for connection in self.connections.get_mut() {
+            connection.retire(Reason::UpstreamReset, Detail::Idle);
+        }
     }
 }
 
@@ -233,6 +239,12 @@ mod tests {
             second.ready().await.unwrap();
             let third = shared.seat(Which::Any, &means);
             assert_eq!(third.company, Company::Joined);
+            // Where memory is short those that are used stay, and so do those who wait for them.
+            shared.clear();
+            assert_eq!(shared.seat(Which::Any, &means).company, Company::Joined);
+            drop((first, second, third));
+            shared.clear();
+            assert_eq!(shared.seat(Which::Any, &means).company, Company::Founded);
         };
         LocalSet::new().run_until(seats).await;
     }

@@ -2,7 +2,9 @@
 
 use super::over;
 use crate::support::streams::{Act, Manner, Streams, ok};
-use crate::support::{Client, Gate, Proxy, eventually};
+use crate::support::wire::Wire;
+use crate::support::{Client, DEADLINE, Gate, Proxy, eventually};
+use socket2::{Domain, Socket, Type};
 
 fn held(gate: &Gate) -> impl Fn(&crate::support::streams::Arrived) -> Vec<Act> + use<> {
     let gate = gate.clone();
@@ -129,6 +131,46 @@ fn a_client_that_does_not_read_holds_up_nobody() {
     drop(clients);
     eventually("resets", || (origin.resets() == 10).then_some(()));
     assert_eq!(proxy.get("/").text(), "small");
+    assert_eq!(origin.connections().0, 1);
+}
+
+/// The same where the endpoint sends little at a time, as events and messages come: there is a limit in the crate to how many frames
+/// wait, for all streams together.
+#[test]
+fn clients_that_do_not_read_events_hold_up_nobody() {
+    const EVENTS: usize = 10_000;
+    let origin = Streams::answering(|request| match request.path.as_str() {
+        "/events" => {
+            let mut acts = vec![Act::Head(200, Vec::new())];
+            acts.extend((0..EVENTS).map(|_| Act::Data(vec![b'e'; 50])));
+            acts
+        }
+        _ => ok("small"),
+    });
+    let keys = "protocol.http2 = { window = \"64KiB\", streams = 4 }";
+    let proxy = over(&[origin.addr()], keys).start();
+    let mut clients: Vec<_> = (0..3)
+        .map(|_| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.set_recv_buffer_size(4096).unwrap();
+            socket.connect(&proxy.web.into()).unwrap();
+            let mut client = Client {
+                wire: Wire::new(socket.into(), Some(DEADLINE)),
+            };
+            client.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+            client
+        })
+        .collect();
+    let mut before = usize::MAX;
+    eventually("stalled", || {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        let sent = origin.sent();
+        (std::mem::replace(&mut before, sent) == sent && sent > 0).then_some(())
+    });
+    assert_eq!(proxy.get("/").text(), "small");
+    for client in &mut clients {
+        assert_eq!(client.response().is(200).body.len(), 50 * EVENTS);
+    }
     assert_eq!(origin.connections().0, 1);
 }
 
