@@ -8,6 +8,7 @@ use crate::message::grpc::{self, Speaks};
 use crate::net::Timer;
 use crate::net::deadline::{Deadlines, Tick};
 use crate::route::Route;
+use crate::upstream::Protocol;
 use crate::worker::ClusterView;
 
 /// Time limits of one attempt.
@@ -59,9 +60,15 @@ impl Limits {
                 .request
                 .map_or(Tick::NEVER, |limit| timer.deadlines().after(limit)),
         };
-        match grpc::speaks(x.record.head()) {
-            Speaks::Grpc | Speaks::Web(_) => limits.of_call(x.record.head(), timer.deadlines()),
-            Speaks::Http => {}
+        let speaks = grpc::speaks(x.record.head());
+        if speaks != Speaks::Http {
+            limits.of_call(x.record.head(), timer.deadlines());
+        }
+        // Over HTTP/1 there are no such streams, whatever a client says of its request.
+        let streams = cluster.cluster.members.protocol != Protocol::Http1;
+        if speaks == Speaks::Grpc && streams && of_route.body.is_none() {
+            limits.body = limits.tunnel;
+            limits.body_rate = 0;
         }
         limits
     }
@@ -71,12 +78,15 @@ impl Limits {
         let told = head.values(b"grpc-timeout").next();
         if let Some(time) = told.and_then(grpc::timeout) {
             // No time at all is the shortest there is: zero stands for none.
-            let end = clock.after(time.max(Duration::from_millis(1)));
-            self.total = self.total.min(end);
-            self.response = Duration::ZERO;
+            let time = time.max(Duration::from_millis(1));
+            self.total = self.total.min(clock.after(time));
+            // The caller's time stands for ours, unless it is no limit at all.
+            self.response = if time > self.tunnel {
+                self.tunnel
+            } else {
+                Duration::ZERO
+            };
         }
         self.response_idle = self.tunnel;
-        self.body = self.tunnel;
-        self.body_rate = 0;
     }
 }

@@ -2,7 +2,7 @@
 
 use super::over;
 use crate::support::streams::{Act, Streams, fields};
-use crate::support::{Gate, Proxy, Response, Setup, endpoint, ports};
+use crate::support::{Gate, Origin, Proxy, Response, Setup, endpoint, ports};
 
 fn call(proxy: &Proxy, path: &str, more: &str) -> Response {
     let mut client = proxy.client();
@@ -193,4 +193,19 @@ fn a_stream_may_be_silent() {
     let body = client.wire.chunked().unwrap();
     assert_eq!(body.bytes, [0; 5]);
     assert_eq!(body.trailers, fields(&[("grpc-status", "0")]));
+}
+
+/// What a client says that its request is frees it from no clock where there are no streams.
+#[test]
+fn an_upload_to_http1_has_its_clocks_whatever_it_calls_itself() {
+    let origin = Origin::start();
+    let proxy = Setup::over(&[origin.addr()])
+        .listener("timeouts = { body = \"1s\" }")
+        .start();
+    let mut client = proxy.client();
+    client.send(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc\r\ngrpc-timeout: 99999999H\r\n\
+         Content-Length: 5\r\n\r\n\0",
+    );
+    refused(&client.response(), "4", "body_timeout");
 }
