@@ -20,7 +20,7 @@ use crate::message::RequestHead;
 use crate::metrics::Closed;
 use crate::net::deadline::Tick;
 use crate::net::{Stream, Timer};
-use crate::record::{ConnectionFacts, TlsFacts};
+use crate::record::ConnectionFacts;
 use crate::upstream::Private;
 use crate::worker::local::group;
 use crate::worker::{Local, View};
@@ -36,6 +36,8 @@ pub(super) struct Connection {
     pub(super) input: RefCell<Vec<u8>>,
     /// The connection to an endpoint that is this client's alone.
     pub(super) private: Private,
+    /// The configuration that it came in.
+    born: u64,
     /// Where the listener stands in the worker's view, and in which one.
     listener: Cell<(u64, Option<u32>)>,
     memory: Charge,
@@ -69,6 +71,7 @@ impl Connection {
             facts: ConnectionFacts::new(listener, peer),
             input: RefCell::default(),
             private: Private::default(),
+            born: local.epoch(),
             listener: Cell::new((u64::MAX, None)),
         }
     }
@@ -175,7 +178,7 @@ impl Connection {
     pub(super) fn outlook(&self) -> Outlook {
         if self.local.drain.phase() != Phase::Serving
             || self.position().is_none()
-            || self.facts.tls().is_some_and(|tls| self.asks_more(tls))
+            || self.is_outgrown()
         {
             Outlook::Ends(Closed::Drain)
         } else if self.local.credit.level() >= Level::Short {
@@ -189,15 +192,20 @@ impl Connection {
         }
     }
 
-    /// Whether the listener asks something else of clients by now than when this one made its handshake: what it showed then
-    /// says nothing any more (E-123).
-    fn asks_more(&self, agreed: &TlsFacts) -> bool {
+    /// Whether the listener asks something else of clients by now than when this one came, or made its handshake: what it showed
+    /// then, or need not show, says nothing any more (E-123).
+    fn is_outgrown(&self) -> bool {
+        let agreed = self.facts.tls();
+        // Whether there is TLS at all is the configuration's alone.
+        if agreed.is_none() && self.born == self.local.epoch() {
+            return false;
+        }
         let Some((view, position)) = self.current() else {
             return true;
         };
         let spec = view.listeners.get(position).map(|listener| &listener.spec);
         let tls = spec.and_then(|spec| spec.tls.as_ref());
-        tls.is_none_or(|tls| tls.asked() != agreed.asked)
+        tls.map(|tls| tls.asked()) != agreed.map(|agreed| agreed.asked)
     }
 
     /// Charges what it holds now, and so much more for its exchange.

@@ -1,8 +1,8 @@
 //! Versions, protocols, and handshakes that come to nothing.
 
 use super::Bed;
-use crate::support::tls::{ask, connect, run, status};
-use crate::support::{Client, Origin, Setup, eventually};
+use crate::support::tls::{Authority, ask, connect, run, status};
+use crate::support::{Client, Origin, Reload, Setup, eventually};
 use rustls::pki_types::ServerName;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -253,4 +253,21 @@ fn secrets_are_written_where_an_operator_asks_for_them() {
     let mode =
         std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(log).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
+}
+
+/// A reload asks for TLS where there was none: who came before shows nothing, and is served once more (E-123).
+#[test]
+fn plain_connections_end_where_tls_is_asked_for_by_now() {
+    let origin = Origin::start();
+    let setup = Setup::over(&[origin.addr()]);
+    let proxy = setup.start();
+    let mut client = proxy.client();
+    assert!(!client.get("/").is(200).closes());
+    let authority = Authority::new("Test Authority");
+    let certificate = authority.issue(&["test.example"]).write(&setup.dir, "c");
+    let tls = format!("tls = {{ certificates = [{certificate}] }}");
+    let setup = setup.listener(&tls);
+    assert_eq!(proxy.reload(&setup), Reload::Done);
+    assert!(client.get("/").is(200).closes());
+    client.ends();
 }
