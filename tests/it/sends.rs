@@ -267,7 +267,7 @@ impl Write for Said {
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        self.0.shutdown(std::net::Shutdown::Write)
+        self.0.shutdown(Shutdown::Write)
     }
 }
 

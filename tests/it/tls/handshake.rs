@@ -151,7 +151,7 @@ fn what_is_not_tls_is_closed_and_told_apart() {
         bed.proxy.wait_metric(HANDSHAKES, &labels, |n| n == count);
     }
     // A client that does not trust us says so.
-    let stranger = crate::support::tls::Authority::new("Stranger");
+    let stranger = Authority::new("Stranger");
     let config = Arc::new(stranger.client());
     connect(bed.proxy.web, "test.example", &config).unwrap_err();
     let labels = [("reason", "tls_handshake"), ("detail", "alert")];
