@@ -38,10 +38,13 @@ impl<T> Session<T> {
                 Ok(Some(Event::Reset { key }))
             }
             Found::Idle if !self.is_ignored(head.stream) => Err(Code::Protocol.into()),
-            _ => {
+            found => {
                 // What it sends behind that was not on its way when we reset the stream.
                 self.streams.reset_too(head.stream);
-                self.meters.hit(Abuse::Resets, &self.limits, now)?;
+                // Its reset may have crossed our answer's end, or our own reset: once.
+                if !matches!(found, Found::Over(Ending::Whole | Ending::ByUs)) {
+                    self.meters.hit(Abuse::Resets, &self.limits, now)?;
+                }
                 Ok(None)
             }
         }
