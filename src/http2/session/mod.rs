@@ -303,7 +303,12 @@ impl<T> Session<T> {
             remote,
             local: Half::Open,
             ending: None,
-            receive: i64::from(self.limits.stream_window),
+            // Until it has our settings the other end goes by what holds without any (RFC 9113, 6.9.3).
+            receive: i64::from(if self.agreed {
+                self.limits.stream_window
+            } else {
+                self.limits.stream_window.max(DEFAULT_WINDOW)
+            }),
             taken: 0,
             send: i64::from(self.initial_send),
             left: declared,
