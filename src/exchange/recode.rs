@@ -167,6 +167,10 @@ impl<D: Downstream> Downstream for Side<'_, D> {
         self.down.is_bundled()
     }
 
+    fn is_shut_out(&self) -> bool {
+        self.down.is_shut_out()
+    }
+
     fn owed(&self) -> usize {
         self.down.owed()
     }

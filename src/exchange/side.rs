@@ -126,6 +126,11 @@ pub trait Downstream {
         false
     }
 
+    /// Whether the client may send nothing of its body, because others' of the same connection wait here.
+    fn is_shut_out(&self) -> bool {
+        false
+    }
+
     /// How many more the kernel holds for the client, which it is asked for; none where it is not the kernel that is waited for.
     fn owed(&self) -> usize {
         0

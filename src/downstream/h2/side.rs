@@ -252,6 +252,10 @@ impl Downstream for Side {
         self.mux.unsent(self.key)
     }
 
+    fn is_shut_out(&self) -> bool {
+        self.mux.peek().is_shut()
+    }
+
     fn owed(&self) -> usize {
         let session = self.mux.peek();
         let stream = session.streams.at(self.key);

@@ -85,6 +85,21 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         self.body_pace.rest(self.clock().tick());
     }
 
+    /// Whether we keep the client from sending: its clocks begin anew.
+    #[cold]
+    pub(super) fn is_shut_out(&mut self) -> bool {
+        let now = self.clock().tick();
+        if self.upload_due.min(self.body_rate_due) > now
+            || self.up.pending(&self.x.kit)
+            || !self.down.is_shut_out()
+        {
+            return false;
+        }
+        self.body_pace = Pace::new(self.limits.body_rate);
+        self.awaits_body();
+        true
+    }
+
     /// Whether the client gets an answer that the clocks of the upload must not end (E-034): they begin anew. It may have stopped to send
     /// because of the answer, and an endpoint that answers need not read. Where no more of the answer came since the upload was overdue before,
     /// nothing gets on any more.

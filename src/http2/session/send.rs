@@ -158,7 +158,9 @@ impl<T> Session<T> {
             return;
         }
         self.taken += bytes;
-        if self.taken >= self.limits.connection_window / 2 {
+        // Where much of it waits unread, half of it may never be done with: what the other end has left must not run out before.
+        if self.taken >= self.limits.connection_window / 2 || i64::from(self.taken) >= self.receive
+        {
             frame::window_update(0, self.taken, &mut self.out);
             self.receive += i64::from(self.taken);
             self.taken = 0;
@@ -175,6 +177,11 @@ impl<T> Session<T> {
             stream.receive += i64::from(stream.taken);
             stream.taken = 0;
         }
+    }
+
+    /// Whether the other end may hardly send anything, on whatever stream: we have not read what it sent.
+    pub fn is_shut(&self) -> bool {
+        self.receive < i64::from(MAX_FRAME)
     }
 
     /// So many bytes of a body came that nobody reads any more, because the answer is whole. The stream's window does not

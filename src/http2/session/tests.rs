@@ -325,3 +325,55 @@ fn a_request_behind_its_answer_is_held_to_the_rules() {
     pair.session.close(key);
     assert_eq!(pair.feed(&data(1, Flags::NONE, 1)), Ok(vec![refused]));
 }
+
+/// What waits unread may be more than half of the connection's window: whoever is read goes on (E-072).
+#[test]
+fn the_connections_window_opens_though_most_of_it_waits_unread() {
+    let limits = Limits {
+        stream_window: 60_000,
+        connection_window: 100_000,
+        ..Limits::default()
+    };
+    let mut pair = Pair::new(limits);
+    pair.begin(1, Flags::NONE);
+    let key = pair.begin(3, Flags::NONE);
+    for _ in 0..6 {
+        pair.feed(&data(1, Flags::NONE, 10_000)).unwrap();
+    }
+    assert!(!pair.session.is_shut());
+    for (len, shut, frames) in [
+        (10_000, false, vec![]),
+        (10_000, false, vec![(Kind::WindowUpdate, 0, 0, 4)]),
+        (10_000, false, vec![]),
+        (9_999, false, vec![]),
+    ] {
+        pair.feed(&data(3, Flags::NONE, len)).unwrap();
+        assert_eq!(pair.session.is_shut(), shut);
+        pair.session.consumed(Some(key), len);
+        let sent: Vec<_> = pair.sent().into_iter().filter(|at| at.2 == 0).collect();
+        assert_eq!(sent, frames);
+    }
+}
+
+/// The reset of a stream that is answered, or that we reset, crossed ours: it asks for no work.
+#[test]
+fn a_reset_that_crosses_the_end_is_no_abuse() {
+    let limits = Limits {
+        resets: 3,
+        resets_total: 3,
+        ..Limits::default()
+    };
+    let mut pair = Pair::new(limits);
+    for id in (1..100).step_by(2) {
+        let key = pair.begin(id, Flags::NONE);
+        pair.session.reset(key, Code::NoError);
+        pair.session.close(key);
+        let mut reset = Vec::new();
+        frame::rst_stream(id, Code::NoError, &mut reset);
+        assert_eq!(pair.feed(&reset), Ok(vec![]), "{id}");
+    }
+    // But once.
+    let mut reset = Vec::new();
+    frame::rst_stream(1, Code::NoError, &mut reset);
+    assert!((0..10).any(|_| pair.feed(&reset).is_err()));
+}
