@@ -98,6 +98,17 @@ impl Mux {
         }
     }
 
+    /// Where the next byte will stand among all that the connection sends.
+    fn end(&self, session: &Session<Own>) -> u64 {
+        self.took.get() + self.backlog(session) as u64
+    }
+
+    /// Whether a stream may give more: the kernel has what it gave before, or little waits. What others wait with holds nobody up, and
+    /// each waits with one piece.
+    fn is_clear(&self, session: &Session<Own>, own: &Own) -> bool {
+        self.backlog(session) <= BACKLOG || own.upto <= self.took.get()
+    }
+
     /// Bytes that wait for the kernel.
     fn backlog(&self, session: &Session<Own>) -> usize {
         session.out.len() - self.taken.get()
@@ -120,9 +131,11 @@ impl Mux {
             rest = bytes.get(sent..).unwrap_or_default();
             if rest.is_empty() {
                 trail(&mut session, key, &tail);
+                self.gave(&mut session, key);
                 drop(session);
                 return self.wake();
             }
+            self.gave(&mut session, key);
         }
         if let Some(stream) = session.streams.at_mut(key) {
             let own = &mut stream.own;
@@ -151,7 +164,7 @@ impl Mux {
             return Poll::Ready(Err(error));
         }
         if stream.own.blocked() == 0 {
-            if self.backlog(&session) <= BACKLOG {
+            if self.is_clear(&session, &stream.own) {
                 return Poll::Ready(Ok(()));
             }
             // One that no window has room for is called when its last byte has left it.
@@ -168,7 +181,10 @@ impl Mux {
         let session = self.session.borrow();
         let stream = session.streams.at(key);
         match stream.map_or(0, |stream| stream.own.blocked()) {
-            0 => self.backlog(&session),
+            0 => stream.map_or(0, |stream| {
+                let left = stream.own.upto.saturating_sub(self.took.get());
+                usize::try_from(left).unwrap_or(usize::MAX)
+            }),
             blocked => blocked,
         }
     }
@@ -206,6 +222,11 @@ impl Mux {
             let own = &mut stream.own;
             own.sent = start + sent;
             own.outbox = outbox;
+            self.gave(&mut session, key);
+            let Some(stream) = session.streams.at_mut(key) else {
+                continue;
+            };
+            let own = &mut stream.own;
             idle = if sent == 0 { idle + 1 } else { 0 };
             if own.blocked() > 0 {
                 blocked.push_back((key, id));
@@ -260,17 +281,27 @@ impl Mux {
         Poll::Ready(Ok(()))
     }
 
+    /// A stream has given what stands last now.
+    fn gave(&self, session: &mut Session<Own>, key: Key) {
+        let end = self.end(session);
+        if let Some(stream) = session.streams.at_mut(key) {
+            stream.own.upto = end;
+        }
+    }
+
     /// Lets streams go on that waited for the kernel.
     fn release(&self, session: &Session<Own>) {
-        if self.backlog(session) > BACKLOG {
-            return;
-        }
-        for (key, id) in self.waits.borrow_mut().drain(..) {
-            if let Some(stream) = session.streams.at(key).filter(|at| at.id == id) {
+        self.waits.borrow_mut().retain(|&(key, id)| {
+            let Some(stream) = session.streams.at(key).filter(|at| at.id == id) else {
+                return false;
+            };
+            let clear = self.is_clear(session, &stream.own);
+            if clear {
                 stream.own.waits.set(false);
                 stream.own.runner.wake();
             }
-        }
+            !clear
+        });
     }
 
     /// How much waits for the kernel, and how much it has taken so far.

@@ -32,6 +32,8 @@ pub(super) struct Own {
     pub(super) outbox: Vec<u8>,
     pub(super) sent: usize,
     pub(super) tail: Tail,
+    /// Where its last byte stands among all that the connection sends.
+    pub(super) upto: u64,
     /// Whether it waits for the kernel.
     pub(super) waits: Cell<bool>,
     /// Whether nobody reads what the client still sends.
@@ -52,6 +54,7 @@ impl Own {
             outbox: Vec::new(),
             sent: 0,
             tail: Tail::None,
+            upto: 0,
             waits: Cell::new(false),
             lingers: false,
             charged: 0,

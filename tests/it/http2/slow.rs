@@ -2,15 +2,16 @@
 
 pub use crate::support::frames::{RST_STREAM, WINDOW_UPDATE};
 
+use crate::support::answer::Step;
 use crate::support::frames::{
     self, ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PING, Peer, SETTINGS,
 };
-use crate::support::{Answer, DEADLINE, Gate, Origin, Setup};
+use crate::support::{Answer, DEADLINE, Gate, Origin, Setup, endpoint};
 use socket2::{Domain, Socket, Type};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// `SETTINGS_INITIAL_WINDOW_SIZE`.
 const INITIAL_WINDOW: u16 = 4;
@@ -94,6 +95,38 @@ fn what_the_kernel_has_is_not_held() {
         most > 0.0 && most < 2.0 * MIB as f64,
         "{most} bytes were held"
     );
+}
+
+/// What another stream waits with for its client is no reason to wait for an endpoint, nor for its client's next answer.
+#[test]
+fn a_silent_endpoint_is_overdue_beside_a_download_that_is_slow() {
+    let origin = Origin::answering(|request| match request.target.as_str() {
+        "/large" => Answer::ok(vec![b'x'; 64 * MIB]),
+        "/never" => Answer::ok("late").first(Step::Pause(DEADLINE)),
+        _ => Answer::ok(vec![b'y'; 1000]),
+    });
+    let proxy = Setup::over_with(&[origin.addr()], "timeouts = { response = \"1s\" }")
+        .workers(1)
+        .start();
+    let mut client = client(proxy.web, LARGEST);
+    ask(&mut client, 1, "/large");
+    ask(&mut client, 3, "/never");
+    let (begin, mut heads) = (Instant::now(), Vec::new());
+    while heads.len() < 3 {
+        assert!(begin.elapsed() < Duration::from_secs(6), "{heads:?}");
+        let frame = client.frame().expect("a frame");
+        if frame.kind == HEADERS {
+            heads.push(frame.stream);
+            if heads.len() == 2 {
+                ask(&mut client, 5, "/small");
+            }
+        }
+        // Slower than the endpoint: something waits all the time.
+        sleep(Duration::from_millis(2));
+    }
+    assert_eq!(heads, [1, 3, 5]);
+    let log = proxy.wait_log(2);
+    assert!(log.iter().any(|line| line["reason"] == "response_timeout"));
 }
 
 /// E-132: what another stream of the connection moves is not this one's progress.
@@ -239,4 +272,60 @@ fn every_ping_of_a_burst_is_answered() {
     }
     client.0.write_all(&burst).unwrap();
     answered.join().unwrap();
+}
+
+/// What of other uploads waits here shuts the connection's window for all: who may not send is not blamed for it (E-131).
+#[test]
+fn an_upload_that_is_shut_out_by_others_is_waited_for() {
+    let gate = Gate::shut();
+    let held = gate.clone();
+    let origin = Origin::answering(move |request| match request.target.as_str() {
+        "/held" => Answer::ok("held").first(Step::Hold(held.clone())),
+        _ => Answer::ok(request.body.clone()),
+    });
+    let keys = "bulkhead = { connections_per_endpoint = 1, queue = { timeout = \"10s\" } }";
+    let proxy = Setup::new()
+        .cluster("narrow", &[endpoint(origin.addr())], keys)
+        .cluster("wide", &[endpoint(origin.addr())], "")
+        .route("narrow", "path_prefix = \"/held\"\ncluster = \"narrow\"")
+        .route("wide", "cluster = \"wide\"")
+        .listener("timeouts = { body = \"1s\" }\nhttp2 = { connection_window = \"64KiB\" }")
+        .start();
+    let mut client = client(proxy.web, LARGEST);
+    // One has the place, and another one waits for it with all that the connection may have.
+    ask(&mut client, 1, "/held");
+    origin.wait(1);
+    post(&mut client, 3, "/held");
+    for _ in 0..3 {
+        client.send(DATA, 0, 3, &[b'h'; 16_384]);
+    }
+    client.send(DATA, 0, 3, &[b'h'; 16_383]);
+    post(&mut client, 5, "/");
+    sleep(Duration::from_secs(3));
+    gate.open();
+    let mut room = 0;
+    while room < 16_384 {
+        let frame = client.frame().expect("a frame");
+        if (frame.kind, frame.stream) == (WINDOW_UPDATE, 0) {
+            room += u32::from_be_bytes(frame.payload[..4].try_into().unwrap());
+        }
+    }
+    client.send(DATA, END_STREAM, 5, &[b'b'; 16_384]);
+    let status = loop {
+        let frame = client.frame().expect("a frame");
+        if (frame.kind, frame.stream) == (HEADERS, 5) {
+            break frame.payload[0];
+        }
+    };
+    assert_eq!(status, 0x88, "200, as HPACK has it");
+}
+
+fn post(client: &mut Peer, stream: u32, path: &str) {
+    let head = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", "test.example"),
+    ];
+    client.send(HEADERS, END_HEADERS, stream, &frames::block(&head));
 }
