@@ -143,14 +143,15 @@ async fn send<D: Downstream>(
         Method::Head => &[],
         _ => &reply.body()[..],
     };
-    let limit = x
-        .view
-        .listeners
-        .get(x.listener)
-        .map(|listener| listener.spec.timeouts.write);
-    let limit = limit.unwrap_or_default();
+    let limit = x.view.listeners.get(x.listener).map(|listener| {
+        (
+            listener.spec.timeouts.write,
+            listener.spec.limits.write_rate,
+        )
+    });
+    let (limit, rate) = limit.unwrap_or_default();
     let clock = timer.deadlines();
-    let mut stall = Stall::new(0);
+    let mut stall = Stall::new(rate);
     let mut rest = body;
     let mut first = true;
     poll_fn(|cx| {

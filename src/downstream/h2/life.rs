@@ -56,10 +56,12 @@ pub(super) struct Life {
     stall: Stall,
     /// What the kernel had taken when it was looked at last.
     took: u64,
+    /// The client does not take the last that it gets.
+    parting: Stall,
 }
 
 impl Life {
-    pub(super) fn new(whole_by: Tick) -> Self {
+    pub(super) fn new(whole_by: Tick, write_rate: u64) -> Self {
         Self {
             stage: Stage::Serving,
             new: true,
@@ -70,6 +72,7 @@ impl Life {
             rest_by: Tick::NEVER,
             stall: Stall::new(0),
             took: 0,
+            parting: Stall::new(write_rate),
         }
     }
 
@@ -201,8 +204,8 @@ impl Driver {
         None
     }
 
-    /// Whether the client has taken nothing for too long.
-    pub(super) fn stalled(&mut self) -> bool {
+    /// Whether the client has taken nothing for too long; where it `ended`, too little of what is left for it.
+    pub(super) fn stalled(&mut self, ended: bool) -> bool {
         let connection = &self.mux.connection;
         let clock = &connection.local.deadlines;
         let (waiting, took) = self.mux.waiting();
@@ -215,6 +218,17 @@ impl Driver {
         self.life.took = took;
         if waiting > 0 {
             stall.waits(clock, self.terms.write, 0, owed);
+        }
+        let parting = &mut self.life.parting;
+        if !ended && parting.is_on() {
+            // It has begun something after all.
+            parting.ends(clock.tick(), owed);
+        }
+        if ended && waiting > 0 {
+            parting.waits(clock, self.terms.write, waiting, owed);
+            if parting.over(clock.tick()).is_some() {
+                return true;
+            }
         }
         stall.over(clock.tick()).is_some()
     }
@@ -232,6 +246,12 @@ impl Driver {
             .min(life.rest_by)
             .min(life.stall.due())
             .min(warned);
+        // One that has ended waits for its last bytes alone.
+        let due = if life.parting.is_on() {
+            life.parting.due().min(life.stall.due()).min(warned)
+        } else {
+            due
+        };
         self.mux.connection.timer.set_idle(due);
     }
 }

@@ -36,6 +36,9 @@ const READS: usize = 4;
 /// What is answered to frames that cost their sender nothing, and waits for the kernel: above this no more of them is read.
 const MOST_OWED: usize = 16 * 1024;
 
+/// What a cookie is put together in is kept up to this size.
+const COOKIE: usize = 8 * 1024;
+
 /// How long a client that broke the rules may take to read why.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -113,7 +116,7 @@ impl Driver {
         let clock = &connection.local.deadlines;
         Some(Self {
             mux: Mux::new(connection, &settings.cells, session),
-            life: Life::new(clock.after(terms.header)),
+            life: Life::new(clock.after(terms.header), terms.write_rate),
             terms,
             limits,
             trailers: settings.spec.limits.body,
@@ -176,7 +179,7 @@ impl Driver {
             }
             Poll::Pending => {}
         }
-        if self.stalled() {
+        if self.stalled(ended.is_some()) {
             mux.connection.ends_by(Closed::Broken);
             mux.connection.stream.abort();
             mux.fail_all(Reason::BodyTimeout, Detail::WriteStall);
@@ -216,6 +219,10 @@ impl Driver {
         let used = self.take(input)?;
         connection.keep(input.get(used..).unwrap_or_default());
         let unfinished = used < input.len() || self.mux.peek().is_unfinished();
+        // A client may have sent far more of them than cookies have.
+        if self.cookie.capacity() > COOKIE {
+            self.cookie = Vec::new();
+        }
         self.life.unfinished(unfinished, || {
             connection.local.deadlines.after(self.terms.header)
         });
