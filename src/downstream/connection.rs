@@ -36,10 +36,8 @@ pub(super) struct Connection {
     pub(super) input: RefCell<Vec<u8>>,
     /// The connection to an endpoint that is this client's alone.
     pub(super) private: Private,
-    /// The configuration that it came in.
-    born: u64,
     /// Where the listener stands in the worker's view, and in which one.
-    listener: Cell<(u64, Option<u32>)>,
+    listener: Cell<(u64, Option<Place>)>,
     memory: Charge,
     /// How many more requests it may serve.
     requests: Cell<u32>,
@@ -71,7 +69,6 @@ impl Connection {
             facts: ConnectionFacts::new(listener, peer),
             input: RefCell::default(),
             private: Private::default(),
-            born: local.epoch(),
             listener: Cell::new((u64::MAX, None)),
         }
     }
@@ -120,21 +117,26 @@ impl Connection {
     /// The view in effect and the listener's position in it. For a listener that was removed, the last view that
     /// had it, while that is kept for such connections.
     pub(super) fn current(&self) -> Option<(Rc<View>, usize)> {
-        match self.position() {
-            Some(position) => Some((self.local.view(), position)),
+        match self.place() {
+            Some(place) => Some((self.local.view(), place.at as usize)),
             None => self.local.retired(&self.facts.listener),
         }
     }
 
-    fn position(&self) -> Option<usize> {
-        let (epoch, mut position) = self.listener.get();
+    fn place(&self) -> Option<Place> {
+        let (epoch, mut place) = self.listener.get();
         if epoch != self.local.epoch() {
             let view = self.local.view();
             let found = view.listener(&self.facts.listener);
-            position = found.and_then(|at| u32::try_from(at).ok());
-            self.listener.set((view.epoch, position));
+            place = found.and_then(|at| {
+                Some(Place {
+                    at: u32::try_from(at).ok()?,
+                    tls: view.listeners.get(at)?.spec.tls.is_some(),
+                })
+            });
+            self.listener.set((view.epoch, place));
         }
-        position.map(|at| at as usize)
+        place
     }
 
     /// Makes the terms those of now, of another configuration perhaps. `false`: there are none any more.
@@ -177,8 +179,7 @@ impl Connection {
     /// Whether this connection should go on after the exchange that it serves.
     pub(super) fn outlook(&self) -> Outlook {
         if self.local.drain.phase() != Phase::Serving
-            || self.position().is_none()
-            || self.is_outgrown()
+            || self.place().is_none_or(|place| self.is_outgrown(place))
         {
             Outlook::Ends(Closed::Drain)
         } else if self.local.credit.level() >= Level::Short {
@@ -194,18 +195,14 @@ impl Connection {
 
     /// Whether the listener asks something else of clients by now than when this one came, or made its handshake: what it showed
     /// then, or need not show, says nothing any more (E-123).
-    fn is_outgrown(&self) -> bool {
-        let agreed = self.facts.tls();
-        // Whether there is TLS at all is the configuration's alone.
-        if agreed.is_none() && self.born == self.local.epoch() {
-            return false;
-        }
-        let Some((view, position)) = self.current() else {
-            return true;
+    fn is_outgrown(&self, place: Place) -> bool {
+        let Some(agreed) = self.facts.tls() else {
+            return place.tls;
         };
-        let spec = view.listeners.get(position).map(|listener| &listener.spec);
-        let tls = spec.and_then(|spec| spec.tls.as_ref());
-        tls.map(|tls| tls.asked()) != agreed.map(|agreed| agreed.asked)
+        let view = self.local.view();
+        let listener = view.listeners.get(place.at as usize);
+        let tls = listener.and_then(|listener| listener.spec.tls.as_ref());
+        tls.is_none_or(|tls| tls.asked() != agreed.asked)
     }
 
     /// Charges what it holds now, and so much more for its exchange.
@@ -283,6 +280,14 @@ impl Connection {
         }
         input.extend_from_slice(bytes);
     }
+}
+
+/// Where a listener stands in a view.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    at: u32,
+    /// Whether it asks for TLS.
+    tls: bool,
 }
 
 /// What an open connection takes without any buffer: its task, timer and socket.
