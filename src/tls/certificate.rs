@@ -11,6 +11,7 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use x509_cert::der::Decode;
 
 use super::files::{Content, Files, LoadError, Part, Why};
+use super::ocsp::Fault;
 use super::provider::provider;
 use super::x509::Facts;
 use super::{ocsp, pkcs12};
@@ -53,6 +54,11 @@ impl Certificate {
         })
     }
 
+    /// Whether it is the same certificate.
+    fn is(&self, other: &Self) -> bool {
+        self.key.cert.first() == other.key.cert.first()
+    }
+
     /// What it says of itself.
     pub fn facts(&self) -> &Facts {
         &self.facts
@@ -89,6 +95,20 @@ impl Certificate {
             SignatureAlgorithm::ED25519 => 1,
             _ => 2,
         }
+    }
+}
+
+impl Files {
+    /// Another certificate than `before` whose answer of the authority is an `error`: renewed before its answer was, which must not
+    /// keep it away until the one that is shown expires. Unless that says that it is revoked.
+    pub(super) fn bare(&self, before: &Certificate, error: &LoadError) -> Option<Certificate> {
+        if error.part != Part::Staple || matches!(error.why, Why::Staple(Fault::Revoked)) {
+            return None;
+        }
+        let mut contents = self.read();
+        contents.retain(|content| content.part != Part::Staple);
+        let certificate = Certificate::of(contents).ok()?;
+        (!certificate.is(before)).then_some(certificate)
     }
 }
 

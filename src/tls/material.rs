@@ -31,6 +31,8 @@ pub(super) struct News {
     pub(super) renewed: Vec<PathBuf>,
     /// Answers of authorities among that which are not shown now, and why.
     pub(super) stale: Vec<(PathBuf, &'static str)>,
+    /// Certificates among that whose answers are none for them: they are shown without.
+    pub(super) bare: Vec<LoadError>,
     /// What was refused; what was there before stays.
     pub(super) refused: Vec<LoadError>,
 }
@@ -86,7 +88,14 @@ impl Read {
                     *own = Arc::new(certificate);
                     news.renewed.push(files.named().to_path_buf());
                 }
-                Err(error) => news.refused.push(error),
+                Err(error) => match files.bare(own, &error) {
+                    Some(certificate) => {
+                        *own = Arc::new(certificate);
+                        news.renewed.push(files.named().to_path_buf());
+                        news.bare.push(error);
+                    }
+                    None => news.refused.push(error),
+                },
             }
         }
         if let (Some(demands), Some(seen)) = (clients, looked.next()) {
@@ -168,7 +177,12 @@ fn config(
         config.key_log = Arc::new(file.clone());
     }
     match &tickets.0 {
-        Some(tickets) => config.ticketer = Arc::clone(tickets),
+        Some(tickets) => {
+            config.ticketer = match &read.clients {
+                Some(clients) => clients.resumed_while_known(tickets),
+                None => Arc::clone(tickets),
+            }
+        }
         None => config.send_tls13_tickets = 0,
     }
     config

@@ -168,6 +168,9 @@ impl ServerTls {
         for file in &news.renewed {
             tracing::info!(%listener, file = %file.display(), "a file of TLS is renewed");
         }
+        for error in &news.bare {
+            tracing::warn!(%listener, %error, "a certificate is renewed, and shown without an answer of OCSP");
+        }
         for (file, why) in &news.stale {
             tracing::warn!(%listener, file = %file.display(), "an answer of OCSP {why}, and is not shown");
         }

@@ -277,6 +277,23 @@ fn who_is_revoked_is_refused_and_not_resumed() {
     assert!(asked(&mut kept).contains("Connection: close"));
 }
 
+/// A list that is too old says nothing more, so nobody is let in by an earlier handshake; whom it is not about makes another.
+#[test]
+fn an_old_list_of_another_authority_refuses_nobody() {
+    let (people, retired) = (Authority::new("People"), Authority::new("Retired"));
+    let setup = Setup::new();
+    let crl = setup.dir.file("people.crl");
+    replace(&crl, &(people.revoke(&[1]) + &retired.revoke_in(&[1], 2)));
+    let keys = format!(", crl = \"{}\"", crl.display());
+    let bed = asking("required", &keys, &people, setup, "");
+    let ann = bed.showing(&person(&people, 2, "spiffe://test/ann"));
+    for _ in 0..3 {
+        let mut secure = connect(bed.proxy.web, NAME, &ann).unwrap();
+        assert!(got(&mut secure).starts_with("HTTP/1.1 200"));
+        assert_eq!(secure.conn.handshake_kind(), Some(HandshakeKind::Full));
+    }
+}
+
 /// E-123: a ticket is good where it was made. Not at a listener that asks for more, and not when the authority is another.
 #[test]
 fn a_session_never_crosses_to_another_verifier() {

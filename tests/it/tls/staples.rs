@@ -104,6 +104,24 @@ fn an_answer_of_the_authority_is_stapled() {
     assert!(bed.until() > until);
 }
 
+/// A certificate is renewed before its answer is: it is shown without one for as long.
+#[test]
+fn a_renewed_certificate_does_not_wait_for_its_answer() {
+    let bed = Bed::showing(&|authority, issued| authority.answer(issued, Standing::Good, 0..2));
+    assert_ne!(bed.stapled(), b"");
+    let next = bed.authority.issue(&["test.example"]);
+    next.write_at(&bed.staple.with_extension(""));
+    bed.proxy.wait_output("shown without an answer of OCSP");
+    eventually("the next one is shown", || {
+        bed.stapled().is_empty().then_some(())
+    });
+    let answer = bed.authority.answer(&next, Standing::Good, 0..2);
+    std::fs::write(&bed.staple, &answer).expect("a file");
+    eventually("its answer, too", || {
+        (bed.stapled() == answer).then_some(())
+    });
+}
+
 /// Clients that refuse an answer that is too old take its certificate without one.
 #[test]
 fn an_answer_that_is_too_old_is_not_shown() {
