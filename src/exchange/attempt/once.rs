@@ -17,7 +17,7 @@ use crate::exchange::own::{self, Whose};
 use crate::exchange::place::{self, Counted, Place};
 use crate::exchange::retry::{Failed, Failure, Reused};
 use crate::exchange::side::Downstream;
-use crate::exchange::transfer::{self, Ended, Over, Terms, Transfer};
+use crate::exchange::transfer::{self, After, Ended, Over, Terms, Transfer};
 use crate::exchange::upstream::Http1;
 use crate::exchange::watch::{ON_TRIAL, Watch};
 use crate::exchange::{Held, Served, Switched};
@@ -173,10 +173,9 @@ impl<'x, D: Downstream> Attempts<'x, D> {
             }
         };
         self.upload = over.body;
-        // A stream that was reset says nothing of its connection.
         let reused = match &ended {
-            Err(error) if error.detail() == Detail::StreamReset => Reused::Fresh,
-            _ => reused,
+            Err(error) => of_stream(error, self.outgoing.accepted()).unwrap_or(reused),
+            Ok(_) => reused,
         };
         let answered = |status| {
             // Where the whole answer came with its head, the time of that is the time of its end.
@@ -212,7 +211,9 @@ impl<'x, D: Downstream> Attempts<'x, D> {
                 Err(self.paid(said, pause, reused))
             }
             Err(error) => {
-                watch.ended(&error, reused);
+                if over.carried == After::Handed {
+                    watch.ended(&error, reused);
+                }
                 if reused == Reused::Pooled && error.reason() == Reason::UpstreamReset {
                     self.dead(ix);
                 }
@@ -238,5 +239,16 @@ impl<'x, D: Downstream> Attempts<'x, D> {
         if let (Some(set), Some(rest)) = (self.cluster.idle.get(ix.0 as usize), self.x.rested) {
             set.rests.closed(rest, self.timer.deadlines());
         }
+    }
+}
+
+/// What the end of a stream says of its connection, where that is not what the connection was.
+fn of_stream(error: &Error, accepted: u64) -> Option<Reused> {
+    match error.detail() {
+        // One that was reset says nothing of it.
+        Detail::StreamReset => Some(Reused::Fresh),
+        // How many streams an endpoint takes is known when the first of them are on their way: one too many is nobody's fault.
+        Detail::RefusedStream if accepted == 0 => Some(Reused::Pooled),
+        _ => None,
     }
 }

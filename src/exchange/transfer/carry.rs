@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{Transfer, Upload};
-use crate::base::{Detail, Error, Reason};
+use crate::base::{Detail, Error, Reason, clock};
 use crate::exchange::side::Downstream;
 use crate::exchange::upstream::Upstream;
 use crate::http1::body::More;
@@ -50,6 +50,8 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         self.down.carry();
         self.up.carry();
         self.carried = After::Carried;
+        // What follows are bytes that nobody judges.
+        self.watch.done(clock::now());
         self.upload = Upload::Body;
         self.body = More::Follows;
         self.idle = self.limits.tunnel;

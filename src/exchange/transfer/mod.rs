@@ -156,6 +156,8 @@ pub(super) struct Over {
     pub(super) body: More,
     /// What the answer said of the endpoint's connection.
     pub(super) parting: Parting,
+    /// Whether the protocol was changed, and bytes were carried.
+    pub(super) carried: After,
     /// When the head of the answer came, if the rest of it came in the same turn of the worker.
     pub(super) read_at: Option<Instant>,
 }
@@ -168,6 +170,7 @@ impl Over {
             behind: Behind::Nothing,
             body,
             parting: Parting::NOTHING,
+            carried: After::Handed,
             read_at: None,
         }
     }
@@ -237,6 +240,7 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
             behind,
             body: self.body,
             parting: self.parting,
+            carried: self.carried,
             read_at: self.read_at,
         }
     }

@@ -43,6 +43,8 @@ pub(in crate::exchange) struct Http2<'x> {
     body: More,
     /// Behind the body.
     trailers: Trailers,
+    /// Behind that of the answer.
+    received: Trailers,
     /// Whether the stream's end was given away.
     closed: bool,
     answer: Answer,
@@ -88,6 +90,7 @@ impl<'x> Http2<'x> {
             sends: None,
             body,
             trailers: trailers.clone(),
+            received: Trailers::default(),
             closed: false,
             answer: Answer::None,
             left: None,
@@ -172,7 +175,7 @@ impl<'x> Http2<'x> {
                         return Poll::Ready(Err(translate(error, Stage::Body)));
                     }
                     Poll::Ready(None) => {
-                        self.trailers = match ready!(body.poll_trailers(cx)) {
+                        self.received = match ready!(body.poll_trailers(cx)) {
                             Ok(Some(trailers)) => fields::trailers(&trailers, &self.limits.body)
                                 .map_err(|detail| Error::new(Reason::UpstreamProtocol, detail))?,
                             Ok(None) => Trailers::default(),
@@ -197,7 +200,6 @@ impl<'x> Http2<'x> {
             self.rest = data.split_off(run);
             len += run;
             if self.rest.is_empty() && body.is_end_stream() {
-                self.trailers = Trailers::default();
                 self.ended = true;
             }
         }
@@ -357,7 +359,6 @@ impl Upstream for Http2<'_> {
             _ => None,
         };
         self.ended = bodiless;
-        self.trailers = Trailers::default();
         self.answer = Answer::Body(body);
         let len = kit.partial.len();
         Poll::Ready(Ok(Start::new(len, status, Version::Http2, length)))
@@ -388,7 +389,7 @@ impl Upstream for Http2<'_> {
     }
 
     fn trailers(&mut self) -> Result<Trailers, Error> {
-        Ok(std::mem::take(&mut self.trailers))
+        Ok(std::mem::take(&mut self.received))
     }
 
     fn left(&self) -> (Persist, Behind) {

@@ -309,7 +309,7 @@ fn a_stream_is_a_stream_to_an_endpoint_of_http2() {
 #[test]
 fn a_silent_websocket_ends() {
     let origin = origin();
-    let keys = "timeouts = { tunnel = \"3s\", response_idle = \"300ms\", response = \"300ms\" }";
+    let keys = "timeouts = { tunnel = \"3s\", response_idle = \"300ms\", response = \"300ms\" }\noutlier = { consecutive_failures = 1, max_ejected = 100 }";
     let setup = Setup::over_with(&[origin.addr()], keys).workers(1);
     let proxy = setup
         .listener(&format!("{ON}\ntimeouts = {{ body = \"300ms\" }}"))
@@ -323,4 +323,7 @@ fn a_silent_websocket_ends() {
     let line = proxy.wait_line("its line", |line| line["path"] == "/chat");
     assert_eq!(line["reason"], "upstream_idle", "{line}");
     origin.wait_closed(1);
+    // Nobody said anything, which is not the endpoint's fault.
+    let ejected = proxy.metric("tidegate_outlier_ejections_total", &[]);
+    assert_eq!(ejected, 0.0);
 }
