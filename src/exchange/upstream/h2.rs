@@ -13,6 +13,7 @@ use h2::{RecvStream, SendStream};
 use http::Request;
 
 use super::fields::{self, Read};
+use super::kept::Kept;
 use super::{Room, Upstream, request};
 use crate::base::{Detail, Error, Reason};
 use crate::endpoint::Endpoint;
@@ -50,12 +51,8 @@ pub(in crate::exchange) struct Http2<'x> {
     answer: Answer,
     /// What of the body is still to come, where its length was said.
     left: Option<u64>,
-    /// Of a frame that did not fit.
-    rest: Bytes,
-    /// Behind that, what came while the client did not read. The endpoint's window bounds it.
-    held: Vec<u8>,
-    /// Passed on, and not told to the endpoint.
-    unreleased: usize,
+    /// What of the body is here.
+    kept: Kept,
     ended: bool,
     /// Of a WebSocket: what a 200 means over HTTP/1.
     accept: Option<String>,
@@ -94,9 +91,7 @@ impl<'x> Http2<'x> {
             closed: false,
             answer: Answer::None,
             left: None,
-            rest: Bytes::new(),
-            held: Vec::new(),
-            unreleased: 0,
+            kept: Kept::default(),
             ended: false,
             accept,
         })
@@ -157,17 +152,10 @@ impl<'x> Http2<'x> {
         let Answer::Body(body) = &mut self.answer else {
             return Poll::Ready(Err(Error::from(Reason::Internal)));
         };
-        if self.unreleased > 0 {
-            // The client's side took it. An error is the stream's, and comes with the next frame.
-            let _ = body.flow_control().release_capacity(self.unreleased);
-            self.unreleased = 0;
-        }
+        self.kept.release(body);
         let mut len = 0;
         while !self.ended && len < room.len {
-            let mut data = std::mem::take(&mut self.rest);
-            if data.is_empty() {
-                data = Bytes::from(std::mem::take(&mut self.held));
-            }
+            let mut data = self.kept.take();
             if data.is_empty() {
                 data = match body.poll_data(cx) {
                     Poll::Ready(Some(Ok(data))) => data,
@@ -197,13 +185,13 @@ impl<'x> Http2<'x> {
             {
                 to.copy_from_slice(from);
             }
-            self.rest = data.split_off(run);
+            self.kept.put_back(data.split_off(run));
             len += run;
-            if self.rest.is_empty() && body.is_end_stream() {
+            if self.kept.is_empty() && body.is_end_stream() {
                 self.ended = true;
             }
         }
-        self.unreleased = len;
+        self.kept.pass(len);
         Poll::Ready(self.account(len))
     }
 
@@ -398,19 +386,12 @@ impl Upstream for Http2<'_> {
     }
 
     fn hold(&mut self, cx: &mut Context<'_>) {
-        let Answer::Body(body) = &mut self.answer else {
-            return;
-        };
-        if self.ended {
-            return;
-        }
-        // Anything else is found again when the client reads.
-        while let Poll::Ready(Some(Ok(data))) = body.poll_data(cx) {
-            self.held.extend_from_slice(&data);
+        if let (Answer::Body(body), false) = (&mut self.answer, self.ended) {
+            self.kept.hold(cx, body);
         }
     }
 
     fn weight(&self) -> usize {
-        self.rest.len() + self.held.capacity() + self.unreleased
+        self.kept.weight()
     }
 }

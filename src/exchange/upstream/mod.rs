@@ -7,6 +7,7 @@
 mod fields;
 mod h1;
 mod h2;
+mod kept;
 mod request;
 
 use std::task::{Context, Poll};
