@@ -1,6 +1,7 @@
 //! The streams of a connection: those under way, and a short memory of those that are over.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 use slab::Slab;
 
@@ -65,8 +66,8 @@ pub(super) enum Found {
     Idle,
 }
 
-/// How many ended streams are remembered.
-const REMEMBERED: usize = 256;
+/// How many ended streams are remembered: twice as many as there may be, in these bounds.
+const REMEMBERED: RangeInclusive<usize> = 256..=2048;
 
 /// All streams of one connection.
 #[derive(Debug)]
@@ -75,22 +76,25 @@ pub struct Streams<T> {
     /// Where each is, in the order of their numbers.
     order: Vec<(u32, Key)>,
     over: VecDeque<(u32, Ending)>,
+    /// How many of those are remembered.
+    remembered: usize,
     /// The highest number seen.
     pub(super) last: u32,
 }
 
-impl<T> Default for Streams<T> {
-    fn default() -> Self {
+impl<T> Streams<T> {
+    /// None, of which there may be so many at once.
+    pub(super) fn new(most: u32) -> Self {
+        let (least, highest) = (*REMEMBERED.start(), *REMEMBERED.end());
         Self {
+            remembered: (2 * most as usize).clamp(least, highest),
             slots: Slab::new(),
             order: Vec::new(),
             over: VecDeque::new(),
             last: 0,
         }
     }
-}
 
-impl<T> Streams<T> {
     /// How many are under way, those included that are over while their work is not.
     pub fn len(&self) -> usize {
         self.order.len()
@@ -165,7 +169,7 @@ impl<T> Streams<T> {
     }
 
     pub(super) fn remember(&mut self, id: u32, ending: Ending) {
-        if self.over.len() == REMEMBERED {
+        if self.over.len() == self.remembered {
             self.over.pop_front();
         }
         self.over.push_back((id, ending));
@@ -183,11 +187,12 @@ impl<T> Streams<T> {
         }
     }
 
-    /// Every window becomes so much larger, or smaller; false: one of them too large (E-068).
-    pub(super) fn shift_windows(&mut self, by: i64) -> bool {
+    /// Every window becomes so much larger, or smaller; false: one of them too large (E-068), where it was `most` larger in between.
+    pub(super) fn shift_windows(&mut self, most: i64, by: i64) -> bool {
         self.iter_mut().all(|stream| {
+            let fits = stream.send + most <= i64::from(MAX_WINDOW);
             stream.send += by;
-            stream.send <= i64::from(MAX_WINDOW)
+            fits
         })
     }
 

@@ -57,7 +57,8 @@ impl<T> Session<T> {
         }
         self.expected = Expected::Frame;
         self.meters.hit(Abuse::Settings, &self.limits, now)?;
-        let mut event = None;
+        // The last one holds, and none on the way there may be too large: one look at all streams for a frame full of them.
+        let mut windows: Option<(u32, u32)> = None;
         for (setting, value) in frame::read_settings(payload) {
             match setting {
                 Setting::HeaderTableSize => self.encoder.allow(value as usize),
@@ -65,12 +66,8 @@ impl<T> Session<T> {
                     return Err(Code::FlowControl.into());
                 }
                 Setting::InitialWindowSize => {
-                    let by = i64::from(value) - i64::from(self.initial_send);
-                    self.initial_send = value;
-                    if !self.streams.shift_windows(by) {
-                        return Err(Code::FlowControl.into());
-                    }
-                    event = Some(Event::Window);
+                    let most = windows.map_or(value, |(most, _)| most.max(value));
+                    windows = Some((most, value));
                 }
                 Setting::MaxFrameSize if !(MAX_FRAME..1 << 24).contains(&value) => {
                     return Err(Code::Protocol.into());
@@ -81,9 +78,16 @@ impl<T> Session<T> {
                 _ => {}
             }
         }
+        if let Some((most, last)) = windows {
+            let by = |value| i64::from(value) - i64::from(self.initial_send);
+            if !self.streams.shift_windows(by(most), by(last)) {
+                return Err(Code::FlowControl.into());
+            }
+            self.initial_send = last;
+        }
         frame::settings_ack(&mut self.out);
         self.owed += HEAD;
-        Ok(event)
+        Ok(windows.map(|_| Event::Window))
     }
 
     pub(super) fn ping(&mut self, head: FrameHead, payload: &[u8], now: Instant) -> Outcome {

@@ -200,7 +200,7 @@ impl<T> Session<T> {
             limits,
             decoder: Decoder::new(limits.header_table as usize),
             encoder: Encoder::default(),
-            streams: Streams::default(),
+            streams: Streams::new(limits.streams),
             meters: Meters::default(),
             expected: Expected::Preface,
             unfinished: None,

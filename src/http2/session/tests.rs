@@ -377,3 +377,25 @@ fn a_reset_that_crosses_the_end_is_no_abuse() {
     frame::rst_stream(1, Code::NoError, &mut reset);
     assert!((0..10).any(|_| pair.feed(&reset).is_err()));
 }
+
+/// Of several values in one frame the last holds, and none may be too large on the way.
+#[test]
+fn a_frame_of_settings_is_one_change() {
+    let window = |values: &[u32]| {
+        let settings: Vec<_> = values
+            .iter()
+            .map(|&value| (Setting::InitialWindowSize, value))
+            .collect();
+        let mut out = Vec::new();
+        frame::settings(&settings, &mut out);
+        out
+    };
+    let mut pair = Pair::new(Limits::default());
+    let key = pair.begin(1, Flags::NONE);
+    pair.feed(&window(&[0, 100_000, 70_000])).unwrap();
+    assert_eq!(pair.session.streams.at(key).unwrap().send, 70_000);
+    let mut update = Vec::new();
+    frame::window_update(1, 1, &mut update);
+    pair.feed(&update).unwrap();
+    assert!(pair.feed(&window(&[MAX_WINDOW, 10])).is_err());
+}
