@@ -7,7 +7,7 @@ use super::side::Downstream;
 use super::{Exchange, filters};
 use crate::base::{Detail, Error, Reason};
 use crate::http1::request::content_length;
-use crate::message::Method;
+use crate::message::{Method, Upgrade};
 use crate::route::{Route, Scheme};
 use crate::worker::View;
 
@@ -15,7 +15,16 @@ use crate::worker::View;
 /// certificate for that: else it is told to make a connection of its own (RFC 9110, 7.4; RFC 9113, 9.1.2). One that named
 /// nobody takes what it gets.
 pub(super) fn belongs_here(x: &Exchange, view: &View) -> Result<(), Error> {
-    let Some(agreed) = x.record.facts().tls() else {
+    let listener = view.listeners.get(x.listener);
+    let tls = listener.and_then(|listener| listener.spec.tls.as_ref());
+    let agreed = x.record.facts().tls();
+    // What the client showed may say nothing any more: it is answered once more, but begins nothing that lasts (E-123).
+    if x.record.head().upgrade() != Upgrade::None
+        && tls.map(|tls| tls.asked()) != agreed.map(|agreed| agreed.asked)
+    {
+        return Err(Error::from(Reason::Misdirected));
+    }
+    let Some(agreed) = agreed else {
         return Ok(());
     };
     let host = x.record.head().host();
@@ -25,8 +34,6 @@ pub(super) fn belongs_here(x: &Exchange, view: &View) -> Result<(), Error> {
     if host.is_empty() || host.eq_ignore_ascii_case(asked.as_bytes()) {
         return Ok(());
     }
-    let listener = view.listeners.get(x.listener);
-    let tls = listener.and_then(|listener| listener.spec.tls.as_ref());
     let covered = || {
         let (tls, host) = (tls?, std::str::from_utf8(host).ok()?);
         Some(tls.covers(agreed.shown?, host))

@@ -165,7 +165,8 @@ impl<D: Downstream> Attempts<'_, D> {
                 Err(failed) => failed,
             };
             if error.reason() == Reason::QueueFull {
-                // Somebody else is on trial there since the pick.
+                // Somebody else is on trial there since the pick. The client's own connection leads there and nowhere else.
+                self.x.own = None;
                 self.tried.insert(ix);
                 place = self.wait().await?;
                 continue;
