@@ -98,6 +98,9 @@ pub(super) fn collect(running: &Running, scrape: &mut Scrape) {
                 scrape.gauge(&names::TLS_STAPLE_NEXT_UPDATE, &[listener, &file], until);
             }
         }
+        if let Some(until) = tls.lists_until() {
+            scrape.gauge(&names::TLS_LISTS_NEXT_UPDATE, &[listener], until as f64);
+        }
         let (renewed, refused) = tls.renewals();
         for (result, count) in [("ok", renewed), ("error", refused)] {
             scrape.add(&names::TLS_RENEWALS, &[listener, result], count);

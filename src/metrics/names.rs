@@ -93,6 +93,8 @@ metrics! {
         "Until when a certificate that is shown is valid, by its file, in seconds since the Unix epoch.";
     TLS_STAPLE_NEXT_UPDATE: Gauge "tidegate_tls_staple_next_update_timestamp_seconds" ["listener", "certificate"]
         "Until when the OCSP answer that is shown with a certificate is good, by the certificate's file, in seconds since the Unix epoch; after that it is not shown.";
+    TLS_LISTS_NEXT_UPDATE: Gauge "tidegate_tls_client_crl_next_update_timestamp_seconds" ["listener"]
+        "Until when all revocation lists of a listener's client_auth are good, in seconds since the Unix epoch; after that a client whose chain one of them is about is refused.";
     TLS_RENEWALS: Counter "tidegate_tls_renewals_total" ["listener", "result"]
         "Certificates (with key and OCSP answer) and demands on clients (authorities and revocation lists) whose files were found changed, by result (ok, error: refused, what was in them before stays).";
     H2_CONNECTIONS: Counter "tidegate_h2_connections_total" ["listener"]

@@ -130,6 +130,7 @@ fn busy() -> std::sync::Arc<Hub> {
         scrape.add(&names::OVERLOADS, &["tight"], 1);
         scrape.gauge(&names::TLS_CERTIFICATE_NOT_AFTER, &["web", "a.pem"], 1.0);
         scrape.gauge(&names::TLS_STAPLE_NEXT_UPDATE, &["web", "a.pem"], 1.0);
+        scrape.gauge(&names::TLS_LISTS_NEXT_UPDATE, &["web"], 1.0);
         scrape.add(&names::TLS_RENEWALS, &["web", "ok"], 1);
         scrape.gauge(&names::RUNTIME_TASKS, &[], 1.0);
         scrape.add(&names::RUNTIME_TASK_PANICS, &[], 0);

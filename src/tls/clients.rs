@@ -9,8 +9,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ProducesTickets, WebPkiClientVerifier};
 use rustls::{
     CertificateError, CommonState, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
     SignatureScheme,
@@ -73,52 +73,14 @@ pub(super) struct Clients {
 }
 
 impl Clients {
+    /// Until when all the lists are good, in seconds since the Unix epoch; `None` without an end.
+    pub(super) fn lists_until(&self) -> Option<u64> {
+        Some(self.lists_until).filter(|until| *until < u64::MAX)
+    }
+
     /// Whether a list of what was revoked is too old.
     pub(super) fn lists_expired(&self) -> bool {
         self.lists_until < clock::wall().as_secs()
-    }
-
-    /// Tickets that are opened while all the lists are good. After that a client makes a handshake of its own, where the lists
-    /// that are about it decide.
-    pub(super) fn resumed_while_known(
-        &self,
-        tickets: &Arc<dyn ProducesTickets>,
-    ) -> Arc<dyn ProducesTickets> {
-        if self.lists_until == u64::MAX {
-            return Arc::clone(tickets);
-        }
-        Arc::new(Known {
-            tickets: Arc::clone(tickets),
-            until: self.lists_until,
-        })
-    }
-}
-
-/// See [`Clients::resumed_while_known`].
-#[derive(Debug)]
-struct Known {
-    tickets: Arc<dyn ProducesTickets>,
-    until: u64,
-}
-
-impl ProducesTickets for Known {
-    fn enabled(&self) -> bool {
-        self.tickets.enabled()
-    }
-
-    fn lifetime(&self) -> u32 {
-        self.tickets.lifetime()
-    }
-
-    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.tickets.encrypt(plain)
-    }
-
-    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
-        if self.until < clock::wall().as_secs() {
-            return None;
-        }
-        self.tickets.decrypt(ticket)
     }
 }
 

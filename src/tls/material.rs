@@ -13,7 +13,7 @@ use super::provider::provider;
 use super::resolver::Resolver;
 use super::server::Policy;
 use super::table::Table;
-use super::tickets::Tickets;
+use super::tickets::{Tickets, Until};
 
 /// What a policy's files hold: the one half of what handshakes go by, the policy is the other.
 #[derive(Clone, Debug)]
@@ -178,10 +178,12 @@ fn config(
     }
     match &tickets.0 {
         Some(tickets) => {
-            config.ticketer = match &read.clients {
-                Some(clients) => clients.resumed_while_known(tickets),
-                None => Arc::clone(tickets),
-            }
+            let until = read.clients.as_ref().and_then(Clients::lists_until);
+            let tickets = Arc::clone(tickets);
+            config.ticketer = match until {
+                Some(until) => Arc::new(Until { tickets, until }),
+                None => tickets,
+            };
         }
         None => config.send_tls13_tickets = 0,
     }

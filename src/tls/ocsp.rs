@@ -58,6 +58,8 @@ impl fmt::Display for Fault {
 const BASIC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.1");
 const SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.14.3.2.26");
 const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
+const SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
+const SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3");
 
 /// Reads an answer, and what it says of a certificate.
 pub(super) fn read(der: Vec<u8>, certificate: &[u8]) -> Result<Answer, Fault> {
@@ -122,7 +124,7 @@ fn answers(bytes: AnyRef<'_>) -> Option<Vec<AnyRef<'_>>> {
     sequence(*data.get(skip + 2)?)
 }
 
-/// Whether an answer is about this certificate: its number, and its authority's name where we know how that is hashed.
+/// Whether an answer is about this certificate: its number, and its authority's name; how that is hashed must be known.
 fn is_about(about: AnyRef<'_>, certificate: &Certificate) -> Option<bool> {
     let parts = sequence(about)?;
     let [how, name, _, serial] = parts.as_slice() else {
@@ -136,7 +138,9 @@ fn is_about(about: AnyRef<'_>, certificate: &Certificate) -> Option<bool> {
     let hash = match how {
         SHA1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
         SHA256 => &digest::SHA256,
-        _ => return Some(true),
+        SHA384 => &digest::SHA384,
+        SHA512 => &digest::SHA512,
+        _ => return Some(false),
     };
     let issuer = tbs.issuer().to_der().ok()?;
     Some(inside(*name, Tag::OctetString)? == digest::digest(hash, &issuer).as_ref())

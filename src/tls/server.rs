@@ -195,6 +195,16 @@ impl ServerTls {
         Ok((Session::server(&material.config)?, material.asked()))
     }
 
+    /// Until when all lists of revoked certificates are good, in seconds since the Unix epoch; `None` without any, or without an end.
+    pub fn lists_until(&self) -> Option<u64> {
+        let material = self.material.load();
+        material
+            .read
+            .clients
+            .as_ref()
+            .and_then(Clients::lists_until)
+    }
+
     /// Whether lists of revoked certificates have expired: then nobody is let in by what a handshake found before, which
     /// resumes without asking a verifier.
     pub fn lists_expired(&self) -> bool {

@@ -33,10 +33,17 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Whether it has exactly this name: a DNS name in any case, an address, a URI or a mail address.
+    /// Whether it has exactly this name: a DNS name in any case, an address, a URI or a mail address. It must have it as what it
+    /// is: an authority that may sign names of one kind only could sign its text as another.
     pub fn is_for(&self, name: &str) -> bool {
-        self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
-            || self.beside().any(|own| *own == *name)
+        let among = |own: &[Box<str>]| own.iter().any(|own| **own == *name);
+        if name.parse::<IpAddr>().is_ok() || name.contains('@') && !name.contains(':') {
+            among(&self.others)
+        } else if name.contains(':') {
+            among(&self.uris)
+        } else {
+            self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
+        }
     }
 
     /// All names that are not DNS names.
@@ -56,7 +63,10 @@ impl Facts {
                         names.push(name.as_str().to_ascii_lowercase().into_boxed_str());
                     }
                     GeneralName::UniformResourceIdentifier(uri) => uris.push(uri.as_str().into()),
-                    GeneralName::Rfc822Name(mail) => others.push(mail.as_str().into()),
+                    // One without its sign could pass for an address.
+                    GeneralName::Rfc822Name(mail) if mail.as_str().contains('@') => {
+                        others.push(mail.as_str().into());
+                    }
                     GeneralName::IpAddress(octets) => {
                         others.extend(address(octets.as_bytes()).map(|it| it.to_string().into()));
                     }
@@ -94,4 +104,36 @@ pub(super) fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair, SanType};
+
+    /// An authority that may sign names of one kind could sign the text of another as that.
+    #[test]
+    fn a_name_counts_as_what_it_is() {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![
+            SanType::DnsName("Dns.test".try_into().unwrap()),
+            SanType::URI("uri.test".try_into().unwrap()),
+            SanType::URI("spiffe://test/ann".try_into().unwrap()),
+            SanType::Rfc822Name("10.0.0.9".try_into().unwrap()),
+            SanType::Rfc822Name("ann@mail.test".try_into().unwrap()),
+            SanType::IpAddress([10, 0, 0, 1].into()),
+        ];
+        let key = KeyPair::generate().unwrap();
+        let facts = Facts::read(params.self_signed(&key).unwrap().der()).unwrap();
+        for (name, is) in [
+            ("dns.test", true),
+            ("uri.test", false),
+            ("spiffe://test/ann", true),
+            ("ann@mail.test", true),
+            ("10.0.0.1", true),
+            ("10.0.0.9", false),
+        ] {
+            assert_eq!(facts.is_for(name), is, "{name}");
+        }
+    }
 }

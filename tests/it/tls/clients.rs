@@ -261,6 +261,8 @@ fn who_is_revoked_is_refused_and_not_resumed() {
         String::from_utf8(answer).unwrap()
     };
     assert!(!asked(&mut kept).contains("Connection: close"));
+    let mut other = connect(bed.proxy.web, NAME, &ann).unwrap();
+    assert!(!asked(&mut other).contains("Connection: close"));
 
     // What is broken changes nothing.
     replace(
@@ -275,6 +277,20 @@ fn who_is_revoked_is_refused_and_not_resumed() {
     });
     bed.rejected("revoked", 2.0);
     assert!(asked(&mut kept).contains("Connection: close"));
+    // One more answer, but nothing that lasts.
+    let upgrade = format!(
+        "GET / HTTP/1.1\r\nHost: {NAME}\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    );
+    other.write_all(upgrade.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    other.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 421");
+    let until = bed.proxy.metric(
+        "tidegate_tls_client_crl_next_update_timestamp_seconds",
+        &[("listener", "web")],
+    );
+    assert!(until > 0.0);
 }
 
 /// A list that is too old says nothing more, so nobody is let in by an earlier handshake; whom it is not about makes another.
