@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa,
     KeyIdMethod, KeyPair, date_time_ymd,
 };
+use x509_cert::Certificate;
+use x509_cert::der::{Decode, Encode};
 
 /// Makes every `"certs/…"` that `text` names below `directory`: `x.pem` and `x.key` belong together, and what ends in
 /// `ca.pem` is an authority, and `x.crl` a list of it that revokes nobody; `x.ocsp` is
@@ -50,7 +53,7 @@ pub fn provide(directory: &Path, text: &str) {
     };
     let list = list.signed_by(&authority).unwrap().pem().unwrap();
     for stem in answers {
-        std::fs::write(folder.join(format!("{stem}.ocsp")), good()).unwrap();
+        std::fs::write(folder.join(format!("{stem}.ocsp")), good(authority.der())).unwrap();
     }
     for stem in lists {
         std::fs::write(folder.join(format!("{stem}.crl")), &list).unwrap();
@@ -83,20 +86,27 @@ pub fn provide(directory: &Path, text: &str) {
 const SERIAL: u64 = 1;
 
 /// An answer of OCSP that says that the certificate with this number is good, and for ever. Nobody signed it.
-fn good() -> Vec<u8> {
+fn good(authority: &[u8]) -> Vec<u8> {
     fn put(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
         let content = parts.concat();
-        [&[tag, u8::try_from(content.len()).unwrap()], &content[..]].concat()
+        let len = u8::try_from(content.len()).unwrap();
+        // Lengths above 127 say how many bytes they have.
+        let head = if len < 0x80 {
+            vec![tag, len]
+        } else {
+            vec![tag, 0x81, len]
+        };
+        [&head[..], &content].concat()
     }
     let basic = [0x2b, 6, 1, 5, 5, 7, 0x30, 1, 1];
-    // SHA-384: by whom it is made is then not looked at.
-    let hash = put(
-        0x30,
-        &[&put(6, &[&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2]])],
-    );
+    let sha256 = [0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1];
+    let hash = put(0x30, &[&put(6, &[&sha256])]);
+    let name = Certificate::from_der(authority).unwrap();
+    let name = name.tbs_certificate().subject().to_der().unwrap();
+    let name = put(4, &[digest(&SHA256, &name).as_ref()]);
     let (none, time) = (put(4, &[]), put(0x18, &[b"20260101000000Z"]));
     let serial = put(2, &[&[u8::try_from(SERIAL).unwrap()]]);
-    let about = put(0x30, &[&hash, &none, &none, &serial]);
+    let about = put(0x30, &[&hash, &name, &none, &serial]);
     let single = put(0x30, &[&about, &put(0x80, &[]), &time]);
     let data = put(0x30, &[&put(0xa2, &[&none]), &time, &put(0x30, &[&single])]);
     let answer = put(0x30, &[&data]);
