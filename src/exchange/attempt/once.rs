@@ -144,7 +144,7 @@ impl<'x, D: Downstream> Attempts<'x, D> {
             route: self.route,
             timer: self.timer,
             watch: &watch,
-            limits: self.limits,
+            limits: self.limits.over(&link),
             account: &self.account,
             cookie,
             answers: &cluster.cluster.limits,
@@ -174,7 +174,7 @@ impl<'x, D: Downstream> Attempts<'x, D> {
         };
         self.upload = over.body;
         let reused = match &ended {
-            Err(error) => of_stream(error, self.outgoing.accepted()).unwrap_or(reused),
+            Err(error) => of_stream(error, self.outgoing.accepted(), source).unwrap_or(reused),
             Ok(_) => reused,
         };
         let answered = |status| {
@@ -243,12 +243,13 @@ impl<'x, D: Downstream> Attempts<'x, D> {
 }
 
 /// What the end of a stream says of its connection, where that is not what the connection was.
-fn of_stream(error: &Error, accepted: u64) -> Option<Reused> {
+fn of_stream(error: &Error, accepted: u64, source: Source) -> Option<Reused> {
     match error.detail() {
         // One that was reset says nothing of it.
         Detail::StreamReset => Some(Reused::Fresh),
-        // How many streams an endpoint takes is known when the first of them are on their way: one too many is nobody's fault.
-        Detail::RefusedStream if accepted == 0 => Some(Reused::Pooled),
+        // How many streams an endpoint takes is known when the first of them are on their way: one too many is nobody's fault. One
+        // that is refused again is.
+        Detail::RefusedStream if accepted == 0 && source != Source::Fresh => Some(Reused::Pooled),
         _ => None,
     }
 }

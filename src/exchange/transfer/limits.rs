@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::exchange::Exchange;
+use crate::exchange::checkout::Link;
 use crate::message::RequestHead;
 use crate::message::grpc::{self, Speaks};
 use crate::net::Timer;
 use crate::net::deadline::{Deadlines, Tick};
 use crate::route::Route;
-use crate::upstream::Protocol;
 use crate::worker::ClusterView;
 
 /// Time limits of one attempt.
@@ -24,6 +24,8 @@ pub(in crate::exchange) struct Limits {
     pub(in crate::exchange) body: Duration,
     /// Between two writes to the client.
     pub(in crate::exchange) write: Duration,
+    /// Whether a call may send in its own time, where it is a stream to the endpoint, too.
+    streams: bool,
     /// Least bytes a second of the request body.
     pub(in crate::exchange) body_rate: u64,
     /// Least bytes a second that the client takes.
@@ -53,6 +55,7 @@ impl Limits {
             tunnel: of_route.tunnel.unwrap_or(of_cluster.tunnel),
             body: of_route.body.unwrap_or(times.body),
             write: times.write,
+            streams: false,
             body_rate: sizes.body_rate,
             write_rate: sizes.write_rate,
             interim: cluster.cluster.limits.interim,
@@ -64,13 +67,20 @@ impl Limits {
         if speaks != Speaks::Http {
             limits.of_call(x.record.head(), timer.deadlines());
         }
-        // Over HTTP/1 there are no such streams, whatever a client says of its request.
-        let streams = cluster.cluster.members.protocol != Protocol::Http1;
-        if speaks == Speaks::Grpc && streams && of_route.body.is_none() {
-            limits.body = limits.tunnel;
-            limits.body_rate = 0;
-        }
+        limits.streams = speaks == Speaks::Grpc && of_route.body.is_none();
         limits
+    }
+
+    /// The same over such a connection. Over HTTP/1 there are no streams, whatever a client says of its request.
+    pub(in crate::exchange) fn over(self, link: &Link) -> Self {
+        if !self.streams || matches!(link, Link::Http1(_)) {
+            return self;
+        }
+        Self {
+            body: self.tunnel,
+            body_rate: 0,
+            ..self
+        }
     }
 
     /// A call says itself how long it may take; a stream of messages may be silent in between.
@@ -81,7 +91,7 @@ impl Limits {
             let time = time.max(Duration::from_millis(1));
             self.total = self.total.min(clock.after(time));
             // The caller's time stands for ours, unless it is no limit at all.
-            self.response = if time > self.tunnel {
+            self.response = if time > self.tunnel && !self.response.is_zero() {
                 self.tunnel
             } else {
                 Duration::ZERO
