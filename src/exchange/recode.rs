@@ -171,6 +171,10 @@ impl<D: Downstream> Downstream for Side<'_, D> {
         self.down.is_shut_out()
     }
 
+    fn openings(&self) -> u32 {
+        self.down.openings()
+    }
+
     fn owed(&self) -> usize {
         self.down.owed()
     }

@@ -131,6 +131,11 @@ pub trait Downstream {
         false
     }
 
+    /// How often it could send again after that.
+    fn openings(&self) -> u32 {
+        0
+    }
+
     /// How many more the kernel holds for the client, which it is asked for; none where it is not the kernel that is waited for.
     fn owed(&self) -> usize {
         0

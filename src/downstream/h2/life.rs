@@ -248,7 +248,7 @@ impl Driver {
             .min(warned);
         // One that has ended waits for its last bytes alone.
         let due = if life.parting.is_on() {
-            life.parting.due().min(life.stall.due()).min(warned)
+            life.parting.due().min(life.stall.due())
         } else {
             due
         };

@@ -160,6 +160,7 @@ impl Downstream for Side {
             self.check()?;
             let mut session = self.mux.session();
             session.send_headers(self.key, Fin::No, |encoder, out| encoder.status(100, out));
+            self.mux.gave(&mut session, self.key);
             self.mux.wake();
         }
         Ok(())
@@ -172,6 +173,7 @@ impl Downstream for Side {
         session.send_headers(self.key, Fin::No, |encoder, out| {
             response::write(head, &edits, BodyLength::None, Upgrade::None, encoder, out);
         });
+        self.mux.gave(&mut session, self.key);
         self.mux.wake();
         Ok(())
     }
@@ -201,18 +203,19 @@ impl Downstream for Side {
             More::Ended if alone => Fin::Yes,
             _ => Fin::No,
         };
-        self.mux
-            .session()
-            .send_headers(self.key, fin, |encoder, out| {
-                response::write(
-                    answer.head,
-                    answer.edits,
-                    body,
-                    answer.switching,
-                    encoder,
-                    out,
-                );
-            });
+        let mut session = self.mux.session();
+        session.send_headers(self.key, fin, |encoder, out| {
+            response::write(
+                answer.head,
+                answer.edits,
+                body,
+                answer.switching,
+                encoder,
+                out,
+            );
+        });
+        self.mux.gave(&mut session, self.key);
+        drop(session);
         self.answered = Answered::Head;
         if fin == Fin::Yes {
             self.answered = Answered::Whole;
@@ -254,6 +257,10 @@ impl Downstream for Side {
 
     fn is_shut_out(&self) -> bool {
         self.mux.peek().is_shut()
+    }
+
+    fn openings(&self) -> u32 {
+        self.mux.peek().openings
     }
 
     fn owed(&self) -> usize {

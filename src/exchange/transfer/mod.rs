@@ -121,6 +121,9 @@ pub(super) struct Transfer<'x, D, U> {
     /// The client sends its body too slowly.
     body_rate_due: Tick,
     body_pace: Pace,
+    /// How often the client had been let send again when its clocks began, and until when they may begin anew for that.
+    openings: u32,
+    excused_by: Tick,
     /// Bytes of the answer that the client had when the upload was overdue.
     flowed: Option<u64>,
     /// The client does not take the response, or too slowly.
@@ -223,6 +226,8 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
             response_due: Tick::NEVER,
             body_rate_due: Tick::NEVER,
             body_pace: Pace::new(limits.body_rate),
+            openings: 0,
+            excused_by: Tick::NEVER,
             flowed: None,
             stall: Stall::new(limits.write_rate),
             idle: limits.response_idle,

@@ -1,6 +1,7 @@
 //! The request's direction: from the client to the endpoint.
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::throttle::Turn;
 use super::{After, Reading, Transfer, Upload};
@@ -56,6 +57,7 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
             // Either direction keeps it.
             self.advanced();
         }
+        self.excused_by = Tick::NEVER;
         if self.upload == Upload::Body {
             let waits_for_endpoint = self.up.pending(&self.x.kit);
             if waits_for_endpoint {
@@ -74,6 +76,7 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
 
     /// The client is to send: until when it must have sent anything, and until when enough.
     pub(super) fn awaits_body(&mut self) {
+        self.openings = self.down.openings();
         self.upload_due = self.clock().after(self.limits.body);
         self.body_rate_due = self.body_pace.wait(self.clock().tick());
     }
@@ -85,14 +88,25 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         self.body_pace.rest(self.clock().tick());
     }
 
-    /// Whether we keep the client from sending: its clocks begin anew.
+    /// Whether we keep the client from sending, or did since it was waited for: its clocks begin anew, for as long as the endpoints
+    /// that do not read may take to answer. Uploads of its own may be what keeps it.
     #[cold]
     pub(super) fn is_shut_out(&mut self) -> bool {
         let now = self.clock().tick();
         if self.upload_due.min(self.body_rate_due) > now
             || self.up.pending(&self.x.kit)
-            || !self.down.is_shut_out()
+            || !(self.down.is_shut_out() || self.down.openings() != self.openings)
         {
+            return false;
+        }
+        if self.excused_by == Tick::NEVER {
+            let limit = match self.limits.response {
+                Duration::ZERO => self.limits.tunnel,
+                limit => limit,
+            };
+            self.excused_by = self.clock().after(limit);
+        }
+        if self.excused_by <= now {
             return false;
         }
         self.body_pace = Pace::new(self.limits.body_rate);

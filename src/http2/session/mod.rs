@@ -176,6 +176,8 @@ pub struct Session<T> {
     initial_send: u32,
     send: i64,
     receive: i64,
+    /// How often the other end could send again after it could hardly send anything ([`Session::is_shut`]).
+    pub openings: u32,
     taken: u32,
     /// What is to be sent.
     pub out: Vec<u8>,
@@ -213,6 +215,7 @@ impl<T> Session<T> {
             initial_send: DEFAULT_WINDOW,
             send: i64::from(DEFAULT_WINDOW),
             receive: i64::from(limits.connection_window),
+            openings: 0,
             taken: 0,
             out: Vec::new(),
             owed: 0,

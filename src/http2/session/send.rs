@@ -159,11 +159,17 @@ impl<T> Session<T> {
         }
         self.taken += bytes;
         // Where much of it waits unread, half of it may never be done with: what the other end has left must not run out before.
-        if self.taken >= self.limits.connection_window / 2 || i64::from(self.taken) >= self.receive
-        {
+        let half = self.limits.connection_window / 2;
+        if self.taken >= half || i64::from(self.taken) >= self.receive {
+            let shut = self.is_shut();
+            if self.taken < half {
+                // There may be one for each byte that comes.
+                self.owed += HEAD + 4;
+            }
             frame::window_update(0, self.taken, &mut self.out);
             self.receive += i64::from(self.taken);
             self.taken = 0;
+            self.openings += u32::from(shut && !self.is_shut());
         }
         let Some(stream) = key.and_then(|key| self.streams.at_mut(key)) else {
             return;

@@ -274,6 +274,86 @@ fn every_ping_of_a_burst_is_answered() {
     answered.join().unwrap();
 }
 
+/// Answers that are a head alone wait like all others: a client that reads none of them gets no further ones.
+#[test]
+fn heads_that_nobody_reads_are_few() {
+    const ASKED: u32 = 20_000;
+    let origin = Origin::answering(|_| {
+        // No two are the same: each takes its bytes.
+        let number = fastrand::usize(..);
+        Answer::ok("y").field("x-long", &format!("{number:0300}"))
+    });
+    let proxy = Setup::over(&[origin.addr()]).workers(1).start();
+    let mut client = client(proxy.web, LARGEST);
+    client
+        .0
+        .set_write_timeout(Some(Duration::from_secs(2)))
+        .unwrap();
+    let head = [
+        (":method", "HEAD"),
+        (":scheme", "http"),
+        (":path", "/"),
+        (":authority", "test.example"),
+    ];
+    let block = frames::block(&head);
+    let mut asked = 0;
+    for at in 0..ASKED {
+        // Fewer than there may be at once, as long as they are answered.
+        if at % 100 == 0 {
+            let before = origin.count();
+            let begin = Instant::now();
+            while origin.count() < before + 100
+                && asked > 0
+                && begin.elapsed() < Duration::from_millis(20)
+            {
+                sleep(Duration::from_millis(1));
+            }
+        }
+        let len = u8::try_from(block.len()).unwrap();
+        let mut frame = vec![0, 0, len, HEADERS, END_STREAM | END_HEADERS];
+        frame.extend((2 * at + 1).to_be_bytes());
+        frame.extend(&block);
+        if client.0.write_all(&frame).is_err() {
+            break;
+        }
+        asked += 1;
+    }
+    sleep(Duration::from_millis(500));
+    let answered = origin.count();
+    assert!(answered < 3000, "{answered} of {asked}");
+    let held = proxy.metric("tidegate_memory_bytes", &[]);
+    assert!(held < 2.0 * MIB as f64, "{held} bytes");
+}
+
+/// A stream whose client lets it go on does so beside downloads that take whatever room there is.
+#[test]
+fn a_window_that_opens_beside_downloads_is_used() {
+    let origin = origin(64 * MIB);
+    let proxy = Setup::over(&[origin.addr()]).workers(1).start();
+    let mut client = client(proxy.web, 0);
+    ask(&mut client, 1, "/small");
+    for stream in [3, 5, 7] {
+        ask(&mut client, stream, "/large");
+        opened(&mut client, stream, LARGEST);
+    }
+    let begin = Instant::now();
+    for at in 0.. {
+        if at == 50 {
+            opened(&mut client, 1, 1000);
+        }
+        let frame = client.frame().expect("a frame");
+        if frame.kind == DATA && frame.stream == 1 && frame.flags & END_STREAM != 0 {
+            break;
+        }
+        assert!(
+            begin.elapsed() < Duration::from_secs(5),
+            "after {at} frames"
+        );
+        // Slower than the endpoint: something waits all the time.
+        sleep(Duration::from_millis(2));
+    }
+}
+
 /// What of other uploads waits here shuts the connection's window for all: who may not send is not blamed for it (E-131).
 #[test]
 fn an_upload_that_is_shut_out_by_others_is_waited_for() {

@@ -63,7 +63,7 @@ impl Mux {
     }
 
     /// A stream has given what stands last now.
-    pub(super) fn gave(&self, session: &mut Session<Own>, key: Key) {
+    pub(in super::super) fn gave(&self, session: &mut Session<Own>, key: Key) {
         let end = self.end(session);
         if let Some(stream) = session.streams.at_mut(key) {
             stream.own.upto = end;

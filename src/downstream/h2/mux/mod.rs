@@ -184,14 +184,21 @@ impl Mux {
         let mut session = self.session();
         // So many streams in a row had no room: all of them.
         let mut idle = 0;
+        let mut pumped = Pumped::All;
         while idle < blocked.len() {
-            if self.backlog(&session) > BACKLOG {
-                return Pumped::More;
-            }
             let Some((key, id)) = blocked.pop_front() else {
                 break;
             };
-            let Some(stream) = session.streams.at_mut(key).filter(|at| at.id == id) else {
+            let Some(stream) = session.streams.at(key).filter(|at| at.id == id) else {
+                continue;
+            };
+            if !self.is_clear(&session, &stream.own) {
+                pumped = Pumped::More;
+                blocked.push_back((key, id));
+                idle += 1;
+                continue;
+            }
+            let Some(stream) = session.streams.at_mut(key) else {
                 continue;
             };
             let outbox = std::mem::take(&mut stream.own.outbox);
@@ -202,17 +209,16 @@ impl Mux {
                 _ => Fin::No,
             };
             let sent = session.send_data(key, outbox.get(start..end).unwrap_or_default(), fin);
+            let upto = self.end(&session);
             let Some(stream) = session.streams.at_mut(key) else {
                 continue;
             };
             let own = &mut stream.own;
             own.sent = start + sent;
             own.outbox = outbox;
-            self.gave(&mut session, key);
-            let Some(stream) = session.streams.at_mut(key) else {
-                continue;
-            };
-            let own = &mut stream.own;
+            if sent > 0 {
+                own.upto = upto;
+            }
             idle = if sent == 0 { idle + 1 } else { 0 };
             if own.blocked() > 0 {
                 blocked.push_back((key, id));
@@ -226,8 +232,9 @@ impl Mux {
             own.runner.wake();
             let tail = std::mem::take(&mut own.tail);
             trail(&mut session, key, &tail);
+            self.gave(&mut session, key);
         }
-        Pumped::All
+        pumped
     }
 
     /// The client closed its sending side: of streams whose requests are not whole nothing more comes.
