@@ -136,11 +136,6 @@ impl Step {
             let suite = common.negotiated_cipher_suite();
             let version = common.protocol_version();
             let client = tls::client_certificate(common, self.told);
-            let resumed = common.handshake_kind() == Some(HandshakeKind::Resumed);
-            let client = match client {
-                Ok(Some(_)) if resumed && self.tls.lists_expired() => Err(Detail::Certificate),
-                client => client,
-            };
             client.map(|client| TlsFacts {
                 version: version.map_or("", tls::version),
                 cipher: suite.map_or("", |suite| tls::suite(suite.suite())),

@@ -36,6 +36,16 @@ impl Certificate {
 
     /// Makes one of what stood in its files.
     pub(super) fn of(contents: Vec<Content>) -> Result<Self, LoadError> {
+        match Self::with_fault(contents)? {
+            (certificate, None) => Ok(certificate),
+            (_, Some(fault)) => Err(fault),
+        }
+    }
+
+    /// The same, without an answer of the authority where there is a fault in that, which is told.
+    pub(super) fn with_fault(
+        contents: Vec<Content>,
+    ) -> Result<(Self, Option<LoadError>), LoadError> {
         let mut contents = contents.into_iter();
         let (Some(first), Some(second)) = (contents.next(), contents.next()) else {
             let nothing = LoadError::unfit(Path::new(""), Part::Chain, "it has no files");
@@ -45,18 +55,25 @@ impl Certificate {
             Part::Store => stored(first, second),
             _ => paired(first, second),
         }?;
-        let staple = contents.next().map(|staple| stapled(&key, staple));
+        let (stapled, fault) = match contents.next().map(|staple| stapled(&key, staple)) {
+            None => (None, None),
+            Some(Ok(stapled)) => (Some(stapled), None),
+            Some(Err(fault)) => (None, Some(fault)),
+        };
         let facts = key.cert.first().and_then(|end| Facts::read(end));
-        Ok(Self {
+        let certificate = Self {
             facts: facts.unwrap_or_default(),
-            stapled: staple.transpose()?,
+            stapled,
             key: Arc::new(key),
-        })
+        };
+        Ok((certificate, fault))
     }
 
-    /// Whether it is the same certificate.
-    fn is(&self, other: &Self) -> bool {
-        self.key.cert.first() == other.key.cert.first()
+    /// Whether it may be shown in the place of `before` in spite of a fault in the answer of its authority: it was renewed before that
+    /// was, which must not keep it away until the one that is shown expires. Not where the answer says that it is revoked.
+    pub(super) fn goes_without(&self, before: &Self, fault: &LoadError) -> bool {
+        self.key.cert.first() != before.key.cert.first()
+            && !matches!(fault.why, Why::Staple(Fault::Revoked))
     }
 
     /// What it says of itself.
@@ -95,20 +112,6 @@ impl Certificate {
             SignatureAlgorithm::ED25519 => 1,
             _ => 2,
         }
-    }
-}
-
-impl Files {
-    /// Another certificate than `before` whose answer of the authority is an `error`: renewed before its answer was, which must not
-    /// keep it away until the one that is shown expires. Unless that says that it is revoked.
-    pub(super) fn bare(&self, before: &Certificate, error: &LoadError) -> Option<Certificate> {
-        if error.part != Part::Staple || matches!(error.why, Why::Staple(Fault::Revoked)) {
-            return None;
-        }
-        let mut contents = self.read();
-        contents.retain(|content| content.part != Part::Staple);
-        let certificate = Certificate::of(contents).ok()?;
-        (!certificate.is(before)).then_some(certificate)
     }
 }
 

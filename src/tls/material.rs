@@ -81,21 +81,18 @@ impl Read {
             if std::mem::replace(seen, now) == now {
                 continue;
             }
-            match Certificate::of(contents) {
-                Ok(certificate) => {
+            match Certificate::with_fault(contents) {
+                Ok((certificate, Some(fault))) if !certificate.goes_without(own, &fault) => {
+                    news.refused.push(fault);
+                }
+                Ok((certificate, fault)) => {
                     let staple = files.staple.clone();
                     news.stale.extend(staple.zip(certificate.staple_fault()));
+                    news.bare.extend(fault);
                     *own = Arc::new(certificate);
                     news.renewed.push(files.named().to_path_buf());
                 }
-                Err(error) => match files.bare(own, &error) {
-                    Some(certificate) => {
-                        *own = Arc::new(certificate);
-                        news.renewed.push(files.named().to_path_buf());
-                        news.bare.push(error);
-                    }
-                    None => news.refused.push(error),
-                },
+                Err(error) => news.refused.push(error),
             }
         }
         if let (Some(demands), Some(seen)) = (clients, looked.next()) {

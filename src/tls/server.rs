@@ -205,14 +205,6 @@ impl ServerTls {
             .and_then(Clients::lists_until)
     }
 
-    /// Whether lists of revoked certificates have expired: then nobody is let in by what a handshake found before, which
-    /// resumes without asking a verifier.
-    pub fn lists_expired(&self) -> bool {
-        let material = self.material.load();
-        let clients = material.read.clients.as_ref();
-        clients.is_some_and(Clients::lists_expired)
-    }
-
     /// What is asked of clients, as a number; 0: nothing.
     pub fn asked(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)
