@@ -240,18 +240,16 @@ impl Driver {
             Stage::Warned(until) | Stage::Cut(until) => until,
             Stage::Serving | Stage::Leaving | Stage::Lost => Tick::NEVER,
         };
-        let due = life
-            .whole_by
-            .min(life.idle_by)
-            .min(life.rest_by)
-            .min(life.stall.due())
-            .min(warned);
-        // One that has ended waits for its last bytes alone.
         let due = if life.parting.is_on() {
-            life.parting.due().min(life.stall.due())
+            // It has ended, and waits for its last bytes alone.
+            life.parting.due()
         } else {
-            due
+            life.whole_by
+                .min(life.idle_by)
+                .min(life.rest_by)
+                .min(warned)
         };
+        let due = due.min(life.stall.due());
         self.mux.connection.timer.set_idle(due);
     }
 }

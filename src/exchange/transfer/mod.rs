@@ -274,7 +274,7 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
         // By value, not by the timer's mark: the mark may be an older deadline's.
         let forced = self.x.local.drain.phase() == crate::drain::Phase::Forced;
         let mut due = self.due();
-        if due <= self.clock().tick() && (self.is_shut_out() || self.is_answered_meanwhile()) {
+        if due <= self.clock().tick() && (self.is_excused() || self.is_answered_meanwhile()) {
             due = self.due();
         }
         if forced || due <= self.clock().tick() {

@@ -91,7 +91,7 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
     /// Whether we keep the client from sending, or did since it was waited for: its clocks begin anew, for as long as the endpoints
     /// that do not read may take to answer. Uploads of its own may be what keeps it.
     #[cold]
-    pub(super) fn is_shut_out(&mut self) -> bool {
+    pub(super) fn is_excused(&mut self) -> bool {
         let now = self.clock().tick();
         if self.upload_due.min(self.body_rate_due) > now
             || self.up.pending(&self.x.kit)
