@@ -196,7 +196,7 @@ impl<'c> Reading<'c> {
                 Prior::No => {}
             }
             // Only a line's end can make the head whole, and only so much may come before one.
-            self.unended = if line_ended { 0 } else { self.unended + read };
+            self.unended += read;
             let most = self.limits.request_line.max(self.limits.headers);
             if line_ended || self.unended > most {
                 let mut input = std::mem::take(&mut *connection.input.borrow_mut());
@@ -243,6 +243,8 @@ impl<'c> Reading<'c> {
                 if place == Place::First {
                     self.limit();
                 }
+                let ended = memchr::memrchr(b'\n', input).map_or(0, |end| end + 1);
+                self.unended = input.len() - ended;
                 None
             }
             Err(error) => {

@@ -201,6 +201,22 @@ fn every_head_of_the_table() {
     bench.end();
 }
 
+/// What came before the last end of a line counts, in however many pieces it came: whoever sends no more gets an answer.
+#[test]
+fn a_line_without_end_is_refused_in_pieces() {
+    let bench = Bench::new();
+    for line in ["n", "X: "] {
+        let mut client = Client::connect(bench.proxy.web);
+        let long = "n".repeat(8192);
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{line}{long}"));
+        for _ in 0..25 {
+            client.send("n".repeat(1024));
+        }
+        let status = client.response().status;
+        assert!([400, 431].contains(&status), "{status}");
+    }
+}
+
 /// E-013 … E-026: a body that breaks its grammar never becomes a request at the origin.
 #[test]
 fn broken_bodies_never_become_complete() {
