@@ -13,6 +13,7 @@
 
 mod changes;
 mod debounce;
+mod eyes;
 mod load;
 mod prepare;
 mod resolve;

@@ -1,55 +1,57 @@
 //! Notices that a file of the configuration changed.
-//!
-//! What is watched are directories: a file that is replaced by a rename, or a symbolic link that is pointed
-//! elsewhere (as Kubernetes does with mounted configurations), is another file, and a watch on the old one would
-//! never speak again. The files are watched beside them: what is written to one that is mounted here alone, or has
-//! another name elsewhere, is told to the directory where it was written.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ffi::OsString;
+use std::fs::Metadata;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 use super::debounce::Debounce;
-use crate::base::clock::{self, Instant};
+use super::eyes::{Eyes, News};
+use crate::base::clock;
 
 /// Pause between two looks at whether what is watched is still what the paths name: a directory that is missing, or is
 /// mounted over, tells nobody when that is over.
 const SWEEP: Duration = Duration::from_secs(2);
 
-/// Symbolic links that are followed for one path.
-const MAX_LINKS: usize = 32;
-
-/// A watch over the configuration's files.
+/// A watch over the configuration's files. Looking takes as long as there are files: it has a thread of its own, so that nobody waits for it.
 #[derive(Debug)]
 pub struct Watch {
-    events: mpsc::Receiver<()>,
-    eyes: Option<Eyes>,
-    debounce: Debounce,
-    sweep: Instant,
+    orders: std::sync::mpsc::Sender<Order>,
+    changed: mpsc::Receiver<()>,
     /// What the configuration in effect depends on.
     followed: Vec<PathBuf>,
     /// And what is watched beside it.
     paths: Vec<PathBuf>,
 }
 
+/// What the thread hears.
+#[derive(Debug)]
+enum Order {
+    /// These are to be watched, and nothing else.
+    Look(Vec<PathBuf>),
+    /// Something that is watched changed.
+    Changed,
+    /// Nobody listens any more.
+    End,
+}
+
 impl Watch {
-    /// A watch over nothing. Where the system has no watches left it stays one, and says so.
+    /// A watch over nothing.
     pub fn new() -> Self {
-        let (sender, events) = mpsc::channel(1);
-        let eyes = Eyes::open(sender)
-            .map_err(|error| tracing::warn!(%error, "files are not watched; SIGHUP reloads"))
-            .ok();
+        let (orders, inbox) = std::sync::mpsc::channel();
+        let (tell, changed) = mpsc::channel(1);
+        let lookout = Lookout::new(orders.clone());
+        let thread = std::thread::Builder::new().name("watch".to_owned());
+        if let Err(error) = thread.spawn(move || lookout.run(&inbox, &tell)) {
+            tracing::warn!(%error, "files are not watched; SIGHUP reloads");
+        }
         Self {
-            events,
-            eyes,
-            debounce: Debounce::default(),
-            sweep: clock::now() + SWEEP,
+            orders,
+            changed,
             followed: Vec::new(),
             paths: Vec::new(),
         }
@@ -78,38 +80,15 @@ impl Watch {
     }
 
     fn look_out(&mut self, paths: Vec<PathBuf>) {
-        self.paths = paths;
-        if self.look() == News::More {
-            self.debounce.changed(clock::now());
-        }
+        self.paths.clone_from(&paths);
+        let _ = self.orders.send(Order::Look(paths));
     }
 
     /// Waits until something changed and then nothing for a moment; not for ever where changes never end.
     /// Cancel safe: a change that was seen is kept.
     pub async fn changed(&mut self) {
-        loop {
-            tokio::select! {
-                Some(()) = self.events.recv() => self.debounce.changed(clock::now()),
-                () = until(Some(self.sweep)) => {
-                    self.sweep = clock::now() + SWEEP;
-                    if self.eyes.as_mut().is_some_and(|eyes| eyes.sweep() == News::More) {
-                        self.debounce.changed(clock::now());
-                    }
-                }
-                () = until(self.debounce.due()) => {
-                    self.debounce.clear();
-                    // A link may lead elsewhere now: watch first, so that no change falls before the reading.
-                    self.look();
-                    return;
-                }
-            }
-        }
-    }
-
-    fn look(&mut self) -> News {
-        match &mut self.eyes {
-            Some(eyes) => eyes.look_at(&self.paths),
-            None => News::Same,
+        if self.changed.recv().await.is_none() {
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -120,254 +99,139 @@ impl Default for Watch {
     }
 }
 
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due.into()).await,
-        None => std::future::pending().await,
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.orders.send(Order::End);
     }
 }
 
-/// What decides whether an event matters.
-#[derive(Debug, Default)]
-struct Interest {
-    /// Files and links.
-    names: BTreeSet<PathBuf>,
-    /// Directories in which every name matters.
-    folders: BTreeSet<PathBuf>,
-    /// What is to be watched.
-    places: BTreeSet<PathBuf>,
+/// The thread that looks.
+struct Lookout {
+    /// For events of the system.
+    orders: std::sync::mpsc::Sender<Order>,
+    eyes: Option<Eyes>,
+    /// Whether it was said that there are none.
+    said: bool,
+    debounce: Debounce,
+    paths: Vec<PathBuf>,
+    /// What the files were like where the system does not tell of all of them.
+    glance: Option<u64>,
 }
 
-impl Interest {
-    fn new(paths: &[PathBuf]) -> Self {
-        let mut interest = Self::default();
-        for path in paths {
-            let steps = steps(path);
-            if let Some(end) = steps.last() {
-                if end.is_dir() {
-                    interest.folders.insert(end.clone());
+impl Lookout {
+    fn new(orders: std::sync::mpsc::Sender<Order>) -> Self {
+        Self {
+            orders,
+            eyes: None,
+            said: false,
+            debounce: Debounce::default(),
+            paths: Vec::new(),
+            glance: None,
+        }
+    }
+
+    fn run(mut self, inbox: &std::sync::mpsc::Receiver<Order>, tell: &mpsc::Sender<()>) {
+        self.open();
+        let mut sweep = clock::now() + SWEEP;
+        loop {
+            let due = self.debounce.due().map_or(sweep, |due| due.min(sweep));
+            let wait = clock::between(clock::now(), due);
+            match inbox.recv_timeout(wait) {
+                Ok(Order::Look(paths)) => {
+                    self.paths = paths;
+                    if self.look() == News::More {
+                        self.debounce.changed(clock::now());
+                    }
                 }
-                interest.places.insert(end.clone());
+                Ok(Order::Changed) => self.debounce.changed(clock::now()),
+                Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {}
             }
-            let parents = steps.iter().filter_map(|path| path.parent());
-            interest.places.extend(parents.map(Path::to_path_buf));
-            interest.names.extend(steps);
-        }
-        interest
-    }
-
-    fn covers(&self, path: &Path) -> bool {
-        self.names.contains(path)
-            || self.places.contains(path)
-            || path
-                .parent()
-                .is_some_and(|parent| self.folders.contains(parent))
-    }
-
-    fn matters(&self, event: &Event) -> bool {
-        let reads = matches!(event.kind, EventKind::Access(_));
-        event.need_rescan() || !reads && event.paths.iter().any(|path| self.covers(path))
-    }
-}
-
-/// Every path whose replacement gives `path` another meaning: the links on the way, and where it ends.
-fn steps(path: &Path) -> Vec<PathBuf> {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    let mut todo: VecDeque<OsString> = parts(&path).collect();
-    let mut links = Vec::new();
-    let mut at = PathBuf::new();
-    while let Some(part) = todo.pop_front() {
-        if part == ".." {
-            at.pop();
-            continue;
-        }
-        let next = at.join(part);
-        match std::fs::read_link(&next) {
-            Ok(target) if links.len() < MAX_LINKS => {
-                for part in parts(&target).collect::<Vec<_>>().into_iter().rev() {
-                    todo.push_front(part);
+            let now = clock::now();
+            if sweep <= now {
+                if self.sweep() == News::More {
+                    self.debounce.changed(now);
                 }
-                links.push(next);
+                sweep = clock::now() + SWEEP;
             }
-            _ => at = next,
+            if self.debounce.due().is_some_and(|due| due <= now) {
+                self.debounce.clear();
+                // A link may lead elsewhere now: watch first, so that no change falls before the reading.
+                self.look();
+                // Full: one that was not heard yet says the same.
+                let _ = tell.try_send(());
+            }
         }
     }
-    links.push(at);
-    links
-}
 
-/// Names of a path; joining the root starts anew.
-fn parts(path: &Path) -> impl Iterator<Item = OsString> {
-    let parts = path.components().filter(|part| *part != Component::CurDir);
-    parts.map(|part| part.as_os_str().to_owned())
-}
-
-/// Whether there is more to see than before.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum News {
-    Same,
-    More,
-}
-
-/// Device and inode.
-type Identity = (u64, u64);
-
-/// A place as it was when it was looked at.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Held {
-    /// `None`: nothing is there.
-    identity: Option<Identity>,
-    watched: bool,
-}
-
-fn identity(place: &Path) -> Option<Identity> {
-    let metadata = std::fs::metadata(place).ok()?;
-    Some((metadata.dev(), metadata.ino()))
-}
-
-/// The system's watcher, pointed at directories and files.
-#[derive(Debug)]
-struct Eyes {
-    watcher: RecommendedWatcher,
-    interest: Arc<Mutex<Interest>>,
-    places: BTreeMap<PathBuf, Held>,
-}
-
-impl Eyes {
-    fn open(changed: mpsc::Sender<()>) -> notify::Result<Self> {
-        let interest: Arc<Mutex<Interest>> = Arc::default();
-        let shared = Arc::clone(&interest);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            let interest = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            // A watch that lost events must be taken for a change.
-            if event.map_or(true, |event| interest.matters(&event)) {
-                // Full: one that was not looked at yet says the same.
-                let _ = changed.try_send(());
+    /// The system's watcher, where there is one to be had.
+    fn open(&mut self) {
+        let orders = self.orders.clone();
+        let eyes = Eyes::open(move || {
+            let _ = orders.send(Order::Changed);
+        });
+        match eyes {
+            Ok(eyes) => self.eyes = Some(eyes),
+            Err(error) if !self.said => {
+                tracing::warn!(%error, "the system tells nothing of changes: files are looked at every two seconds");
+                self.said = true;
             }
-        })?;
-        Ok(Self {
-            watcher,
-            interest,
-            places: BTreeMap::new(),
-        })
+            Err(_) => {}
+        }
     }
 
-    /// Watches what these paths depend on now, and nothing else.
-    fn look_at(&mut self, paths: &[PathBuf]) -> News {
-        let interest = Interest::new(paths);
-        let places = interest.places.clone();
-        *self.interest.lock().unwrap_or_else(PoisonError::into_inner) = interest;
-        let before = std::mem::take(&mut self.places);
-        for gone in before.keys().filter(|place| !places.contains(*place)) {
-            let _ = self.watcher.unwatch(gone);
-        }
-        let mut news = News::Same;
-        for place in places {
-            let known = before.get(&place).copied();
-            // Also those that are watched already: the watcher forgets one that was moved away, though it came back.
-            let held = self.hold(&place, known);
-            if known != Some(held) {
-                news = News::More;
-            }
-            self.places.insert(place, held);
-        }
+    fn look(&mut self) -> News {
+        let news = match &mut self.eyes {
+            Some(eyes) => eyes.look_at(&self.paths),
+            None => News::More,
+        };
+        self.glance = self.is_blind().then(|| glance(&self.paths));
         news
     }
 
-    /// Watches anew where something else is than before, or could not be watched. Cheap where all is as it was.
     fn sweep(&mut self) -> News {
         let mut news = News::Same;
-        for (place, known) in std::mem::take(&mut self.places) {
-            let now = identity(&place);
-            let is_settled = known.watched || now.is_none();
-            let held = if is_settled && known.identity == now {
-                known
-            } else {
-                self.hold(&place, Some(known))
-            };
-            if known != held {
-                news = News::More;
+        if let Some(eyes) = &mut self.eyes {
+            news = eyes.sweep();
+        } else {
+            self.open();
+            if self.eyes.is_some() {
+                news = self.look();
             }
-            self.places.insert(place, held);
         }
-        news
+        let before = self.glance;
+        self.glance = self.is_blind().then(|| glance(&self.paths));
+        match (before, self.glance) {
+            (Some(before), Some(now)) if before != now => News::More,
+            _ => news,
+        }
     }
 
-    /// Watches what is there now.
-    fn hold(&mut self, place: &Path, known: Option<Held>) -> Held {
-        let identity = identity(place);
-        if known.is_some_and(|known| known.watched && known.identity != identity) {
-            // The watch on what was there before speaks of this path too, and takes the new one along when it ends.
-            let _ = self.watcher.unwatch(place);
-        }
-        let watched = self.watcher.watch(place, RecursiveMode::NonRecursive);
-        if let Err(error) = &watched
-            && known.is_none_or(|known| known.watched)
-            // What is missing is found when it comes.
-            && !matches!(error.kind, notify::ErrorKind::PathNotFound)
-        {
-            tracing::warn!(%error, place = %place.display(), "cannot watch for changes");
-        }
-        Held {
-            identity,
-            watched: watched.is_ok(),
-        }
+    /// Whether there is a file of which the system tells nothing.
+    fn is_blind(&self) -> bool {
+        self.eyes.as_ref().is_none_or(Eyes::is_blind)
     }
+}
+
+/// What files are like from outside: another number where one was replaced, written to, or is named by another link.
+fn glance(paths: &[PathBuf]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for path in paths {
+        let look = |metadata: Metadata| {
+            let written = (metadata.mtime(), metadata.mtime_nsec(), metadata.size());
+            (metadata.dev(), metadata.ino(), written)
+        };
+        std::fs::metadata(path).ok().map(look).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reload::eyes::tests::Dir;
     use std::fs;
     use std::os::unix::fs::symlink;
-
-    struct Dir(PathBuf);
-
-    impl Dir {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("tg-files-{}-{name}", std::process::id()));
-            let _ = fs::remove_dir_all(&path);
-            fs::create_dir_all(&path).unwrap();
-            Self(fs::canonicalize(path).unwrap())
-        }
-    }
-
-    impl Drop for Dir {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
-    fn event(path: PathBuf) -> Event {
-        Event::new(EventKind::Any).add_path(path)
-    }
-
-    #[test]
-    fn links_are_followed_step_by_step() {
-        let dir = Dir::new("links");
-        let at = |path: &str| dir.0.join(path);
-        // As Kubernetes mounts a ConfigMap.
-        fs::create_dir(at("..2026_01")).unwrap();
-        fs::write(at("..2026_01/a.toml"), "").unwrap();
-        symlink("..2026_01", at("..data")).unwrap();
-        symlink("..data/a.toml", at("a.toml")).unwrap();
-        let path = at("a.toml");
-        assert_eq!(
-            steps(&path),
-            [path.clone(), at("..data"), at("..2026_01/a.toml")]
-        );
-
-        let interest = Interest::new(std::slice::from_ref(&path));
-        assert_eq!(
-            interest.places,
-            [dir.0.clone(), at("..2026_01"), at("..2026_01/a.toml")].into()
-        );
-        assert!(interest.matters(&event(at("..data"))), "pointed elsewhere");
-        assert!(interest.matters(&event(path.clone())));
-        assert!(!interest.matters(&event(at("access.log"))));
-        let read = Event::new(EventKind::Access(notify::event::AccessKind::Any)).add_path(path);
-        assert!(!interest.matters(&read));
-    }
 
     #[tokio::test]
     async fn a_replaced_file_and_a_link_that_is_pointed_elsewhere_are_noticed() {
@@ -474,19 +338,26 @@ mod tests {
     }
 
     #[test]
-    fn every_name_in_a_folder_of_includes_matters() {
-        let dir = Dir::new("folder");
-        let interest = Interest::new(&[dir.0.clone(), dir.0.join("missing/x.toml")]);
-        assert!(interest.matters(&event(dir.0.join("new.toml"))));
-        assert!(!interest.matters(&event(dir.0.join("sub/new.toml"))));
-        assert!(interest.matters(&event(dir.0.join("missing/x.toml"))));
-    }
-
-    #[test]
-    fn a_circle_of_links_ends() {
-        let dir = Dir::new("circle");
-        symlink("b", dir.0.join("a")).unwrap();
-        symlink("a", dir.0.join("b")).unwrap();
-        assert_eq!(steps(&dir.0.join("a")).len(), MAX_LINKS + 1);
+    fn where_the_system_tells_nothing_a_glance_does() {
+        let dir = Dir::new("glance");
+        let at = |path: &str| dir.0.join(path);
+        fs::write(at("one"), "1").unwrap();
+        fs::write(at("two"), "22").unwrap();
+        symlink("one", at("link")).unwrap();
+        let (orders, _inbox) = std::sync::mpsc::channel();
+        let mut lookout = Lookout::new(orders);
+        lookout.paths = vec![at("link"), at("missing")];
+        let mut blind = || {
+            let before = lookout.glance.replace(glance(&lookout.paths));
+            before != lookout.glance
+        };
+        assert!(blind() && !blind());
+        fs::write(at("one"), "one").unwrap();
+        assert!(blind() && !blind(), "written to");
+        symlink("two", at("next")).unwrap();
+        fs::rename(at("next"), at("link")).unwrap();
+        assert!(blind() && !blind(), "another link");
+        fs::write(at("missing"), "").unwrap();
+        assert!(blind() && !blind(), "it is there");
     }
 }
