@@ -8,7 +8,9 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
 
+use crate::cluster::Cluster;
 use crate::metrics::{Scrape, names};
+use crate::tls::{Facts, Shown};
 
 use super::context::{Context, Running};
 
@@ -31,7 +33,12 @@ struct CertificateStatus {
 
 #[derive(Debug, Serialize)]
 struct ShownBy {
-    listener: String,
+    /// To clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listener: Option<String>,
+    /// To endpoints that ask for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<String>,
     file: String,
     /// Until when the answer of its authority that is shown with it is good, in seconds since the Unix epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,33 +56,58 @@ async fn all(State(context): State<Arc<Context>>) -> Json<Vec<CertificateStatus>
 
 /// Those that are in use, by fingerprint.
 fn certificates(running: &Running) -> Vec<CertificateStatus> {
-    let mut found: BTreeMap<String, CertificateStatus> = BTreeMap::new();
-    for listening in &running.listeners {
-        for shown in listening.tls.iter().flat_map(|tls| tls.shown()) {
-            let facts = shown.facts;
-            let dns = facts.names.iter().map(|name| &**name);
-            let names = dns.chain(facts.beside()).map(str::to_owned).collect();
-            let status =
-                found
-                    .entry(facts.fingerprint.clone())
-                    .or_insert_with(|| CertificateStatus {
-                        names,
-                        fingerprint: facts.fingerprint,
-                        subject: facts.subject,
-                        issuer: facts.issuer,
-                        serial: facts.serial,
-                        not_before: facts.not_before,
-                        not_after: facts.not_after,
-                        shown_by: Vec::new(),
-                    });
-            status.shown_by.push(ShownBy {
-                listener: listening.name.to_string(),
+    let listeners = running.listeners.iter().flat_map(|listening| {
+        let all = listening.tls.iter().flat_map(|tls| tls.shown());
+        all.map(|shown| {
+            let by = ShownBy {
+                listener: Some(listening.name.to_string()),
+                cluster: None,
                 file: shown.file.display().to_string(),
                 staple_until: shown.staple_until,
-            });
-        }
+            };
+            (shown.facts, by)
+        })
+    });
+    let clusters = own(running).map(|(cluster, shown)| {
+        let by = ShownBy {
+            listener: None,
+            cluster: Some(cluster.name.to_string()),
+            file: shown.file.display().to_string(),
+            staple_until: None,
+        };
+        (shown.facts.clone(), by)
+    });
+    let mut found: BTreeMap<String, CertificateStatus> = BTreeMap::new();
+    for (facts, by) in listeners.chain(clusters) {
+        let entry = found.entry(facts.fingerprint.clone());
+        let status = entry.or_insert_with(|| CertificateStatus::of(facts));
+        status.shown_by.push(by);
     }
     found.into_values().collect()
+}
+
+impl CertificateStatus {
+    fn of(facts: Facts) -> Self {
+        let dns = facts.names.iter().map(|name| &**name);
+        Self {
+            names: dns.chain(facts.beside()).map(str::to_owned).collect(),
+            fingerprint: facts.fingerprint,
+            subject: facts.subject,
+            issuer: facts.issuer,
+            serial: facts.serial,
+            not_before: facts.not_before,
+            not_after: facts.not_after,
+            shown_by: Vec::new(),
+        }
+    }
+}
+
+/// What clusters show to their endpoints.
+fn own(running: &Running) -> impl Iterator<Item = (&Cluster, &Shown)> {
+    running.clusters.iter().filter_map(|cluster| {
+        let shown = cluster.tls.as_ref()?.shown()?;
+        Some((&**cluster, shown))
+    })
 }
 
 /// Until when certificates are valid, and what became of their files.
@@ -105,5 +137,10 @@ pub(super) fn collect(running: &Running, scrape: &mut Scrape) {
         for (result, count) in [("ok", renewed), ("error", refused)] {
             scrape.add(&names::TLS_RENEWALS, &[listener, result], count);
         }
+    }
+    for (cluster, shown) in own(running) {
+        let (name, file) = (cluster.name.as_str(), shown.file.display().to_string());
+        let until = shown.facts.not_after as f64;
+        scrape.gauge(&names::TLS_OWN_NOT_AFTER, &[name, &file], until);
     }
 }

@@ -41,7 +41,7 @@ PUT  /api/v1/maintenance                                    { \"retry_after\": \
 PUT  /api/v1/maintenance/listeners/{listener}               the same for what comes in there
 PUT  /api/v1/maintenance/routes/{route}                     the same for one route
 DELETE /api/v1/maintenance…                                 take that back
-GET  /api/v1/certificates                                   what listeners show: names, until when, from which files
+GET  /api/v1/certificates                                   what listeners and clusters show: names, until when, from which files
 POST /api/v1/reload   load the configuration again
 ";
 

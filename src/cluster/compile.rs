@@ -121,6 +121,7 @@ pub fn compile(
             None | Some(raw::cluster::OnEndpointDown::Keep) => OnEndpointDown::Keep,
             Some(raw::cluster::OnEndpointDown::Close) => OnEndpointDown::Close,
         },
+        tls,
         health,
     })
 }

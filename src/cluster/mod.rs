@@ -40,6 +40,7 @@ use crate::health::{HealthSpec, ProbeTls, Target};
 use crate::http1::limits::ResponseLimits;
 use crate::metrics::{HealthCells, TransitionCause};
 use crate::outlier::{Crowd, OutlierPolicy};
+use crate::tls::ClientTls;
 use crate::upstream::ConnectSpec;
 
 pub use breaker::ClusterBreaker;
@@ -115,6 +116,8 @@ pub struct Cluster {
     pub breaker: Option<ClusterBreaker>,
     /// What becomes of tunnels to an endpoint that goes down.
     pub on_endpoint_down: OnEndpointDown,
+    /// TLS towards its endpoints; `None`: there is none.
+    pub tls: Option<Arc<ClientTls>>,
     /// How its endpoints are probed; `None`: not at all.
     pub health: Option<Arc<HealthSpec>>,
 }
@@ -163,6 +166,7 @@ impl Cluster {
             sticky: (self.sticky.as_ref()).map(|sticky| sticky.over(&self.name, &made.set)),
             set: made.set,
             knowledge: made.knowledge,
+            tls: self.tls.clone(),
             timeouts: self.timeouts,
             limits: self.limits,
             bulkhead: self.bulkhead,

@@ -21,7 +21,7 @@ pub(super) struct Step {
     tls: Arc<ServerTls>,
     told: Headers,
     deadline: Duration,
-    _slot: HandshakeSlot,
+    slot: HandshakeSlot,
 }
 
 /// What came of a handshake.
@@ -55,7 +55,7 @@ impl Step {
             tls: Arc::clone(tls),
             told: spec.forwarding,
             deadline: spec.timeouts.handshake,
-            _slot: slot,
+            slot,
         }))
     }
 
@@ -98,11 +98,18 @@ impl Step {
         stream.secure(session, early);
         timer.set_idle(local.deadlines.after(self.deadline));
         let mut hello = None;
+        let mut crowded = false;
         let made = poll_fn(|cx| {
             timer.watch(cx);
             let polled = stream.poll_handshake(cx);
             hello = tls::last_hello().or_else(|| hello.take());
+            // It holds what is left of a message that is not whole.
+            connection.weigh(0);
             match polled {
+                Poll::Pending if self.slot.poll_lost(cx).is_ready() => {
+                    crowded = true;
+                    Poll::Ready(None)
+                }
                 Poll::Pending if timer.fired() || local.drain.phase() == Phase::Forced => {
                     Poll::Ready(None)
                 }
@@ -113,6 +120,7 @@ impl Step {
         let failed = |detail| Err((Reason::TlsHandshake, detail));
         match made {
             Some(Ok(())) => Ok((hello.unwrap_or_default(), asked)),
+            None if crowded => Err((Reason::ConnLimit, Detail::Handshakes)),
             None => failed(Detail::Timeout),
             Some(Err(_)) if matches!(&hello, Some(Hello { shown: None, .. })) => {
                 Err((Reason::TlsNoCertificate, Detail::None))

@@ -91,6 +91,8 @@ metrics! {
         "Time from the first step of a TLS handshake to its end.";
     TLS_CERTIFICATE_NOT_AFTER: Gauge "tidegate_tls_certificate_not_after_timestamp_seconds" ["listener", "certificate"]
         "Until when a certificate that is shown is valid, by its file, in seconds since the Unix epoch.";
+    TLS_OWN_NOT_AFTER: Gauge "tidegate_tls_upstream_certificate_not_after_timestamp_seconds" ["cluster", "certificate"]
+        "Until when the certificate that endpoints of a cluster are shown (tls.certificate, tls.pkcs12) is valid, by its file, in seconds since the Unix epoch.";
     TLS_STAPLE_NEXT_UPDATE: Gauge "tidegate_tls_staple_next_update_timestamp_seconds" ["listener", "certificate"]
         "Until when the OCSP answer that is shown with a certificate is good, by the certificate's file, in seconds since the Unix epoch; after that it is not shown.";
     TLS_LISTS_NEXT_UPDATE: Gauge "tidegate_tls_client_crl_next_update_timestamp_seconds" ["listener"]

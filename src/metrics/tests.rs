@@ -129,6 +129,7 @@ fn busy() -> std::sync::Arc<Hub> {
         }
         scrape.add(&names::OVERLOADS, &["tight"], 1);
         scrape.gauge(&names::TLS_CERTIFICATE_NOT_AFTER, &["web", "a.pem"], 1.0);
+        scrape.gauge(&names::TLS_OWN_NOT_AFTER, &["app", "b.pem"], 1.0);
         scrape.gauge(&names::TLS_STAPLE_NEXT_UPDATE, &["web", "a.pem"], 1.0);
         scrape.gauge(&names::TLS_LISTS_NEXT_UPDATE, &["web"], 1.0);
         scrape.add(&names::TLS_RENEWALS, &["web", "ok"], 1);

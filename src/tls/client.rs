@@ -11,15 +11,17 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::certificate::{Certificate, authorities};
 use super::files::{Content, Files, MAX_FILE, Part};
+use super::listed::warn_of_time;
 use super::named::Named;
 use super::provider::provider;
+use super::server::Shown;
 use super::verify::{Demand, Verifier};
 use crate::config::raw::tls::ClusterTls;
 use crate::config::{Code, Diagnostic, Diagnostics, Severity, Span, Spanned};
 use crate::net::Session;
 
-/// Sessions that are remembered for resumption, of each cluster.
-const SESSIONS: usize = 256;
+/// Sessions that are remembered for resumption, of each cluster: eight of each name.
+const SESSIONS: usize = 8 * 256;
 
 /// Whom the system trusts, read when the first cluster asks.
 static SYSTEM: LazyLock<Vec<CertificateDer<'static>>> = LazyLock::new(|| {
@@ -53,6 +55,8 @@ pub struct ClientTls {
     config: Arc<ClientConfig>,
     /// The name of all endpoints, where one is configured.
     name: Option<ServerName<'static>>,
+    /// What endpoints that ask for a certificate are shown.
+    shown: Option<Shown>,
 }
 
 impl fmt::Debug for ClientTls {
@@ -108,6 +112,7 @@ impl TlsSpec {
                 identity,
                 config: Arc::clone(&client.config),
                 name: client.name.clone(),
+                shown: None,
             }),
             name: self.name.clone(),
         }
@@ -122,7 +127,7 @@ impl ClientTls {
             .server_name
             .as_ref()
             .and_then(|name| server_name(name, diagnostics));
-        let own = own(raw, diagnostics);
+        let (own, shown) = own(raw, diagnostics).unzip();
         let trust = trust(raw, diagnostics);
         let list = |raw: Option<&Spanned<Vec<Spanned<String>>>>| -> Vec<String> {
             let all = raw.into_iter().flat_map(|list| list.value.iter());
@@ -153,7 +158,13 @@ impl ClientTls {
             config: Arc::new(identity.config(own)),
             identity,
             name,
+            shown,
         })
+    }
+
+    /// The certificate of our own that endpoints are shown, if they ask for one.
+    pub fn shown(&self) -> Option<&Shown> {
+        self.shown.as_ref()
     }
 
     /// TLS towards an endpoint that is known by this name or address; `None`: there is no name to ask for.
@@ -226,7 +237,7 @@ fn server_name(
     name
 }
 
-fn own(raw: &Spanned<ClusterTls>, diagnostics: &mut Diagnostics) -> Option<CertifiedKey> {
+fn own(raw: &Spanned<ClusterTls>, diagnostics: &mut Diagnostics) -> Option<(CertifiedKey, Shown)> {
     let named = Named::of_cluster(raw)?;
     let files = Files {
         source: named.source(diagnostics)?,
@@ -234,8 +245,21 @@ fn own(raw: &Spanned<ClusterTls>, diagnostics: &mut Diagnostics) -> Option<Certi
     };
     match Certificate::load(&files) {
         Ok(certificate) => {
+            let file = named.file()?;
+            warn_of_time(
+                file,
+                certificate.facts(),
+                "endpoints that check it refuse the connection",
+                diagnostics,
+            );
             let key = &certificate.key;
-            Some(CertifiedKey::new(key.cert.clone(), Arc::clone(&key.key)))
+            let own = CertifiedKey::new(key.cert.clone(), Arc::clone(&key.key));
+            let shown = Shown {
+                file: file.value.0.clone(),
+                facts: certificate.facts().clone(),
+                staple_until: None,
+            };
+            Some((own, shown))
         }
         Err(error) => {
             diagnostics.push(error.diagnostic(named.span(error.part)));

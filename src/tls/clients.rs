@@ -28,6 +28,9 @@ use crate::config::{Code, Diagnostic, Diagnostics};
 use crate::message::forwarded::{Header, Headers};
 use crate::record::ClientCertificate;
 
+/// Most bytes of names of authorities that clients are told of, so that the message stays what any client takes.
+const MAX_HINTS: usize = 16 * 1024;
+
 /// What is asked of clients, as a number of which nobody can make a second: what a session was verified by is its own
 /// (E-123). Of the listener's content, not of its paths, so that it is the same on every instance.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -137,8 +140,18 @@ impl Demands {
             Some(next.to_unix_duration().as_secs())
         });
         let lists_until = ends.min().unwrap_or(u64::MAX);
+        // Clients are told whose certificates are asked for, where that fits: its length has two bytes (RFC 8446, 4.2.4).
+        let hints: usize = roots
+            .subjects()
+            .iter()
+            .map(|name| 2 + name.as_ref().len())
+            .sum();
         let builder =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider()));
+        let builder = match hints {
+            ..=MAX_HINTS => builder,
+            _ => builder.clear_root_hint_subjects(),
+        };
         let builder = match self.manner {
             Manner::Optional => builder.allow_unauthenticated(),
             Manner::Required => builder,

@@ -3,6 +3,8 @@
 //! Sans-io. Nothing is decrypted and nothing is changed; the bytes go on as they came. Numbers are those of RFC 8446 (records and
 //! messages), RFC 6066 (server name) and RFC 7301 (ALPN).
 
+use super::reader::Reader;
+
 /// The longest that a client hello, its records included, may be before it is refused. The largest in use, with
 /// post-quantum key shares and tickets, have a few KiB.
 pub const MAX_HELLO: usize = 16 * 1024;
@@ -104,41 +106,6 @@ fn message(bytes: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
     }
 }
 
-/// Takes numbers and vectors off the front.
-struct Reader<'b>(&'b [u8]);
-
-impl<'b> Reader<'b> {
-    fn take(&mut self, count: usize) -> Option<&'b [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        let (byte, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*byte)
-    }
-
-    fn short(&mut self) -> Option<u16> {
-        let (bytes, rest) = self.0.split_first_chunk::<2>()?;
-        self.0 = rest;
-        Some(u16::from_be_bytes(*bytes))
-    }
-
-    /// What stands behind its own length, of one byte.
-    fn vector8(&mut self) -> Option<Self> {
-        let length = usize::from(self.byte()?);
-        self.take(length).map(Self)
-    }
-
-    /// The same with a length of two bytes.
-    fn vector16(&mut self) -> Option<Self> {
-        let length = usize::from(self.short()?);
-        self.take(length).map(Self)
-    }
-}
-
 /// Walks the body of a client hello (RFC 8446, 4.1.2).
 fn asked(hello: &mut Reader<'_>) -> Option<Asked> {
     hello.take(2 + 32)?;
@@ -178,6 +145,8 @@ fn server_name(value: &mut Reader<'_>, found: &mut Option<Box<[u8]>>) -> Option<
         if kind != HOST_NAME {
             continue;
         }
+        // Some clients send the dot that ends a name.
+        let name = name.strip_suffix(b".").unwrap_or(name);
         let sound = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
         if found.is_some() || name.is_empty() || name.len() > 255 || !name.iter().all(sound) {
             return None;

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::fs::OFlags;
 use rustls::KeyLog;
 
 use super::x509::hex;
@@ -42,12 +43,18 @@ impl KeyLogFile {
 
     fn open(&self) -> io::Result<File> {
         let mut options = OpenOptions::new();
+        // No link: it would lead the secrets to where somebody else wants them.
         let file = options
             .append(true)
             .create(true)
             .mode(MODE)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(&self.path)?;
-        // One that was there already, whoever made it.
+        // Its owner reads it, whatever its mode is.
+        if file.metadata()?.uid() != rustix::process::geteuid().as_raw() {
+            return Err(io::Error::other("the file belongs to somebody else"));
+        }
+        // One that was there already.
         file.set_permissions(Permissions::from_mode(MODE))?;
         Ok(file)
     }
@@ -83,5 +90,27 @@ impl KeyLog for KeyLogFile {
         if let Err(error) = self.write(&line) {
             tracing::warn!(%error, "a secret of a connection is not in the key log");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn secrets_follow_no_link() {
+        let folder = std::env::temp_dir().join(format!("tg-key-log-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (path, other) = (folder.join("keys"), folder.join("other"));
+        fs::write(&other, "").unwrap();
+        let log = KeyLogFile::at(&path).unwrap();
+        symlink(&other, &path).unwrap();
+        assert!(log.write("a secret\n").is_err());
+        assert_eq!(fs::read_to_string(&other).unwrap(), "");
+        fs::remove_file(&path).unwrap();
+        log.write("a secret\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a secret\n");
+        fs::remove_dir_all(folder).unwrap();
     }
 }

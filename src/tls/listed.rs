@@ -5,8 +5,10 @@ use super::clients::Demands;
 use super::files::{Files, LoadError, Part};
 use super::material::Read;
 use super::named::Named;
+use super::x509::Facts;
 use crate::base::clock;
 use crate::config::raw::tls::{Certificate as RawCertificate, ClientAuth, ListenerTls};
+use crate::config::types::FilePath;
 use crate::config::{Code, Diagnostic, Diagnostics, Span, Spanned};
 
 /// Where the certificates come from. What is wrong with one is told, and leaves all of them out.
@@ -67,7 +69,7 @@ pub(super) fn read(
     // Where one is missing they do not stand in the same order.
     if read.certificates.len() == raw.certificates.len() {
         for (raw, certificate) in raw.certificates.iter().zip(&read.certificates) {
-            warn_of_time(raw, certificate, diagnostics);
+            warn_of(raw, certificate, diagnostics);
         }
     }
     if let (Some(clients), Some(ClientAuth::Optional(raw) | ClientAuth::Required(raw))) =
@@ -88,7 +90,7 @@ pub(super) fn read(
 
 /// A certificate that is not valid now is shown all the same: a client that does not look is served, one that does is
 /// told.
-fn warn_of_time(
+fn warn_of(
     raw: &Spanned<RawCertificate>,
     certificate: &Certificate,
     diagnostics: &mut Diagnostics,
@@ -100,8 +102,20 @@ fn warn_of_time(
                 .note("it is not shown: some clients refuse such a one, and none misses it"),
         );
     }
+    if let Some(file) = Named::of_listener(raw).file() {
+        let note = "clients that check it refuse the connection";
+        warn_of_time(file, certificate.facts(), note, diagnostics);
+    }
+}
+
+/// Warns of a certificate that is not valid now; `note` says what comes of it.
+pub(super) fn warn_of_time(
+    file: &Spanned<FilePath>,
+    facts: &Facts,
+    note: &str,
+    diagnostics: &mut Diagnostics,
+) {
     let now = clock::wall().as_secs();
-    let facts = certificate.facts();
     let what = if facts.not_after < now {
         "has expired"
     } else if facts.not_before > now {
@@ -109,12 +123,6 @@ fn warn_of_time(
     } else {
         return;
     };
-    let Some(file) = Named::of_listener(raw).file() else {
-        return;
-    };
     let message = format!("`{}` {what}", file.value.display());
-    diagnostics.push(
-        Diagnostic::warning(Code::CertificateTime, file.span, message)
-            .note("clients that check it refuse the connection"),
-    );
+    diagnostics.push(Diagnostic::warning(Code::CertificateTime, file.span, message).note(note));
 }

@@ -13,7 +13,7 @@ use super::provider::provider;
 use super::resolver::Resolver;
 use super::server::Policy;
 use super::table::Table;
-use super::tickets::{Tickets, Until};
+use super::tickets::{Shown, Tickets};
 
 /// What a policy's files hold: the one half of what handshakes go by, the policy is the other.
 #[derive(Clone, Debug)]
@@ -175,10 +175,12 @@ fn config(
     }
     match &tickets.0 {
         Some(tickets) => {
-            let until = read.clients.as_ref().and_then(Clients::lists_until);
             let tickets = Arc::clone(tickets);
-            config.ticketer = match until {
-                Some(until) => Arc::new(Until { tickets, until }),
+            config.ticketer = match &read.clients {
+                Some(clients) => Arc::new(Shown {
+                    tickets,
+                    lists_until: clients.lists_until().unwrap_or(u64::MAX),
+                }),
                 None => tickets,
             };
         }

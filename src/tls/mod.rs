@@ -24,8 +24,10 @@ mod names;
 mod ocsp;
 mod pkcs12;
 mod provider;
+mod reader;
 mod resolver;
 mod server;
+mod slots;
 mod x509;
 mod table;
 mod tickets;
@@ -42,7 +44,8 @@ pub use files::{Files, LoadError, MAX_FILE, MAX_LISTS, Source};
 pub use key_log::KeyLogFile;
 pub use names::{detail, group, suite, version};
 pub use resolver::{Hello, last_hello};
-pub use server::{HandshakeSlot, Inside, ServerTls, Shown};
+pub use server::{Inside, ServerTls, Shown};
+pub use slots::HandshakeSlot;
 pub use x509::Facts;
 
 /// Settings of the process that every listener's TLS goes by.

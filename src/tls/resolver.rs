@@ -40,7 +40,9 @@ impl fmt::Debug for Resolver {
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let name = hello.server_name().map(str::to_ascii_lowercase);
+        // Some clients send the dot that ends a name (RFC 6066, 3 has none).
+        let name = hello.server_name();
+        let name = name.map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
         let schemes = hello.signature_schemes();
         let (shown, key) = self.0.choose(name.as_deref(), schemes).unzip();
         LAST.set(Some(Hello {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use rustls::SupportedProtocolVersion;
@@ -12,12 +12,14 @@ use super::clients::{Clients, Demands};
 use super::files::Files;
 use super::listed::{files, read};
 use super::material::{Material, Read};
+use super::slots::{HandshakeSlot, Slots};
 use super::table::Names;
+
 use super::tickets::{Tickets, Whose};
 use super::x509::Facts;
 use super::{Common, Ground, Live};
-use crate::base::ListenerName;
 use crate::base::secret::Secret;
+use crate::base::{ListenerName, clock};
 use crate::config::raw::tls::{ListenerTls, TlsVersion};
 use crate::config::{Code, Diagnostic, Diagnostics, Severity, Spanned};
 use crate::net::Session;
@@ -29,21 +31,11 @@ const PROTOCOLS: &[&str] = &["h2", "http/1.1"];
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     /// Handshakes under way, over all workers.
-    handshakes: AtomicUsize,
+    handshakes: Arc<Slots>,
     /// Files that were another, and were taken.
     renewed: AtomicU64,
     /// Files that were another, and were refused.
     refused: AtomicU64,
-}
-
-/// A handshake's place among those under way.
-#[derive(Debug)]
-pub struct HandshakeSlot(Arc<Standing>);
-
-impl Drop for HandshakeSlot {
-    fn drop(&mut self) {
-        self.0.handshakes.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// What an operator says of a listener's TLS: two that say the same are the same.
@@ -234,11 +226,9 @@ impl ServerTls {
         (count(renewed), count(refused))
     }
 
-    /// Takes a place among the handshakes under way; `None` when there are `most`. 0: any number.
+    /// Takes a place among the handshakes under way; `None` when there are `most`, and none of them has been there for long. 0: any number.
     pub fn begin(&self, most: usize) -> Option<HandshakeSlot> {
-        let before = self.standing.handshakes.fetch_add(1, Ordering::Relaxed);
-        let slot = HandshakeSlot(Arc::clone(&self.standing));
-        (most == 0 || before < most).then_some(slot)
+        self.standing.handshakes.take(most, clock::now())
     }
 
     /// Whether a client that was shown a certificate for these names would have been shown one for the same for `name` too.

@@ -19,7 +19,15 @@ pub struct Names(pub u64);
 
 impl Names {
     fn of(certificate: &Certificate) -> Self {
-        let mut names: Vec<&str> = certificate.facts.names.iter().map(|name| &**name).collect();
+        let facts = &certificate.facts;
+        let mut names: Vec<&str> = facts.names.iter().map(|name| &**name).collect();
+        // Without a DNS name it is for what else it names; and one that names nothing is like no other.
+        if names.is_empty() {
+            names.extend(facts.beside());
+        }
+        if names.is_empty() {
+            names.push(&facts.subject);
+        }
         names.sort_unstable();
         Self(HashKey::from_seed("names").hash(names.join(" ").as_bytes()))
     }

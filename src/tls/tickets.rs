@@ -6,9 +6,12 @@ use std::sync::Arc;
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::rand;
 use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::pki_types::CertificateDer;
 use rustls::server::ProducesTickets;
 
 use super::clients::Mark;
+use super::reader::Reader;
+use super::x509::Facts;
 use crate::base::secret::Secret;
 use crate::base::{ListenerName, clock};
 
@@ -129,15 +132,17 @@ impl ProducesTickets for Shared {
     }
 }
 
-/// Tickets that are opened until then, in seconds since the Unix epoch: while all lists of revoked certificates are good. After that a
-/// client makes a handshake of its own, where the lists that are about it decide.
+/// Tickets of clients that show certificates. A ticket has what they showed in it, and nobody verifies that again: it opens while all of those
+/// certificates are valid, and all lists of revoked ones are good. After that a client makes a handshake of its own, in which it may show what it
+/// has by now. Were it refused behind a resumed one, it would be given another ticket of the same kind first.
 #[derive(Debug)]
-pub(super) struct Until {
+pub(super) struct Shown {
     pub(super) tickets: Arc<dyn ProducesTickets>,
-    pub(super) until: u64,
+    /// Until when all lists are good, in seconds since the Unix epoch.
+    pub(super) lists_until: u64,
 }
 
-impl ProducesTickets for Until {
+impl ProducesTickets for Shown {
     fn enabled(&self) -> bool {
         self.tickets.enabled()
     }
@@ -151,11 +156,37 @@ impl ProducesTickets for Until {
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
-        if self.until < clock::wall().as_secs() {
+        let now = clock::wall().as_secs();
+        if self.lists_until < now {
             return None;
         }
-        self.tickets.decrypt(ticket)
+        let plain = self.tickets.decrypt(ticket)?;
+        let certificates = shown(&mut Reader(&plain))?;
+        let valid =
+            |one: CertificateDer<'_>| Facts::read(&one).is_some_and(|facts| facts.not_after >= now);
+        certificates.into_iter().all(valid).then_some(plain)
     }
+}
+
+/// The certificates that a session was made with: rustls's own layout of a session. Were that to change nobody would resume, and a test would
+/// say so.
+fn shown<'b>(session: &mut Reader<'b>) -> Option<Vec<CertificateDer<'b>>> {
+    if session.byte()? == 1 {
+        // The name that was asked for.
+        session.vector8()?;
+    }
+    // Version, suite, secret, and whether the secret is bound to its handshake.
+    session.take(2 + 2)?;
+    session.vector8()?;
+    session.byte()?;
+    let mut certificates = Vec::new();
+    if session.byte()? == 1 {
+        let mut chain = session.vector24()?;
+        while !chain.0.is_empty() {
+            certificates.push(CertificateDer::from(chain.vector24()?.0));
+        }
+    }
+    Some(certificates)
 }
 
 #[cfg(test)]

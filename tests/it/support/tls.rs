@@ -8,6 +8,7 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -185,6 +186,14 @@ pub fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 }
 
 impl Issued {
+    /// As a client or a server shows it.
+    pub fn certified(&self) -> Arc<CertifiedKey> {
+        let chain = CertificateDer::pem_slice_iter(self.chain.as_bytes());
+        let chain = chain.collect::<Result<_, _>>().expect("a chain");
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("a key");
+        Arc::new(CertifiedKey::from_der(chain, key, &provider()).expect("a pair"))
+    }
+
     /// Writes both files beside each other, with their endings.
     pub fn write_at(&self, stem: &std::path::Path) {
         replace(&stem.with_extension("key"), &self.key);

@@ -3,7 +3,7 @@
 use crate::support::bytes::ByteServer;
 use crate::support::client::{pattern, with_body};
 use crate::support::frames::{self, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Peer, SETTINGS};
-use crate::support::streams::{Act, Streams, ok};
+use crate::support::streams::{Act, Streams, fields, ok};
 use crate::support::tls::Authority;
 use crate::support::tls_origin::{Front, server};
 use crate::support::websocket::{self, WebSocket};
@@ -89,6 +89,34 @@ fn probes_of_http_ask_for_http1_alone() {
     proxy.wait_metric("tidegate_health_checks_total", &labels, |n| n >= 1.0);
     let agreed = front.shakes()[0].protocol.clone();
     assert_eq!(agreed.as_deref(), Some("http/1.1"));
+}
+
+/// A probe of gRPC speaks HTTP/2 and nothing else, and says that it came over TLS: some servers look at that.
+#[test]
+fn probes_of_grpc_ask_for_http2_alone() {
+    let authority = Authority::new("Inner Authority");
+    let streams = Streams::answering(|_| {
+        let kind = fields(&[("content-type", "application/grpc")]);
+        let serving = vec![0, 0, 0, 0, 2, 8, 1];
+        let status = fields(&[("grpc-status", "0")]);
+        vec![
+            Act::Head(200, kind),
+            Act::Data(serving),
+            Act::Trailers(status),
+        ]
+    });
+    let front = front(&authority, streams.addr(), &["http/1.1", "h2"]);
+    let health = "health = { check = { grpc = {} }, interval = \"50ms\" }";
+    let proxy = over(&authority, &[front.addr()], health);
+    let labels = [("cluster", "app"), ("result", "pass")];
+    proxy.wait_metric("tidegate_health_checks_total", &labels, |n| n >= 1.0);
+    let agreed = front.shakes()[0].protocol.clone();
+    assert_eq!(agreed.as_deref(), Some("h2"));
+    let asked = streams.wait(1);
+    assert_eq!(
+        (&*asked.scheme, &*asked.path),
+        ("https", "/grpc.health.v1.Health/Check")
+    );
 }
 
 /// Nothing is known at first, and all who come at once are served.

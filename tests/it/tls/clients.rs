@@ -4,10 +4,12 @@ use super::Bed;
 use crate::support::tls::{Authority, Issued, Kind, Secure, ask, connect, replace};
 use crate::support::{Origin, Setup, endpoint, eventually, ports};
 use rcgen::{CertificateParams, DnType, SanType};
-use rustls::{ClientConfig, HandshakeKind};
+use rustls::client::ResolvesClientCert;
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, HandshakeKind, SignatureScheme};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 const REJECTED: &str = "tidegate_connections_rejected_total";
@@ -382,15 +384,45 @@ fn an_expired_certificate_is_not_resumed() {
     let until = SystemTime::now() + Duration::from_secs(4);
     let short = |params: &mut CertificateParams| params.not_after = until.into();
     let own = people.issue_with(&["client.example"], Kind::Ecdsa, short);
-    let client = bed.showing(&own);
+    let wallet = Arc::new(Wallet::of(&own));
+    let mut client = bed.authority.client();
+    client.client_auth_cert_resolver = Arc::clone(&wallet) as _;
+    let client = Arc::new(client);
     // Each full handshake gives tickets; one is kept for later.
     assert!(bed.answered(&client).starts_with("HTTP/1.1 200"));
     eventually("its time is over", || {
         (SystemTime::now() > until + Duration::from_secs(1)).then_some(())
     });
     assert_eq!(bed.answered(&client), "");
-    let labels = [("resumed", "yes"), ("result", "expired")];
+    let labels = [("resumed", "no"), ("result", "expired")];
     bed.proxy.wait_metric(HANDSHAKES, &labels, |n| n == 1.0);
+    // Whoever renewed it in time is let in, by a handshake that asks for it.
+    wallet.put(&people.issue(&["client.example"]));
+    assert!(bed.answered(&client).starts_with("HTTP/1.1 200"));
+}
+
+/// What a client shows, until it is renewed: sessions are the same as before.
+#[derive(Debug)]
+struct Wallet(Mutex<Arc<CertifiedKey>>);
+
+impl Wallet {
+    fn of(own: &Issued) -> Self {
+        Self(Mutex::new(own.certified()))
+    }
+
+    fn put(&self, own: &Issued) {
+        *self.0.lock().unwrap() = own.certified();
+    }
+}
+
+impl ResolvesClientCert for Wallet {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.lock().unwrap()))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
 }
 
 /// Instances with the same secret make the same keys; who has another, or none, opens nothing of theirs.

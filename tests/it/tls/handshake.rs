@@ -186,6 +186,24 @@ fn a_handshake_has_a_deadline_and_only_so_many_are_under_way() {
     });
 }
 
+/// F-33: whoever says nothing keeps nobody out, though all places are taken.
+#[test]
+fn a_silent_client_makes_way_for_one_that_speaks() {
+    let limits = "timeouts = { handshake = \"60s\" }\nlimits = { handshakes = 1 }";
+    let bed = Bed::on(Origin::start(), "", limits, &|authority| {
+        vec![authority.issue(&["test.example"])]
+    });
+    let mut silent = Client::connect(bed.proxy.web);
+    let labels = [("reason", "conn_limit"), ("detail", "handshakes")];
+    let config = bed.client();
+    let mut secure = eventually("a place", || {
+        connect(bed.proxy.web, "test.example", &config).ok()
+    });
+    assert!(ask(&mut secure, "GET", "/", "test.example").starts_with("HTTP/1.1 200"));
+    silent.ends();
+    bed.proxy.wait_metric(REJECTED, &labels, |n| n >= 1.0);
+}
+
 /// E-161: a hello may come in any pieces, and one with a post-quantum share does not fit a segment.
 #[test]
 fn a_hello_byte_by_byte_is_understood() {

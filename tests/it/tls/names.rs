@@ -41,6 +41,47 @@ fn asked_of(bed: &Bed, name: &str, count: usize) -> usize {
         .expect("one of ours")
 }
 
+/// Some clients send the dot that ends a name in full; libraries do not.
+#[test]
+fn a_dot_at_the_end_of_a_name_says_nothing() {
+    let bed = Bed::with("", &five);
+    let at = bed.proxy.web.to_string();
+    let name = "exact.wild.example.";
+    let output = run(
+        "openssl",
+        &["s_client", "-connect", &at, "-servername", name],
+        "",
+    );
+    let text = String::from_utf8_lossy(&output.stdout);
+    let pem = text.find("-----BEGIN CERTIFICATE").map(|at| &text[at..]);
+    let shown = CertificateDer::from_pem_slice(pem.expect("a certificate").as_bytes()).unwrap();
+    let path = bed.proxy.log_path().with_file_name("c4.pem");
+    let ours = std::fs::read_to_string(path).unwrap();
+    assert_eq!(
+        shown,
+        CertificateDer::from_pem_slice(ours.as_bytes()).unwrap()
+    );
+}
+
+/// Without a DNS name in them two certificates are no pair.
+#[test]
+fn of_certificates_without_names_the_first_is_shown() {
+    let nameless = |authority: &Authority| {
+        let address = |last: u8| {
+            move |params: &mut rcgen::CertificateParams| {
+                let ip = std::net::IpAddr::from([10, 0, 0, last]);
+                params.subject_alt_names = vec![rcgen::SanType::IpAddress(ip)];
+            }
+        };
+        vec![
+            authority.issue_with(&[], Kind::Rsa, address(1)),
+            authority.issue_with(&[], Kind::Ecdsa, address(2)),
+        ]
+    };
+    let bed = Bed::with("", &nameless);
+    assert_eq!(asked_of(&bed, "127.0.0.1", 2), 0);
+}
+
 #[test]
 fn a_name_finds_its_certificate_and_any_other_gets_the_first() {
     let bed = Bed::with("", &five);

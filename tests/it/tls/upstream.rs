@@ -127,16 +127,44 @@ fn an_endpoint_that_asks_for_our_certificate_is_shown_it() {
     let config = strict_server(&authority.issue(&["127.0.0.1"]), &clients);
     let front = Front::over(origin.addr(), config);
     let setup = Setup::new();
-    clients.issue(&["proxy.example"]).write(&setup.dir, "own");
-    let own = format!(
-        ", certificate = \"{}\", key = \"{}\"",
-        setup.dir.file("own.pem").display(),
-        setup.dir.file("own.key").display()
-    );
+    let until = |params: &mut rcgen::CertificateParams| {
+        params.not_after = rcgen::date_time_ymd(2090, 1, 1);
+    };
+    let issued = clients.issue_with(&["proxy.example"], Kind::Ecdsa, until);
+    issued.write(&setup.dir, "own");
+    let file = setup.dir.file("own.pem").display().to_string();
+    let key = setup.dir.file("own.key");
+    let own = format!(", certificate = \"{file}\", key = \"{}\"", key.display());
     let ca = ca(&setup, &authority);
     let proxy = over(setup, &[endpoint(front.addr())], &format!("{ca}{own}")).start();
     proxy.get("/").is(200);
     assert!(front.shakes()[0].shown.is_some());
+    // When it ends is what nobody else tells of.
+    let until = "tidegate_tls_upstream_certificate_not_after_timestamp_seconds";
+    let labels = [("cluster", "app"), ("certificate", &*file)];
+    assert_eq!(proxy.metric(until, &labels), 3_786_912_000.0);
+    let text = proxy.admin_get("/api/v1/certificates").is(200).text();
+    let shown: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(shown[0]["names"][0], "proxy.example");
+    let by = serde_json::json!([{ "cluster": "app", "file": file }]);
+    assert_eq!(shown[0]["shown_by"], by);
+}
+
+#[test]
+fn a_certificate_of_ours_that_is_over_is_warned_of() {
+    let setup = Setup::new();
+    let over_by_now = |params: &mut rcgen::CertificateParams| {
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    };
+    let issued = Authority::new("Clients").issue_with(&["x.example"], Kind::Ecdsa, over_by_now);
+    issued.write(&setup.dir, "own");
+    let (file, key) = (setup.dir.file("own.pem"), setup.dir.file("own.key"));
+    let (file, key) = (file.display(), key.display());
+    let tls = format!("certificate = \"{file}\", key = \"{key}\"");
+    let origin = Origin::start();
+    let proxy = over(setup, &[endpoint(origin.addr())], &tls).start();
+    proxy.wait_output("own.pem` has expired");
 }
 
 /// TLS 1.3 has the client's certificate looked at when the handshake is over for the client: what is wrong with it comes in the place of

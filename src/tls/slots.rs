@@ -1,0 +1,146 @@
+//! Handshakes under way at one listener, over all workers.
+//!
+//! There may be so many at a time. Where all places are taken, who has been there longest makes way, if that is long for a handshake: a client
+//! that says nothing costs its place alone, and those who mean it need theirs for a few turns of the network.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::base::clock::{self, Instant};
+
+/// So long a handshake has its place whoever comes.
+const FAIR: Duration = Duration::from_secs(1);
+
+/// The places of one listener.
+#[derive(Debug, Default)]
+pub(super) struct Slots(Mutex<UnderWay>);
+
+#[derive(Debug, Default)]
+struct UnderWay {
+    /// Counts all that there ever were.
+    last: u64,
+    /// Those that have a place, in the order in which they took it.
+    all: BTreeMap<u64, Arc<Handshake>>,
+}
+
+#[derive(Debug)]
+struct Handshake {
+    since: Instant,
+    place: Mutex<Place>,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// Whom to wake when it is lost.
+    Held(Option<Waker>),
+    Lost,
+}
+
+/// A handshake's place among those under way.
+#[derive(Debug)]
+pub struct HandshakeSlot {
+    slots: Arc<Slots>,
+    number: u64,
+    handshake: Arc<Handshake>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Slots {
+    /// Takes a place; `None` when there are `most`, and none of them has been there for long. 0: any number.
+    pub(super) fn take(self: &Arc<Self>, most: usize, since: Instant) -> Option<HandshakeSlot> {
+        let mut under_way = lock(&self.0);
+        while most > 0 && under_way.all.len() >= most {
+            let oldest = under_way.all.first_entry()?;
+            if clock::between(oldest.get().since, since) < FAIR {
+                return None;
+            }
+            let handshake = oldest.remove();
+            if let Place::Held(Some(waker)) =
+                std::mem::replace(&mut *lock(&handshake.place), Place::Lost)
+            {
+                waker.wake();
+            }
+        }
+        under_way.last += 1;
+        let number = under_way.last;
+        let handshake = Arc::new(Handshake {
+            since,
+            place: Mutex::new(Place::Held(None)),
+        });
+        under_way.all.insert(number, Arc::clone(&handshake));
+        Some(HandshakeSlot {
+            slots: Arc::clone(self),
+            number,
+            handshake,
+        })
+    }
+}
+
+impl HandshakeSlot {
+    /// Ready when another has taken the place.
+    pub fn poll_lost(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut *lock(&self.handshake.place) {
+            Place::Lost => Poll::Ready(()),
+            Place::Held(Some(waker)) if waker.will_wake(cx.waker()) => Poll::Pending,
+            Place::Held(waker) => {
+                *waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for HandshakeSlot {
+    fn drop(&mut self) {
+        lock(&self.slots.0).all.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn who_is_there_longest_makes_way() {
+        let slots: Arc<Slots> = Arc::default();
+        let count: Arc<Count> = Arc::default();
+        let waker = Waker::from(Arc::clone(&count));
+        let mut cx = Context::from_waker(&waker);
+        let start = clock::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let (first, second) = (
+            slots.take(2, at(0)).unwrap(),
+            slots.take(2, at(500)).unwrap(),
+        );
+        assert!(first.poll_lost(&mut cx).is_pending() && second.poll_lost(&mut cx).is_pending());
+        assert!(slots.take(2, at(999)).is_none(), "both are new");
+        assert!(slots.take(3, at(999)).is_some(), "and one more would fit");
+        let third = slots.take(2, at(1000)).unwrap();
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert!(first.poll_lost(&mut cx).is_ready());
+        assert!(second.poll_lost(&mut cx).is_pending() && third.poll_lost(&mut cx).is_pending());
+        // That it has none any more takes nobody else's.
+        drop(first);
+        assert!(slots.take(2, at(1400)).is_none());
+        drop(second);
+        assert!(slots.take(2, at(1400)).is_some());
+        assert!(slots.take(0, at(1400)).is_some(), "any number");
+    }
+}
