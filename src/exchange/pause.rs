@@ -11,6 +11,7 @@ use super::side::Downstream;
 use crate::base::{Error, Reason, clock};
 use crate::drain::{Drain, Phase};
 use crate::filter::{Over, Until};
+use crate::message::{BodyLength, grpc};
 use crate::net::Timer;
 use crate::net::deadline::Tick;
 use crate::route::Route;
@@ -64,7 +65,9 @@ pub(super) async fn pause<D: Downstream>(
     until: Until,
     least: Duration,
 ) -> Result<Over, Error> {
+    let called = grpc::deadline(x.record.head());
     let longest = route.and_then(|route| route.timeouts.request);
+    let longest = longest.into_iter().chain(called).min();
     let due = longest.map_or(Tick::NEVER, |limit| {
         let left = limit.saturating_sub(clock::between(x.started, clock::now()));
         timer.deadlines().after(left.max(least))
@@ -74,7 +77,12 @@ pub(super) async fn pause<D: Downstream>(
         if let Poll::Ready(over) = over.as_mut().poll(cx) {
             return Poll::Ready(Ok(over));
         }
-        if let Poll::Ready(gone) = down.poll_gone(cx) {
+        // Where a body is to come its first bytes say nothing of the client, and it is listened to later on.
+        let gone = match x.record.head().body() {
+            BodyLength::None => down.poll_gone(cx),
+            _ => down.poll_cut(cx),
+        };
+        if let Poll::Ready(gone) = gone {
             return Poll::Ready(Err(gone));
         }
         if x.local.drain.phase() == Phase::Forced {

@@ -1,7 +1,7 @@
 //! A service that says of each request whether it may go on.
 
 use crate::support::answer::{Answer, Step};
-use crate::support::{Origin, Proxy, Received, Setup, endpoint, eventually};
+use crate::support::{Gate, Origin, Proxy, Received, Setup, endpoint, eventually};
 
 fn over(app: &Origin, auth: &Origin, keys: &str) -> Proxy {
     Setup::over(&[app.addr()])
@@ -251,4 +251,28 @@ fn the_client_hears_what_the_service_has_for_it() {
         !refused.head.has("x-session"),
         "it is not in `pass_headers`"
     );
+}
+
+/// The first bytes of a body that come while the service is asked say nothing of the client: that it leaves later is heard.
+#[test]
+fn a_client_that_leaves_behind_a_pause_is_missed() {
+    let (asked, never) = (Gate::shut(), Gate::shut());
+    let (held, silent) = (asked.clone(), never.clone());
+    let auth = Origin::answering(move |_| Answer::ok("").held(&held));
+    let app = Origin::answering(move |_| Answer::ok("").held(&silent));
+    let proxy = over(&app, &auth, "");
+    let mut client = proxy.client();
+    client.send("POST /left HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n");
+    auth.wait(1);
+    client.send("body");
+    // Another that came later is asked about: the bytes before it were heard of.
+    proxy
+        .client()
+        .send("GET /other HTTP/1.1\r\nHost: a\r\n\r\n");
+    auth.wait(2);
+    asked.open();
+    app.wait(1);
+    client.reset();
+    let line = proxy.wait_line("its end", |line| line["path"] == "/left");
+    assert_eq!(line["reason"], "client_abort", "{line}");
 }

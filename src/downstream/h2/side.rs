@@ -301,10 +301,15 @@ impl Downstream for Side {
     }
 
     fn break_off(&mut self) -> Disposition {
-        if self.check().is_ok() {
-            self.mux.count(Scope::Stream, Code::Internal);
+        // A tunnel that breaks off says nothing of us (RFC 8441, 5).
+        let code = match self.switched {
+            Upgrade::WebSocket => Code::Cancel,
+            Upgrade::None => Code::Internal,
+        };
+        if self.check().is_ok() && code == Code::Internal {
+            self.mux.count(Scope::Stream, code);
         }
-        self.reset(Code::Internal);
+        self.reset(code);
         Disposition::Close
     }
 

@@ -211,9 +211,7 @@ impl<'x, D: Downstream> Attempts<'x, D> {
                 Err(self.paid(said, pause, reused))
             }
             Err(error) => {
-                if over.carried == After::Handed {
-                    watch.ended(&error, reused);
-                }
+                broke_off(&link, over.carried, || watch.ended(&error, reused));
                 if reused == Reused::Pooled && error.reason() == Reason::UpstreamReset {
                     self.dead(ix);
                 }
@@ -239,6 +237,15 @@ impl<'x, D: Downstream> Attempts<'x, D> {
         if let (Some(set), Some(rest)) = (self.cluster.idle.get(ix.0 as usize), self.x.rested) {
             set.rests.closed(rest, self.timer.deadlines());
         }
+    }
+}
+
+/// A tunnel that breaks off must not look like one that has ended; any other end is the endpoint's to answer for.
+fn broke_off(link: &Link, carried: After, told: impl FnOnce()) {
+    match (carried, link) {
+        (After::Handed, _) => told(),
+        (After::Carried, Link::Http1(stream)) => stream.abort(),
+        (After::Carried, Link::Http2(_)) => {}
     }
 }
 

@@ -9,8 +9,8 @@ use crate::exchange::side::Downstream;
 use crate::exchange::upstream::Upstream;
 use crate::http1::body::More;
 use crate::message::{ResponseHead, Version, websocket};
-use crate::net::Pace;
 use crate::net::deadline::Tick;
+use crate::net::{Pace, Stall};
 
 /// What becomes of a connection, or a stream, when the protocol is changed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,5 +58,8 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         self.limits.total = Tick::NEVER;
         self.limits.body = Duration::ZERO;
         self.body_pace = Pace::new(0);
+        // A side that does not read is silent as well.
+        self.limits.write = self.limits.tunnel;
+        self.stall = Stall::new(0);
     }
 }

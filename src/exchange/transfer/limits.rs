@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use crate::base::clock;
 use crate::exchange::Exchange;
 use crate::exchange::checkout::Link;
-use crate::message::RequestHead;
+use crate::exchange::pause::MOMENT;
 use crate::message::grpc::{self, Speaks};
 use crate::net::Timer;
 use crate::net::deadline::{Deadlines, Tick};
@@ -61,11 +62,11 @@ impl Limits {
             interim: cluster.cluster.limits.interim,
             total: of_route
                 .request
-                .map_or(Tick::NEVER, |limit| timer.deadlines().after(limit)),
+                .map_or(Tick::NEVER, |limit| within(x, timer.deadlines(), limit)),
         };
         let speaks = grpc::speaks(x.record.head());
         if speaks != Speaks::Http {
-            limits.of_call(x.record.head(), timer.deadlines());
+            limits.of_call(x, timer.deadlines());
         }
         limits.streams = speaks == Speaks::Grpc && of_route.body.is_none();
         limits
@@ -84,12 +85,9 @@ impl Limits {
     }
 
     /// A call says itself how long it may take; a stream of messages may be silent in between.
-    fn of_call(&mut self, head: &RequestHead, clock: &Deadlines) {
-        let told = head.values(b"grpc-timeout").next();
-        if let Some(time) = told.and_then(grpc::timeout) {
-            // No time at all is the shortest there is: zero stands for none.
-            let time = time.max(Duration::from_millis(1));
-            self.total = self.total.min(clock.after(time));
+    fn of_call(&mut self, x: &Exchange, clock: &Deadlines) {
+        if let Some(time) = grpc::deadline(x.record.head()) {
+            self.total = self.total.min(within(x, clock, time));
             // The caller's time stands for ours, unless it is no limit at all.
             self.response = if time > self.tunnel && !self.response.is_zero() {
                 self.tunnel
@@ -99,4 +97,13 @@ impl Limits {
         }
         self.response_idle = self.tunnel;
     }
+}
+
+/// The end of a time that began when the request came: what filters took of it is gone.
+fn within(x: &Exchange, deadlines: &Deadlines, limit: Duration) -> Tick {
+    if limit.is_zero() {
+        return Tick::NEVER;
+    }
+    let spent = clock::between(x.started, clock::now());
+    deadlines.after(limit.saturating_sub(spent).max(MOMENT))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::throttle::Turn;
 use super::{After, Reading, Transfer, Upload};
-use crate::base::{Detail, Error, Reason};
+use crate::base::{Error, Reason};
 use crate::exchange::side::{Answered, Downstream, Piece};
 use crate::exchange::upstream::Upstream;
 use crate::filter::Way;
@@ -186,15 +186,9 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         let piece = match piece {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Ok(piece)) => piece,
-            // A client that has its answer, or the beginning of it, may stop sending (E-034); one that is gone will not
-            // read the rest of it.
-            Poll::Ready(Err(error))
-                if match self.down.answered() {
-                    Answered::Nothing => false,
-                    Answered::Head => error.detail() != Detail::Reset,
-                    Answered::Whole => true,
-                } =>
-            {
+            // A client that has its answer may stop sending (E-034). One that has the beginning of it broke off: nobody knows how long the
+            // endpoint waits for the rest.
+            Poll::Ready(Err(_)) if self.down.answered() == Answered::Whole => {
                 self.upload = Upload::Broken;
                 self.awaits_no_body();
                 return Ok(Poll::Ready(()));

@@ -61,6 +61,16 @@ pub fn speaks(head: &RequestHead) -> Speaks {
     }
 }
 
+/// How long a call may take, as its caller says; no time at all is the shortest there is.
+pub fn deadline(head: &RequestHead) -> Option<Duration> {
+    if speaks(head) == Speaks::Http {
+        return None;
+    }
+    let told = head.values(b"grpc-timeout").next();
+    told.and_then(timeout)
+        .map(|time| time.max(Duration::from_millis(1)))
+}
+
 /// What stands behind a content type of gRPC: the format of messages (`+proto`) and parameters.
 pub fn format(kind: &[u8]) -> Option<&[u8]> {
     behind(kind, KIND)

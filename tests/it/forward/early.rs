@@ -1,8 +1,11 @@
 //! Answers that come before the request is over, and what must not be left behind.
 
 use crate::support::answer::Step;
+use crate::support::bytes::ByteServer;
 use crate::support::client::pattern;
-use crate::support::{Answer, Client, Origin, Proxy, Setup};
+use crate::support::{Answer, Client, Origin, Proxy, Setup, eventually};
+use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::thread;
 
 const MIB: usize = 1 << 20;
@@ -14,7 +17,6 @@ fn upload(addr: std::net::SocketAddr, length: usize) -> crate::support::Response
     ));
     let mut body = client.wire.stream.try_clone().unwrap();
     let writer = thread::spawn(move || {
-        use std::io::Write;
         // The peer may stop listening: that is what this is about.
         let _ = body.write_all(&pattern(length));
     });
@@ -126,7 +128,6 @@ fn upload_to(proxy: &Proxy, path: &str) -> crate::support::Response {
     ));
     let mut body = client.wire.stream.try_clone().unwrap();
     let writer = thread::spawn(move || {
-        use std::io::Write;
         let _ = body.write_all(&pattern(length));
     });
     let response = client.response_to("POST");
@@ -188,4 +189,30 @@ fn an_abandoned_upload_is_not_a_request() {
     origin.wait_closed(origin.connections());
     assert_eq!(origin.count(), 0);
     proxy.get("/fine").is(200);
+}
+
+/// So it is when the answer has begun: nobody knows for how long the endpoint waits for the rest.
+#[test]
+fn an_upload_that_is_abandoned_in_its_answer_ends_with_it() {
+    let server = ByteServer::running(|mut stream| {
+        let mut head = Vec::new();
+        let mut byte = [0; 1];
+        while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read > 0) {
+            head.push(byte[0]);
+        }
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+        let _ = stream.read_to_end(&mut head);
+    });
+    let proxy = Setup::over(&[server.addr()]).start();
+    let mut client = proxy.client();
+    client.send("POST /gone HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf");
+    client.try_head().unwrap();
+    client.wire.stream.shutdown(Shutdown::Write).unwrap();
+    let line = proxy.wait_log(1).pop().unwrap();
+    assert_eq!(
+        (&line["reason"], &line["detail"]),
+        (&"client_abort".into(), &"eof".into()),
+        "{line}"
+    );
+    eventually("its end", || (server.open() == 0).then_some(()));
 }
