@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::Verdict;
 use crate::base::{Detail, Reason};
 use crate::http1::write::phrase_of;
-use crate::message::{Field, Known, ResponseHead, Span};
+use crate::message::{Care, Field, Known, ResponseHead, Span};
 
 /// An answer of our own. Cloning and sending it copies no byte of it.
 #[derive(Clone, Debug)]
@@ -56,6 +56,7 @@ impl Reply {
                 value: value_span,
                 line_end: Span::new(start, lines.len()).end,
                 known: Known::of(name),
+                care: Care::Usual,
             });
         }
         Self {

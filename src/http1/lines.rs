@@ -8,7 +8,7 @@
 
 use wide::u8x16;
 
-use crate::message::{Field, Known, Span};
+use crate::message::{Care, Field, Known, Span};
 
 /// Bytes that are looked at together.
 const BLOCK: usize = 64;
@@ -100,6 +100,7 @@ pub(super) fn find(
             value: Span::new(from, from + value.len()),
             line_end: Span::new(0, end + 1).end,
             known,
+            care: Care::Usual,
         });
         line = end + 1;
     }

@@ -7,7 +7,7 @@ use super::request::{FirstLine, HeadLimits, MAX_FIELDS, begin, refuse};
 use super::response::{self, FirstLine as StatusLine, PHRASE};
 use crate::base::{Detail, Error, Reason};
 use crate::message::hops::is_token;
-use crate::message::{Field, Known, RequestHead, Span, Version};
+use crate::message::{Care, Field, Known, RequestHead, Span, Version};
 
 /// Reads whatever a head may hold into the bytes and fields of `head`; `None` when it is not whole.
 #[cold]
@@ -132,6 +132,7 @@ pub(super) fn collect_fields(
             value,
             line_end: Span::new(0, line_end).end,
             known: Known::of(name),
+            care: Care::Usual,
         });
         expected = line_end;
     }

@@ -22,14 +22,15 @@ pub struct Limits {
     pub resets: u32,
     /// Streams that it may reset at all, once they are more than half of those that it began.
     pub resets_total: u32,
-    /// Streams that it may make us reset (E-062).
+    /// Streams that it may make us reset in a second, and at all once they are more than half of those that it began (E-062).
     pub faults: u32,
     /// PING in ten seconds, beyond one for each frame of a message that we sent meanwhile: clients measure the way with
     /// them as long as something comes.
     pub pings: u32,
-    /// SETTINGS in ten seconds (E-064).
+    /// SETTINGS in ten seconds, answers that nobody asked for included (E-064).
     pub settings: u32,
-    /// PRIORITY and unknown frames in ten seconds.
+    /// Frames that nothing comes of, in ten seconds: PRIORITY, unknown ones, GOAWAY, and heads on streams that we have ended; beyond
+    /// one for each stream that it begins meanwhile: some say of each how urgent it is.
     pub priorities: u32,
     /// DATA without bytes that end nothing, in ten seconds (E-065).
     pub empty_data: u32,
@@ -128,6 +129,7 @@ pub(super) struct Meters {
     empty_data: Span,
     resets_total: u32,
     faults: u32,
+    fault_rate: Span,
     window_updates: u64,
     /// Streams that the other end began.
     pub(super) streams: u32,
@@ -150,7 +152,10 @@ impl Meters {
                 self.pings.hit_earned(TEN_SECONDS, limits.pings, sent, now)
             }
             Abuse::Settings => self.settings.hit(TEN_SECONDS, limits.settings, now),
-            Abuse::Priorities => self.priorities.hit(TEN_SECONDS, limits.priorities, now),
+            Abuse::Priorities => {
+                let (most, streams) = (limits.priorities, self.streams);
+                self.priorities.hit_earned(TEN_SECONDS, most, streams, now)
+            }
             Abuse::EmptyData => self.empty_data.hit(TEN_SECONDS, limits.empty_data, now),
             Abuse::Resets => {
                 self.resets_total = self.resets_total.saturating_add(1);
@@ -164,7 +169,11 @@ impl Meters {
             }
             Abuse::Faults => {
                 self.faults = self.faults.saturating_add(1);
-                over(self.faults, limits.faults)
+                let most_of_them = self.faults > self.streams / 2;
+                match self.fault_rate.hit(SECOND, limits.faults, now) {
+                    Verdict::Fine if most_of_them => over(self.faults, limits.faults),
+                    verdict => verdict,
+                }
             }
             Abuse::WindowUpdates => {
                 self.window_updates = self.window_updates.saturating_add(1);
@@ -244,7 +253,14 @@ mod tests {
         assert_eq!(taken(Abuse::Resets, fast, 0), 100);
         assert_eq!(taken(Abuse::Resets, slow, 0), 500, "all of them are reset");
         assert_eq!(taken(Abuse::Resets, slow, 40_000), 20_000, "half of them");
-        assert_eq!(taken(Abuse::Faults, slow, 0), 100, "over its whole life");
+        assert_eq!(taken(Abuse::Faults, fast, 40_000), 100);
+        assert_eq!(
+            taken(Abuse::Faults, slow, 0),
+            100,
+            "all of them are at fault"
+        );
+        assert_eq!(taken(Abuse::Faults, slow, 40_000), 20_000, "half of them");
+        assert_eq!(taken(Abuse::Priorities, fast, 100), 1000, "begun before");
         assert_eq!(taken(Abuse::WindowUpdates, slow, 0), 1000);
         assert_eq!(taken(Abuse::WindowUpdates, fast, 100), 1200);
         assert_eq!(taken(Abuse::Continuations, slow, 0), 0);

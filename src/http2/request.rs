@@ -9,7 +9,7 @@ use crate::message::forwarded::Proto;
 use crate::message::hops::is_token;
 use crate::message::method::MAX_METHOD;
 use crate::message::{
-    BodyLength, Expect, Field, Known, Method, RequestHead, Span, Upgrade, Version, authority,
+    BodyLength, Care, Expect, Field, Known, Method, RequestHead, Span, Upgrade, Version, authority,
     websocket,
 };
 
@@ -52,8 +52,10 @@ pub struct Reader<'a> {
     count: usize,
     /// What was found first.
     malformed: Option<Detail>,
-    /// What is over a limit.
-    over: Option<Reason>,
+    /// What is refused though it is no fault of its making: it is over a limit, or means nothing to us.
+    over: Option<(Reason, Detail)>,
+    /// Whether anybody may remember the cookie.
+    cookie_care: Care,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -87,6 +89,7 @@ impl<'a> Reader<'a> {
             count: 0,
             malformed: None,
             over: None,
+            cookie_care: Care::Usual,
         }
     }
 
@@ -115,9 +118,6 @@ impl<'a> Reader<'a> {
             kind => return self.pseudo(kind, line),
         };
         self.count += 1;
-        if line.name.len() > self.limits.name {
-            return Err(Detail::FieldName);
-        }
         if line.fit == Fit::Bad {
             return Err(Detail::FieldValue);
         }
@@ -148,7 +148,11 @@ impl<'a> Reader<'a> {
             _ => {}
         }
         if self.size > self.limits.headers || self.count > self.limits.count {
-            self.over.get_or_insert(Reason::HeadersTooLarge);
+            self.refuse(Reason::HeadersTooLarge, Detail::None);
+            return Ok(());
+        }
+        if line.name.len() > self.limits.name {
+            self.refuse(Reason::BadRequest, Detail::FieldName);
             return Ok(());
         }
         if self.protocol.is_some() && line.name == websocket::KEY {
@@ -160,9 +164,12 @@ impl<'a> Reader<'a> {
                 self.cookie.extend_from_slice(b"; ");
             }
             self.cookie.extend_from_slice(line.value);
+            if line.care == Care::NeverIndexed {
+                self.cookie_care = Care::NeverIndexed;
+            }
             return Ok(());
         }
-        let value = self.push(known, line.name, line.value);
+        let value = self.push(known, line.care, line.name, line.value);
         if known == Known::Host {
             self.host = Some(value);
         }
@@ -170,7 +177,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Appends a field as HTTP/1 writes it, so that it can be passed on as it stands.
-    fn push(&mut self, known: Known, name: &[u8], value: &[u8]) -> Span {
+    fn push(&mut self, known: Known, care: Care, name: &[u8], value: &[u8]) -> Span {
         let bytes = &mut self.head.bytes;
         let start = bytes.len();
         bytes.extend_from_slice(name);
@@ -185,8 +192,13 @@ impl<'a> Reader<'a> {
             value,
             line_end: Span::new(0, bytes.len()).end,
             known,
+            care,
         });
         value
+    }
+
+    fn refuse(&mut self, reason: Reason, detail: Detail) {
+        self.over.get_or_insert((reason, detail));
     }
 
     fn pseudo(&mut self, kind: Kind, line: &Line<'_>) -> Result<(), Detail> {
@@ -211,8 +223,11 @@ impl<'a> Reader<'a> {
             Kind::Method => {
                 keep(self.head, &mut self.method)?;
                 let token = value.iter().all(|&byte| is_token(byte));
-                if value.is_empty() || value.len() > MAX_METHOD || !token {
+                if value.is_empty() || !token {
                     return Err(Detail::Method);
+                }
+                if value.len() > MAX_METHOD {
+                    self.refuse(Reason::BadRequest, Detail::Method);
                 }
                 self.head.method = Method::of(value);
                 self.head.method_token = self.method.unwrap_or_default();
@@ -220,7 +235,7 @@ impl<'a> Reader<'a> {
             }
             Kind::Path => {
                 if value.len() > room {
-                    self.over = Some(Reason::UriTooLong);
+                    self.over = Some((Reason::UriTooLong, Detail::None));
                 }
                 keep(self.head, &mut self.path)
             }
@@ -234,9 +249,14 @@ impl<'a> Reader<'a> {
                 Ok(())
             }
             Kind::Scheme => {
+                // In any case (RFC 3986, 3.1); what else there is, nobody here speaks (RFC 9113, 8.3.1).
                 let scheme = match value {
-                    b"http" => Proto::Http,
-                    b"https" => Proto::Https,
+                    value if value.eq_ignore_ascii_case(b"http") => Proto::Http,
+                    value if value.eq_ignore_ascii_case(b"https") => Proto::Https,
+                    value if is_scheme(value) => {
+                        self.refuse(Reason::BadRequest, Detail::PseudoField);
+                        Proto::Http
+                    }
                     _ => return Err(Detail::PseudoField),
                 };
                 match self.scheme.replace(scheme) {
@@ -279,8 +299,8 @@ impl<'a> Reader<'a> {
             (None | Some(0), Half::Open) => BodyLength::Chunked,
             (Some(length), Half::Open) => BodyLength::Exact(length),
         };
-        if let Some(reason) = self.over {
-            return Err(Refusal::Answered(Error::from(reason)));
+        if let Some((reason, detail)) = self.over {
+            return Err(Refusal::Answered(Error::new(reason, detail)));
         }
         let named = self.named(scheme)?;
         let target = match path.of(&self.head.bytes) {
@@ -290,7 +310,7 @@ impl<'a> Reader<'a> {
         };
         if !self.cookie.is_empty() {
             let cookie = std::mem::take(self.cookie);
-            self.push(Known::Cookie, b"cookie", &cookie);
+            self.push(Known::Cookie, self.cookie_care, b"cookie", &cookie);
             *self.cookie = cookie;
         }
         self.head.set_authority(named)?;
@@ -324,7 +344,7 @@ impl<'a> Reader<'a> {
         self.head.upgrade = Upgrade::WebSocket;
         if let Some(nonce) = self.nonce {
             let key = websocket::key(nonce);
-            self.push(Known::Other, websocket::KEY, key.as_bytes());
+            self.push(Known::Other, Care::Usual, websocket::KEY, key.as_bytes());
         }
         Ok(())
     }
@@ -347,4 +367,10 @@ impl<'a> Reader<'a> {
             (None, None) => Err(Detail::Host),
         }
     }
+}
+
+/// Whether this is a scheme at all (RFC 3986, 3.1).
+fn is_scheme(text: &[u8]) -> bool {
+    let follows = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+    text.first().is_some_and(u8::is_ascii_alphabetic) && text.iter().all(follows)
 }

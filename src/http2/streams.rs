@@ -187,9 +187,11 @@ impl<T> Streams<T> {
         }
     }
 
-    /// Every window becomes so much larger, or smaller; false: one of them too large (E-068), where it was `most` larger in between.
+    /// Every window that is still of use becomes so much larger, or smaller (RFC 9113, 6.9.2); false: one of them too large (E-068), where it
+    /// was `most` larger in between.
     pub(super) fn shift_windows(&mut self, most: i64, by: i64) -> bool {
-        self.iter_mut().all(|stream| {
+        let sends = |stream: &&mut Stream<T>| stream.ending.is_none() && stream.local == Half::Open;
+        self.iter_mut().filter(sends).all(|stream| {
             let fits = stream.send + most <= i64::from(MAX_WINDOW);
             stream.send += by;
             fits

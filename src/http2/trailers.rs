@@ -35,11 +35,13 @@ impl TrailerReader {
         let fits = self.size <= self.limits.trailers as usize
             && self.count <= usize::from(self.limits.trailer_count);
         match line.kind {
+            // TE may stand in the head of a request, and nowhere else (RFC 9113, 8.2.2).
             Kind::Field(
                 Known::Connection
                 | Known::KeepAlive
                 | Known::ProxyConnection
                 | Known::TransferEncoding
+                | Known::Te
                 | Known::Upgrade,
             ) => self.malformed = true,
             Kind::Field(_) if line.fit == Fit::Good && fits => {

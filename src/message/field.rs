@@ -52,6 +52,25 @@ pub struct Field {
     pub line_end: u32,
     /// Which of the names we know it is.
     pub known: Known,
+    /// How it goes on over HTTP/2.
+    pub care: Care,
+}
+
+impl Field {
+    /// Whether it may be remembered by nobody.
+    pub fn is_guarded(&self) -> bool {
+        self.care == Care::NeverIndexed
+    }
+}
+
+/// How a field goes on over HTTP/2, where a connection remembers what it carried.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Care {
+    /// As we see fit.
+    #[default]
+    Usual,
+    /// Its sender wants it remembered by nobody, on no connection on the way (RFC 7541, 6.2.3 and 7.1.3).
+    NeverIndexed,
 }
 
 /// How the fields begin by which proxies tell of a client: `-Prefix`, `-Ssl`, `-User` and more are in use.

@@ -231,7 +231,7 @@ fn address(entry: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::field::{Field, Span};
+    use crate::message::field::{Care, Field, Span};
 
     fn head(values: &[&str]) -> RequestHead {
         let mut head = RequestHead::default();
@@ -244,6 +244,7 @@ mod tests {
                 value,
                 line_end: 0,
                 known: Known::XForwardedFor,
+                care: Care::Usual,
             });
         }
         head

@@ -281,6 +281,17 @@ impl RequestHead {
         field.value.of(&self.bytes)
     }
 
+    /// Whether any field may be remembered by nobody.
+    pub fn has_guarded(&self) -> bool {
+        self.fields.iter().any(Field::is_guarded)
+    }
+
+    /// Whether a field of this name, in any case, may be remembered by nobody.
+    pub fn guards(&self, name: &[u8]) -> bool {
+        let mut guarded = self.fields.iter().filter(|field| field.is_guarded());
+        guarded.any(|field| self.name(field).eq_ignore_ascii_case(name))
+    }
+
     /// The first value of a known field.
     pub fn first(&self, known: Known) -> Option<&[u8]> {
         self.fields
@@ -372,6 +383,7 @@ impl RequestHead {
             value: Span::new(middle, self.bytes.len()),
             line_end: 0,
             known: Known::of(name.as_bytes()),
+            care: super::field::Care::Usual,
         });
         self
     }

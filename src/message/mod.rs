@@ -33,7 +33,7 @@ pub mod websocket;
 
 pub use claims::Claims;
 pub use edits::{Begun, Edits, Fixed};
-pub use field::{Field, Known, Span};
+pub use field::{Care, Field, Known, Span};
 pub use framing::BodyLength;
 pub use head::{Expect, RequestHead, ResponseHead, Upgrade};
 pub use hops::Hops;

@@ -5,6 +5,9 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::head::RequestHead;
+use super::method::Method;
+
 /// What a key is answered with is the hash of it and this.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -22,6 +25,13 @@ pub fn key(nonce: [u8; 16]) -> String {
 pub fn accept(key: &[u8]) -> String {
     let text = [key, GUID].concat();
     STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &text))
+}
+
+/// Whether a request that asks for a WebSocket over HTTP/1 does so by the rules: a GET with one key of 16 bytes (RFC 6455, 4.2.1).
+pub fn is_opening(head: &RequestHead) -> bool {
+    let mut keys = head.values(KEY);
+    let is_key = |key: &[u8]| STANDARD.decode(key).is_ok_and(|key| key.len() == 16);
+    head.method() == Method::Get && keys.next().is_some_and(is_key) && keys.next().is_none()
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub enum Abuse {
     Pings,
     /// SETTINGS.
     Settings,
-    /// PRIORITY and unknown frames.
+    /// PRIORITY and other frames that nothing comes of.
     Priorities,
     /// DATA without bytes.
     EmptyData,

@@ -24,13 +24,13 @@ pub struct Http2 {
     pub resets: Option<Spanned<u32>>,
     /// Unanswered streams that it may reset in all, once they are more than half of its streams. Range: `1` to `1000000`. Default: `500`.
     pub resets_total: Option<Spanned<u32>>,
-    /// Streams that it may make us reset by what it does wrong. Range: `1` to `1000000`. Default: `100`.
+    /// Streams that it may make us reset by what it does wrong: in a second, and in all once they are more than half of its streams. Range: `1` to `1000000`. Default: `100`.
     pub faults: Option<Spanned<u32>>,
-    /// PING in ten seconds, beyond one for each frame of an answer meanwhile. Range: `1` to `1000000`. Default: `100`.
+    /// PING in ten seconds, and answers to them, beyond one for each frame of an answer meanwhile. Range: `1` to `1000000`. Default: `100`.
     pub pings: Option<Spanned<u32>>,
-    /// SETTINGS in ten seconds. Range: `1` to `1000000`. Default: `50`.
+    /// SETTINGS in ten seconds, answers to none of ours included. Range: `1` to `1000000`. Default: `50`.
     pub settings: Option<Spanned<u32>>,
-    /// PRIORITY and unknown frames in ten seconds. Range: `1` to `1000000`. Default: `1000`.
+    /// Frames that nothing comes of, in ten seconds: PRIORITY, unknown ones, GOAWAY, and heads on streams that we have ended; beyond one for each stream that is begun meanwhile. Range: `1` to `1000000`. Default: `1000`.
     pub priorities: Option<Spanned<u32>>,
     /// DATA frames without data that end nothing, in ten seconds. Range: `1` to `1000000`. Default: `100`.
     pub empty_data: Option<Spanned<u32>>,

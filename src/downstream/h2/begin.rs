@@ -13,7 +13,7 @@ use crate::http1::request::HeadLimits;
 use crate::http2::request::{Reader, Refusal};
 use crate::http2::session::Block;
 use crate::http2::{Code, Half, Lost, Session, WebSockets};
-use crate::message::RequestHead;
+use crate::message::{RequestHead, Upgrade};
 use crate::metrics::Scope;
 use crate::record::Record;
 
@@ -54,11 +54,14 @@ pub(super) fn begin(
             return refuse(mux, session, arrival, Code::Protocol);
         }
     };
+    let tunnel = head.upgrade() == Upgrade::WebSocket;
     let Some(opening) = connection.opening(head, arrival.now, refused) else {
         return refuse(mux, session, arrival, Code::RefusedStream);
     };
     let runner = Runner::take(&connection.local);
-    let key = session.open(arrival.id, arrival.end, length, Own::new(&runner));
+    let mut own = Own::new(&runner);
+    own.tunnel = tunnel;
+    let key = session.open(arrival.id, arrival.end, length, own);
     let side = Side::new(mux, key, &opening.head);
     runner.start(mux, key, opening, side);
     Ok(())

@@ -89,8 +89,9 @@ impl Life {
         self.stage = Stage::Lost;
     }
 
+    /// A PING of ours was answered, or one that we did not send.
     pub(super) fn heard(&mut self) {
-        self.heard = true;
+        self.heard |= matches!(self.stage, Stage::Warned(_));
     }
 
     pub(super) fn client_leaves(&mut self) {
@@ -156,6 +157,8 @@ impl Driver {
             return Some(End::Close);
         }
         if self.life.client_leaves {
+            // What it has sent since is not looked at, and it may not know that.
+            self.mux.session().leave(Code::NoError);
             return Some(End::Close);
         }
         if self.life.idle_by == Tick::NEVER {

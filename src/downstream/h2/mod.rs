@@ -307,7 +307,14 @@ impl Driver {
     ) -> Result<(), Lost> {
         let mut reader = TrailerReader::new(self.trailers);
         session.read(block, input, |line| reader.line(&line))?;
-        match reader.finish() {
+        let tunnel = session.streams.at(key).is_some_and(|at| at.own.tunnel);
+        // A tunnel is bytes and nothing else (RFC 9113, 8.5).
+        let read = if tunnel {
+            Err(Detail::Trailers)
+        } else {
+            reader.finish()
+        };
+        match read {
             Ok(trailers) => {
                 if let Some(stream) = session.streams.at_mut(key) {
                     stream.own.trailers = trailers;

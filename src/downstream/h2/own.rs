@@ -36,6 +36,8 @@ pub(super) struct Own {
     pub(super) upto: u64,
     /// Whether it waits for the kernel.
     pub(super) waits: Cell<bool>,
+    /// Whether it is a WebSocket, or asks to be one.
+    pub(super) tunnel: bool,
     /// Whether nobody reads what the client still sends.
     pub(super) lingers: bool,
     /// What of it is charged by now.
@@ -56,6 +58,7 @@ impl Own {
             tail: Tail::None,
             upto: 0,
             waits: Cell::new(false),
+            tunnel: false,
             lingers: false,
             charged: 0,
             failed: None,

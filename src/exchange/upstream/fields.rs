@@ -4,11 +4,11 @@ use bytes::Bytes;
 use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 
 use crate::base::Detail;
-use crate::http1::limits::{BodyLimits, ResponseLimits};
+use crate::http1::limits::ResponseLimits;
 use crate::http1::request::content_length;
 use crate::http1::response::Start;
 use crate::http1::trailers::Trailers;
-use crate::message::{Field, Known, Span};
+use crate::message::{Care, Field, Known, Span};
 
 /// Most pieces that a cookie is taken apart into.
 const MAX_CRUMBS: usize = 32;
@@ -23,8 +23,9 @@ pub(super) struct Read {
     pub(super) host: Option<Bytes>,
 }
 
-/// Reads lines. Values share the buffer; names become lower-case.
-pub(super) fn read(lines: &Bytes) -> Result<Read, Detail> {
+/// Reads lines. Values share the buffer; names become lower-case. `guarded` says of a name whether its sender wants the field remembered by
+/// nobody.
+pub(super) fn read(lines: &Bytes, guarded: impl Fn(&[u8]) -> bool) -> Result<Read, Detail> {
     let mut fields = HeaderMap::with_capacity(16);
     let mut host = None;
     let mut at = 0;
@@ -45,7 +46,7 @@ pub(super) fn read(lines: &Bytes) -> Result<Read, Detail> {
         }
         let name = HeaderName::from_bytes(name).map_err(|_| Detail::FieldName)?;
         if name == COOKIE {
-            crumbs(&value, &mut fields)?;
+            crumbs(&value, guarded(b"cookie"), &mut fields)?;
             continue;
         }
         let known = Known::of(name.as_str().as_bytes());
@@ -53,7 +54,7 @@ pub(super) fn read(lines: &Bytes) -> Result<Read, Detail> {
         // One connection carries many clients' requests: what is secret must not be found in its table. Nor what gRPC's C core
         // cannot read: it remembers that with the entry, and then of every value that is written behind the entry's name.
         let secret = matches!(known, Known::Authorization | Known::ProxyAuthorization);
-        value.set_sensitive(secret || name == DEADLINE);
+        value.set_sensitive(secret || name == DEADLINE || guarded(name.as_str().as_bytes()));
         fields.append(name, value);
     }
     Ok(Read { fields, host })
@@ -63,7 +64,7 @@ pub(super) fn read(lines: &Bytes) -> Result<Read, Detail> {
 const DEADLINE: &str = "grpc-timeout";
 
 /// Takes a cookie apart, so that its parts compress (RFC 9113, 8.2.3).
-fn crumbs(value: &Bytes, fields: &mut HeaderMap) -> Result<(), Detail> {
+fn crumbs(value: &Bytes, guarded: bool, fields: &mut HeaderMap) -> Result<(), Detail> {
     let many = memchr::memchr_iter(b';', value).count() >= MAX_CRUMBS;
     let mut at = 0;
     while at <= value.len() {
@@ -75,7 +76,7 @@ fn crumbs(value: &Bytes, fields: &mut HeaderMap) -> Result<(), Detail> {
         let crumb = value.slice(at..at + end);
         let short = crumb.len() < GUESSABLE;
         let mut crumb = HeaderValue::from_maybe_shared(crumb).map_err(|_| Detail::FieldValue)?;
-        crumb.set_sensitive(short);
+        crumb.set_sensitive(short || guarded);
         fields.append(COOKIE, crumb);
         at += end + 2;
     }
@@ -94,16 +95,14 @@ pub(super) fn flatten(
     fields.clear();
     let mut length = None;
     for (name, value) in headers {
-        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+        // What a message of gRPC ends with may be a space: it is the endpoint's client who chose it.
+        let (name, value) = (name.as_str().as_bytes(), value.as_bytes().trim_ascii());
         let len = bytes.len() + name.len() + value.len() + 4;
         if fields.len() == limits.header_count || len > limits.headers {
             return Err(Detail::ResponseHead);
         }
         if name.len() > limits.header_name {
             return Err(Detail::FieldName);
-        }
-        if value.trim_ascii().len() != value.len() {
-            return Err(Detail::FieldValue);
         }
         let known = Known::of(name);
         if known == Known::ContentLength {
@@ -131,6 +130,8 @@ fn push((name, value): (&[u8], &[u8]), known: Known, bytes: &mut Vec<u8>, fields
         value: Span::new(name_end + 2, value_end),
         line_end: Span::new(0, bytes.len()).end,
         known,
+        // The crate does not tell whether the endpoint wants it remembered by nobody.
+        care: Care::Usual,
     });
 }
 
@@ -143,12 +144,17 @@ pub(super) fn switched(accept: &str, bytes: &mut Vec<u8>, fields: &mut Vec<Field
     Start::switched(bytes.len())
 }
 
-/// The trailers of an answer.
-pub(super) fn trailers(headers: &HeaderMap, limits: &BodyLimits) -> Result<Trailers, Detail> {
+/// The trailers of an answer, within the limits of its head: a call that fails at once has the same in its head. A tunnel is bytes and has none
+/// (RFC 9113, 8.5).
+pub(super) fn trailers(
+    headers: &HeaderMap,
+    tunnel: bool,
+    limits: &ResponseLimits,
+) -> Result<Trailers, Detail> {
     let mut read = Trailers::default();
     let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
     let bytes: usize = headers.iter().map(size).sum();
-    if headers.len() > usize::from(limits.trailer_count) || bytes > limits.trailers as usize {
+    if tunnel || headers.len() > limits.header_count || bytes > limits.headers {
         return Err(Detail::Trailers);
     }
     for (name, value) in headers {
@@ -162,7 +168,7 @@ mod tests {
     use super::*;
 
     fn lines(text: &'static str) -> Read {
-        read(&Bytes::from_static(text.as_bytes())).unwrap()
+        read(&Bytes::from_static(text.as_bytes()), |_| false).unwrap()
     }
 
     #[test]
@@ -188,7 +194,7 @@ mod tests {
         assert_eq!(crumbs, ["a=1", "b=2;c=3", "session=0123456789abcdef0123"]);
         assert!(crumbs[0].is_sensitive() && !crumbs[2].is_sensitive());
         let many = format!("Cookie: {}\r\n", vec!["a=1"; 40].join("; "));
-        let got = read(&Bytes::from(many)).unwrap();
+        let got = read(&Bytes::from(many), |_| false).unwrap();
         assert_eq!(got.fields.get_all(COOKIE).iter().count(), 1);
     }
 
@@ -213,6 +219,23 @@ mod tests {
     }
 
     #[test]
+    fn white_space_at_the_ends_of_a_value_goes_no_further() {
+        let mut headers = HeaderMap::new();
+        headers.append("x", HeaderValue::from_static(" a b\t "));
+        let (mut bytes, mut fields) = (Vec::new(), Vec::new());
+        let read = flatten(&headers, &ResponseLimits::DEFAULT, &mut bytes, &mut fields);
+        assert_eq!((read, &*bytes), (Ok(None), &b"x: a b\r\n"[..]));
+    }
+
+    #[test]
+    fn what_is_to_be_remembered_by_nobody_stays_so() {
+        let lines = Bytes::from_static(b"x-a: 1\r\nx-b: 2\r\ncookie: id=0123456789abcdef0123\r\n");
+        let read = read(&lines, |name| matches!(name, b"x-b" | b"cookie")).unwrap();
+        let sensitive = |name| read.fields[name].is_sensitive();
+        assert!(!sensitive("x-a") && sensitive("x-b") && sensitive("cookie"));
+    }
+
+    #[test]
     fn what_is_refused_of_http1_is_refused_of_http2() {
         let one = |name: &'static str, values: &[&'static str]| {
             let mut headers = HeaderMap::new();
@@ -231,8 +254,6 @@ mod tests {
             Err(Detail::ContentLength)
         );
         assert_eq!(one("content-length", &["+5"]), Err(Detail::ContentLength));
-        assert_eq!(one("x", &[" a"]), Err(Detail::FieldValue));
-        assert_eq!(one("x", &["a\t"]), Err(Detail::FieldValue));
         assert_eq!(one("x", &["a"; 201]), Err(Detail::ResponseHead));
     }
 }

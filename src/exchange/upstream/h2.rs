@@ -12,7 +12,7 @@ use h2::client::ResponseFuture;
 use h2::{RecvStream, SendStream};
 use http::Request;
 
-use super::fields::{self, Read};
+use super::fields;
 use super::kept::Kept;
 use super::{Room, Upstream, request};
 use crate::base::{Detail, Error, Reason};
@@ -28,7 +28,7 @@ use crate::http1::response::{Persist, Start};
 use crate::http1::trailers::{Carries, Trailers};
 use crate::message::{BodyLength, Method, Version};
 use crate::upstream::shared::Seat;
-use crate::upstream::shared::failure::{Stage, is_untouched, translate};
+use crate::upstream::shared::failure::{Stage, is_untouched};
 use crate::worker::Kit;
 use crate::worker::scratch::HEADROOM;
 
@@ -125,7 +125,7 @@ impl<'x> Http2<'x> {
             self.outgoing.disowned();
             self.seat.turned_away(&error);
         }
-        translate(error, stage)
+        self.seat.fault(error, stage)
     }
 
     /// Gives away the end of the stream, with the last bytes or behind them.
@@ -134,17 +134,10 @@ impl<'x> Http2<'x> {
             return Ok(());
         };
         let (lines, _) = self.trailers.clone().towards(Carries::All);
-        let sent = if lines.is_empty() {
-            sends.send_data(last, true)
-        } else {
-            let Read { fields, .. } = fields::read(&Bytes::from(lines))
-                .map_err(|detail| Error::new(Reason::Internal, detail))?;
-            sends
-                .send_data(last, false)
-                .and_then(|()| sends.send_trailers(fields))
-        };
+        let sent = request::end(sends, last, lines)
+            .map_err(|detail| Error::new(Reason::Internal, detail))?;
         self.closed = true;
-        sent.map_err(|error| translate(error, Stage::Head))
+        sent.map_err(|error| self.seat.fault(error, Stage::Head))
     }
 
     /// Fills the scratch with what is there of the body.
@@ -160,15 +153,19 @@ impl<'x> Http2<'x> {
                 data = match body.poll_data(cx) {
                     Poll::Ready(Some(Ok(data))) => data,
                     Poll::Ready(Some(Err(error))) => {
-                        return Poll::Ready(Err(translate(error, Stage::Body)));
+                        return Poll::Ready(Err(self.seat.fault(error, Stage::Body)));
                     }
                     Poll::Ready(None) => {
                         self.received = match ready!(body.poll_trailers(cx)) {
-                            Ok(Some(trailers)) => fields::trailers(&trailers, &self.limits.body)
-                                .map_err(|detail| Error::new(Reason::UpstreamProtocol, detail))?,
+                            Ok(Some(trailers)) => {
+                                fields::trailers(&trailers, self.accept.is_some(), self.limits)
+                                    .map_err(|detail| {
+                                        Error::new(Reason::UpstreamProtocol, detail)
+                                    })?
+                            }
                             Ok(None) => Trailers::default(),
                             Err(error) => {
-                                return Poll::Ready(Err(translate(error, Stage::Body)));
+                                return Poll::Ready(Err(self.seat.fault(error, Stage::Body)));
                             }
                         };
                         self.ended = true;
@@ -246,7 +243,7 @@ impl Upstream for Http2<'_> {
             let Some(sends) = &mut self.sends else {
                 return Poll::Pending;
             };
-            let len = ready!(request::poll_capacity(cx, sends, waits))?;
+            let len = ready!(request::poll_capacity(cx, self.seat, sends, waits))?;
             let waiting = self.outgoing.waiting(&kit.outgoing);
             let data = Bytes::copy_from_slice(waiting.get(..len).unwrap_or_default());
             self.outgoing.took(len, len);
@@ -255,7 +252,7 @@ impl Upstream for Http2<'_> {
             } else {
                 sends
                     .send_data(data, false)
-                    .map_err(|error| translate(error, Stage::Head))?;
+                    .map_err(|error| self.seat.fault(error, Stage::Head))?;
             }
         }
         self.outgoing.settle(&mut kit.outgoing);

@@ -13,7 +13,8 @@ use crate::endpoint::Endpoint;
 use crate::exchange::{Exchange, outgoing};
 use crate::http1::write;
 use crate::message::{Known, RequestHead, Upgrade, hops, websocket};
-use crate::upstream::shared::failure::{Stage, translate};
+use crate::upstream::shared::Seat;
+use crate::upstream::shared::failure::Stage;
 
 /// The head of the exchange's request.
 pub(super) fn request(x: &mut Exchange, endpoint: &Endpoint) -> Result<Request<()>, Detail> {
@@ -31,7 +32,14 @@ pub(super) fn request(x: &mut Exchange, endpoint: &Endpoint) -> Result<Request<(
         lines.extend_from_slice(b"te: trailers\r\n");
     }
     let websocket = head.upgrade() == Upgrade::WebSocket;
-    let read = fields::read(&Bytes::copy_from_slice(&lines));
+    // The endpoint gets no key that it could look at (RFC 6455, 4.2.1).
+    if websocket && !websocket::is_opening(head) {
+        return Err(Detail::Upgrade);
+    }
+    let guarded = head.has_guarded();
+    let read = fields::read(&Bytes::copy_from_slice(&lines), |name| {
+        guarded && head.guards(name)
+    });
     let method = if websocket {
         b"CONNECT"
     } else {
@@ -87,9 +95,29 @@ pub(super) fn accept(head: &RequestHead) -> Option<String> {
     Some(websocket::accept(key))
 }
 
+/// Ends a body, with the last of its bytes and these lines of trailers. Without bytes there is no frame for them: endpoints put up with few that are
+/// empty, and many clients share a connection.
+pub(super) fn end(
+    sends: &mut SendStream<Bytes>,
+    last: Bytes,
+    trailers: Vec<u8>,
+) -> Result<Result<(), h2::Error>, Detail> {
+    if trailers.is_empty() {
+        return Ok(sends.send_data(last, true));
+    }
+    let Read { fields, .. } = fields::read(&Bytes::from(trailers), |_| false)?;
+    let sent = if last.is_empty() {
+        Ok(())
+    } else {
+        sends.send_data(last, false)
+    };
+    Ok(sent.and_then(|()| sends.send_trailers(fields)))
+}
+
 /// How much of so many bytes the endpoint lets through now.
 pub(super) fn poll_capacity(
     cx: &mut Context<'_>,
+    seat: &Seat,
     sends: &mut SendStream<Bytes>,
     wanted: usize,
 ) -> Poll<Result<usize, Error>> {
@@ -101,7 +129,7 @@ pub(super) fn poll_capacity(
         }
         match ready!(sends.poll_capacity(cx)) {
             Some(Ok(_)) => {}
-            Some(Err(error)) => return Poll::Ready(Err(translate(error, Stage::Head))),
+            Some(Err(error)) => return Poll::Ready(Err(seat.fault(error, Stage::Head))),
             None => {
                 let error = Error::new(Reason::UpstreamReset, Detail::StreamReset);
                 return Poll::Ready(Err(error));

@@ -3,6 +3,7 @@
 use super::line::Line;
 use super::table::Table;
 use super::{DEFAULT_TABLE, Malformed, huffman, integer, statics};
+use crate::message::Care;
 
 /// Reads the blocks of one direction of a connection.
 #[derive(Debug)]
@@ -84,7 +85,8 @@ impl Decoder {
                     continue;
                 }
                 0x40..=0x7f => self.literal(first, 6, Keep::Yes, &mut rest, &mut each)?,
-                ..=0x1f => self.literal(first, 4, Keep::No, &mut rest, &mut each)?,
+                0x10..=0x1f => self.literal(first, 4, Keep::Never, &mut rest, &mut each)?,
+                ..=0x0f => self.literal(first, 4, Keep::No, &mut rest, &mut each)?,
             }
             begun = true;
         }
@@ -120,7 +122,10 @@ impl Decoder {
             }
         };
         let value = self.text(rest)?;
-        let line = Line::new(name.of(&self.spare), value.of(&self.spare));
+        let mut line = Line::new(name.of(&self.spare), value.of(&self.spare));
+        if keep == Keep::Never {
+            line.care = Care::NeverIndexed;
+        }
         each(line);
         if keep == Keep::Yes {
             self.table.insert(&line, 0);
@@ -154,4 +159,6 @@ impl Decoder {
 enum Keep {
     Yes,
     No,
+    /// Nor into anybody else's (RFC 7541, 6.2.3).
+    Never,
 }

@@ -1,7 +1,7 @@
 //! One line of a header block, and what can be said of it by itself.
 
-use crate::message::Known;
 use crate::message::hops::is_token;
+use crate::message::{Care, Known};
 
 /// What a name is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -84,6 +84,8 @@ pub struct Line<'a> {
     pub value: &'a [u8],
     /// Whether the value may stand in a message.
     pub fit: Fit,
+    /// Whether anybody may remember it.
+    pub care: Care,
 }
 
 impl<'a> Line<'a> {
@@ -94,6 +96,7 @@ impl<'a> Line<'a> {
             name,
             value,
             fit: Fit::of(value),
+            care: Care::Usual,
         }
     }
 
@@ -104,6 +107,7 @@ impl<'a> Line<'a> {
             name,
             value,
             fit: Fit::Good,
+            care: Care::Usual,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use super::line::{Fit, Kind, Line};
+use crate::message::Care;
 
 /// How many lines it has; their indexes begin with 1.
 pub(super) const LEN: usize = 61;
@@ -84,6 +85,7 @@ pub(super) fn line(index: usize) -> Option<Line<'static>> {
         name: name.as_bytes(),
         value: value.as_bytes(),
         fit: Fit::Good,
+        care: Care::Usual,
     })
 }
 

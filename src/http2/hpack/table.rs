@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::OVERHEAD;
 use super::line::{Fit, Kind, Line};
+use crate::message::Care;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -122,6 +123,7 @@ impl Table {
                 .get(middle..middle + entry.value)
                 .unwrap_or_default(),
             fit: entry.fit,
+            care: Care::Usual,
         }
     }
 

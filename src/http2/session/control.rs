@@ -1,6 +1,7 @@
 //! Frames that carry no message: what they change.
 
 use super::receive::Outcome;
+use super::send::NOTICE;
 use super::{Event, Expected, Session};
 use crate::base::clock::Instant;
 use crate::http2::code::Code;
@@ -52,7 +53,10 @@ impl<T> Session<T> {
 
     pub(super) fn settings(&mut self, head: FrameHead, payload: &[u8], now: Instant) -> Outcome {
         if head.flags.has(Flags::ACK) {
-            self.agreed = true;
+            // Ours are answered once.
+            if std::mem::replace(&mut self.agreed, true) {
+                self.meters.hit(Abuse::Settings, &self.limits, now)?;
+            }
             return Ok(None);
         }
         self.expected = Expected::Frame;
@@ -91,10 +95,11 @@ impl<T> Session<T> {
     }
 
     pub(super) fn ping(&mut self, head: FrameHead, payload: &[u8], now: Instant) -> Outcome {
-        if head.flags.has(Flags::ACK) {
-            return Ok(Some(Event::Pong));
-        }
+        // An answer too: we ask once in the life of a connection.
         self.meters.hit(Abuse::Pings, &self.limits, now)?;
+        if head.flags.has(Flags::ACK) {
+            return Ok((payload == NOTICE).then_some(Event::Pong));
+        }
         frame::ping(Flags::ACK, payload, &mut self.out);
         self.owed += HEAD + 8;
         Ok(None)

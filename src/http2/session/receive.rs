@@ -122,7 +122,10 @@ impl<T> Session<T> {
             Kind::RstStream => self.rst_stream(head, now),
             Kind::Settings => self.settings(head, payload, now),
             Kind::Ping => self.ping(head, payload, now),
-            Kind::GoAway => Ok(Some(Event::GoAway)),
+            Kind::GoAway => {
+                self.meters.hit(Abuse::Priorities, &self.limits, now)?;
+                Ok(Some(Event::GoAway))
+            }
             Kind::WindowUpdate => self.window_update(head, payload, now),
             Kind::PushPromise | Kind::Data | Kind::Unknown => Err(Code::Protocol.into()),
         }
@@ -184,14 +187,15 @@ impl<T> Session<T> {
             end,
         };
         self.consumed(None, padded);
-        if self.is_ignored(head.stream) {
-            self.body = Some(body);
-            return Ok(None);
-        }
-        match self.streams.find(head.stream) {
+        match self.wanted(head.stream) {
             Found::Idle => Err(Code::Protocol.into()),
             Found::Over(Ending::ByUs) => {
                 self.body = Some(body);
+                self.over_too(head.stream, end);
+                // Windows bound the rest.
+                if head.len == 0 {
+                    self.meters.hit(Abuse::Priorities, &self.limits, now)?;
+                }
                 Ok(None)
             }
             Found::Over(Ending::ByPeer) => {
@@ -313,10 +317,7 @@ impl<T> Session<T> {
     /// change with it; `bytes` are those of a block that is here.
     fn whole(&mut self, of: &Unfinished, block: Block, bytes: &[u8], now: Instant) -> Outcome {
         let id = of.stream;
-        if self.is_ignored(id) {
-            return self.discard(&block, bytes).map(|()| None);
-        }
-        match self.streams.find(id) {
+        match self.wanted(id) {
             Found::Open(key) => {
                 let remote = self.streams.at(key).map(|stream| stream.remote);
                 let left = self.streams.at(key).and_then(|stream| stream.left);
@@ -334,7 +335,12 @@ impl<T> Session<T> {
                 self.discard(&block, bytes)?;
                 self.fail(key, code, now).map(Some)
             }
-            Found::Over(Ending::ByUs) => self.discard(&block, bytes).map(|()| None),
+            Found::Over(Ending::ByUs) => {
+                // It was on its way when we had said that nobody wants it: reading it costs us what any other does.
+                self.meters.hit(Abuse::Priorities, &self.limits, now)?;
+                self.over_too(id, of.end);
+                self.discard(&block, bytes).map(|()| None)
+            }
             Found::Over(Ending::ByPeer) => {
                 self.discard(&block, bytes)?;
                 self.tell(id, Code::StreamClosed, now).map(Some)
@@ -362,12 +368,28 @@ impl<T> Session<T> {
         }
     }
 
+    /// A stream that we ended is ended by its other end too: what it sends behind that was not on its way by then.
+    fn over_too(&mut self, id: u32, end: Half) {
+        if end == Half::Ended {
+            self.streams.reset_too(id);
+        }
+    }
+
     fn discard(&mut self, block: &Block, bytes: &[u8]) -> Result<(), Lost> {
         let block = match block {
             Block::Here(_) => &Block::Here(0..bytes.len()),
             Block::Kept => block,
         };
         self.read(block, bytes, |_: Line<'_>| {})
+    }
+
+    /// What a stream is to us: one that came too late to be looked at is over.
+    fn wanted(&self, id: u32) -> Found {
+        if self.is_ignored(id) {
+            Found::Over(Ending::ByUs)
+        } else {
+            self.streams.find(id)
+        }
     }
 
     /// Whether a stream came too late to be looked at.

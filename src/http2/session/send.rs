@@ -26,6 +26,9 @@ impl Fin {
     }
 }
 
+/// What our PING says: its answer tells that what went before it was read.
+pub(super) const NOTICE: [u8; 8] = *b"goingnow";
+
 impl<T> Session<T> {
     /// Sends a header block on a stream, if it is not over.
     pub fn send_headers(
@@ -206,7 +209,7 @@ impl<T> Session<T> {
         if self.leaving == Leaving::No {
             self.leaving = Leaving::Told;
             frame::go_away(MAX_STREAM, Code::NoError, &mut self.out);
-            frame::ping(Flags::NONE, b"goingnow", &mut self.out);
+            frame::ping(Flags::NONE, &NOTICE, &mut self.out);
         }
     }
 

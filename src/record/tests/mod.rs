@@ -93,6 +93,7 @@ fn request(head: &mut RequestHead, path: &[u8], query: &[u8], agent: &[u8]) {
         value,
         line_end: value.end,
         known: Known::UserAgent,
+        care: message::Care::Usual,
     });
 }
 
@@ -106,6 +107,7 @@ fn named(head: &mut RequestHead, id: &[u8]) {
         value: Span::new(start, head.bytes.len()),
         line_end: 0,
         known: Known::XRequestId,
+        care: message::Care::Usual,
     });
 }
 

@@ -132,6 +132,11 @@ impl Connection {
         matches!(*self.state.borrow(), State::Closed(..))
     }
 
+    /// Whether it was given up because its peer was silent.
+    pub(super) fn is_dead(&self) -> bool {
+        self.pulse.dead.get()
+    }
+
     /// Whether somebody has a place.
     pub(super) fn is_used(&self) -> bool {
         self.seats.get() > 0

@@ -20,8 +20,8 @@ pub fn is_untouched(error: &h2::Error) -> bool {
         && (error.is_go_away() || error.is_reset() && error.reason() == Some(Code::REFUSED_STREAM))
 }
 
-/// The error in our words.
-pub fn translate(error: h2::Error, stage: Stage) -> Error {
+/// The error in our words; `dead`: we gave the connection up because its peer was silent.
+pub(super) fn translate(error: h2::Error, stage: Stage, dead: bool) -> Error {
     let broke_off = match stage {
         Stage::Head => Reason::UpstreamReset,
         Stage::Body => Reason::UpstreamTruncated,
@@ -38,6 +38,8 @@ pub fn translate(error: h2::Error, stage: Stage) -> Error {
     } else {
         let kind = error.get_io().map(std::io::Error::kind);
         match kind {
+            // The crate knows no more than that it ended.
+            Some(_) if dead => (broke_off, Detail::PingTimeout),
             // What the crate says when the connection ended under its streams.
             Some(std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::UnexpectedEof) => {
                 (broke_off, Detail::Eof)

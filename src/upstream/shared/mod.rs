@@ -28,6 +28,7 @@ use crate::metrics::Http2Cells;
 use crate::net::Stream;
 use crate::net::deadline::Deadlines;
 use connection::Connection;
+use failure::Stage;
 
 /// The shared connections of one connect spec.
 #[derive(Debug, Default)]
@@ -184,6 +185,11 @@ impl Seat {
         end: bool,
     ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
         self.connection.send(request, end)
+    }
+
+    /// What ended a stream, in our words.
+    pub fn fault(&self, error: h2::Error, stage: Stage) -> Error {
+        failure::translate(error, stage, self.connection.is_dead())
     }
 
     /// The endpoint turned a stream away: counted, and nothing new goes over a connection that says it is closing.

@@ -209,3 +209,37 @@ fn an_upload_to_http1_has_its_clocks_whatever_it_calls_itself() {
     );
     refused(&client.response(), "4", "body_timeout");
 }
+
+/// What a call ends with is the endpoint's to say: a message may end in a space, and details are as long as a head may be.
+#[test]
+fn a_call_ends_with_what_its_endpoint_says() {
+    let details = "A".repeat(6000);
+    let long = details.clone();
+    let origin = Streams::answering(move |request| {
+        let kind = fields(&[("content-type", "application/grpc")]);
+        let said = [
+            ("grpc-status", "5"),
+            ("grpc-message", "no such user: "),
+            ("grpc-status-details-bin", &long),
+        ];
+        match &*request.path {
+            "/head" => vec![Act::Bare, Act::Head(200, [kind, fields(&said)].concat())],
+            _ => vec![
+                Act::Head(200, kind),
+                Act::Data(vec![0; 5]),
+                Act::Trailers(fields(&said)),
+            ],
+        }
+    });
+    let proxy = over(&[origin.addr()], "").start();
+    let response = call(&proxy, "/head", "");
+    assert_eq!(response.one("grpc-status"), Some("5"), "{response:?}");
+    assert_eq!(response.one("grpc-message"), Some("no such user:"));
+    let response = call(&proxy, "/trailers", "");
+    let one = |name: &str| {
+        let mut all = response.trailers.iter().filter(|(at, _)| at == name);
+        all.next().map(|(_, value)| value.clone())
+    };
+    assert_eq!(one("grpc-message").as_deref(), Some("no such user:"));
+    assert_eq!(one("grpc-status-details-bin"), Some(details));
+}

@@ -1,11 +1,17 @@
 //! Requests and answers, translated.
 
 use super::over;
+use crate::support::bytes::ByteServer;
 use crate::support::client::{chunks, pattern, with_body};
-use crate::support::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, Peer, SETTINGS, block};
+use crate::support::frames::{
+    DATA, END_HEADERS, END_STREAM, Frame, HEADERS, Peer, SETTINGS, block,
+};
 use crate::support::streams::{Act, Streams, fields, ok};
 use std::io::Write;
 use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+use tidegate::http2::hpack::Decoder;
+use tidegate::message::Care;
 
 /// What makes a request here is made anew there: no line of the connection, no Host, names in lower case.
 #[test]
@@ -188,12 +194,7 @@ fn pieces_pass_as_they_come() {
 fn trailers_of_a_request_pass_from_http2_to_http2() {
     let origin = Streams::answering(|_| ok("fine"));
     let proxy = over(&[origin.addr()], "").start();
-    let mut client = TcpStream::connect(proxy.web).unwrap();
-    client
-        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        .unwrap();
-    let mut client = Peer(client);
-    client.send(SETTINGS, 0, 0, &[]);
+    let mut client = h2_client(proxy.web);
     let head = block(&[
         (":method", "POST"),
         (":scheme", "http"),
@@ -213,4 +214,90 @@ fn trailers_of_a_request_pass_from_http2_to_http2() {
     assert_eq!(line["reason"], "completed");
     let dropped = |cause| proxy.metric("tidegate_trailers_dropped_total", &[("cause", cause)]);
     assert_eq!((dropped("forbidden"), dropped("unlisted")), (1.0, 0.0));
+}
+
+/// Trailers behind nothing are no reason for an empty frame: endpoints put up with few of those, and many clients share their connection.
+#[test]
+fn trailers_behind_no_body_bring_no_empty_frame() {
+    let frames: Arc<Mutex<Vec<Frame>>> = Arc::default();
+    let seen = Arc::clone(&frames);
+    let server = ByteServer::running(move |stream| {
+        let mut peer = Peer::greet(stream);
+        while let Some(frame) = peer.frame() {
+            if frame.flags & END_STREAM != 0 && matches!(frame.kind, DATA | HEADERS) {
+                let ok = block(&[(":status", "204")]);
+                peer.send(HEADERS, END_HEADERS | END_STREAM, frame.stream, &ok);
+            }
+            seen.lock().unwrap().push(frame);
+        }
+    });
+    let proxy = over(&[server.addr()], "").start();
+    let mut client = proxy.client();
+    client.send(
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nETag: x\r\n\r\n",
+    );
+    client.response().is(204);
+    let frames = frames.lock().unwrap();
+    let of_request: Vec<_> = frames.iter().filter(|frame| frame.stream == 1).collect();
+    let kinds: Vec<_> = of_request.iter().map(|frame| frame.kind).collect();
+    assert_eq!(kinds, [HEADERS, HEADERS], "{of_request:?}");
+}
+
+/// What its sender wants remembered by nobody is written so on the next connection, too (RFC 7541, 6.2.3).
+#[test]
+fn a_field_that_nobody_may_remember_stays_one() {
+    let never = |name: &str, value: &str| {
+        let mut line = block(&[(name, value)]);
+        line[0] = 0x10;
+        line
+    };
+    let heads: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    let seen = Arc::clone(&heads);
+    let server = ByteServer::running(move |stream| {
+        let mut peer = Peer::greet(stream);
+        while let Some(frame) = peer.frame() {
+            if frame.kind == HEADERS {
+                seen.lock().unwrap().push(frame.payload);
+                let head = block(&[(":status", "204")]);
+                peer.send(HEADERS, END_HEADERS | END_STREAM, frame.stream, &head);
+            }
+        }
+    });
+    let proxy = over(&[server.addr()], "").start();
+    let mut client = h2_client(proxy.web);
+    let usual = [
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":path", "/"),
+        (":authority", "a"),
+        ("x-usual", "b"),
+    ];
+    let head = [block(&usual), never("x-token", "secret")].concat();
+    client.send(HEADERS, END_HEADERS | END_STREAM, 1, &head);
+    while client.frame().expect("an answer").kind != HEADERS {}
+    let asked = heads.lock().unwrap()[0].clone();
+    assert_eq!(care(&asked, "x-usual"), Care::Usual);
+    assert_eq!(care(&asked, "x-token"), Care::NeverIndexed);
+}
+
+/// How the field of this name is to be treated on the way.
+fn care(block: &[u8], name: &str) -> Care {
+    let mut found = None;
+    let read = Decoder::default().decode(block, |line| {
+        if line.name == name.as_bytes() {
+            found = Some(line.care);
+        }
+    });
+    assert_eq!(read, Ok(()));
+    found.expect(name)
+}
+
+fn h2_client(addr: std::net::SocketAddr) -> Peer {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .unwrap();
+    let mut client = Peer(stream);
+    client.send(SETTINGS, 0, 0, &[]);
+    client
 }

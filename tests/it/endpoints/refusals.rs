@@ -169,8 +169,6 @@ fn heads_that_break_the_rules_are_refused() {
         ("upgrade", vec![(":status", "200"), ("upgrade", "h2c")]),
         ("a line end", vec![(":status", "200"), ("x", "a\r\nb: c")]),
         ("a NUL", vec![(":status", "200"), ("x", "a\0b")]),
-        ("a space before", vec![(":status", "200"), ("x", " a")]),
-        ("a space behind", vec![(":status", "200"), ("x", "a ")]),
         ("a space in a name", vec![(":status", "200"), ("x y", "a")]),
         (
             "lengths",
@@ -291,7 +289,12 @@ fn a_silent_connection_that_is_left_is_given_up() {
     assert_eq!(proxy.get("/").text(), "here");
     waits.send("1\r\nb\r\n");
     let line = proxy.wait_line("the end of what it had", |line| line["path"] == "/waits");
-    assert_eq!(line["reason"], "upstream_truncated", "{line}");
+    let told = (&line["reason"], &line["detail"]);
+    assert_eq!(
+        told,
+        (&"upstream_truncated".into(), &"ping_timeout".into()),
+        "{line}"
+    );
     let name = "tidegate_upstream_http2_pings_lost_total";
     assert_eq!(proxy.metric(name, &[("cluster", "app")]), 1.0);
 }

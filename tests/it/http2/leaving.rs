@@ -241,3 +241,20 @@ fn the_end_of_a_drain_is_told_to_every_stream() {
     );
     proxy.ends_well();
 }
+
+/// A client that leaves may have begun a stream meanwhile: it hears that nothing came of it.
+#[test]
+fn a_client_that_leaves_hears_what_was_the_last() {
+    let origin = Origin::start();
+    let proxy = Setup::over(&[origin.addr()]).start();
+    let mut client = client(proxy.web, LARGEST);
+    client.send(GOAWAY, 0, 0, &[0; 8]);
+    loop {
+        let frame = client.frame().expect("a last word");
+        if frame.kind == GOAWAY {
+            assert_eq!(parting(&frame.payload), (0, 0));
+            break;
+        }
+    }
+    assert_eq!(client.frame(), None);
+}

@@ -112,7 +112,8 @@ for at, (name, _) in enumerate(PLAIN):
         lines = list(PLAIN)
         lines[at] = (name, lines[at][1].encode() + bytes([byte]))
         row(f"{name} with {byte:#04x}", "E-053", head(lines), rst(PROTOCOL))
-row("name of 257 bytes", "E-022", head(PLAIN + [("n" * 257, "v")]), rst(PROTOCOL))
+row("name of 257 bytes", "E-022", head(PLAIN + [("n" * 257, "v")]), status(400))
+row("method of 33 bytes", "E-029", head([(":method", "M" * 33), SCHEME, PATH, AUTHORITY]), status(400))
 row("name of 256 bytes", "E-022", head(GOOD + [("n" * 256, "v")]), status(200))
 
 # ── pseudo-fields ──
@@ -126,11 +127,14 @@ for at, (name, value) in enumerate(PLAIN):
 for name in [":status", ":protocol", ":unknown", ":", ":Method", ":PATH", "::path", ":host"]:
     row(f"pseudo-field {name}", "E-054", head(PLAIN + [(name, "200")]), rst(PROTOCOL))
 row(":status in trailers", "E-054", head(POSTED, flags=END_HEADERS) + head([(":status", "200")]), rst(PROTOCOL))
-for scheme in ["ftp", "HTTP", "httpx", "http:", "://"]:
+for scheme in ["http:", "://", "1http", "ht tp", ""]:
     row(f"scheme {scheme}", "E-054", head([METHOD, (":scheme", scheme), PATH, AUTHORITY]), rst(PROTOCOL))
+for scheme in ["ftp", "httpx"]:
+    row(f"scheme {scheme}", "E-054", head([METHOD, (":scheme", scheme), PATH, AUTHORITY]), status(400))
+row("scheme HTTP", "E-054", head([METHOD, (":scheme", "HTTP"), (":path", "/taken"), AUTHORITY]), status(200))
 row("scheme https", "E-054", head([METHOD, (":scheme", "https"), (":path", "/taken"), AUTHORITY]), status(200))
 row("pseudo-fields in any order", "E-054", head(list(reversed(GOOD))), status(200))
-for method in ["G T", "GET/", "", "m" * 33, "GET\t"]:
+for method in ["G T", "GET/", "", "GET\t"]:
     row(f"method {method!r}", "E-029", head([(":method", method), SCHEME, PATH, AUTHORITY]), rst(PROTOCOL))
 row("a method of its own", "E-029", head([(":method", "PURGE"), SCHEME, (":path", "/taken"), AUTHORITY]), status(200))
 
@@ -163,6 +167,7 @@ for name, value in [("connection", "close"), ("connection", "x-a"), ("keep-alive
     row(f"{name}: {value}", "E-052", head(PLAIN + [(name, value)]), rst(PROTOCOL))
     row(f"{name}: {value} with a body", "E-052", head(POSTED + [(name, value)], flags=END_HEADERS), rst(PROTOCOL))
 row("te: trailers", "E-052", head(GOOD + [("te", "trailers")]), status(200))
+row("te in trailers", "E-052", head(POSTED, flags=END_HEADERS) + data(b"a") + head([("te", "trailers")]), rst(PROTOCOL))
 row("connection in trailers", "E-052", head(POSTED, flags=END_HEADERS) + data(b"a") + head([("connection", "close")]), rst(PROTOCOL))
 
 # ── content-length and what comes ──
@@ -321,6 +326,11 @@ for name, kind, sent in [
     ("settings of windows, there and back", "settings", (frame(SETTINGS, 0, 0, setting(4, 0)) + frame(SETTINGS, 0, 0, setting(4, 65535))) * 26),
     ("PRIORITY", "priorities", frame(PRIORITY, 0, 9, b"\0\0\0\0\1") * 1001),
     ("unknown frames", "priorities", frame(99, 0, 0) * 1001),
+    ("answers to no PING", "pings", frame(PING, ACK, 0, b"\0" * 8) * 101),
+    ("answers to no SETTINGS", "settings", frame(SETTINGS, ACK, 0) * 52),
+    ("GOAWAY", "priorities", head(HANG) + frame(GOAWAY, 0, 0, b"\0" * 8) * 1001),
+    ("heads behind a reset of ours", "priorities", head(PLAIN + [("A", "b")]) + head([("etag", "x")], flags=END_HEADERS) * 1001),
+    ("ends behind a reset of ours", "faults", head(PLAIN + [("A", "b")]) + data(flags=END_STREAM) * 102),
     ("empty DATA", "empty_data", head(HANG_POST, flags=END_HEADERS) + data() * 101),
     ("padding alone", "empty_data", head(HANG_POST, flags=END_HEADERS) + frame(DATA, PADDED, 1, b"\x01\0") * 101),
     ("WINDOW_UPDATE", "window_updates", frame(WINDOW, 0, 0, b"\0\0\0\1") * 1001),

@@ -2,11 +2,14 @@
 
 use super::slow::{LARGEST, RST_STREAM, client, opened};
 use crate::support::answer::Step;
+use crate::support::bytes::ByteServer;
 use crate::support::client::pattern;
 use crate::support::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, Peer, SETTINGS, block};
 use crate::support::streams::{Act, Manner, Streams};
 use crate::support::websocket::{self, MASK, WebSocket};
-use crate::support::{Answer, Origin, Proxy, Setup, eventually};
+use crate::support::{Answer, Gate, Origin, Proxy, Setup, eventually};
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex};
 use tidegate::message::websocket::accept;
 
 const ON: &str = "http2 = { websockets = true }";
@@ -326,4 +329,103 @@ fn a_silent_websocket_ends() {
     // Nobody said anything, which is not the endpoint's fault.
     let ejected = proxy.metric("tidegate_outlier_ejections_total", &[]);
     assert_eq!(ejected, 0.0);
+}
+
+/// A tunnel is bytes and nothing else (RFC 9113, 8.5): a head in it is wrong, whichever side sends it.
+#[test]
+fn a_head_in_a_tunnel_ends_it() {
+    let origin = origin();
+    let setup = Setup::over(&[origin.addr()]).workers(1);
+    let proxy = setup.listener(ON).start();
+    let mut client = client(proxy.web, LARGEST);
+    assert_eq!(ask(&mut client, 1, "/chat")[0], OK);
+    client.send(DATA, 0, 1, b"");
+    client.send(HEADERS, END_HEADERS | END_STREAM, 1, &block(&[("x", "y")]));
+    loop {
+        let frame = client.frame().expect("a reset");
+        assert!(frame.kind != DATA, "{frame:?}");
+        if frame.kind == RST_STREAM {
+            assert_eq!(frame.payload, [0, 0, 0, 1]);
+            break;
+        }
+    }
+    let gate = Gate::shut();
+    let held = gate.clone();
+    let server = ByteServer::running(move |mut stream| {
+        let _ = stream.read_exact(&mut [0; 24]);
+        let mut peer = Peer(stream);
+        peer.send(SETTINGS, 0, 0, &[0, 8, 0, 0, 0, 1]);
+        while let Some(stream) = peer.request() {
+            peer.send(HEADERS, END_HEADERS, stream, &block(&[(":status", "200")]));
+            held.pass();
+            let flags = END_HEADERS | END_STREAM;
+            peer.send(HEADERS, flags, stream, &block(&[("x", "y")]));
+        }
+    });
+    let proxy = Setup::over_with(&[server.addr()], "protocol = \"http2\"").start();
+    let mut raw = proxy.client();
+    raw.send(websocket::request("/chat"));
+    assert_eq!(raw.try_head().unwrap().status, 101);
+    gate.open();
+    let line = proxy.wait_line("its line", |line| line["path"] == "/chat");
+    assert_eq!(
+        (&line["reason"], &line["detail"]),
+        (&"upstream_protocol".into(), &"trailers".into()),
+        "{line}"
+    );
+}
+
+/// A tunnel that breaks off is no end: an endpoint of HTTP/1 sees a reset.
+#[test]
+fn a_reset_is_passed_on_as_one() {
+    let ended: Arc<Mutex<Option<std::io::ErrorKind>>> = Arc::default();
+    let seen = Arc::clone(&ended);
+    let server = ByteServer::running(move |mut stream| {
+        let mut head = Vec::new();
+        let mut byte = [0; 1];
+        while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read > 0) {
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap();
+        let key = head
+            .lines()
+            .find_map(|line| line.strip_prefix("sec-websocket-key: "));
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {}\r\n\r\n",
+            accept(key.unwrap_or_default().as_bytes())
+        );
+        stream.write_all(answer.as_bytes()).unwrap();
+        *seen.lock().unwrap() = stream.read(&mut byte).err().map(|error| error.kind());
+    });
+    let setup = Setup::over(&[server.addr()]).workers(1);
+    let proxy = setup.listener(ON).start();
+    let mut client = client(proxy.web, LARGEST);
+    assert_eq!(ask(&mut client, 1, "/chat")[0], OK);
+    client.send(RST_STREAM, 0, 1, &[0, 0, 0, 8]);
+    eventually("its end", || (server.open() == 0).then_some(()));
+    assert_eq!(
+        *ended.lock().unwrap(),
+        Some(std::io::ErrorKind::ConnectionReset)
+    );
+}
+
+/// Towards HTTP/2 there is no key that an endpoint could look at (RFC 6455, 4.2.1): so we do.
+#[test]
+fn what_asks_for_a_websocket_by_other_rules_gets_none() {
+    let origin = streams();
+    let proxy = over_http2(&origin).start();
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (method, keys) in [
+        ("POST", key.to_owned()),
+        ("GET", String::new()),
+        ("GET", key.repeat(2)),
+        ("GET", "Sec-WebSocket-Key: c2hvcnQ=\r\n".to_owned()),
+    ] {
+        let mut client = proxy.client();
+        client.send(format!(
+            "{method} / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n{keys}\r\n"
+        ));
+        client.response().is(400);
+    }
+    assert!(origin.requests().is_empty());
 }
