@@ -88,6 +88,7 @@ impl Watch {
     /// Cancel safe: a change that was seen is kept.
     pub async fn changed(&mut self) {
         if self.changed.recv().await.is_none() {
+            tracing::error!("files are not watched any more; SIGHUP reloads");
             std::future::pending::<()>().await;
         }
     }
@@ -110,8 +111,6 @@ struct Lookout {
     /// For events of the system.
     orders: std::sync::mpsc::Sender<Order>,
     eyes: Option<Eyes>,
-    /// Whether it was said that there are none.
-    said: bool,
     debounce: Debounce,
     paths: Vec<PathBuf>,
     /// What the files were like where the system does not tell of all of them.
@@ -123,7 +122,6 @@ impl Lookout {
         Self {
             orders,
             eyes: None,
-            said: false,
             debounce: Debounce::default(),
             paths: Vec::new(),
             glance: None,
@@ -164,20 +162,17 @@ impl Lookout {
         }
     }
 
-    /// The system's watcher, where there is one to be had.
+    /// The system's watcher, where there is one to be had. It is asked once: the library must not be let fail in a process that has few threads left.
     fn open(&mut self) {
         let orders = self.orders.clone();
         let eyes = Eyes::open(move || {
             let _ = orders.send(Order::Changed);
         });
-        match eyes {
-            Ok(eyes) => self.eyes = Some(eyes),
-            Err(error) if !self.said => {
+        self.eyes = eyes
+            .map_err(|error| {
                 tracing::warn!(%error, "the system tells nothing of changes: files are looked at every two seconds");
-                self.said = true;
-            }
-            Err(_) => {}
-        }
+            })
+            .ok();
     }
 
     fn look(&mut self) -> News {
@@ -185,31 +180,28 @@ impl Lookout {
             Some(eyes) => eyes.look_at(&self.paths),
             None => News::More,
         };
-        self.glance = self.is_blind().then(|| glance(&self.paths));
-        news
+        match self.glanced() {
+            News::More => News::More,
+            News::Same => news,
+        }
+    }
+
+    /// Looks at the files from outside where the system does not tell of all of them; whether they are like they were.
+    fn glanced(&mut self) -> News {
+        let blind = self.eyes.as_ref().is_none_or(Eyes::is_blind);
+        let now = blind.then(|| glance(&self.paths));
+        match (std::mem::replace(&mut self.glance, now), now) {
+            (Some(before), Some(now)) if before != now => News::More,
+            _ => News::Same,
+        }
     }
 
     fn sweep(&mut self) -> News {
-        let mut news = News::Same;
-        if let Some(eyes) = &mut self.eyes {
-            news = eyes.sweep();
-        } else {
-            self.open();
-            if self.eyes.is_some() {
-                news = self.look();
-            }
+        let swept = self.eyes.as_mut().map_or(News::Same, Eyes::sweep);
+        match self.glanced() {
+            News::More => News::More,
+            News::Same => swept,
         }
-        let before = self.glance;
-        self.glance = self.is_blind().then(|| glance(&self.paths));
-        match (before, self.glance) {
-            (Some(before), Some(now)) if before != now => News::More,
-            _ => news,
-        }
-    }
-
-    /// Whether there is a file of which the system tells nothing.
-    fn is_blind(&self) -> bool {
-        self.eyes.as_ref().is_none_or(Eyes::is_blind)
     }
 }
 
@@ -218,8 +210,9 @@ fn glance(paths: &[PathBuf]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for path in paths {
         let look = |metadata: Metadata| {
-            let written = (metadata.mtime(), metadata.mtime_nsec(), metadata.size());
-            (metadata.dev(), metadata.ino(), written)
+            // Of the time of any change, that of owner and mode included.
+            let changed = (metadata.ctime(), metadata.ctime_nsec(), metadata.size());
+            (metadata.dev(), metadata.ino(), changed)
         };
         std::fs::metadata(path).ok().map(look).hash(&mut hasher);
     }
@@ -347,11 +340,8 @@ mod tests {
         let (orders, _inbox) = std::sync::mpsc::channel();
         let mut lookout = Lookout::new(orders);
         lookout.paths = vec![at("link"), at("missing")];
-        let mut blind = || {
-            let before = lookout.glance.replace(glance(&lookout.paths));
-            before != lookout.glance
-        };
-        assert!(blind() && !blind());
+        let mut blind = || lookout.sweep() == News::More;
+        assert!(!blind() && !blind(), "nothing is new");
         fs::write(at("one"), "one").unwrap();
         assert!(blind() && !blind(), "written to");
         symlink("two", at("next")).unwrap();
