@@ -187,7 +187,7 @@ fn admit(
             return None;
         }
     };
-    let secure = match Step::admit(spec) {
+    let secure = match Step::admit(spec, preface.is_some()) {
         Ok(secure) => secure,
         Err((reason, detail)) => {
             refuse(reason, detail);

@@ -21,7 +21,10 @@ pub(super) struct Step {
     tls: Arc<ServerTls>,
     told: Headers,
     deadline: Duration,
-    slot: HandshakeSlot,
+    /// Most handshakes at a time.
+    most: usize,
+    /// Its place; `None`: it has none yet.
+    slot: Option<HandshakeSlot>,
 }
 
 /// What came of a handshake.
@@ -42,16 +45,24 @@ pub(super) enum Spoken {
     Http2,
 }
 
+/// All places are taken.
+const CROWDED: (Reason, Detail) = (Reason::ConnLimit, Detail::Handshakes);
+
 impl Step {
-    /// The step that a connection of this listener needs, if any; what it is refused for when there are too many.
-    pub(super) fn admit(spec: &ListenerSpec) -> Result<Option<Self>, (Reason, Detail)> {
+    /// The step that a connection of this listener needs, if any; what it is refused for when there are too many. One that is `told` of its
+    /// client first takes its place behind that.
+    pub(super) fn admit(spec: &ListenerSpec, told: bool) -> Result<Option<Self>, (Reason, Detail)> {
         let Some(tls) = &spec.tls else {
             return Ok(None);
         };
-        let slot = tls
-            .begin(spec.limits.handshakes)
-            .ok_or((Reason::ConnLimit, Detail::Handshakes))?;
+        let most = spec.limits.handshakes;
+        let slot = if told {
+            None
+        } else {
+            Some(tls.begin(most).ok_or(CROWDED)?)
+        };
         Ok(Some(Self {
+            most,
             tls: Arc::clone(tls),
             told: spec.forwarding,
             deadline: spec.timeouts.handshake,
@@ -60,7 +71,7 @@ impl Step {
     }
 
     /// Makes the handshake and counts it. Bytes that were read already are the first of it.
-    pub(super) async fn run(self, connection: &Connection, cells: &ListenerCells) -> Made {
+    pub(super) async fn run(mut self, connection: &Connection, cells: &ListenerCells) -> Made {
         let began = clock::now();
         let early = std::mem::take(&mut *connection.input.borrow_mut());
         let made = self.handshake(connection, &early).await;
@@ -81,10 +92,12 @@ impl Step {
     }
 
     async fn handshake(
-        &self,
+        &mut self,
         connection: &Connection,
         early: &[u8],
     ) -> Result<(Hello, u64), (Reason, Detail)> {
+        let slot = self.slot.take().or_else(|| self.tls.begin(self.most));
+        let slot = slot.ok_or(CROWDED)?;
         let (session, asked) = self.tls.session().map_err(|error| {
             tracing::error!(%error, listener = %connection.facts.listener, "no TLS session");
             (Reason::Internal, Detail::None)
@@ -101,15 +114,18 @@ impl Step {
         let mut crowded = false;
         let made = poll_fn(|cx| {
             timer.watch(cx);
+            if slot.poll_lost(cx).is_ready() {
+                crowded = true;
+                return Poll::Ready(None);
+            }
             let polled = stream.poll_handshake(cx);
-            hello = tls::last_hello().or_else(|| hello.take());
+            if let Some(said) = tls::last_hello() {
+                slot.speaks();
+                hello = Some(said);
+            }
             // It holds what is left of a message that is not whole.
             connection.weigh(0);
             match polled {
-                Poll::Pending if self.slot.poll_lost(cx).is_ready() => {
-                    crowded = true;
-                    Poll::Ready(None)
-                }
                 Poll::Pending if timer.fired() || local.drain.phase() == Phase::Forced => {
                     Poll::Ready(None)
                 }
@@ -120,7 +136,7 @@ impl Step {
         let failed = |detail| Err((Reason::TlsHandshake, detail));
         match made {
             Some(Ok(())) => Ok((hello.unwrap_or_default(), asked)),
-            None if crowded => Err((Reason::ConnLimit, Detail::Handshakes)),
+            None if crowded => Err(CROWDED),
             None => failed(Detail::Timeout),
             Some(Err(_)) if matches!(&hello, Some(Hello { shown: None, .. })) => {
                 Err((Reason::TlsNoCertificate, Detail::None))

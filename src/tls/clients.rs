@@ -28,8 +28,8 @@ use crate::config::{Code, Diagnostic, Diagnostics};
 use crate::message::forwarded::{Header, Headers};
 use crate::record::ClientCertificate;
 
-/// Most bytes of names of authorities that clients are told of, so that the message stays what any client takes.
-const MAX_HINTS: usize = 16 * 1024;
+/// Most bytes of names of authorities that clients can be told of (RFC 8446, 4.2.4): their length has two.
+const MAX_HINTS: usize = 0xffff;
 
 /// What is asked of clients, as a number of which nobody can make a second: what a session was verified by is its own
 /// (E-123). Of the listener's content, not of its paths, so that it is the same on every instance.
@@ -140,7 +140,7 @@ impl Demands {
             Some(next.to_unix_duration().as_secs())
         });
         let lists_until = ends.min().unwrap_or(u64::MAX);
-        // Clients are told whose certificates are asked for, where that fits: its length has two bytes (RFC 8446, 4.2.4).
+        // Clients are told whose certificates are asked for, where that fits.
         let hints: usize = roots
             .subjects()
             .iter()

@@ -20,7 +20,18 @@ const MODE: u32 = 0o600;
 #[derive(Clone)]
 pub struct KeyLogFile {
     path: PathBuf,
-    file: Arc<Mutex<Option<File>>>,
+    file: Arc<Mutex<Place>>,
+}
+
+/// Where secrets go.
+#[derive(Debug, Default)]
+enum Place {
+    /// Nobody has shown one yet.
+    #[default]
+    Unmade,
+    File(File),
+    /// It cannot be made, or is not for us: said once.
+    Refused,
 }
 
 impl KeyLogFile {
@@ -60,13 +71,16 @@ impl KeyLogFile {
     }
 
     fn write(&self, line: &str) -> io::Result<()> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = match &mut *file {
-            Some(file) => file,
-            none => none.insert(self.open()?),
-        };
-        // One write a line: several connections at a time do not mix.
-        file.write_all(line.as_bytes())
+        let mut place = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Place::Unmade = *place {
+            *place = Place::Refused;
+            *place = Place::File(self.open()?);
+        }
+        match &mut *place {
+            // One write a line: several connections at a time do not mix.
+            Place::File(file) => file.write_all(line.as_bytes()),
+            Place::Unmade | Place::Refused => Ok(()),
+        }
     }
 }
 
@@ -88,7 +102,8 @@ impl KeyLog for KeyLogFile {
     fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
         let line = format!("{label} {} {}\n", hex(client_random), hex(secret));
         if let Err(error) = self.write(&line) {
-            tracing::warn!(%error, "a secret of a connection is not in the key log");
+            let path = self.path.display();
+            tracing::warn!(%error, %path, "secrets of connections are not in the key log");
         }
     }
 }
@@ -109,6 +124,7 @@ mod tests {
         assert!(log.write("a secret\n").is_err());
         assert_eq!(fs::read_to_string(&other).unwrap(), "");
         fs::remove_file(&path).unwrap();
+        let log = KeyLogFile::at(&path).unwrap();
         log.write("a secret\n").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "a secret\n");
         fs::remove_dir_all(folder).unwrap();

@@ -1,7 +1,7 @@
 //! Handshakes under way at one listener, over all workers.
 //!
-//! There may be so many at a time. Where all places are taken, who has been there longest makes way, if that is long for a handshake: a client
-//! that says nothing costs its place alone, and those who mean it need theirs for a few turns of the network.
+//! There may be so many at a time. Where all places are taken, of those who have said nothing yet the one that has been there longest makes way, if
+//! that is long: silence costs its place alone. Whoever has said hello has had our work, and keeps its place to the end.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::base::clock::{self, Instant};
 
-/// So long a handshake has its place whoever comes.
+/// So long a client has for its first word, whoever comes.
 const FAIR: Duration = Duration::from_secs(1);
 
 /// The places of one listener.
@@ -21,8 +21,10 @@ pub(super) struct Slots(Mutex<UnderWay>);
 struct UnderWay {
     /// Counts all that there ever were.
     last: u64,
-    /// Those that have a place, in the order in which they took it.
-    all: BTreeMap<u64, Arc<Handshake>>,
+    /// Those who have said nothing yet, in the order in which they came.
+    silent: BTreeMap<u64, Arc<Handshake>>,
+    /// Those who have.
+    spoken: usize,
 }
 
 #[derive(Debug)]
@@ -35,6 +37,8 @@ struct Handshake {
 enum Place {
     /// Whom to wake when it is lost.
     Held(Option<Waker>),
+    /// It cannot be lost any more.
+    Kept,
     Lost,
 }
 
@@ -54,9 +58,12 @@ impl Slots {
     /// Takes a place; `None` when there are `most`, and none of them has been there for long. 0: any number.
     pub(super) fn take(self: &Arc<Self>, most: usize, since: Instant) -> Option<HandshakeSlot> {
         let mut under_way = lock(&self.0);
-        while most > 0 && under_way.all.len() >= most {
-            let oldest = under_way.all.first_entry()?;
-            if clock::between(oldest.get().since, since) < FAIR {
+        let all = under_way.silent.len() + under_way.spoken;
+        if most > 0 && all >= most {
+            let oldest = under_way.silent.first_entry()?;
+            let makes_way = clock::between(oldest.get().since, since) >= FAIR;
+            // Where there are more than there may be by now, one is not enough.
+            if !makes_way || all > most {
                 return None;
             }
             let handshake = oldest.remove();
@@ -72,7 +79,7 @@ impl Slots {
             since,
             place: Mutex::new(Place::Held(None)),
         });
-        under_way.all.insert(number, Arc::clone(&handshake));
+        under_way.silent.insert(number, Arc::clone(&handshake));
         Some(HandshakeSlot {
             slots: Arc::clone(self),
             number,
@@ -86,6 +93,7 @@ impl HandshakeSlot {
     pub fn poll_lost(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut *lock(&self.handshake.place) {
             Place::Lost => Poll::Ready(()),
+            Place::Kept => Poll::Pending,
             Place::Held(Some(waker)) if waker.will_wake(cx.waker()) => Poll::Pending,
             Place::Held(waker) => {
                 *waker = Some(cx.waker().clone());
@@ -95,9 +103,27 @@ impl HandshakeSlot {
     }
 }
 
+impl HandshakeSlot {
+    /// The client has said hello. False: another has its place by now.
+    pub fn speaks(&self) -> bool {
+        let mut under_way = lock(&self.slots.0);
+        let silent = under_way.silent.remove(&self.number).is_some();
+        under_way.spoken += usize::from(silent);
+        let mut place = lock(&self.handshake.place);
+        if silent {
+            *place = Place::Kept;
+        }
+        matches!(*place, Place::Kept)
+    }
+}
+
 impl Drop for HandshakeSlot {
     fn drop(&mut self) {
-        lock(&self.slots.0).all.remove(&self.number);
+        let mut under_way = lock(&self.slots.0);
+        under_way.silent.remove(&self.number);
+        if matches!(*lock(&self.handshake.place), Place::Kept) {
+            under_way.spoken -= 1;
+        }
     }
 }
 
@@ -118,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_there_longest_makes_way() {
+    fn who_is_silent_longest_makes_way() {
         let slots: Arc<Slots> = Arc::default();
         let count: Arc<Count> = Arc::default();
         let waker = Waker::from(Arc::clone(&count));
@@ -142,5 +168,15 @@ mod tests {
         drop(second);
         assert!(slots.take(2, at(1400)).is_some());
         assert!(slots.take(0, at(1400)).is_some(), "any number");
+        // Whoever has spoken stays.
+        let fourth = slots.take(2, at(1400)).unwrap();
+        assert!(third.speaks() && fourth.speaks() && third.speaks());
+        assert!(slots.take(2, at(9000)).is_none());
+        let fifth = slots.take(3, at(9000)).unwrap();
+        assert!(slots.take(2, at(19_000)).is_none(), "one is not enough");
+        let sixth = slots.take(3, at(19_000)).unwrap();
+        assert!(!fifth.speaks() && fifth.poll_lost(&mut cx).is_ready());
+        drop((third, fourth, fifth, sixth));
+        assert!(slots.take(1, at(19_000)).is_some());
     }
 }

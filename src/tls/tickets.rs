@@ -171,8 +171,8 @@ impl ProducesTickets for Shown {
 /// The certificates that a session was made with: rustls's own layout of a session. Were that to change nobody would resume, and a test would
 /// say so.
 fn shown<'b>(session: &mut Reader<'b>) -> Option<Vec<CertificateDer<'b>>> {
-    if session.byte()? == 1 {
-        // The name that was asked for.
+    // The name that was asked for.
+    if said(session)? {
         session.vector8()?;
     }
     // Version, suite, secret, and whether the secret is bound to its handshake.
@@ -180,13 +180,22 @@ fn shown<'b>(session: &mut Reader<'b>) -> Option<Vec<CertificateDer<'b>>> {
     session.vector8()?;
     session.byte()?;
     let mut certificates = Vec::new();
-    if session.byte()? == 1 {
+    if said(session)? {
         let mut chain = session.vector24()?;
         while !chain.0.is_empty() {
             certificates.push(CertificateDer::from(chain.vector24()?.0));
         }
     }
     Some(certificates)
+}
+
+/// Whether what may be left away follows.
+fn said(session: &mut Reader<'_>) -> Option<bool> {
+    match session.byte()? {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub struct ListenerLimits {
     pub chunk_extensions: Option<Spanned<ByteSize>>,
     /// Connections of one client address; trusted proxies are exempt; 0: no limit. Default: `1024`.
     pub connections_per_client: Option<Spanned<u32>>,
-    /// TLS handshakes under way at a time, over all workers; over it the one that took longest makes way, or a connection is closed; 0: no limit. Default: `4096`.
+    /// TLS handshakes under way at a time, over all workers; over it one that has said nothing for a second makes way, or the new one is closed; 0: no limit. Default: `4096`.
     pub handshakes: Option<Spanned<u32>>,
     /// Requests of one connection; 0: no limit. Default: `10000`, of HTTP/2 no limit.
     pub requests_per_connection: Option<Spanned<u32>>,
