@@ -27,6 +27,10 @@ pub(super) struct Intake {
     /// Bytes of data so far.
     pub(super) read: u64,
     arrived: Option<Arrived>,
+    /// Whether more of it is to come.
+    more: More,
+    /// What that was when the client's sending side said something while it was listened to.
+    heard: Option<More>,
 }
 
 impl Intake {
@@ -37,7 +41,19 @@ impl Intake {
             trailers: Trailers::default(),
             read: 0,
             arrived,
+            more: More::Follows,
+            heard: None,
         }
+    }
+
+    /// The client's sending side has said something that is not for whoever listens.
+    pub(super) fn heard(&mut self) {
+        self.heard = Some(self.more);
+    }
+
+    /// Whether it tells us nothing more while we wait. What was heard in front of a body's end may have been the body.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.heard == Some(self.more)
     }
 
     /// Whether some of it is here that nobody has asked for yet.
@@ -85,6 +101,7 @@ impl Intake {
                 }
             }
         }
+        self.more = decoded.more;
         self.read += decoded.data as u64;
         let piece = Piece {
             start,

@@ -46,8 +46,6 @@ pub(super) struct Side {
     half_close: HalfClose,
     /// Unread bytes of the body that are skipped at most.
     skip: u64,
-    /// Whether the client's sending side still tells us something while we wait.
-    listening: bool,
     sent: u64,
 }
 
@@ -66,7 +64,6 @@ impl Side {
             answered: Answered::Nothing,
             half_close: spec.half_close,
             skip: spec.limits.skip,
-            listening: true,
             sent: 0,
         }
     }
@@ -333,7 +330,7 @@ impl Downstream for Side {
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         self.go_on_with_the_last(cx);
-        if !self.listening {
+        if self.intake.is_deaf() {
             return Poll::Pending;
         }
         match self.connection.stream.poll_peek(cx) {
@@ -343,7 +340,7 @@ impl Downstream for Side {
             }
             // The next request, or the end of the client's sending side: neither ends this exchange (F-06).
             Poll::Ready(Ok(_)) => {
-                self.listening = false;
+                self.intake.heard();
                 Poll::Pending
             }
             Poll::Pending => Poll::Pending,
@@ -352,7 +349,7 @@ impl Downstream for Side {
 
     fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         self.go_on_with_the_last(cx);
-        if !self.listening {
+        if self.intake.is_deaf() {
             return Poll::Pending;
         }
         self.connection.poll_end(cx)

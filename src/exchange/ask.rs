@@ -135,7 +135,10 @@ fn head(x: &Exchange, errand: &Errand) -> Result<Box<RequestHead>, Error> {
     };
     let mut head = Box::new(RequestHead::NONE);
     match parse(&text, &limits, &mut head)? {
-        Progress::Complete(_) => Ok(head),
+        Progress::Complete(_) => {
+            head.guard_as(asked);
+            Ok(head)
+        }
         Progress::Partial => Err(Error::from(Reason::Internal)),
     }
 }

@@ -11,7 +11,7 @@ use super::side::Downstream;
 use crate::base::{Error, Reason, clock};
 use crate::drain::{Drain, Phase};
 use crate::filter::{Over, Until};
-use crate::message::{BodyLength, grpc};
+use crate::message::grpc;
 use crate::net::Timer;
 use crate::net::deadline::Tick;
 use crate::route::Route;
@@ -77,12 +77,7 @@ pub(super) async fn pause<D: Downstream>(
         if let Poll::Ready(over) = over.as_mut().poll(cx) {
             return Poll::Ready(Ok(over));
         }
-        // Where a body is to come its first bytes say nothing of the client, and it is listened to later on.
-        let gone = match x.record.head().body() {
-            BodyLength::None => down.poll_gone(cx),
-            _ => down.poll_cut(cx),
-        };
-        if let Poll::Ready(gone) = gone {
+        if let Poll::Ready(gone) = down.poll_gone(cx) {
             return Poll::Ready(Err(gone));
         }
         if x.local.drain.phase() == Phase::Forced {

@@ -16,6 +16,8 @@ pub enum Ending {
     ByPeer,
     /// We reset it: what was on its way when we did comes still, and means nothing.
     ByUs,
+    /// We reset it, and the other end has said all since. Its own reset may still be on its way.
+    ByBoth,
 }
 
 /// One direction of a stream.
@@ -175,15 +177,15 @@ impl<T> Streams<T> {
         self.over.push_back((id, ending));
     }
 
-    /// The other end reset a stream that we had reset.
-    pub(super) fn reset_too(&mut self, id: u32) {
+    /// The other end ended a stream that we had reset.
+    pub(super) fn ended_too(&mut self, id: u32, by: Ending) {
         if let Ok(place) = self.order.binary_search_by_key(&id, |&(id, _)| id) {
             let key = self.order.get(place).map(|&(_, key)| key);
             if let Some(stream) = key.and_then(|key| self.slots.get_mut(key)) {
-                stream.ending = Some(Ending::ByPeer);
+                stream.ending = Some(by);
             }
         } else if let Some((_, ending)) = self.over.iter_mut().rev().find(|(over, _)| *over == id) {
-            *ending = Ending::ByPeer;
+            *ending = by;
         }
     }
 

@@ -1,7 +1,7 @@
 //! Request and response heads.
 
 use super::authority::{self, Form};
-use super::field::{Field, Known, Span};
+use super::field::{Care, Field, Known, Span};
 use super::framing::BodyLength;
 use super::hops::Hops;
 use super::method::{Method, Version};
@@ -292,6 +292,17 @@ impl RequestHead {
         guarded.any(|field| self.name(field).eq_ignore_ascii_case(name))
     }
 
+    /// Fields of the names that `other` wants remembered by nobody are remembered by nobody.
+    pub fn guard_as(&mut self, other: &Self) {
+        if other.has_guarded() {
+            for field in &mut self.fields {
+                if other.guards(field.name.of(&self.bytes)) {
+                    field.care = Care::NeverIndexed;
+                }
+            }
+        }
+    }
+
     /// The first value of a known field.
     pub fn first(&self, known: Known) -> Option<&[u8]> {
         self.fields
@@ -383,7 +394,7 @@ impl RequestHead {
             value: Span::new(middle, self.bytes.len()),
             line_end: 0,
             known: Known::of(name.as_bytes()),
-            care: super::field::Care::Usual,
+            care: Care::Usual,
         });
         self
     }

@@ -87,7 +87,11 @@ impl Own {
         let Trailers {
             lines, unlisted, ..
         } = &self.trailers;
-        let trailers = lines.capacity() + unlisted.capacity();
+        let behind = match &self.tail {
+            Tail::Trailers(lines) => lines.capacity(),
+            Tail::None | Tail::End => 0,
+        };
+        let trailers = lines.capacity() + unlisted.capacity() + behind;
         self.inbox.capacity() + self.outbox.capacity() + trailers
     }
 }

@@ -211,7 +211,7 @@ impl<'x, D: Downstream> Attempts<'x, D> {
                 Err(self.paid(said, pause, reused))
             }
             Err(error) => {
-                broke_off(&link, over.carried, || watch.ended(&error, reused));
+                broke_off(&link, &over, || watch.ended(&error, reused));
                 if reused == Reused::Pooled && error.reason() == Reason::UpstreamReset {
                     self.dead(ix);
                 }
@@ -240,12 +240,13 @@ impl<'x, D: Downstream> Attempts<'x, D> {
     }
 }
 
-/// A tunnel that breaks off must not look like one that has ended; any other end is the endpoint's to answer for.
-fn broke_off(link: &Link, carried: After, told: impl FnOnce()) {
-    match (carried, link) {
+/// A tunnel that breaks off must not look like one that has ended, unless the client had said its end: a reset would take what the endpoint has not
+/// read yet. Any other end is the endpoint's to answer for.
+fn broke_off(link: &Link, over: &Over, told: impl FnOnce()) {
+    match (over.carried, link) {
         (After::Handed, _) => told(),
-        (After::Carried, Link::Http1(stream)) => stream.abort(),
-        (After::Carried, Link::Http2(_)) => {}
+        (After::Carried, Link::Http1(stream)) if over.body == More::Follows => stream.abort(),
+        (After::Carried, _) => {}
     }
 }
 

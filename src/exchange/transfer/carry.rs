@@ -9,8 +9,8 @@ use crate::exchange::side::Downstream;
 use crate::exchange::upstream::Upstream;
 use crate::http1::body::More;
 use crate::message::{ResponseHead, Version, websocket};
+use crate::net::Pace;
 use crate::net::deadline::Tick;
-use crate::net::{Pace, Stall};
 
 /// What becomes of a connection, or a stream, when the protocol is changed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,7 +45,8 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         }
     }
 
-    /// From here on bytes pass as they come; only silence has a limit.
+    /// From here on bytes pass as they come; only silence has a limit, and a client that does not read: what waits for it is held here, not by the
+    /// kernel.
     pub(super) fn carry(&mut self) {
         self.down.carry();
         self.up.carry();
@@ -58,8 +59,5 @@ impl<D: Downstream, U: Upstream> Transfer<'_, D, U> {
         self.limits.total = Tick::NEVER;
         self.limits.body = Duration::ZERO;
         self.body_pace = Pace::new(0);
-        // A side that does not read is silent as well.
-        self.limits.write = self.limits.tunnel;
-        self.stall = Stall::new(0);
     }
 }

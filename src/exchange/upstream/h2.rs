@@ -56,6 +56,8 @@ pub(in crate::exchange) struct Http2<'x> {
     ended: bool,
     /// Of a WebSocket: what a 200 means over HTTP/1.
     accept: Option<String>,
+    /// Whether it is one by now.
+    tunnel: bool,
 }
 
 enum Answer {
@@ -94,6 +96,7 @@ impl<'x> Http2<'x> {
             kept: Kept::default(),
             ended: false,
             accept,
+            tunnel: false,
         })
     }
 
@@ -158,10 +161,9 @@ impl<'x> Http2<'x> {
                     Poll::Ready(None) => {
                         self.received = match ready!(body.poll_trailers(cx)) {
                             Ok(Some(trailers)) => {
-                                fields::trailers(&trailers, self.accept.is_some(), self.limits)
-                                    .map_err(|detail| {
-                                        Error::new(Reason::UpstreamProtocol, detail)
-                                    })?
+                                fields::trailers(&trailers, self.tunnel, self.limits).map_err(
+                                    |detail| Error::new(Reason::UpstreamProtocol, detail),
+                                )?
                             }
                             Ok(None) => Trailers::default(),
                             Err(error) => {
@@ -327,6 +329,7 @@ impl Upstream for Http2<'_> {
         .map_err(protocol)?;
         let status = head.status.as_u16();
         if let (Some(accept), 200..=299) = (&self.accept, status) {
+            self.tunnel = true;
             self.answer = Answer::Body(body);
             let start = fields::switched(accept, &mut kit.partial, &mut kit.fields);
             return Poll::Ready(Ok(start));

@@ -41,9 +41,10 @@ impl<T> Session<T> {
             Found::Idle if !self.is_ignored(head.stream) => Err(Code::Protocol.into()),
             found => {
                 // What it sends behind that was not on its way when we reset the stream.
-                self.streams.reset_too(head.stream);
+                self.streams.ended_too(head.stream, Ending::ByPeer);
                 // Its reset may have crossed our answer's end, or our own reset: once.
-                if !matches!(found, Found::Over(Ending::Whole | Ending::ByUs)) {
+                let once = [Ending::Whole, Ending::ByUs, Ending::ByBoth].map(Found::Over);
+                if !once.contains(&found) {
                     self.meters.hit(Abuse::Resets, &self.limits, now)?;
                 }
                 Ok(None)

@@ -198,7 +198,7 @@ impl<T> Session<T> {
                 }
                 Ok(None)
             }
-            Found::Over(Ending::ByPeer) => {
+            Found::Over(Ending::ByPeer | Ending::ByBoth) => {
                 self.body = Some(body);
                 self.tell(head.stream, Code::StreamClosed, now).map(Some)
             }
@@ -341,7 +341,7 @@ impl<T> Session<T> {
                 self.over_too(id, of.end);
                 self.discard(&block, bytes).map(|()| None)
             }
-            Found::Over(Ending::ByPeer) => {
+            Found::Over(Ending::ByPeer | Ending::ByBoth) => {
                 self.discard(&block, bytes)?;
                 self.tell(id, Code::StreamClosed, now).map(Some)
             }
@@ -371,7 +371,7 @@ impl<T> Session<T> {
     /// A stream that we ended is ended by its other end too: what it sends behind that was not on its way by then.
     fn over_too(&mut self, id: u32, end: Half) {
         if end == Half::Ended {
-            self.streams.reset_too(id);
+            self.streams.ended_too(id, Ending::ByBoth);
         }
     }
 
