@@ -132,7 +132,7 @@ reasons! {
     AuthUnavailable = "auth_unavailable", 503, Local, Nobody, Never;
     /// Over a rate limit.
     RateLimited = "rate_limited", 429, Local, Nobody, Never;
-    /// Over a cap of connections: closed at accept.
+    /// Over a cap of connections: closed at accept, or as a handshake's place goes to another.
     ConnLimit = "conn_limit", 503, Local, Nobody, Never;
     /// We ran out of local ports, file descriptors or memory.
     Overloaded = "overloaded", 503, Local, Nobody, Never;

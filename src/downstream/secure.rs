@@ -85,7 +85,10 @@ impl Step {
             }
             Err((reason, detail)) => {
                 cells.rejected(reason, detail);
-                cells.handshake_failed(describe(connection), detail);
+                // One without a place was not made.
+                if (reason, detail) != CROWDED {
+                    cells.handshake_failed(describe(connection), detail);
+                }
                 Made::Failed
             }
         }

@@ -22,6 +22,8 @@ const SWEEP: Duration = Duration::from_secs(2);
 pub struct Watch {
     orders: std::sync::mpsc::Sender<Order>,
     changed: mpsc::Receiver<()>,
+    /// Whether it was said that nothing is watched.
+    told: bool,
     /// What the configuration in effect depends on.
     followed: Vec<PathBuf>,
     /// And what is watched beside it.
@@ -46,12 +48,14 @@ impl Watch {
         let (tell, changed) = mpsc::channel(1);
         let lookout = Lookout::new(orders.clone());
         let thread = std::thread::Builder::new().name("watch".to_owned());
-        if let Err(error) = thread.spawn(move || lookout.run(&inbox, &tell)) {
+        let spawned = thread.spawn(move || lookout.run(&inbox, &tell));
+        if let Err(error) = &spawned {
             tracing::warn!(%error, "files are not watched; SIGHUP reloads");
         }
         Self {
             orders,
             changed,
+            told: spawned.is_err(),
             followed: Vec::new(),
             paths: Vec::new(),
         }
@@ -88,7 +92,9 @@ impl Watch {
     /// Cancel safe: a change that was seen is kept.
     pub async fn changed(&mut self) {
         if self.changed.recv().await.is_none() {
-            tracing::error!("files are not watched any more; SIGHUP reloads");
+            if !std::mem::replace(&mut self.told, true) {
+                tracing::error!("files are not watched any more; SIGHUP reloads");
+            }
             std::future::pending::<()>().await;
         }
     }

@@ -28,8 +28,8 @@ use crate::config::{Code, Diagnostic, Diagnostics};
 use crate::message::forwarded::{Header, Headers};
 use crate::record::ClientCertificate;
 
-/// Most bytes of names of authorities that clients can be told of (RFC 8446, 4.2.4): their length has two.
-const MAX_HINTS: usize = 0xffff;
+/// Most bytes of names of authorities that clients are told of: they stand beside others behind a length of two bytes (RFC 8446, 4.3.2).
+const MAX_HINTS: usize = 60_000;
 
 /// What is asked of clients, as a number of which nobody can make a second: what a session was verified by is its own
 /// (E-123). Of the listener's content, not of its paths, so that it is the same on every instance.

@@ -240,12 +240,12 @@ impl<'x, D: Downstream> Attempts<'x, D> {
     }
 }
 
-/// A tunnel that breaks off must not look like one that has ended, unless the client had said its end: a reset would take what the endpoint has not
-/// read yet. Any other end is the endpoint's to answer for.
+/// A tunnel that breaks off must not look like one that has ended, unless its client's end was given to the endpoint: a reset would take what that has
+/// not read yet. Any other end is the endpoint's to answer for.
 fn broke_off(link: &Link, over: &Over, told: impl FnOnce()) {
     match (over.carried, link) {
         (After::Handed, _) => told(),
-        (After::Carried, Link::Http1(stream)) if over.body == More::Follows => stream.abort(),
+        (After::Carried, Link::Http1(stream)) if !over.sent => stream.abort(),
         (After::Carried, _) => {}
     }
 }

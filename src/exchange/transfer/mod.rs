@@ -157,6 +157,8 @@ pub(super) struct Over {
     pub(super) behind: Behind,
     /// Whether the request body has been read to its end.
     pub(super) body: More,
+    /// Whether that is with the kernel, the end included.
+    pub(super) sent: bool,
     /// What the answer said of the endpoint's connection.
     pub(super) parting: Parting,
     /// Whether the protocol was changed, and bytes were carried.
@@ -172,6 +174,7 @@ impl Over {
             says: Persist::Close,
             behind: Behind::Nothing,
             body,
+            sent: false,
             parting: Parting::NOTHING,
             carried: After::Handed,
             read_at: None,
@@ -244,6 +247,7 @@ impl<'x, D: Downstream, U: Upstream> Transfer<'x, D, U> {
             says,
             behind,
             body: self.body,
+            sent: self.upload == Upload::Sent && !self.up.pending(&self.x.kit),
             parting: self.parting,
             carried: self.carried,
             read_at: self.read_at,

@@ -144,8 +144,8 @@ pub(super) fn switched(accept: &str, bytes: &mut Vec<u8>, fields: &mut Vec<Field
     Start::switched(bytes.len())
 }
 
-/// The trailers of an answer, half as long as a head may be: a call that fails at once has the same in its head, and the crate cuts silently what
-/// is longer than that. A tunnel is bytes and has none (RFC 9113, 8.5).
+/// The trailers of an answer, half as long as a head may be: a call that fails at once has the same in its head, and the crate leaves away without a word
+/// what goes beyond that. A tunnel is bytes and has none (RFC 9113, 8.5).
 pub(super) fn trailers(
     headers: &HeaderMap,
     tunnel: bool,
@@ -154,7 +154,8 @@ pub(super) fn trailers(
     let mut read = Trailers::default();
     let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
     let bytes: usize = headers.iter().map(size).sum();
-    if tunnel || headers.len() > limits.header_count || bytes > limits.headers / 2 {
+    let most = (limits.headers / 2).max(limits.body.trailers as usize);
+    if tunnel || headers.len() > limits.header_count || bytes > most {
         return Err(Detail::Trailers);
     }
     for (name, value) in headers {

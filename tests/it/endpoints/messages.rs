@@ -224,11 +224,13 @@ fn trailers_behind_no_body_bring_no_empty_frame() {
     let server = ByteServer::running(move |stream| {
         let mut peer = Peer::greet(stream);
         while let Some(frame) = peer.frame() {
-            if frame.flags & END_STREAM != 0 && matches!(frame.kind, DATA | HEADERS) {
-                let ok = block(&[(":status", "204")]);
-                peer.send(HEADERS, END_HEADERS | END_STREAM, frame.stream, &ok);
-            }
+            let stream = frame.stream;
+            let ends = frame.flags & END_STREAM != 0 && matches!(frame.kind, DATA | HEADERS);
             seen.lock().unwrap().push(frame);
+            if ends {
+                let ok = block(&[(":status", "204")]);
+                peer.send(HEADERS, END_HEADERS | END_STREAM, stream, &ok);
+            }
         }
     });
     let proxy = over(&[server.addr()], "").start();
