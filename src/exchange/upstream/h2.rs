@@ -137,10 +137,8 @@ impl<'x> Http2<'x> {
             return Ok(());
         };
         let (lines, _) = self.trailers.clone().towards(Carries::All);
-        let sent = request::end(sends, last, lines)
-            .map_err(|detail| Error::new(Reason::Internal, detail))?;
         self.closed = true;
-        sent.map_err(|error| self.seat.fault(error, Stage::Head))
+        request::end(self.seat, sends, last, lines)
     }
 
     /// Fills the scratch with what is there of the body.

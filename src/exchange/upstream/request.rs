@@ -98,20 +98,21 @@ pub(super) fn accept(head: &RequestHead) -> Option<String> {
 /// Ends a body, with the last of its bytes and these lines of trailers. Without bytes there is no frame for them: endpoints put up with few that are
 /// empty, and many clients share a connection.
 pub(super) fn end(
+    seat: &Seat,
     sends: &mut SendStream<Bytes>,
     last: Bytes,
     trailers: Vec<u8>,
-) -> Result<Result<(), h2::Error>, Detail> {
+) -> Result<(), Error> {
+    let fault = |error| seat.fault(error, Stage::Head);
     if trailers.is_empty() {
-        return Ok(sends.send_data(last, true));
+        return sends.send_data(last, true).map_err(fault);
     }
-    let Read { fields, .. } = fields::read(&Bytes::from(trailers), |_| false)?;
-    let sent = if last.is_empty() {
-        Ok(())
-    } else {
-        sends.send_data(last, false)
-    };
-    Ok(sent.and_then(|()| sends.send_trailers(fields)))
+    let Read { fields, .. } = fields::read(&Bytes::from(trailers), |_| false)
+        .map_err(|detail| Error::new(Reason::Internal, detail))?;
+    if !last.is_empty() {
+        sends.send_data(last, false).map_err(fault)?;
+    }
+    sends.send_trailers(fields).map_err(fault)
 }
 
 /// How much of so many bytes the endpoint lets through now.

@@ -2,7 +2,7 @@
 
 use crate::support::answer::Step;
 use crate::support::bytes::ByteServer;
-use crate::support::client::pattern;
+use crate::support::client::{pattern, read_head};
 use crate::support::{Answer, Client, Origin, Proxy, Setup, eventually};
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -195,13 +195,9 @@ fn an_abandoned_upload_is_not_a_request() {
 #[test]
 fn an_upload_that_is_abandoned_in_its_answer_ends_with_it() {
     let server = ByteServer::running(|mut stream| {
-        let mut head = Vec::new();
-        let mut byte = [0; 1];
-        while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read > 0) {
-            head.push(byte[0]);
-        }
+        read_head(&mut stream);
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
-        let _ = stream.read_to_end(&mut head);
+        let _ = stream.read_to_end(&mut Vec::new());
     });
     let proxy = Setup::over(&[server.addr()]).start();
     let mut client = proxy.client();

@@ -3,7 +3,7 @@
 use super::slow::{LARGEST, RST_STREAM, client, opened};
 use crate::support::answer::Step;
 use crate::support::bytes::ByteServer;
-use crate::support::client::pattern;
+use crate::support::client::{pattern, read_head};
 use crate::support::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, Peer, SETTINGS, block};
 use crate::support::streams::{Act, Manner, Streams};
 use crate::support::websocket::{self, MASK, WebSocket};
@@ -381,12 +381,7 @@ fn a_reset_is_passed_on_as_one() {
     let ended: Arc<Mutex<Option<std::io::ErrorKind>>> = Arc::default();
     let seen = Arc::clone(&ended);
     let server = ByteServer::running(move |mut stream| {
-        let mut head = Vec::new();
-        let mut byte = [0; 1];
-        while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read > 0) {
-            head.push(byte[0]);
-        }
-        let head = String::from_utf8(head).unwrap();
+        let head = String::from_utf8(read_head(&mut stream)).unwrap();
         let key = head
             .lines()
             .find_map(|line| line.strip_prefix("sec-websocket-key: "));
@@ -395,7 +390,7 @@ fn a_reset_is_passed_on_as_one() {
             accept(key.unwrap_or_default().as_bytes())
         );
         stream.write_all(answer.as_bytes()).unwrap();
-        *seen.lock().unwrap() = stream.read(&mut byte).err().map(|error| error.kind());
+        *seen.lock().unwrap() = stream.read(&mut [0]).err().map(|error| error.kind());
     });
     let setup = Setup::over(&[server.addr()]).workers(1);
     let proxy = setup.listener(ON).start();

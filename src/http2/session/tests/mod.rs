@@ -350,3 +350,20 @@ fn a_reset_that_crosses_the_end_is_no_abuse() {
     frame::rst_stream(1, Code::NoError, &mut reset);
     assert!((0..10).any(|_| pair.feed(&reset).is_err()));
 }
+
+/// So it is with one that crosses ours, whatever was on its way before it: once.
+#[test]
+fn a_reset_that_crosses_ours_is_no_abuse() {
+    let mut pair = Pair::new(Limits {
+        resets: 1,
+        ..Limits::default()
+    });
+    let mut reset = Vec::new();
+    frame::rst_stream(1, Code::Cancel, &mut reset);
+    let key = pair.begin(1, Flags::NONE);
+    pair.session.reset(key, Code::Cancel);
+    for input in [&data(1, Flags::END_STREAM, 5), &reset, &reset] {
+        assert_eq!(pair.feed(input), Ok(vec![]));
+    }
+    assert_eq!(pair.feed(&reset), Err(Abuse::Resets.into()));
+}

@@ -55,3 +55,15 @@ fn a_frame_of_settings_is_one_change() {
     pair.feed(&update).unwrap();
     assert!(pair.feed(&window(&[MAX_WINDOW, 10])).is_err());
 }
+
+/// A stream that is over has no window that could become too large: what was wrong with it was told on the stream.
+#[test]
+fn a_setting_asks_nothing_of_streams_that_are_over() {
+    let mut pair = Pair::new(Limits::default());
+    let key = pair.begin(1, Flags::NONE);
+    let code = Code::FlowControl;
+    let failed = pair.feed(&update(1, MAX_WINDOW));
+    assert_eq!(failed, Ok(vec![Event::Failed { key, code }]));
+    let same = set(Setting::InitialWindowSize, DEFAULT_WINDOW);
+    assert_eq!(pair.feed(&same), Ok(vec![Event::Window]));
+}
