@@ -79,9 +79,10 @@ impl Stream {
         }
     }
 
-    /// What was agreed upon with the peer; `None` without TLS.
+    /// What was agreed upon with the peer in the handshake; `None` without TLS, and when data was asked for or offered since: what is
+    /// wanted of it later is to be kept.
     pub fn agreed<T>(&self, look: impl FnOnce(&CommonState) -> T) -> Option<T> {
-        self.tls.get().map(|tls| look(tls.borrow().common()))
+        self.tls.get()?.borrow().common().map(look)
     }
 
     /// Memory that TLS holds for it.

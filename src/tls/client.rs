@@ -217,6 +217,8 @@ impl Identity {
         };
         // These sessions were made by this verifier, for these names: they are this cluster's own.
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        // Behind the handshake records are made in `net::secure`.
+        config.enable_secret_extraction = true;
         config
     }
 }

@@ -168,6 +168,8 @@ fn config(
         .collect();
     // RFC 7627: without it, resumption in TLS 1.2 can be turned against a client (triple handshakes).
     config.require_ems = true;
+    // Behind the handshake records are made in `net::secure`.
+    config.enable_secret_extraction = true;
     // Sessions live in tickets alone: what this process remembers of them, nobody can fill.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     if let Some(file) = &policy.common.key_log {

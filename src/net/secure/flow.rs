@@ -120,7 +120,7 @@ impl Flow {
         (discard, next)
     }
 
-    fn receive(&mut self, payload: &[u8], job: &mut Job<'_>) {
+    pub(super) fn receive(&mut self, payload: &[u8], job: &mut Job<'_>) {
         let taken = match job {
             Job::Read { into, got } if self.plain.is_empty() => {
                 let place = into.get_mut(*got..).unwrap_or_default();

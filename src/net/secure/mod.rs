@@ -6,6 +6,8 @@
 
 mod error;
 mod flow;
+mod key;
+mod records;
 mod session;
 mod write;
 
@@ -92,7 +94,8 @@ impl Secure {
         }
     }
 
-    pub(super) fn common(&self) -> &CommonState {
+    /// What was agreed upon in a handshake, until data was asked for or offered.
+    pub(super) fn common(&self) -> Option<&CommonState> {
         self.session.common()
     }
 
@@ -116,7 +119,7 @@ impl Secure {
             }
         }
         loop {
-            if !self.session.common().is_handshaking() {
+            if !self.session.is_handshaking() {
                 // What is left to send goes with the first data, or when nothing more comes.
                 return Poll::Ready(Ok(()));
             }
@@ -135,7 +138,7 @@ impl Secure {
         let used = self.session.advance(input, &mut job, &mut self.flow);
         let used = used.inspect_err(|_| self.broken = Some(ErrorKind::InvalidData))?;
         let rest = input.get(used..).unwrap_or_default();
-        if self.session.common().is_handshaking() && rest.len() > HANDSHAKE {
+        if self.session.is_handshaking() && rest.len() > HANDSHAKE {
             self.broken = Some(ErrorKind::InvalidData);
             return Err(rustls::Error::General("a handshake too long".to_owned()));
         }
@@ -146,12 +149,25 @@ impl Secure {
         }
     }
 
+    /// Behind the handshake records are ours.
+    #[inline]
+    fn take_over(&mut self) -> io::Result<()> {
+        if !self.held.is_empty() {
+            return Ok(());
+        }
+        self.session.take_over().map_err(|error| {
+            self.broken = Some(ErrorKind::InvalidData);
+            io::Error::new(ErrorKind::InvalidData, error)
+        })
+    }
+
     /// Reads once, by `read`, and takes it in. `Ok(0)` with nothing kept and no end: only part of a record came.
     fn fill(
         &mut self,
         into: &mut [u8],
         read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
+        self.take_over()?;
         SCRATCH.with_borrow_mut(|scratch| {
             let held = self.held.len();
             // Not more than finds room, but a whole record always.
@@ -290,11 +306,20 @@ impl Secure {
     }
 }
 
+/// So many bytes of a buffer from there on; it grows where that is needed.
+fn place_for(buffer: &mut Vec<u8>, at: usize, length: usize) -> &mut [u8] {
+    let end = at + length;
+    if buffer.len() < end {
+        buffer.resize(end, 0);
+    }
+    buffer.get_mut(at..end).unwrap_or_default()
+}
+
 /// How often an idle connection is read from before it is taken for one that talks without end.
 const LOOKS: usize = 4;
 
-/// What rustls keeps for an idle connection: measured, rounded up.
-const STATE: usize = 8 * 1024;
+/// What an idle connection keeps of it, with what rustls has: measured, rounded up.
+const STATE: usize = 4 * 1024;
 
 /// The socket ended, and the peer never said that it was done: what came may be half of it (RFC 8446, 6.1).
 fn truncated() -> io::Error {

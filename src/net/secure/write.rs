@@ -60,6 +60,7 @@ impl Secure {
         first: &[u8],
         second: &[u8],
     ) -> io::Result<Sent> {
+        self.take_over()?;
         SCRATCH.with_borrow_mut(|scratch| {
             let place = &mut scratch.outgoing;
             // In front of the data: what a handshake or a key update left to say.
@@ -125,7 +126,7 @@ impl Secure {
             && self
                 .broken
                 .is_none_or(|kind| kind == ErrorKind::UnexpectedEof)
-            && !self.session.common().is_handshaking()
+            && !self.session.is_handshaking()
         {
             let mut held = std::mem::take(&mut self.held);
             let said = self

@@ -4,7 +4,8 @@ use super::Bed;
 use crate::support::client::{pattern, read_head};
 use crate::support::tls::{ask, connect};
 use crate::support::{Answer, origin};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 fn one(authority: &crate::support::tls::Authority) -> Vec<crate::support::tls::Issued> {
@@ -32,6 +33,65 @@ fn bodies_of_any_size_go_both_ways_unharmed() {
         7,
         "one connection, seven requests"
     );
+}
+
+/// RFC 8446, 4.6.3: a client may change its key in the middle of anything, and ask for ours to be changed.
+#[test]
+fn keys_are_changed_under_way() {
+    let plan = origin::Plan::default().respond(|request| Answer::ok(request.body.clone()));
+    let bed = Bed::on(plan.start(), "", "", &one);
+    let mut secure = connect(bed.proxy.web, "test.example", &bed.client()).unwrap();
+    let body = pattern(300_000);
+    for _ in 0..3 {
+        secure.conn.refresh_traffic_keys().unwrap();
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: test.example\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        secure.write_all(head.as_bytes()).unwrap();
+        for part in body.chunks(100_000) {
+            secure.conn.refresh_traffic_keys().unwrap();
+            secure.write_all(part).unwrap();
+        }
+        read_head(&mut secure);
+        secure.conn.refresh_traffic_keys().unwrap();
+        let mut back = vec![0; body.len()];
+        secure.read_exact(&mut back).unwrap();
+        assert!(back == body);
+    }
+    // Nothing but keys: who does that means no good.
+    for _ in 0..33 {
+        secure.conn.refresh_traffic_keys().unwrap();
+    }
+    let error = secure.read(&mut [0; 1]).unwrap_err();
+    assert!(error.to_string().contains("UnexpectedMessage"), "{error}");
+}
+
+/// The same of OpenSSL's client, which waits for the answer.
+#[test]
+fn openssl_changes_keys_under_way() {
+    let bed = Bed::new();
+    let port = bed.proxy.web.port();
+    let mut client = Command::new("openssl")
+        .args(["s_client", "-tls1_3", "-servername", "test.example"])
+        .args(["-connect", &format!("127.0.0.1:{port}")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = client.stdin.take().unwrap();
+    let told = BufReader::new(client.stderr.take().unwrap()).lines();
+    // A line that begins like this is a command, if it comes alone.
+    input.write_all(b"K\n").unwrap();
+    assert!(told.map_while(Result::ok).any(|line| line == "KEYUPDATE"));
+    input
+        .write_all(b"GET /k HTTP/1.1\r\nHost: test.example\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let output = client.wait_with_output().unwrap();
+    drop(input);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("echo /k"), "{text}");
 }
 
 /// Of a crowd each record is sent once and in order, whatever the kernel takes of it.
