@@ -146,6 +146,7 @@ class Scenario:
 
 SCENARIOS = [
     Scenario("h1", "TLS 1.3, keep-alive HTTP/1.1, 64 connections, 128-byte answer", 0.65),
+    Scenario("16k", "TLS 1.3, keep-alive HTTP/1.1, 64 connections, 16 KiB answer", 0.55),
     Scenario("handshake", "Full handshake and one request, ECDSA P-256", 0.65),
     Scenario("h2", "HTTP/2 over TLS, 8 connections of 32 streams, 128-byte answer", 0.65),
     Scenario("grpc", "Unary gRPC, HTTP/2 over TLS to HTTP/2, 8 connections of 32 streams", 0.85),
@@ -165,11 +166,11 @@ def h2load(port, path, environment, arguments):
     return answered, sum(lost)
 
 
-def wrk(port, environment, seconds):
+def wrk(port, path, environment, seconds):
     argv = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", "-c64", f"-d{seconds}s"]
     for field in FIELDS:
         argv += ["-H", field]
-    argv.append(f"https://127.0.0.1:{port}/")
+    argv.append(f"https://127.0.0.1:{port}{path}")
     run = subprocess.run(argv, capture_output=True, text=True, env=environment, check=False)
     seen = re.search(r"(\d+) requests in", run.stdout)
     if not seen:
@@ -184,7 +185,9 @@ def load(peer, scenario, place, seconds):
     environment = os.environ | {"OPENSSL_CONF": str(place / "openssl.cnf")}
     many = ["-c8", "-m32", f"-D{seconds}"]
     if scenario.name == "h1":
-        return wrk(peer.port, environment, seconds)
+        return wrk(peer.port, "/", environment, seconds)
+    if scenario.name == "16k":
+        return wrk(peer.port, "/16k", environment, seconds)
     if scenario.name == "handshake":
         count = 500 * seconds
         return h2load(peer.port, "/", environment, ["--h1", f"-n{count}", f"-c{count}"])
